@@ -1,0 +1,86 @@
+# innodb.xtrabackup: `make demo` shows it, `make test` proves it, `make help` lists the rest.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.build/collections
+
+.PHONY: help
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## Install what demo and tests need (packages as root or through sudo, Python libraries into .venv)
+	@tests/tools/setup.sh
+
+# --- show ----------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: setup ## A primary under write load, and a replica of it made by the real playbook
+	@./demo/up
+
+.PHONY: demo-down
+demo-down: ## Remove everything that the demo made
+	@./demo/down
+
+.PHONY: bench
+bench: setup ## Times against the stock tools, in the same run (FLAVOR=mysql BENCH_MIB=2048 BENCH_ROUNDS=3)
+	@$(BIN)/python tests/bench/bench$(if $(filter mysql,$(FLAVOR)),_mysql).py
+
+# --- prove ---------------------------------------------------------------------------------------
+
+.PHONY: test
+test: setup ## Everything: lint, types, unit tests, sanity, tests on real servers
+	@tests/tools/test.sh static unit sanity integration
+
+.PHONY: test-all
+test-all: setup ## test, and the slow suites: 52 backups of a busy MySQL server, fuzzing
+	@tests/tools/test.sh static unit sanity integration provisionings fuzz
+
+.PHONY: test-quick
+test-quick: setup ## As test, without sanity and the slow tests on servers
+	@tests/tools/test.sh static unit integration-quick
+
+.PHONY: lint
+lint: setup ## ruff, mypy, shellcheck, yamllint, ansible-lint, changelog fragments
+	@tests/tools/test.sh static
+
+.PHONY: unit
+unit: setup ## Unit tests (ARGS="-k name")
+	@$(BIN)/pytest tests/unit $(ARGS)
+
+.PHONY: integration
+integration: setup ## Tests on real MariaDB servers (ARGS="-k name")
+	@$(BIN)/pytest tests/integration_servers $(ARGS)
+
+.PHONY: fuzz
+fuzz: setup ## Coverage-guided fuzzing of all readers (FUZZ_SECONDS=60 for each, FUZZ_ONLY=archive)
+	@tests/tools/test.sh fuzz
+
+.PHONY: sanity
+sanity: setup ## ansible-test sanity (ARGS="--test validate-modules")
+	@tests/tools/sanity.sh $(ARGS)
+
+.PHONY: format
+format: setup ## Rewrite Python files as lint wants them
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format .
+
+# --- release -------------------------------------------------------------------------------------
+
+.PHONY: changelog
+changelog: setup ## Turn changelogs/fragments into a release of the version in galaxy.yml
+	@$(BIN)/antsibull-changelog release
+
+.PHONY: build
+build: setup ## The collection's archive
+	@$(BIN)/ansible-galaxy collection build --force
+
+.PHONY: clean
+clean: ## Remove what builds and tests made, and .venv
+	@rm -rf .build .cache .venv .hypothesis tests/output innodb-xtrabackup-*.tar.gz
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,363 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Copies of single files: InnoDB files page-verified, all others as they are.
+
+Memory: one buffer of READ_SIZE bytes for each worker, however large the data is; two where encrypted pages are copied
+without their key.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Protocol
+
+from .. import durable
+from ..errors import Cancelled, FormatError, PageCorrupt
+from ..innodb.keyring import Keyring
+from ..innodb.page import PageVerifier
+from ..innodb.tablespace import (
+    ChecksumKind,
+    TablespaceHeader,
+    is_unwritten,
+    parse_tablespace_header,
+    unwritten_tablespace,
+)
+from ..manifest import FileEntry
+from ..progress import Progress
+from ..stream.sink import SinkFile
+from .inventory import InnodbFile
+
+READ_SIZE = 4 << 20
+_LARGEST_PAGE = 64 << 10
+
+#: A page that is being written reads torn for microseconds; a damaged one for ever.
+_PAGE_ATTEMPTS = 10
+_PAGE_PAUSE = 0.1
+
+#: Pages whose checksum cannot be seen are read twice, this long (s) apart, until both are the same.
+_OPAQUE_ATTEMPTS = 50
+_OPAQUE_PAUSE = 0.005
+
+_FS_IOC_GETVERSION = 0x80087601  # linux/fs.h: an inode's generation, different after its number was used again
+
+
+class UnstableFile(Exception):
+    """The file changed shape while it was copied (DDL, truncation): it has to be copied again under the lock.
+
+    ``written``: an entry of that name, void now, has gone to the sink.
+    """
+
+    def __init__(self, message: str, *, written: bool = False) -> None:
+        super().__init__(message)
+        self.written = written
+
+
+class Throttle(Protocol):
+    """What the copier asks before it reads."""
+
+    def take(self, count: int, cancelled: threading.Event) -> None: ...
+
+
+@dataclass(frozen=True)
+class FileIdentity:
+    """One life of a file: device, inode number and its generation (0 where the file system has none)."""
+
+    device: int
+    inode: int
+    generation: int
+
+    @classmethod
+    def of(cls, descriptor: int) -> FileIdentity:
+        """The identity of the open file ``descriptor``."""
+        status = os.fstat(descriptor)
+        generation = bytearray(8)
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(descriptor, _FS_IOC_GETVERSION, generation)
+        return cls(status.st_dev, status.st_ino, struct.unpack_from("=i", generation)[0])
+
+
+@dataclass(frozen=True)
+class CopiedTablespace:
+    """What was copied: the file, which life of it, its tablespace id, and its manifest entry."""
+
+    file: InnodbFile
+    identity: FileIdentity
+    space_id: int
+    entry: FileEntry
+    retried_pages: int
+    pages: int
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A data file while it is read."""
+
+    descriptor: int
+    file: InnodbFile
+    identity: FileIdentity
+    verifier: PageVerifier
+
+
+@dataclass(frozen=True)
+class CopierContext:
+    """What all copies of one job share; ``page_size`` (bytes) is the server's innodb_page_size, ``family`` whose
+    tablespaces they are (``mariadb``, ``mysql``), ``keyring`` the keys of those that are encrypted."""
+
+    page_size: int
+    open_file: Callable[[str], SinkFile]
+    cancelled: threading.Event
+    progress: Progress
+    throttle: Throttle | None = None
+    family: str = "mariadb"
+    keyring: Keyring | None = None
+
+    def verifier(self, file: InnodbFile, header: TablespaceHeader, first_page_no: int) -> PageVerifier:
+        """What verifies the pages of ``file``; raises DecryptionFailed when the keyring lacks its key."""
+        key = None
+        if self.keyring is not None and header.encryption_info is not None:
+            key = self.keyring.unwrap(header.encryption_info, str(file.source))
+        return PageVerifier(header, first_page_no=first_page_no, has_doublewrite=file.system_index == 0, key=key)
+
+    def before_read(self, count: int) -> None:
+        """Wait for the throttle; raises Cancelled when another worker failed."""
+        if self.cancelled.is_set():
+            raise Cancelled("another part of the job failed first")
+        if self.throttle is not None:
+            self.throttle.take(count, self.cancelled)
+
+
+def copy_tablespace(
+    file: InnodbFile,
+    context: CopierContext,
+    buffer: memoryview,
+    *,
+    first_page_no: int = 0,
+    header: TablespaceHeader | None = None,
+) -> CopiedTablespace:
+    """Copy one InnoDB data file, every page verified.
+
+    ``buffer`` (READ_SIZE bytes) belongs to the calling worker. ``first_page_no`` and ``header`` describe a
+    second or later file of the system tablespace, which has no header of its own. A page that does not verify
+    is read again; raises PageCorrupt when that does not help and UnstableFile when the file is no longer the
+    one at its path.
+    """
+    with _opened(file.source) as descriptor:
+        identity = FileIdentity.of(descriptor)
+        size = os.fstat(descriptor).st_size
+        if header is None:
+            header = read_header(file, descriptor, context)
+        source = _Source(descriptor, file, identity, context.verifier(file, header, first_page_no))
+        page_size, hole_pages = header.physical_size, header.hole_pages
+        size -= size % page_size
+        unstable: UnstableFile | None = None
+        retried = offset = 0
+        with context.open_file(file.path) as target:
+            try:
+                while offset < size:
+                    wanted = min(len(buffer), size - offset)
+                    context.before_read(wanted)
+                    count = _read(descriptor, file.source, buffer[:wanted], offset)
+                    count -= count % page_size
+                    if not count:  # truncated meanwhile: what is gone now is no longer part of the data
+                        break
+                    pages = buffer[:count]
+                    retried += _settle(source, pages, offset)
+                    if hole_pages is not None:
+                        target.write_pages(pages, hole_pages)
+                    else:
+                        target.write(pages)
+                    context.progress.advance(count)
+                    offset += count
+            except UnstableFile as error:
+                unstable = error
+            entry = target.close()
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    if unstable is not None:
+        raise UnstableFile(str(unstable), written=True)
+    return CopiedTablespace(file, identity, header.space_id, entry, retried, offset // page_size)
+
+
+def copy_plain(path: str, source: Path, context: CopierContext, buffer: memoryview) -> FileEntry:
+    """Copy a file byte by byte up to the size that it has when it is opened."""
+    with _opened(source) as descriptor, context.open_file(path) as target:
+        offset = 0
+        size = os.fstat(descriptor).st_size
+        while offset < size:
+            wanted = min(len(buffer), size - offset)
+            context.before_read(wanted)
+            count = _read(descriptor, source, buffer[:wanted], offset)
+            if not count:
+                break
+            target.write(buffer[:count])
+            context.progress.advance(count)
+            offset += count
+        return target.close()
+
+
+def append_growth(source: Path, offset: int, target: SinkFile, buffer: memoryview) -> int:
+    """Write to ``target`` what ``source`` holds from ``offset`` (bytes) to its end; returns the new offset."""
+    with _opened(source) as descriptor:
+        while count := _read(descriptor, source, buffer, offset):
+            target.write(buffer[:count])
+            offset += count
+    return offset
+
+
+def read_identity(file: InnodbFile, context: CopierContext) -> tuple[FileIdentity, int]:
+    """Identity and tablespace id of the file that is at ``file.source`` now; raises UnstableFile."""
+    with _opened(file.source) as descriptor:
+        return FileIdentity.of(descriptor), read_header(file, descriptor, context).space_id
+
+
+def read_header(file: InnodbFile, descriptor: int, context: CopierContext) -> TablespaceHeader:
+    """The header on page 0.
+
+    A new table's page 0 can be all zero as long as it is only in the buffer pool; recovery makes it from the redo
+    log. Its header is then that of an unwritten tablespace (id 0).
+    """
+    fault: Exception | None = None
+    for attempt in range(_PAGE_ATTEMPTS):
+        if attempt:
+            time.sleep(_PAGE_PAUSE)
+        page = os.pread(descriptor, _LARGEST_PAGE, 0)
+        if file.replaceable and is_unwritten(page[: context.page_size]):
+            return unwritten_tablespace(context.page_size, context.family)
+        try:
+            header = parse_tablespace_header(page, str(file.source), context.family)
+        except FormatError as error:
+            fault = error
+            continue
+        first = memoryview(page)[: header.physical_size]
+        verifier = PageVerifier(header, has_doublewrite=file.system_index == 0)
+        if len(first) == header.physical_size and not verifier.faults(first, 0):
+            return header
+    if file.replaceable and not _still_there(file.source, FileIdentity.of(descriptor)):
+        raise UnstableFile(f"{file.source}: replaced while it was looked at")
+    raise PageCorrupt(
+        f"{file.source}: page 0 (offset 0) is damaged: {fault or 'bad checksum'}", path=str(file.source), pages=[0]
+    )
+
+
+def _settle(source: _Source, pages: memoryview, offset: int) -> int:
+    """Read the bad pages in ``pages`` (at ``offset`` of the file) again until all are good; how many were bad."""
+    verifier, file, size = source.verifier, source.file, source.verifier.page_size
+    changed = 0 if verifier.sees_all else _settle_opaque(source, pages, offset)
+    faults = verifier.faults(pages, offset // size)
+    bad = len(faults) + changed
+    for _attempt in range(_PAGE_ATTEMPTS):
+        if not faults:
+            return bad
+        time.sleep(_PAGE_PAUSE)
+        remaining = []
+        for fault in faults:
+            _read_page(source, pages[fault.offset - offset :][:size], fault.offset)
+            remaining += verifier.faults(pages[fault.offset - offset :][:size], fault.offset // size)
+        faults = remaining
+    if not faults:
+        return bad
+    if file.replaceable and not _as_it_was(source):
+        raise UnstableFile(f"{file.source}: replaced or altered while it was copied")
+    worst = faults[0]
+    raise PageCorrupt(
+        f"{file.source}: page {worst.page_no} (offset {worst.offset}) is damaged: {worst.reason}"
+        + (f"; {len(faults) - 1} more pages near it" if len(faults) > 1 else ""),
+        path=str(file.source),
+        pages=[fault.page_no for fault in faults[:100]],
+        offset=worst.offset,
+        reason=worst.reason,
+    )
+
+
+def _settle_opaque(source: _Source, pages: memoryview, offset: int) -> int:
+    """Read encrypted pages, of which no checksum can be seen, until two readings are the same; how many were not."""
+    size = source.verifier.page_size
+    again = bytearray(len(pages))
+    time.sleep(_OPAQUE_PAUSE)
+    if _read(source.descriptor, source.file.source, memoryview(again), offset) < len(pages):
+        raise UnstableFile(f"{source.file.source}: truncated while it was copied")
+    if again == bytes(pages):
+        return 0
+    changed = 0
+    for at in range(0, len(pages), size):
+        page = pages[at : at + size]
+        if page != again[at : at + size] and source.verifier.is_opaque(page):
+            changed += 1
+            _read_until_same(source, page, offset + at)
+    return changed
+
+
+def _read_until_same(source: _Source, page: memoryview, offset: int) -> None:
+    for _attempt in range(_OPAQUE_ATTEMPTS):
+        before = bytes(page)
+        time.sleep(_OPAQUE_PAUSE)
+        _read_page(source, page, offset)
+        if page == before:
+            return
+    raise PageCorrupt(
+        f"{source.file.source}: the encrypted page at offset {offset} differed at each of {_OPAQUE_ATTEMPTS} readings",
+        remedy="Give keyring_file, so that the checksum of encrypted pages can be verified.",
+        path=str(source.file.source),
+        offset=offset,
+    )
+
+
+def _read_page(source: _Source, page: memoryview, offset: int) -> None:
+    if _read(source.descriptor, source.file.source, page, offset) < len(page):
+        raise UnstableFile(f"{source.file.source}: truncated while it was copied")
+
+
+def _as_it_was(source: _Source) -> bool:
+    """Whether the path still leads to this file, and page 0 says the same of all pages as when it was opened."""
+    header, file = source.verifier.header, source.file
+    try:
+        page = os.pread(source.descriptor, _LARGEST_PAGE, 0)
+        now = parse_tablespace_header(page, str(file.source), header.family)
+        same = (now.flags, now.encryption_info) == (header.flags, header.encryption_info)
+    except FormatError:
+        same = True  # no answer: the damaged page is what counts
+    return (same or header.checksum is ChecksumKind.UNKNOWN) and _still_there(file.source, source.identity)
+
+
+def _still_there(source: Path, identity: FileIdentity) -> bool:
+    try:
+        with _opened(source) as descriptor:
+            return FileIdentity.of(descriptor) == identity
+    except UnstableFile:
+        return False
+
+
+def _read(descriptor: int, source: Path, buffer: memoryview, offset: int) -> int:
+    """Fill ``buffer`` from ``offset`` as far as the file goes; returns the bytes read."""
+    done = 0
+    with durable.storage_errors("reading", source):
+        while done < len(buffer):
+            count = os.preadv(descriptor, [buffer[done:]], offset + done)
+            if not count:
+                break
+            done += count
+    return done
+
+
+@contextlib.contextmanager
+def _opened(source: Path) -> Iterator[int]:
+    """A descriptor of ``source``; raises UnstableFile when it is gone."""
+    try:
+        descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise UnstableFile(f"{source}: vanished") from None
+    except OSError:
+        with durable.storage_errors("opening", source):
+            raise
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,68 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What MySQL's dictionary says about tablespaces, before the files are copied and when DDL is blocked.
+
+An index that ALTER TABLE builds in place is written to the tablespace without redo, and neither name nor identity of
+the file changes. But each index that is built gets a new id: tablespaces whose set of index ids or whose flags differ
+are copied again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..errors import DdlConflict
+from ..server.connection import Connection
+from .copier import CopiedTablespace
+
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Dictionary:
+    """Tablespaces by id: name, flags, and the ids of the indexes in them."""
+
+    names: Mapping[int, str]
+    flags: Mapping[int, int]
+    indexes: Mapping[int, frozenset[int]]
+
+    def altered_since(self, before: Dictionary) -> frozenset[int]:
+        """The ids of the tablespaces that were there ``before`` and have other indexes or flags now."""
+        return frozenset(
+            space_id
+            for space_id in before.names
+            if self.indexes.get(space_id) != before.indexes.get(space_id)
+            or self.flags.get(space_id) != before.flags.get(space_id)
+        )
+
+
+def read_dictionary(connection: Connection) -> Dictionary:
+    """The dictionary now; needs PROCESS."""
+    spaces = connection.query(
+        "SELECT SPACE, NAME, FLAG FROM information_schema.INNODB_TABLESPACES "
+        # the system tablespace has no id of its own, the temporary one no data, a discarded one no file
+        "WHERE SPACE_TYPE <> 'System' AND COALESCE(STATE, '') <> 'discarded'"
+    )
+    indexes: dict[int, set[int]] = defaultdict(set)
+    for row in connection.query("SELECT SPACE, INDEX_ID FROM information_schema.INNODB_INDEXES"):
+        indexes[int(row["SPACE"])].add(int(row["INDEX_ID"]))
+    return Dictionary(
+        {int(row["SPACE"]): str(row["NAME"]) for row in spaces},
+        {int(row["SPACE"]): int(row["FLAG"]) for row in spaces},
+        {space_id: frozenset(ids) for space_id, ids in indexes.items()},
+    )
+
+
+def require_all_copied(dictionary: Dictionary, copied: Mapping[str, CopiedTablespace]) -> None:
+    """The last word on DDL: raises DdlConflict naming tablespaces of the dictionary that were not copied."""
+    ids = {copy.space_id for copy in copied.values()}
+    wrong = sorted(name for space_id, name in dictionary.names.items() if space_id not in ids)
+    if wrong:
+        raise DdlConflict(
+            f"the dictionary names tablespaces that were not copied: {', '.join(wrong[:_NAMED])}"
+            + (f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""),
+            tablespaces=wrong[:100],
+        )

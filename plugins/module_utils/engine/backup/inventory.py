@@ -1,0 +1,204 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which files make up a MariaDB server's data, of which kind, and in which order they are copied.
+
+File sets: formats reference, "File sets, MariaDB"; extensions as the server's storage engines write them.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable
+
+from .. import durable
+from ..errors import UnsupportedTable
+from ..server.flavor import Layout
+
+_NON_TRANSACTIONAL = frozenset({"MYD", "MYI", "MRG", "ARM", "ARZ", "CSM", "CSV", "MAD", "MAI"})
+_DEFINITIONS = frozenset({"frm", "TRG", "TRN", "opt", "par"})
+_NOT_DATABASES = frozenset({"lost+found", "#innodb_temp", "#innodb_redo"})
+_UNDO_NAME = re.compile(r"undo\d{3}")
+_MYSQL_UNDO_NAME = re.compile(r"undo_\d{3}")
+_ARIA_LOG_NAME = re.compile(r"aria_log(_control|\.\d{8})")
+
+#: tables that the server goes on writing under every stage but BLOCK_COMMIT
+LOG_TABLES = frozenset({"general_log", "slow_log"})
+_STATISTICS_TABLES = frozenset({"table_stats", "column_stats", "index_stats"})
+
+
+class Kind(enum.Enum):
+    """When a file that is not InnoDB's may be copied."""
+
+    TABLE = "non-transactional table"
+    DEFINITION = "definition"
+    LOG_TABLE = "log table"
+    STATISTICS = "statistics table"
+
+
+@dataclass(frozen=True)
+class InnodbFile:
+    """One file of an InnoDB tablespace.
+
+    ``path`` is its name in the backup, ``source`` where it is, ``size`` in bytes when it was listed.
+    ``system_index`` counts the files of the system tablespace (None for all others).
+    """
+
+    path: str
+    source: Path
+    size: int
+    system_index: int | None = None
+
+    @property
+    def replaceable(self) -> bool:
+        """True for a file that can be created, renamed and dropped while the server runs: by DDL, and in MySQL, where
+        truncation makes an undo tablespace anew, under another tablespace id, by the server itself."""
+        return self.path.endswith((".ibd", ".ibu")) or bool(_MYSQL_UNDO_NAME.fullmatch(self.path))
+
+
+@dataclass(frozen=True)
+class PlainFile:
+    """One file of another engine or of the server itself; ``path`` and ``source`` as in InnodbFile."""
+
+    path: str
+    source: Path
+    kind: Kind
+    size: int
+
+
+@dataclass(frozen=True)
+class PlainFiles:
+    """All files that are not InnoDB's, and the database directories that hold no file at all."""
+
+    files: tuple[PlainFile, ...]
+    empty_databases: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
+def innodb_files(layout: Layout) -> list[InnodbFile]:
+    """Every InnoDB data file, the largest first. Files that vanish meanwhile are left out.
+
+    Raises UnsupportedServer for raw devices, UnsupportedTable for tables outside the data directory.
+    """
+    found = list(system_files(layout))
+    with durable.storage_errors("listing", layout.innodb_undo_directory):
+        for entry in os.scandir(layout.innodb_undo_directory):
+            if _UNDO_NAME.fullmatch(entry.name):
+                found.append(InnodbFile(entry.name, Path(entry.path), entry.stat().st_size))
+    for database in _databases(layout):
+        for entry in entries_of(database):
+            if entry.name.endswith(".isl"):
+                raise UnsupportedTable(
+                    f"{entry.path}: the table {database.name}/{entry.name[:-4]} has a DATA DIRECTORY of its own, "
+                    "which this release cannot back up",
+                    remedy="Move the table into the data directory (ALTER TABLE ... without DATA DIRECTORY).",
+                    path=entry.path,
+                )
+            if entry.name.endswith(".ibd"):
+                size = size_of(entry)
+                if size is not None:
+                    found.append(InnodbFile(f"{database.name}/{entry.name}", Path(entry.path), size))
+    return sorted(found, key=lambda file: (-file.size, file.path))
+
+
+def plain_files(layout: Layout) -> PlainFiles:
+    """Every file that is not InnoDB's, found in the database directories, in the order of their names."""
+    return find_plain_files(_databases(layout), _kind)
+
+
+def find_plain_files(
+    databases: Iterable[os.DirEntry[str] | Path], kind_of: Callable[[str, str], Kind | None]
+) -> PlainFiles:
+    """Every file that is not InnoDB's in these directories, in the order of their names.
+
+    ``kind_of`` tells the kind by the names of database and file, None when it knows none.
+    """
+    files: list[PlainFile] = []
+    empty: list[str] = []
+    unknown: list[str] = []
+    for database in sorted(databases, key=lambda entry: entry.name):
+        count = 0
+        for entry in sorted(entries_of(database), key=lambda entry: entry.name):
+            count += 1
+            path = f"{database.name}/{entry.name}"
+            # a running ALTER TABLE's own files; its copy is rolled back by recovery
+            if entry.name.startswith("#sql") or entry.name.endswith(".ibd"):
+                continue
+            kind = kind_of(database.name, entry.name)
+            if kind is None:
+                unknown.append(path)
+                continue
+            size = size_of(entry)
+            if size is not None:
+                files.append(PlainFile(path, Path(entry.path), kind, size))
+        if not count:
+            empty.append(database.name)
+    return PlainFiles(tuple(files), tuple(empty), tuple(unknown))
+
+
+def aria_logs(layout: Layout) -> list[tuple[str, Path]]:
+    """Name in the backup and place of the Aria control file and of each Aria log, the control file first."""
+    directory = layout.aria_log_dir_path
+    with durable.storage_errors("listing", directory):
+        names = sorted(name for name in os.listdir(directory) if _ARIA_LOG_NAME.fullmatch(name))
+    return [(name, directory / name) for name in sorted(names, key=lambda name: name != "aria_log_control")]
+
+
+def system_files(layout: Layout) -> Iterator[InnodbFile]:
+    """The files of the system tablespace, in their order."""
+    for index, source in enumerate(layout.system_tablespace_files):
+        with durable.storage_errors("looking at", source):
+            size = source.stat().st_size
+        yield InnodbFile(source.name, source, size, index)
+
+
+def _databases(layout: Layout) -> Iterator[os.DirEntry[str]]:
+    with durable.storage_errors("listing", layout.datadir):
+        entries = list(os.scandir(layout.datadir))
+    for entry in entries:
+        if entry.name.startswith(".") or entry.name in _NOT_DATABASES:
+            continue
+        try:
+            if entry.is_dir():
+                yield entry
+        except OSError:
+            continue
+
+
+def entries_of(directory: os.PathLike[str]) -> list[os.DirEntry[str]]:
+    """What is in ``directory``; nothing when it is gone."""
+    try:
+        return list(os.scandir(directory))
+    except FileNotFoundError:  # the database was dropped just now
+        return []
+    except OSError:
+        with durable.storage_errors("listing", directory):
+            raise
+
+
+def size_of(entry: os.DirEntry[str] | Path) -> int | None:
+    """Bytes of the regular file ``entry`` (links followed), None when it has vanished or is none."""
+    try:
+        status = entry.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def _kind(database: str, name: str) -> Kind | None:
+    stem, _dot, extension = name.rpartition(".")
+    if extension in _DEFINITIONS:
+        return Kind.DEFINITION
+    if extension not in _NON_TRANSACTIONAL:
+        return None
+    if database == "mysql" and stem in LOG_TABLES:
+        return Kind.LOG_TABLE
+    if database == "mysql" and stem in _STATISTICS_TABLES:
+        return Kind.STATISTICS
+    return Kind.TABLE

@@ -1,0 +1,59 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Take a backup of whichever server answers: what is checked first, and whose timeline is followed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..progress import Progress
+from ..server.connection import Connection
+from ..server.flavor import Flavor, Layout, ServerIdentity, identify, read_layout, require_supported
+from ..server.locks_mysql import require_table_privileges
+from ..server.privileges import require_backup_privileges
+from ..stream.sink import Sink
+from . import mariadb, mysql
+from .run import BackupOptions, Job
+from .workers import Failure
+
+__all__ = ["BackupOptions", "preflight", "take_backup"]
+
+
+def preflight(options: BackupOptions) -> tuple[ServerIdentity, Layout]:
+    """Everything about the server that can be checked without a lock; raises what a backup would raise."""
+    with Connection(options.connection) as connection:
+        return _preflight(connection, options)
+
+
+def _preflight(connection: Connection, options: BackupOptions) -> tuple[ServerIdentity, Layout]:
+    identity = identify(connection)
+    require_supported(identity, connection)
+    require_backup_privileges(connection)
+    layout = read_layout(connection)
+    if identity.flavor is Flavor.MARIADB:
+        mariadb.prove_local(connection, layout)
+    else:
+        mysql.prove_local(connection, layout)
+        mysql.read_keyring(options)
+        require_table_privileges(connection)
+    return identity, layout
+
+
+def take_backup(options: BackupOptions, sink: Sink, progress: Progress) -> dict[str, Any]:
+    """Take a full backup of a server into ``sink``; returns the backup's record (see interface).
+
+    On any error nothing is left behind: locks are released, the sink is aborted, and the first error is raised.
+    """
+    failure = Failure()
+    job = Job(options, sink, progress, failure)
+    try:
+        with Connection(options.connection) as connection, Connection(options.connection) as second:
+            identity, layout = _preflight(connection, options)
+            if identity.flavor is Flavor.MARIADB:
+                return mariadb.MariadbBackup(job, connection, second, identity, layout).run()
+            return mysql.MysqlBackup(job, connection, second, identity, layout).run()
+    except BaseException as error:
+        failure.set(error)
+        sink.abort(error)
+        raise

@@ -1,0 +1,168 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The timeline of a backup of a MariaDB server: BACKUP STAGE START, FLUSH, BLOCK_DDL, BLOCK_COMMIT, END."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from datetime import datetime
+from pathlib import Path
+
+from ..errors import UnsupportedServer
+from ..server.connection import Connection
+from ..server.coordinates import read_channels, read_coordinates, render_binlog_info, render_slave_info
+from ..server.flavor import Layout, ServerIdentity
+from ..server.locks import BackupStages
+from . import metadata
+from .copier import READ_SIZE
+from .ddl_watch import check_dictionary, compare
+from .inventory import InnodbFile, PlainFiles, aria_logs, innodb_files, plain_files
+from .redo_follower import RedoFollower
+from .redo_log_file import LogFile
+from .redo_output import RedoOutput
+from .run import BackupRun, Coordinates, Job
+
+
+def prove_local(connection: Connection, layout: Layout) -> None:
+    """The server that answers must be the one whose files are here: its log's newest checkpoint tells."""
+    path = layout.redo_log
+    seen = ""
+    for _attempt in range(20):
+        before = _last_checkpoint(connection)
+        found = _checkpoint_in(path)
+        if before <= found <= _last_checkpoint(connection):
+            return
+        seen = f"checkpoint LSN {found} in the file, {before} in the server"
+        time.sleep(0.1)
+    raise UnsupportedServer(
+        f"{path} is not the redo log of the server that was connected to ({seen})",
+        remedy="Take the backup on the host that the server runs on, with a login to that very server.",
+        path=str(path),
+    )
+
+
+def _last_checkpoint(connection: Connection) -> int:
+    return int(connection.status("Innodb_lsn_last_checkpoint")["Innodb_lsn_last_checkpoint"])
+
+
+def _checkpoint_in(path: Path) -> int:
+    """The newest checkpoint LSN in the log file ``path``."""
+    with contextlib.closing(LogFile(str(path))) as log:
+        return log.newest_checkpoint().lsn
+
+
+class MariadbBackup(BackupRun):
+    """One run. ``_copy_everything`` reads like the timeline in the design; each step is below it, in order."""
+
+    redo_name = metadata.REDO_NAME
+
+    def __init__(
+        self, job: Job, connection: Connection, lsn_connection: Connection, identity: ServerIdentity, layout: Layout
+    ) -> None:
+        super().__init__(job, connection, identity, layout)
+        self._lsn_connection = lsn_connection
+
+    def _copy_everything(self) -> Coordinates:
+        with BackupStages(
+            self._connection, lambda: Connection(self._options.connection), self._options.lock_timeout
+        ) as stages:
+            before = _ddl_log(self._layout)
+            stages.start()
+            self._prove_same_datadir(before)
+            self._follow(self._follower_of)
+            if self._options.lock_ddl == "on":
+                stages.flush()
+                stages.block_ddl()
+            self._copy_innodb()
+            if self._options.lock_ddl != "on":
+                stages.flush()
+                self._copy_idle_tables()
+                stages.block_ddl()
+            self._copy_what_ddl_changed()
+            self._copy_other_files()
+            self._catch_up()
+            stages.block_commit()
+            coordinates = self._finish_under_lock()
+        self._locks = stages.times_ms
+        return coordinates
+
+    def _innodb_files(self) -> list[InnodbFile]:
+        return innodb_files(self._layout)
+
+    def _plain_files(self) -> PlainFiles:
+        return plain_files(self._layout)
+
+    def _current_lsn(self) -> int:
+        return _lsn(self._connection)
+
+    # --- BACKUP STAGE START ----------------------------------------------------------------------
+
+    def _prove_same_datadir(self, before: tuple[int, int] | None) -> None:
+        """The server writes ddl.log anew at the first stage: it must be in the data directory that is copied."""
+        if _ddl_log(self._layout) == before:
+            raise UnsupportedServer(
+                f"the server that was connected to does not write to {self._layout.datadir} as it is seen here",
+                remedy="Take the backup on the host that the server runs on, with a login to that very server.",
+                datadir=str(self._layout.datadir),
+            )
+
+    def _follower_of(self, output: RedoOutput) -> RedoFollower:
+        # a connection of the follower's thread alone: it must never wait for another statement
+        return RedoFollower(
+            str(self._layout.redo_log),
+            self._identity.version,
+            lambda: _lsn(self._lsn_connection),
+            output,
+            self._failure.set,
+        )
+
+    # --- BACKUP STAGE BLOCK_DDL ------------------------------------------------------------------
+
+    def _copy_what_ddl_changed(self) -> None:
+        self._copy_changes(compare(self._copied, self._void, self._innodb_files(), self._context))
+        check_dictionary(self._connection, self._copied)
+
+    # --- BACKUP STAGE BLOCK_COMMIT ---------------------------------------------------------------
+
+    def _finish_under_lock(self) -> Coordinates:
+        self._progress.phase("taking coordinates")
+        self._plain.copy_late_tables(aria_logs(self._layout), memoryview(bytearray(READ_SIZE)))
+        coordinates = Coordinates(
+            read_coordinates(self._connection), read_channels(self._connection), _lsn(self._connection)
+        )
+        # with innodb_flush_log_at_trx_commit=0 or 2 the newest redo is only in memory yet
+        self._connection.execute("FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS")
+        self._to_lsn = self._redo.newest_checkpoint().lsn
+        self._last_lsn = self._redo.follow_until(coordinates.target_lsn, self._options.lock_timeout)
+        self._failure.check()
+        return coordinates
+
+    # --- after the locks -------------------------------------------------------------------------
+
+    def _metadata(self, coordinates: Coordinates, ended: datetime) -> dict[str, bytes]:
+        texts = {
+            metadata.CHECKPOINTS_NAME: metadata.Checkpoints(metadata.FULL, 0, self._to_lsn, self._last_lsn).render(),
+            metadata.CONFIGURATION_NAME: metadata.render_configuration(self._layout),
+            metadata.INFO_NAME: self._info(coordinates, ended).render(),
+        }
+        if coordinates.binlog is not None:
+            texts[metadata.BINLOG_INFO_NAME] = render_binlog_info(coordinates.binlog).encode()
+        if coordinates.channels:
+            texts[metadata.SLAVE_INFO_NAME] = render_slave_info(coordinates.channels).encode()
+        return texts
+
+
+def _ddl_log(layout: Layout) -> tuple[int, int] | None:
+    """Inode and time of change (ns) of the server's log of DDL during backups; None while there is none."""
+    try:
+        status = os.stat(layout.datadir / "ddl.log")
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_ctime_ns
+
+
+def _lsn(connection: Connection) -> int:
+    return int(connection.status("Innodb_lsn_current")["Innodb_lsn_current"])

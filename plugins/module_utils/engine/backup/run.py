@@ -1,0 +1,398 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One run of a backup: the steps that the timelines of all server families are made of.
+
+The order of the steps is that of the family: see mariadb.py and mysql.py.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any, Callable, Protocol
+
+from .. import durable
+from ..errors import DdlConflict, RedoOverwritten
+from ..innodb.keyring import Keyring
+from ..manifest import FileEntry, Manifest
+from ..progress import Progress
+from ..server.connection import Connection, ConnectionParameters
+from ..server.coordinates import BinlogCoordinates, ReplicaChannel
+from ..server.flavor import Layout, ServerIdentity
+from ..stream.archive import ArchiveSink
+from ..stream.sink import DirectorySink, Sink, SinkFile
+from . import metadata
+from .copier import CopiedTablespace, CopierContext, Throttle, UnstableFile, copy_tablespace, read_header
+from .ddl_watch import DdlChanges
+from .inventory import InnodbFile, PlainFiles
+from .redo_output import RedoOutput
+from .tables import PlainCopies
+from .workers import CopyPool, Failure
+
+#: how far (bytes) the redo follower may be behind when commits are blocked, and how long (s) it may take to get there
+_CLOSE_BEHIND = 1 << 20
+_CATCH_UP_SECONDS = 60.0
+
+#: room (bytes) left free beside the data for redo and metadata
+_SPACE_MARGIN = 64 << 20
+
+
+@dataclass(frozen=True)
+class BackupOptions:
+    """What a backup is taken of and how. ``lock_timeout`` in seconds, for each lock; ``lock_ddl``: ``reduced`` lets
+    DDL run while InnoDB's files are copied, ``on`` blocks it all the time."""
+
+    connection: ConnectionParameters
+    tool_version: str
+    parallel: int = 2
+    throttle: Throttle | None = None
+    lock_timeout: float = 60.0
+    lock_ddl: str = "reduced"
+    spool_directory: str = "/var/tmp"
+    compressed: bool = False
+    encrypted: bool = False
+    keyring_file: str | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one run is given."""
+
+    options: BackupOptions
+    sink: Sink
+    progress: Progress
+    failure: Failure
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """What names the instant of the backup; ``target_lsn`` is the redo log's."""
+
+    binlog: BinlogCoordinates | None
+    channels: list[ReplicaChannel]
+    target_lsn: int
+
+
+class Checkpoint(Protocol):
+    """A checkpoint of a redo log, as far as a backup wants to know."""
+
+    @property
+    def lsn(self) -> int: ...
+
+
+class Follower(Protocol):
+    """A redo follower of any server family; see redo_follower.RedoFollower."""
+
+    @property
+    def checkpoint_lsn(self) -> int: ...
+
+    @property
+    def lsn(self) -> int: ...
+
+    @property
+    def copied_bytes(self) -> int: ...
+
+    @property
+    def peak_mib_per_second(self) -> float: ...
+
+    def start(self) -> None: ...
+
+    def follow_until(self, target_lsn: int, timeout: float) -> int: ...
+
+    def stop(self) -> None: ...
+
+    def newest_checkpoint(self) -> Checkpoint: ...
+
+
+@dataclass
+class _Totals:
+    pages: int = 0
+    retried: int = 0
+    warnings: list[str] = field(default_factory=list)
+
+
+class BackupRun:
+    """What the timelines share. A family's class says in ``_copy_everything`` in which order it happens.
+
+    ``redo_name`` is the name of the copied redo log in the backup.
+    """
+
+    redo_name: str
+
+    def __init__(
+        self,
+        job: Job,
+        connection: Connection,
+        identity: ServerIdentity,
+        layout: Layout,
+        keyring: Keyring | None = None,
+    ) -> None:
+        self._keyring = keyring
+        self._options, self._sink, self._progress, self._failure = job.options, job.sink, job.progress, job.failure
+        self._connection = connection
+        self._identity, self._layout = identity, layout
+        self._id = str(uuid.uuid4())
+        self._started = time.time()
+        self._pool = CopyPool(job.options.parallel, job.failure)
+        self._follower: Follower | None = None
+        self._output: RedoOutput | None = None
+        self._copied: dict[str, CopiedTablespace] = {}
+        self._void: set[str] = set()
+        self._locks: dict[str, float] = {}
+        self._to_lsn = self._last_lsn = 0
+        self._page_numbers: dict[str, tuple[int, Any]] = {}
+        self._totals = _Totals()
+        self._sink.family = metadata.family(identity.flavor.value)
+        self._context = self._copier_context(self._sink.open, self._options.throttle)
+        self._unthrottled = self._copier_context(self._sink.open)
+        self._plain = PlainCopies(self._plain_files, self._sink, self._pool, self._unthrottled)
+
+    def run(self) -> dict[str, Any]:
+        """Take the backup; returns its record. On an error all locks are released and the error is raised."""
+        self._require_space()
+        try:
+            coordinates = self._copy_everything()
+            entries = self._finish_redo()
+        except BaseException as error:
+            self._failure.set(error)
+            if self._output:
+                self._output.cancel()
+            if not self._sink.can_rewrite:
+                # workers may be waiting for the other end of the stream; a directory is removed after they ended
+                self._sink.abort(error)
+            raise
+        finally:
+            if self._follower is not None:
+                self._follower.stop()
+            self._pool.close()
+        return self._publish(entries, coordinates)
+
+    # --- what a family fills in ------------------------------------------------------------------
+
+    def _copy_everything(self) -> Coordinates:
+        """The timeline: all files, the redo log up to one instant, and the names of that instant."""
+        raise NotImplementedError
+
+    def _innodb_files(self) -> list[InnodbFile]:
+        """Every InnoDB data file that there is now, the largest first."""
+        raise NotImplementedError
+
+    def _plain_files(self) -> PlainFiles:
+        """Every file that is not InnoDB's."""
+        raise NotImplementedError
+
+    def _current_lsn(self) -> int:
+        """The server's newest LSN, written or not (bytes of redo)."""
+        raise NotImplementedError
+
+    def _metadata(self, coordinates: Coordinates, ended: datetime) -> dict[str, bytes]:
+        """Name and content of the small files that tell about the backup."""
+        raise NotImplementedError
+
+    def _info(self, coordinates: Coordinates, ended: datetime) -> metadata.BackupInfo:
+        """What ``xtrabackup_info`` tells."""
+        return metadata.BackupInfo(
+            id=self._id,
+            tool_version=self._options.tool_version,
+            server_version=self._identity.version,
+            started=datetime.fromtimestamp(self._started),
+            ended=ended,
+            binlog=coordinates.binlog,
+            from_lsn=0,
+            to_lsn=self._to_lsn,
+            stream=not self._sink.can_rewrite,
+            compressed=self._options.compressed,
+            flavor=self._identity.flavor.value,
+            encrypted=self._options.encrypted,
+            lock_ddl=self._options.lock_ddl,
+        )
+
+    def _layout_record(self) -> dict[str, Any]:
+        """What the record tells of how the files are to be read."""
+        return {
+            "innodb_data_file_path": self._layout.innodb_data_file_path,
+            "innodb_page_size": self._layout.innodb_page_size,
+            "innodb_undo_tablespaces": self._layout.innodb_undo_tablespaces,
+            "lower_case_table_names": self._layout.lower_case_table_names,
+        }
+
+    # --- before any lock -------------------------------------------------------------------------
+
+    def _copier_context(self, open_file: Callable[[str], SinkFile], throttle: Throttle | None = None) -> CopierContext:
+        return CopierContext(
+            self._layout.innodb_page_size,
+            open_file,
+            self._failure.cancelled,
+            self._progress,
+            throttle,
+            metadata.family(self._identity.flavor.value),
+            self._keyring,
+        )
+
+    def _require_space(self) -> None:
+        if isinstance(self._sink, DirectorySink):
+            needed = sum(file.size for file in self._innodb_files())
+            needed += sum(file.size for file in self._plain_files().files)
+            durable.require_space(self._sink.staging, needed + _SPACE_MARGIN, "the backup")
+
+    def _follow(self, make: Callable[[RedoOutput], Follower]) -> None:
+        """Start to copy the redo log, with the follower that ``make`` gives."""
+        self._output = RedoOutput(self._sink, self.redo_name, self._options.spool_directory)
+        self._follower = make(self._output)
+        self._follower.start()
+
+    @property
+    def _redo(self) -> Follower:
+        """The follower, once there is one."""
+        if self._follower is None:
+            raise RuntimeError("the redo log is not followed yet")
+        return self._follower
+
+    # --- InnoDB's files --------------------------------------------------------------------------
+
+    def _copy_innodb(self) -> None:
+        files = self._innodb_files()
+        self._progress.phase("copying InnoDB files", sum(file.size for file in files))
+        self._page_numbers = self._system_page_numbers(files)
+        self._keep(zip(files, self._pool.run(files, self._copy_if_stable)))
+
+    def _copy_if_stable(self, file: InnodbFile, buffer: memoryview) -> CopiedTablespace | UnstableFile:
+        try:
+            return self._copy_tablespace(file, buffer, self._context)
+        except UnstableFile as error:
+            return error
+
+    def _copy_tablespace(self, file: InnodbFile, buffer: memoryview, context: CopierContext) -> CopiedTablespace:
+        first_page_no, header = self._page_numbers.get(file.path, (0, None))
+        return copy_tablespace(file, context, buffer, first_page_no=first_page_no, header=header)
+
+    def _system_page_numbers(self, files: list[InnodbFile]) -> dict[str, tuple[int, Any]]:
+        """First page number, and the header of the first file, for all other files of the system tablespace."""
+        parts = sorted(
+            (file for file in files if file.system_index is not None), key=lambda file: file.system_index or 0
+        )
+        if len(parts) < 2:
+            return {}
+        with open(parts[0].source, "rb") as first:
+            header = read_header(parts[0], first.fileno(), self._context)
+        numbers = {}
+        page_no = parts[0].size // header.physical_size
+        for part in parts[1:]:
+            numbers[part.path] = (page_no, header)
+            page_no += part.size // header.physical_size
+        return numbers
+
+    def _keep(self, copies: Iterable[tuple[InnodbFile, CopiedTablespace | UnstableFile]]) -> None:
+        for file, copied in copies:
+            if isinstance(copied, UnstableFile):
+                if copied.written:
+                    self._void.add(file.path)
+                continue
+            self._copied[file.path] = copied
+            self._totals.pages += copied.pages
+            self._totals.retried += copied.retried_pages
+
+    def _copy_changes(self, changes: DdlChanges) -> None:
+        """Bring the copies up to date with what DDL did; it is blocked now."""
+        self._progress.phase("copying what DDL changed", changes.bytes_to_copy)
+        for path in changes.discard:
+            self._sink.discard(path)
+            self._copied.pop(path, None)
+        replacing = self._copier_context(self._sink.replace)
+        for files, context in ((changes.replace, replacing), (changes.add, self._unthrottled)):
+
+            def copy(file: InnodbFile, buffer: memoryview, context: CopierContext = context) -> CopiedTablespace:
+                try:
+                    return self._copy_tablespace(file, buffer, context)
+                except UnstableFile as error:
+                    raise DdlConflict(f"{file.source} changes although schema changes are blocked: {error}") from error
+
+            for file in files:
+                self._copied.pop(file.path, None)
+            self._keep(zip(files, self._pool.run(files, copy)))
+        self._void.clear()
+
+    # --- all other files -------------------------------------------------------------------------
+
+    def _copy_idle_tables(self) -> None:
+        """Copy non-transactional tables before they are locked, where what changes until then can be copied again."""
+        self._progress.phase("copying non-transactional tables")
+        # writes through a memory map leave no trace in a file's times
+        mapped = self._connection.variables("myisam_use_mmap").get("myisam_use_mmap", "OFF") == "ON"
+        if self._sink.can_rewrite and not mapped:
+            self._plain.copy_idle_tables()
+
+    def _copy_other_files(self) -> None:
+        self._progress.phase("copying definitions and non-transactional tables")
+        self._plain.copy_all()
+        if self._plain.unknown:
+            self._totals.warnings.append(
+                f"{len(self._plain.unknown)} files in database directories are of no known kind and were left out: "
+                + ", ".join(self._plain.unknown[:5])
+            )
+
+    def _catch_up(self) -> None:
+        """Let the follower come close, so that the last lock is held only for the rest."""
+        self._progress.phase("catching up with the redo log")
+        deadline = time.monotonic() + _CATCH_UP_SECONDS
+        while self._current_lsn() - self._redo.lsn > _CLOSE_BEHIND and time.monotonic() < deadline:
+            if self._failure.cancelled.wait(0.02):
+                self._failure.check()
+
+    # --- after the locks -------------------------------------------------------------------------
+
+    def _finish_redo(self) -> list[FileEntry]:
+        self._progress.phase("finishing")
+        if self._output is None:
+            raise RuntimeError("the redo log was not followed")
+        if not self._redo.checkpoint_lsn <= self._to_lsn <= self._last_lsn:
+            raise RedoOverwritten(
+                f"the copied redo log covers LSN {self._redo.checkpoint_lsn} to {self._last_lsn}, and the newest "
+                f"checkpoint {self._to_lsn} is not in it"
+            )
+        return [copied.entry for copied in self._copied.values()] + self._plain.entries + [self._output.close()]
+
+    def _publish(self, entries: list[FileEntry], coordinates: Coordinates) -> dict[str, Any]:
+        ended = time.time()
+        for name, data in self._metadata(coordinates, datetime.fromtimestamp(ended)).items():
+            with self._sink.open(name, compress=False) as target:
+                target.write(data)
+                entries.append(target.close())
+        record = self._record(entries, coordinates, ended)
+        published = self._sink.publish(Manifest(record, tuple(entries)))
+        manifest = {"path": published.get("path"), "sha256": published["sha256"]}
+        return {**record, "manifest": manifest, "digests": published.get("digests", {})}
+
+    def _record(self, entries: list[FileEntry], coordinates: Coordinates, ended: float) -> dict[str, Any]:
+        seconds = max(ended - self._started, 1e-3)
+        size = sum(entry.size for entry in entries)
+        return {
+            "id": self._id,
+            "type": "full",
+            "path": str(self._sink.dest) if isinstance(self._sink, (ArchiveSink, DirectorySink)) else None,
+            "state": "copied",
+            "started": datetime.fromtimestamp(self._started, timezone.utc).isoformat(timespec="seconds"),
+            "ended": datetime.fromtimestamp(ended, timezone.utc).isoformat(timespec="seconds"),
+            "server": self._identity.as_dict(),
+            "layout": self._layout_record(),
+            "from_lsn": 0,
+            "to_lsn": self._to_lsn,
+            "last_lsn": self._last_lsn,
+            "binlog": coordinates.binlog.as_dict() if coordinates.binlog else None,
+            "replication": [channel.as_dict() for channel in coordinates.channels],
+            "files": len(entries),
+            "bytes": {"read": size, "written": size},
+            "seconds": round(seconds, 3),
+            "mib_per_second": round(size / seconds / (1 << 20), 1),
+            "redo": {
+                "bytes": self._redo.copied_bytes,
+                "peak_mib_per_second": round(self._redo.peak_mib_per_second, 1),
+            },
+            "locks": self._locks,
+            "pages": {"checked": self._totals.pages, "retried": self._totals.retried},
+            "warnings": self._totals.warnings,
+        }

@@ -1,0 +1,150 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The files that are not InnoDB's, each at the stage at which it no longer changes.
+
+From stage FLUSH on the server grants no new write locks on non-transactional tables, so tables that nobody is
+writing can be copied there; BLOCK_DDL has waited for the last writers and for DDL, so whatever differs from its
+copy by then is copied again. Log and statistics tables are written until BLOCK_COMMIT: the data of log tables only
+grows, so its head is copied before and only the tail under that lock.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable
+
+from ..manifest import FileEntry
+from ..stream.sink import Sink, SinkFile
+from .copier import CopierContext, UnstableFile, append_growth, copy_plain
+from .inventory import Kind, PlainFile, PlainFiles
+from .workers import CopyPool
+
+#: A file written within one clock tick of the kernel before its copy could be written again within that tick.
+_SETTLED_SECONDS = 1.0
+
+_GROWING = (".CSV",)
+
+
+@dataclass(frozen=True)
+class _Signature:
+    """What tells that a file was not written since: inode, bytes, time of last write and of last change (ns)."""
+
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    settled: bool
+
+    @classmethod
+    def of(cls, file: PlainFile) -> _Signature | None:
+        """The signature now; None when the file is gone."""
+        try:
+            status = os.stat(file.source)
+        except FileNotFoundError:
+            return None
+        age = time.time() - status.st_mtime_ns / 1e9
+        return cls(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, age > _SETTLED_SECONDS)
+
+
+@dataclass
+class _Growing:
+    file: PlainFile
+    target: SinkFile
+    offset: int
+
+
+class PlainCopies:
+    """All copies of files that are not InnoDB's in one backup; the job calls it stage by stage.
+
+    ``find`` lists those files as they are at the moment.
+    """
+
+    def __init__(self, find: Callable[[], PlainFiles], sink: Sink, pool: CopyPool, context: CopierContext) -> None:
+        self._find = find
+        self._sink = sink
+        self._pool = pool
+        self._context = context
+        self._early: dict[str, tuple[_Signature, FileEntry]] = {}
+        self._entries: dict[str, FileEntry] = {}
+        self._growing: list[_Growing] = []
+        self._last: list[PlainFile] = []
+        self.unknown: tuple[str, ...] = ()
+
+    @property
+    def entries(self) -> list[FileEntry]:
+        """Manifest entries of everything copied so far."""
+        return list(self._entries.values())
+
+    def copy_idle_tables(self) -> None:
+        """Stage FLUSH: copy the non-transactional tables. Only for a sink that can rewrite what turns out to be old."""
+        tables = [file for file in self._find().files if file.kind is Kind.TABLE]
+        signatures = {file.path: _Signature.of(file) for file in tables}
+        for file, entry in zip(tables, self._pool.run(tables, self._copy_if_there)):
+            signature = signatures[file.path]
+            if entry is None:
+                continue
+            # a file that was gone for a moment has an unknown signature: it will be copied again
+            self._early[file.path] = (signature or _Signature(0, 0, 0, 0, False), entry)
+
+    def copy_all(self) -> None:
+        """Stage BLOCK_DDL: definitions, and every table that is not here yet or differs from its early copy."""
+        found = self._find()
+        self.unknown = found.unknown
+        for path in sorted(set(self._early) - {file.path for file in found.files}):
+            self._sink.discard(path)
+        now = [file for file in found.files if file.kind in (Kind.TABLE, Kind.DEFINITION)]
+        due = []
+        for file in now:
+            early = self._early.get(file.path)
+            if early is None:
+                due.append(file)
+                continue
+            signature, entry = early
+            if signature.settled and _Signature.of(file) == signature:
+                self._entries[file.path] = entry
+            else:
+                self._sink.discard(file.path)
+                due.append(file)
+        for file, copied in zip(due, self._pool.run(due, self._copy)):
+            self._entries[file.path] = copied
+        self._keep_empty_databases(found)
+        self._begin_late_tables(found.files)
+
+    def copy_late_tables(self, logs: Iterable[tuple[str, Path]], buffer: memoryview) -> None:
+        """Stage BLOCK_COMMIT: tails of log tables, statistics tables, and ``logs`` (name in the backup, place)."""
+        for growing in self._growing:
+            append_growth(growing.file.source, growing.offset, growing.target, buffer)
+            self._entries[growing.file.path] = growing.target.close()
+        for file in self._last:
+            self._entries[file.path] = self._copy(file, buffer)
+        for name, source in logs:
+            self._entries[name] = copy_plain(name, source, self._context, buffer)
+
+    def _begin_late_tables(self, files: Iterable[PlainFile]) -> None:
+        for file in files:
+            if file.kind is Kind.LOG_TABLE and file.path.endswith(_GROWING):
+                target = self._sink.open(file.path)
+                buffer = memoryview(bytearray(1 << 20))
+                self._growing.append(_Growing(file, target, append_growth(file.source, 0, target, buffer)))
+            elif file.kind in (Kind.LOG_TABLE, Kind.STATISTICS):
+                self._last.append(file)
+
+    def _keep_empty_databases(self, found: PlainFiles) -> None:
+        for database in found.empty_databases:
+            path = f"{database}/db.opt"
+            with self._sink.open(path, compress=False) as target:
+                self._entries[path] = target.close()
+
+    def _copy(self, file: PlainFile, buffer: memoryview) -> FileEntry:
+        return copy_plain(file.path, file.source, self._context, buffer)
+
+    def _copy_if_there(self, file: PlainFile, buffer: memoryview) -> FileEntry | None:
+        try:
+            return self._copy(file, buffer)
+        except UnstableFile:
+            return None

@@ -1,0 +1,134 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is at a place: a backup, an archive, a data directory, nothing, or something else. Only looks, never writes."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from . import durable, manifest
+from .errors import BackupError, BackupPartial, FormatError, StreamError
+from .manifest import MANIFEST_NAME, PARTIAL, Manifest, digest_of
+from .recovery.backup_directory import is_backup_directory, read_backup_directory
+from .restore.placement import UNPACKED_SUFFIX
+from .server.start_position import RESTORE_MARKER, backup_record
+from .stream.listing import list_archive
+from .stream.xbstream import MAGIC
+
+RESTORE_IN_PROGRESS_MARKER = "xtrabackup_restore_in_progress.json"
+# what the data directory of any MariaDB or MySQL server holds at least one of
+_DATADIR_SIGNS = ("ibdata1", "ib_logfile0", "#innodb_redo", "aria_log_control", "mysql")
+_NOT_CONTENT = frozenset({"lost+found"})
+
+
+def describe_place(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Facts about ``path``, and the record of the backup that is there or was restored there (None: no such).
+
+    ``kind`` is backup, archive, datadir, empty, absent or other; ``complete`` and ``problem`` say whether what is there
+    can be used, and why not. Raises StorageError when it cannot be read.
+    """
+    place = Path(path)
+    facts: dict[str, Any] = {"kind": "absent", "path": str(place), "partial": _partial(place)}
+    if not os.path.lexists(place):
+        return facts, None
+    if place.is_dir():
+        return _describe_directory(place, facts)
+    if place.is_file():
+        return _describe_file(place, facts)
+    return {**facts, "kind": "other"}, None
+
+
+def _partial(place: Path) -> bool:
+    """Whether a job has left an unfinished backup or restore of this name."""
+    if not place.name:
+        return False
+    if place.with_name(place.name + durable.PARTIAL_SUFFIX).exists():
+        return True
+    return any(entry.name.startswith(place.name + UNPACKED_SUFFIX) for entry in _siblings(place))
+
+
+def _siblings(place: Path) -> list[Path]:
+    try:
+        return list(place.parent.iterdir())
+    except OSError:
+        return []
+
+
+def _describe_directory(place: Path, facts: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    with durable.storage_errors("looking into", place):
+        names = {entry.name for entry in place.iterdir()} - _NOT_CONTENT
+    if RESTORE_MARKER in names or RESTORE_IN_PROGRESS_MARKER in names:
+        unfinished = RESTORE_IN_PROGRESS_MARKER in names
+        problem = "a restore into it was begun and not ended" if unfinished else None
+        facts.update(kind="datadir", restored=RESTORE_MARKER in names, complete=not unfinished, problem=problem)
+        return facts, backup_record(place) if RESTORE_MARKER in names else None
+    if is_backup_directory(place):
+        return _describe_backup(place, facts)
+    if names.intersection(_DATADIR_SIGNS):
+        return {**facts, "kind": "datadir", "restored": False, "complete": True, "problem": None}, None
+    return {**facts, "kind": "other" if names else "empty"}, None
+
+
+def _describe_backup(place: Path, facts: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    facts.update(kind="backup", complete=False, problem=None)
+    try:
+        backup = read_backup_directory(place)
+    except BackupPartial as error:
+        found = manifest.read(place)
+        digest = digest_of((place / MANIFEST_NAME).read_bytes())
+        facts.update(_manifest_facts(found), state=PARTIAL, manifest_sha256=digest)
+        return {**facts, "problem": error.message}, found.backup
+    except (BackupError, FormatError) as error:
+        return {**facts, "problem": error.message}, None
+    facts.update(complete=not backup.interrupted, state=backup.state)
+    if backup.interrupted:
+        facts["problem"] = "its preparation was begun and not ended"
+    if backup.manifest is not None:
+        facts.update(_manifest_facts(backup.manifest), manifest_sha256=digest_of((place / MANIFEST_NAME).read_bytes()))
+    return facts, backup.record
+
+
+def _describe_file(place: Path, facts: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    with durable.storage_errors("reading", place), open(place, "rb") as source:
+        if source.read(len(MAGIC)) != MAGIC:
+            return {**facts, "kind": "other"}, None
+    facts.update(kind="archive", stored_bytes=place.stat().st_size, complete=False, problem=None)
+    try:
+        listing = list_archive(place)
+    except (StreamError, FormatError) as error:
+        return {**facts, "problem": error.message}, None
+    if listing.manifest is None:
+        return {**facts, "problem": f"it has no {MANIFEST_NAME}: made by another tool, or cut off"}, None
+    encrypted = any((entry.stored or "").endswith(".xbcrypt") for entry in listing.manifest.files)
+    state = str(listing.manifest.backup.get("state") or "copied")
+    facts.update(_manifest_facts(listing.manifest), complete=state != PARTIAL, state=state, encrypted=encrypted)
+    return facts, listing.manifest.backup
+
+
+def _manifest_facts(found: Manifest) -> dict[str, Any]:
+    return {"id": found.id, "files": len(found.files), "bytes": found.total_bytes}
+
+
+def read_job(progress_file: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """The status that a job keeps in ``progress_file``, and whether its process is ``alive``; None when no job does.
+
+    Raises FormatError for a file that is something else, StorageError when it cannot be read.
+    """
+    path = Path(progress_file)
+    with durable.storage_errors("reading", path):
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except UnicodeDecodeError:
+            text = ""
+    try:
+        status = dict(json.loads(text))
+        pid = int(status["pid"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise FormatError(f"{path} is not the progress file of a job", path=str(path)) from error
+    return {**status, "alive": Path(f"/proc/{pid}").exists()}

@@ -1,0 +1,198 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Durable changes of the file system: temporary name -> fsync -> rename -> fsync directory; locks.
+
+After a crash at any instant each published name holds either its old or its whole new state.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import functools
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Callable
+
+from .errors import DiskFull, StorageError, TargetBusy
+
+PARTIAL_SUFFIX = ".partial"
+REPLACED_SUFFIX = ".replaced"
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_WRITEBACK = 4 << 20  # bytes of a file after which the next part of it is sent to the device
+_SYNC_FILE_RANGE_WRITE = 2  # linux/fs.h
+
+
+@contextlib.contextmanager
+def storage_errors(action: str, path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn an OSError of the block into DiskFull or StorageError that says what was done to which path."""
+    try:
+        yield
+    except OSError as error:
+        kind = DiskFull if error.errno in _FULL else StorageError
+        raise kind(
+            f"{action} {os.fspath(path)}: {os.strerror(error.errno or 0)}",
+            path=os.fspath(path),
+            errno=errno.errorcode.get(error.errno or 0, ""),
+        ) from error
+
+
+def fsync_directory(path: str | os.PathLike[str]) -> None:
+    """Make the names in the directory ``path`` durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def fsync_file(path: str | os.PathLike[str]) -> None:
+    """Make the content of the file ``path`` durable."""
+    with storage_errors("syncing", path):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def fsync_tree(root: str | os.PathLike[str]) -> None:
+    """Make every directory below and including ``root`` durable (files are fsynced by who wrote them)."""
+    for directory, _names, _files in os.walk(root, topdown=False):
+        fsync_directory(directory)
+
+
+class WriteBehind:
+    """Has the kernel store the beginning of a file while the rest is being written, so that the fsync at the end has
+    little left to wait for. A hint: nothing is durable before that fsync, which also reports what went wrong."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._begun = 0
+        self._sync_file_range = _sync_file_range()
+
+    def wrote(self, end: int) -> None:
+        """The file is written up to the offset ``end``, in bytes; never waits for the device to be done."""
+        if end - self._begun < _WRITEBACK:
+            return
+        if self._sync_file_range is not None:
+            self._sync_file_range(self._descriptor, self._begun, end - self._begun, _SYNC_FILE_RANGE_WRITE)
+        self._begun = end
+
+
+@functools.cache
+def _sync_file_range() -> Callable[[int, int, int, int], int] | None:
+    """The C library's function, which Python does not offer; None where there is none."""
+    function = getattr(ctypes.CDLL(None), "sync_file_range", None)
+    if function is not None:
+        function.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
+    return function
+
+
+def write_file(path: str | os.PathLike[str], data: bytes, mode: int = 0o640) -> None:
+    """Replace ``path`` by ``data``, atomically and durably."""
+    path = Path(path)
+    temporary = path.with_name(path.name + PARTIAL_SUFFIX)
+    with storage_errors("writing", path):
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            os.fchmod(descriptor, mode)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.rename(temporary, path)
+        fsync_directory(path.parent)
+
+
+def publish(staging: str | os.PathLike[str], final: str | os.PathLike[str]) -> None:
+    """Rename ``staging`` to ``final`` and make the new name durable; the content must be durable already."""
+    with storage_errors("publishing", final):
+        os.rename(staging, final)
+        fsync_directory(Path(final).parent)
+
+
+def publish_over(staging: str | os.PathLike[str], final: str | os.PathLike[str]) -> None:
+    """As ``publish``, for a directory that may take the place of another one, which is removed.
+
+    At every instant one of them is complete: at ``final``, or beside it as ``.replaced`` or as ``staging``.
+    """
+    final = Path(final)
+    aside = final.with_name(final.name + REPLACED_SUFFIX)
+    if final.exists():
+        remove_tree(aside)
+        publish(final, aside)
+    publish(staging, final)
+    remove_tree(aside)
+
+
+def remove_tree(path: str | os.PathLike[str]) -> None:
+    """Remove a file or directory tree of our own, if it is there; symbolic links are not followed."""
+    path = Path(path)
+    with storage_errors("removing", path):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+
+
+@contextlib.contextmanager
+def exclusive_lock(path: str | os.PathLike[str], what: str) -> Iterator[None]:
+    """Hold the lock file ``path`` for the block; raises TargetBusy at once when another process holds it.
+
+    The kernel drops the lock with the process, so a killed job never blocks the next one. The file is removed
+    at the end by its holder.
+    """
+    with storage_errors("locking", path):
+        while True:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                owner = os.read(descriptor, 64).decode(errors="replace").strip()
+                os.close(descriptor)
+                raise TargetBusy(
+                    f"{what} is in use by another job (process {owner or 'unknown'})", path=os.fspath(path)
+                ) from None
+            # the holder before us may have removed the name between our open and our lock
+            with contextlib.suppress(FileNotFoundError):
+                if os.stat(path).st_ino == os.fstat(descriptor).st_ino:
+                    break
+            os.close(descriptor)
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
+    try:
+        yield
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        os.close(descriptor)
+
+
+def free_bytes(path: str | os.PathLike[str]) -> int:
+    """Bytes that an unprivileged writer can still put on the file system of ``path`` (or its nearest parent)."""
+    probe = Path(path)
+    while not probe.exists():
+        probe = probe.parent
+    return shutil.disk_usage(probe).free
+
+
+def require_space(path: str | os.PathLike[str], needed: int, what: str) -> None:
+    """Raises DiskFull when the file system of ``path`` has fewer than ``needed`` free bytes for ``what``."""
+    free = free_bytes(path)
+    if free < needed:
+        raise DiskFull(
+            f"{what} needs {needed} bytes on the file system of {os.fspath(path)}, which has {free} bytes free",
+            remedy="Free space or choose another place; nothing was written.",
+            path=os.fspath(path),
+            needed=needed,
+            free=free,
+        )

@@ -1,0 +1,100 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How far a job is: phases, bytes, rates and ETA, in an atomically replaced JSON status file.
+
+``xtrabackup_info`` reads the file of a running job. The file is not durable, on purpose: it is about a
+process that is alive.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+_WRITE_INTERVAL = 1.0  # seconds between two writes of the status file
+
+
+class Progress:
+    """Thread-safe counters of one job; written to ``path`` (if given) at most once a second."""
+
+    def __init__(self, job: str, path: str | os.PathLike[str] | None = None) -> None:
+        self._lock = threading.Lock()
+        self._path = Path(path) if path else None
+        self._written_at = 0.0
+        self._job = job
+        self._started = time.time()
+        self._phase = "starting"
+        self._phase_started = self._started
+        self._done = 0
+        self._total: int | None = None
+        self._phases: dict[str, float] = {}
+
+    def phase(self, name: str, total: int | None = None) -> None:
+        """Enter phase ``name``, of ``total`` bytes if that is known."""
+        with self._lock:
+            now = time.time()
+            self._phases[self._phase] = self._phases.get(self._phase, 0.0) + now - self._phase_started
+            self._phase, self._phase_started = name, now
+            self._done, self._total = 0, total
+            self._write(now)
+
+    def advance(self, count: int) -> None:
+        """Count ``count`` more bytes of this phase."""
+        with self._lock:
+            self._done += count
+            now = time.time()
+            if now - self._written_at >= _WRITE_INTERVAL:
+                self._write(now)
+
+    def at(self, done: int) -> None:
+        """Say that ``done`` bytes of this phase are behind us."""
+        with self._lock:
+            self._done = done
+            now = time.time()
+            if now - self._written_at >= _WRITE_INTERVAL:
+                self._write(now)
+
+    def snapshot(self) -> dict[str, Any]:
+        """The status as data: job, pid, phase, bytes, bytes_total, mib_per_second, eta_seconds, seconds, phases."""
+        with self._lock:
+            return self._snapshot(time.time())
+
+    def close(self) -> None:
+        """The job is over: remove the status file."""
+        with self._lock:
+            if self._path:
+                self._path.unlink(missing_ok=True)
+                self._path = None
+
+    def _snapshot(self, now: float) -> dict[str, Any]:
+        elapsed = max(now - self._phase_started, 1e-6)
+        rate = self._done / elapsed
+        remaining = None if self._total is None or rate <= 0 else max(self._total - self._done, 0) / rate
+        return {
+            "job": self._job,
+            "pid": os.getpid(),
+            "phase": self._phase,
+            "bytes": self._done,
+            "bytes_total": self._total,
+            "mib_per_second": round(rate / (1 << 20), 2),
+            "eta_seconds": None if remaining is None else round(remaining, 1),
+            "seconds": round(now - self._started, 1),
+            "phases": {name: round(seconds, 3) for name, seconds in self._phases.items()},
+        }
+
+    def _write(self, now: float) -> None:
+        if self._path is None:
+            return
+        self._written_at = now
+        temporary = self._path.with_name(self._path.name + ".new")
+        try:
+            temporary.write_text(json.dumps(self._snapshot(now)), encoding="utf-8")
+            os.replace(temporary, self._path)
+        except OSError:
+            # progress is a courtesy: a full disk is reported by the job's own writes
+            self._path = None

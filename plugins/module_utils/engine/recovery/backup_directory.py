@@ -1,0 +1,345 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a backup directory says about itself: state, LSNs, how its files are to be read; ours or the stock tool's."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import durable, manifest
+from ..backup import metadata
+from ..backup.metadata import Checkpoints
+from ..backup.tablespaces import RecordedTablespace
+from ..backup.tablespaces import parse as parse_tablespaces
+from ..errors import BackupError, BackupIncomplete, FormatError, NotABackup, UnsupportedTable
+from ..innodb import redo_mariadb
+from ..manifest import MANIFEST_NAME, Manifest
+from ..server.coordinates import parse_binlog_info
+from ..server.data_files import DataFile, parse_data_files
+from ..server.option_file import parse_options
+from ..stream.listing import checked_listing
+
+IN_PROGRESS_NAME = "xtrabackup_prepare_in_progress"
+MOVING_NAME = "xtrabackup_restore_in_progress.json"
+
+_INFO_NAMES = (metadata.INFO_NAME, "mariadb_backup_info")
+_BINLOG_NAMES = (metadata.BINLOG_INFO_NAME, "mariadb_backup_binlog_info")
+_PACKED = (".zst", ".lz4", ".qp", ".xbcrypt")
+_MAX_METADATA = 1 << 20  # bytes
+
+COPIED = "copied"
+PREPARED = "prepared"
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """``backup-my.cnf``: what a server must be told to read the files. Sizes in bytes."""
+
+    data_files: tuple[DataFile, ...] = (DataFile("ibdata1", 12 << 20, ("autoextend",)),)
+    page_size: int = 16384
+    undo_tablespaces: int = 0
+    log_file_size: int = 96 << 20
+    lower_case_table_names: int = 0
+    names_noted: bool = False  # whether the file tells lower_case_table_names
+
+
+@dataclass(frozen=True)
+class BackupDirectory:
+    """An unpacked backup.
+
+    ``record`` is the backup's record, put together from the stock tool's files when there is no manifest.
+    ``source_sha256`` names the manifest of the backup as it was taken, "" when it had none. ``interrupted``: a
+    preparation in place was begun and not ended. ``tablespaces``: those of a MySQL server that were not in its data
+    directory.
+    """
+
+    path: Path
+    checkpoints: Checkpoints
+    checkpoints_name: str
+    configuration: Configuration
+    record: dict[str, Any]
+    manifest: Manifest | None
+    source_sha256: str
+    interrupted: bool
+    tablespaces: tuple[RecordedTablespace, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The backup's id."""
+        return str(self.record["id"])
+
+    @property
+    def flavor(self) -> str:
+        """The family of the server that the backup was taken from: ``mariadb``, ``mysql`` or ``percona``."""
+        return str((self.record.get("server") or {}).get("flavor") or "mariadb")
+
+    @property
+    def state(self) -> str:
+        """``copied`` or ``prepared``."""
+        prepared = self.checkpoints.backup_type == metadata.prepared_type(self.flavor) and not self.interrupted
+        return PREPARED if prepared else COPIED
+
+    @property
+    def binary_log(self) -> str | None:
+        """The name of the binary log file in the backup of a MySQL server; None when there is none."""
+        binlog = self.record.get("binlog")
+        return str(binlog["file"]) if binlog and binlog.get("file") and not metadata.is_mariadb(self.flavor) else None
+
+    @property
+    def manifest_is_current(self) -> bool:
+        """Whether the manifest describes the files as they are: not after another tool has prepared them."""
+        return self.manifest is not None and (self.record.get("state") == PREPARED) == (self.state == PREPARED)
+
+
+def is_backup_directory(path: Path) -> bool:
+    """Whether ``path`` is a directory that holds an unpacked backup."""
+    return path.is_dir() and any((path / name).is_file() for name in (*metadata.CHECKPOINTS_NAMES, MANIFEST_NAME))
+
+
+def read_backup_directory(path: Path, *, being_moved: bool = False) -> BackupDirectory:
+    """What the backup in ``path`` says about itself. Raises NotABackup, BackupIncomplete, FormatError, and BackupError
+    for kinds of backups that cannot be used alone. ``being_moved``: a restore that goes on moving it may read it."""
+    if not path.is_dir():
+        raise NotABackup(f"{path} is not a directory", path=str(path))
+    found, sha256 = _manifest(path)
+    name, data = _first(path, metadata.CHECKPOINTS_NAMES)
+    if data is None:
+        if (path / MANIFEST_NAME).exists():
+            raise BackupIncomplete(f"{path} has a manifest but no {metadata.CHECKPOINTS_NAME}", path=str(path))
+        raise NotABackup(f"{path} holds no {metadata.CHECKPOINTS_NAME}", path=str(path))
+    checkpoints = _checkpoints(data, path, name)
+    record = dict(found.backup) if found else _stock_record(path, checkpoints)
+    flavor = str((record.get("server") or {}).get("flavor"))
+    if checkpoints.backup_type == metadata.PREPARED and not metadata.is_mariadb(flavor):
+        raise BackupError(
+            f"{path} was prepared with --apply-log-only, so that incremental backups could be applied to it",
+            remedy="Finish it with the tool that made it (xtrabackup --prepare without --apply-log-only).",
+            path=str(path),
+            backup_type=checkpoints.backup_type,
+        )
+    if (path / MOVING_NAME).exists() and not being_moved:
+        raise BackupIncomplete(
+            f"{path} is being moved into a data directory: {_text(path / MOVING_NAME)}",
+            remedy="Run the restore that was interrupted again; it goes on where it was.",
+            path=str(path),
+        )
+    return BackupDirectory(
+        path=path,
+        checkpoints=checkpoints,
+        checkpoints_name=name,
+        configuration=_configuration(_first(path, (metadata.CONFIGURATION_NAME,))[1], path, flavor),
+        record=record,
+        manifest=found,
+        source_sha256=sha256,
+        interrupted=(path / IN_PROGRESS_NAME).exists(),
+        tablespaces=_tablespaces(_first(path, (metadata.TABLESPACES_NAME,))[1], path),
+    )
+
+
+def read_archived_backup(archive: Path, directory: Path) -> BackupDirectory:
+    """What the backup in ``archive`` says about itself, as if it were unpacked in ``directory`` already.
+
+    Only headers and a few small entries are read, so nothing is verified. Raises what ``read_backup_directory`` does,
+    and StreamError for an archive that is not complete.
+    """
+    listing = checked_listing(
+        archive,
+        require_manifest=False,
+        keep=(*metadata.CHECKPOINTS_NAMES, metadata.CONFIGURATION_NAME, metadata.TABLESPACES_NAME),
+    )
+    if listing.manifest is None:
+        raise BackupIncomplete(
+            f"{archive}: the archive has no manifest, so it is not known to be complete", path=str(archive)
+        )
+    listing.manifest.require_whole(archive)
+    name = next((name for name in metadata.CHECKPOINTS_NAMES if name in listing.content), None)
+    if name is None:
+        raise BackupIncomplete(f"{archive} holds no {metadata.CHECKPOINTS_NAME}", path=str(archive))
+    return BackupDirectory(
+        path=directory,
+        checkpoints=_checkpoints(listing.content[name], archive, name),
+        checkpoints_name=name,
+        configuration=_configuration(
+            listing.content.get(metadata.CONFIGURATION_NAME),
+            archive,
+            str((listing.manifest.backup.get("server") or {}).get("flavor")),
+        ),
+        record=dict(listing.manifest.backup),
+        manifest=listing.manifest,
+        source_sha256=listing.manifest.source_sha256,
+        interrupted=False,
+        tablespaces=_tablespaces(listing.content.get(metadata.TABLESPACES_NAME), archive),
+    )
+
+
+def _manifest(path: Path) -> tuple[Manifest | None, str]:
+    try:
+        data = (path / MANIFEST_NAME).read_bytes()
+    except FileNotFoundError:
+        return None, ""
+    found = manifest.parse(data, str(path / MANIFEST_NAME))
+    found.require_whole(path)
+    return found, found.source_sha256
+
+
+def _checkpoints(data: bytes, path: Path, name: str) -> Checkpoints:
+    checkpoints = metadata.parse_checkpoints(data, str(path / name))
+    if checkpoints.backup_type not in (metadata.FULL, metadata.PREPARED, metadata.PREPARED_MYSQL):
+        raise BackupError(
+            f"{path} is a backup of type {checkpoints.backup_type}; only full backups can be prepared yet",
+            path=str(path),
+            backup_type=checkpoints.backup_type,
+        )
+    return checkpoints
+
+
+def _configuration(data: bytes | None, path: Path, flavor: str) -> Configuration:
+    """``data`` is the content of ``backup-my.cnf`` of the backup at ``path``, None when there is none."""
+    where = path / metadata.CONFIGURATION_NAME
+    if data is None:
+        raise BackupIncomplete(
+            f"{path} has no {metadata.CONFIGURATION_NAME}, which tells how its files are to be read", path=str(path)
+        )
+    options = parse_options(data, where, {"mysqld"})
+    encrypted = "plugin_load" in options or options.get("innodb_encrypt_log", "OFF").upper() in ("1", "ON")
+    # MySQL's keys are looked for when it is recovered
+    if encrypted and metadata.is_mariadb(flavor):
+        raise UnsupportedTable(
+            f"{where} asks for an encryption plugin ({options.get('plugin_load', 'innodb_encrypt_log')}): encrypted "
+            "tables and logs are not supported yet",
+            path=str(where),
+        )
+    default = Configuration()
+    try:
+        return Configuration(
+            data_files=parse_data_files(options["innodb_data_file_path"], str(where))
+            if "innodb_data_file_path" in options
+            else default.data_files,
+            page_size=int(options.get("innodb_page_size", default.page_size)),
+            undo_tablespaces=int(options.get("innodb_undo_tablespaces", default.undo_tablespaces)),
+            log_file_size=int(options.get("innodb_log_file_size", default.log_file_size)),
+            lower_case_table_names=int(options.get("lower_case_table_names", default.lower_case_table_names)),
+            names_noted="lower_case_table_names" in options,
+        )
+    except ValueError as error:
+        raise FormatError(f"{where}: {error}", where=str(where)) from error
+
+
+def _tablespaces(data: bytes | None, path: Path) -> tuple[RecordedTablespace, ...]:
+    """``data`` is the content of ``xtrabackup_tablespaces`` of the backup at ``path``, None when there is none."""
+    return () if data is None else tuple(parse_tablespaces(data, str(path / metadata.TABLESPACES_NAME)))
+
+
+def _stock_record(path: Path, checkpoints: Checkpoints) -> dict[str, Any]:
+    """The record of a backup without a manifest, from the files that the stock tools leave (formats, 4.1 to 4.5)."""
+    _name, info_data = _first(path, _INFO_NAMES)
+    info = dict(re.findall(r"^(\w+) = (.*)$", (info_data or b"").decode("utf-8", "replace"), re.MULTILINE))
+    _name, binlog_data = _first(path, _BINLOG_NAMES)
+    binlog = parse_binlog_info((binlog_data or b"").decode("utf-8", "replace"))
+    version = info.get("server_version", "")
+    return {
+        "id": info.get("uuid") or f"unnamed-{checkpoints.to_lsn}-{checkpoints.last_lsn}",
+        "type": "full",
+        "path": str(path),
+        "state": COPIED,
+        "started": info.get("start_time"),
+        "ended": info.get("end_time"),
+        "server": {"flavor": _stock_flavor(path, info), "version": version},
+        "from_lsn": checkpoints.from_lsn,
+        "to_lsn": checkpoints.to_lsn,
+        "last_lsn": checkpoints.last_lsn,
+        "binlog": binlog.as_dict() if binlog else None,
+        "replication": [],
+        "warnings": [],
+    }
+
+
+def _stock_flavor(path: Path, info: dict[str, str]) -> str:
+    """mariadb-backup names MariaDB in the version; newer releases of Percona's tool have a line for the flavor."""
+    version = info.get("server_version", "")
+    if "mariadb" in version.lower():
+        return "mariadb"
+    named = f"{info.get('server_flavor', '')} {info.get('tool_name', '')}".lower()
+    if (path / metadata.LOGFILE_NAME).exists() or "server_flavor" in info or "xtrabackup" in named:
+        return "percona" if "percona server" in named else "mysql"
+    return ""
+
+
+def _first(path: Path, names: tuple[str, ...]) -> tuple[str, bytes | None]:
+    """Name and content of the first of ``names`` that is in ``path``."""
+    for name in names:
+        with durable.storage_errors("reading", path / name):
+            try:
+                with open(path / name, "rb") as source:
+                    return name, source.read(_MAX_METADATA)
+            except FileNotFoundError:
+                continue
+    return names[0], None
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace").strip()[:500]
+
+
+def walk_files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Path relative to ``root`` (``/`` between parts) and status of each file below, links not followed."""
+    for directory, names, files in os.walk(root):
+        names.sort()
+        for name in sorted(files):
+            path = os.path.join(directory, name)
+            yield os.path.relpath(path, root), os.lstat(path)
+
+
+def refuse_what_cannot_be_recovered(path: Path, *, in_place: bool) -> None:
+    """Raises UnsupportedTable or BackupError for what is in the directory and must not be there.
+
+    Above all links and ``.isl`` files (DATA DIRECTORY): a server that follows them would open, and change, a file
+    outside, perhaps that of the source itself. Hard links matter only where files are changed ``in_place``.
+    """
+    for directory, names, files in os.walk(path):
+        for name in (*names, *files):
+            _refuse(Path(directory) / name, in_place)
+    if (path / "#rocksdb").exists():
+        raise UnsupportedTable(f"{path / '#rocksdb'}: MyRocks tables are not supported yet", path=str(path))
+
+
+def _refuse(path: Path, in_place: bool) -> None:
+    if path.suffix == ".isl":
+        raise UnsupportedTable(
+            f"{path}: the table lies outside the data directory (DATA DIRECTORY), which is not supported yet",
+            path=str(path),
+        )
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode) or (in_place and stat.S_ISREG(status.st_mode) and status.st_nlink > 1):
+        raise BackupError(
+            f"{path} is a link: recovery would change a file outside the backup",
+            remedy="Copy the backup without links; hard links do no harm when a target_dir is given.",
+            path=str(path),
+        )
+    if path.suffix in _PACKED:
+        raise BackupIncomplete(
+            f"{path} is still packed",
+            remedy="Unpack the backup completely (decompress, decrypt) before it is prepared.",
+            path=str(path),
+        )
+
+
+def read_redo(backup: BackupDirectory) -> tuple[redo_mariadb.LogHeader, redo_mariadb.Checkpoint | None]:
+    """Header and newest checkpoint of the backup's redo log; raises what its format forbids (encrypted, older)."""
+    path = backup.path / metadata.REDO_NAME
+    with durable.storage_errors("reading", path), open(path, "rb") as source:
+        size = os.fstat(source.fileno()).st_size
+        data = source.read(redo_mariadb.START_OFFSET)
+    header = redo_mariadb.parse_header(data, size, str(path))
+    first, second = (
+        data[start : start + redo_mariadb.CHECKPOINT_SIZE]
+        for start in (redo_mariadb.CHECKPOINT_1, redo_mariadb.CHECKPOINT_2)
+    )
+    return header, redo_mariadb.newest_checkpoint(first, second, header)

@@ -1,0 +1,74 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What mariadb-backup noted about schema changes during its backup, put into effect before recovery.
+
+``db/t.del``: drop ``db/t.ibd``; ``db/t.ren``: it is called what the file says; ``db/t.new``: this is its newer copy
+(formats reference, 4.9; mariadb-backup's own prepare does them in this order). Our own directories never hold any.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from .. import durable
+from ..errors import FormatError
+from ..manifest import safe_path
+
+_MOVING = ".xtrabackup-renaming"
+_MOVED = ".ren-xtrabackup"  # a note whose file is out of the way
+_SUFFIXES = (".del", ".ren", _MOVED, ".new")
+
+
+def apply_ddl_files(root: Path) -> list[str]:
+    """Do what the notes below ``root`` say; returns them, sorted. May be interrupted and done again."""
+    notes = sorted(
+        path
+        for directory in [root, *(entry for entry in root.iterdir() if entry.is_dir())]
+        for path in directory.iterdir()
+        if path.suffix in _SUFFIXES and path.is_file()
+    )
+    with durable.storage_errors("applying schema changes in", root):
+        for note in _with(notes, ".del"):
+            note.with_suffix(".ibd").unlink(missing_ok=True)
+            note.unlink()
+        _rename(root, _with(notes, ".ren"), _with(notes, _MOVED))
+        for note in _with(notes, ".new"):
+            os.replace(note, note.with_suffix(".ibd"))
+        if notes:
+            durable.fsync_tree(root)
+    return [str(note.relative_to(root)) for note in notes]
+
+
+def _with(notes: list[Path], suffix: str) -> list[Path]:
+    return [note for note in notes if note.suffix == suffix]
+
+
+def _rename(root: Path, notes: list[Path], moved: list[Path]) -> None:
+    """All at once, since tables may have exchanged their names: first out of the way, then to the new names.
+
+    A note gets another name between the two, so that a run after a kill does not take a file that has already got
+    its new name for one that is still to be renamed.
+    """
+    for note in notes:
+        _target(root, note)
+        source, moving = note.with_suffix(".ibd"), note.with_suffix(_MOVING)
+        if source.exists() and not moving.exists():
+            os.rename(source, moving)
+        os.rename(note, note.with_suffix(_MOVED))
+    for note in [*moved, *(note.with_suffix(_MOVED) for note in notes)]:
+        moving = note.with_suffix(_MOVING)
+        if moving.exists():
+            target = _target(root, note)
+            target.parent.mkdir(mode=0o700, exist_ok=True)
+            os.replace(moving, target)
+        note.unlink()
+
+
+def _target(root: Path, note: Path) -> Path:
+    """The file that a note about a new name asks for."""
+    name = safe_path(note.read_bytes().decode("utf-8", "surrogateescape").strip().rstrip("\0"), str(note))
+    if name.count("/") != 1:
+        raise FormatError(f"{note}: {name!r} is not the name of a table", where=str(note))
+    return root / f"{name}.ibd"

@@ -1,0 +1,283 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Recovery by InnoDB itself: the installed server, run over a directory without network or option files.
+
+What is common to all servers: the process and its log, progress, the proof that all redo was used, a run that stalls or
+fails. What differs is in ``native_mariadb`` and ``native_mysql``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import threading
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Callable
+
+from .. import durable
+from ..errors import BackupIncomplete, DecryptionFailed, PageCorrupt, RecoveryFailed, RecoveryIncomplete
+from ..progress import Progress
+from .native_mariadb import SealedMariadb, command_line
+from .native_mysql import SealedMysql
+from .process import POLL_SECONDS, ActivityWatch, HeldSignals, die_with_parent, drain
+from .program import ServerProgram
+from .sealed import ANSWER_SECONDS, RecoverySettings, Sealed
+from .server_log import RecoveryState
+
+__all__ = ["RecoveryReport", "RecoverySettings", "command_line", "recover"]
+
+_FAILED_SECONDS = 60.0  # how long a server that reported an error may compute without a word or a byte
+_HOPELESS_SECONDS = 2.0  # how long one that cannot go on may be silent
+_KILL_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class RecoveryReport:
+    """What a recovery did. ``recovered_lsn``: the end of the redo log that was applied (bytes of redo);
+    ``gtid_executed``: the GTID set of the recovered data, None where the server has none to tell (MariaDB)."""
+
+    recovered_lsn: int
+    rolled_back: int
+    prepared_transactions: int
+    seconds: float
+    server_version: str
+    warnings: list[str] = field(default_factory=list)
+    gtid_executed: str | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        """The report as modules return it."""
+        left_out = {"warnings"} | ({"gtid_executed"} if self.gtid_executed is None else set())
+        return {name: value for name, value in asdict(self).items() if name not in left_out}
+
+
+def recover(
+    directory: Path,
+    settings: RecoverySettings,
+    program: ServerProgram,
+    *,
+    last_lsn: int,
+    scratch: Path,
+    progress: Progress,
+    stall_timeout: float,
+    redo_proven: Callable[[int], None] = lambda _lsn: None,
+    user: tuple[int, int] | None = None,
+) -> RecoveryReport:
+    """Recover the database files in ``directory`` up to ``last_lsn``; temporary files go to ``scratch``.
+
+    ``redo_proven`` is called once, as soon as the server has found the end of the log at or after ``last_lsn``.
+    ``user``: uid and gid to run as, None for our own. ``stall_timeout`` in seconds: how long the server may neither
+    say nor do anything.
+
+    Raises RecoveryIncomplete when the log ends before ``last_lsn``, and for all else that can go wrong the error that
+    the server's log tells of, at least RecoveryFailed. The server is never left running.
+    """
+    started = time.monotonic()
+    family = SealedMariadb if program.flavor == "mariadb" else SealedMysql
+    sealed: Sealed = family(directory, settings, program, scratch)
+    run = _Run(sealed, directory, settings, last_lsn, progress, stall_timeout, redo_proven)
+    state = run.run(program, scratch, user)
+    warnings = [f"server: {text}" for text in [*state.errors, *state.warnings]]
+    if state.prepared_transactions:
+        warnings.append(
+            f"{state.prepared_transactions} XA transactions are prepared and wait for XA COMMIT or XA ROLLBACK "
+            "(XA RECOVER lists them)"
+        )
+    return RecoveryReport(
+        recovered_lsn=state.end_of_log_lsn or 0,
+        rolled_back=state.rolled_back,
+        prepared_transactions=state.prepared_transactions,
+        seconds=round(time.monotonic() - started, 3),
+        server_version=state.server_version or program.version,
+        warnings=warnings,
+        gtid_executed=state.gtid_executed,
+    )
+
+
+class _Run:
+    """One run of the server."""
+
+    def __init__(
+        self,
+        sealed: Sealed,
+        directory: Path,
+        settings: RecoverySettings,
+        last_lsn: int,
+        progress: Progress,
+        stall_timeout: float,
+        redo_proven: Callable[[int], None],
+    ) -> None:
+        self._sealed = sealed
+        self._directory = directory
+        self._settings = settings
+        self._last_lsn = last_lsn
+        self._progress = progress
+        self._stall_timeout = stall_timeout
+        self._redo_proven = redo_proven
+        self._proven = False
+        self._phase = ""
+        self._state = sealed.state
+        self._rolled_back = False
+
+    def run(self, program: ServerProgram, scratch: Path, user: tuple[int, int] | None) -> RecoveryState:
+        as_root = (user[0] if user else os.geteuid()) == 0
+        arguments = self._sealed.arguments(as_root=as_root)
+        held = HeldSignals()
+        try:
+            process = self._start(arguments, program, scratch, user, held)
+            self._accompany(process, held)
+        finally:
+            held.release()
+        return self._state
+
+    def _start(
+        self,
+        arguments: list[str],
+        program: ServerProgram,
+        scratch: Path,
+        user: tuple[int, int] | None,
+        held: HeldSignals,
+    ) -> subprocess.Popen[bytes]:
+        with durable.storage_errors("starting", program.path):
+            return subprocess.Popen(
+                arguments,
+                executable=program.path,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                cwd=self._directory,
+                env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": str(scratch)},
+                # a group of its own: a Ctrl-C for us must not end the server in the middle
+                start_new_session=True,
+                preexec_fn=die_with_parent(os.getpid(), held),  # pylint: disable=subprocess-popen-preexec-fn  # noqa: PLW1509
+                user=user[0] if user else None,
+                group=user[1] if user else None,
+                extra_groups=[] if user else None,
+            )
+
+    def _accompany(self, process: subprocess.Popen[bytes], held: HeldSignals) -> None:
+        """Be with the server until its end; it does not outlive this, whatever happens."""
+        stdin, stderr = _pipes(process)
+        lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        reader = threading.Thread(target=drain, args=(stderr, lines), daemon=True)
+        reader.start()
+        try:
+            held.release()
+            self._sealed.attach(process)
+            self._follow(process, lines)
+            self._judge(self._wait(process))
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            self._sealed.close()
+            with contextlib.suppress(BrokenPipeError):
+                stdin.close()
+            reader.join(_KILL_SECONDS)
+            stderr.close()
+
+    def _follow(self, process: subprocess.Popen[bytes], lines: queue.SimpleQueue[str | None]) -> None:
+        """Read the log until the server closes it; tell the server to end when it has nothing left to do."""
+        watch = ActivityWatch(process.pid)
+        while True:
+            asking = self._sealed.answers and not self._rolled_back
+            try:
+                line = lines.get(timeout=ANSWER_SECONDS if asking else POLL_SECONDS)
+            except queue.Empty:
+                self._check_stalled(watch)
+            else:
+                if line is None:
+                    return
+                watch.spoke()
+                self._state.feed(line)
+                self._check_end_of_log()
+                self._report()
+            if asking and self._sealed.has_rolled_back():
+                self._rolled_back = True
+                self._enter("shutting down", None)
+                self._sealed.end()
+
+    def _check_end_of_log(self) -> None:
+        state = self._state
+        found = state.end_of_log_lsn
+        if found is None and state.scan_is_proof and (state.scanned_lsn or 0) >= self._last_lsn:
+            found = state.scanned_lsn
+        if found is None or self._proven:
+            return
+        if found < self._last_lsn:
+            raise RecoveryIncomplete(
+                f"the redo log in {self._directory} ends at LSN {found}, and the backup reaches LSN {self._last_lsn}",
+                path=str(self._directory),
+                found_lsn=found,
+                last_lsn=self._last_lsn,
+            )
+        self._proven = True
+        self._redo_proven(found)
+
+    def _check_stalled(self, watch: ActivityWatch) -> None:
+        idle = watch.idle_seconds()
+        # a start that failed (a full disk) can leave its threads waiting for each other in a busy loop, for ever
+        patience = _HOPELESS_SECONDS if self._state.hopeless else min(self._stall_timeout, _FAILED_SECONDS)
+        if self._state.errors and watch.quiet_seconds() > patience:
+            raise self._sealed.error("it did not end, and was ended")
+        if idle > self._stall_timeout:
+            raise RecoveryFailed(
+                f"the server that recovers {self._directory} has neither said nor done anything for {idle:.0f} s, in "
+                f"phase {self._state.phase}: {' | '.join(list(self._state.tail)[-3:])}",
+                remedy="The details hold its log; run this again, with a longer timeout if the storage is that slow.",
+                log=list(self._state.tail),
+            )
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> int:
+        try:
+            # the log is closed, so the process is past all its work
+            return process.wait(timeout=max(self._stall_timeout, _KILL_SECONDS))
+        except subprocess.TimeoutExpired:
+            raise RecoveryFailed(
+                f"the server that recovered {self._directory} does not end", log=list(self._state.tail)
+            ) from None
+
+    def _judge(self, status: int) -> None:
+        """Raises unless the run was a whole and clean one."""
+        if status:
+            ended = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+            if status == -signal.SIGKILL:
+                self._state.errors.append("killed: out of memory, or by an administrator")
+            raise self._sealed.error(ended)
+        if not self._rolled_back or not self._proven:
+            raise self._sealed.error("it ended before recovery was done")
+        if self._state.errors:
+            error = self._sealed.error("exit status 0")
+            if isinstance(error, (PageCorrupt, RecoveryIncomplete, BackupIncomplete, DecryptionFailed)):
+                raise error
+
+    def _report(self) -> None:
+        """Turn the state into progress: bytes of redo read, bytes of pages applied."""
+        state = self._state
+        if self._rolled_back:
+            return
+        if state.phase == "reading redo" and state.checkpoint_lsn is not None and state.scanned_lsn is not None:
+            self._enter(state.phase, max(self._last_lsn - state.checkpoint_lsn, 0))
+            self._progress.at(state.scanned_lsn - state.checkpoint_lsn)
+        elif state.phase == "applying redo":
+            self._enter(state.phase, None)
+            if state.pages_left is not None:
+                self._progress.at((state.pages_most - state.pages_left) * self._settings.page_size)
+        else:
+            self._enter(state.phase, None)
+
+    def _enter(self, phase: str, total: int | None) -> None:
+        if phase != self._phase:
+            self._phase = phase
+            self._progress.phase(phase, total)
+
+
+def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
+    if process.stdin is None or process.stderr is None:
+        raise RecoveryFailed("the server was started without pipes")
+    return process.stdin, process.stderr

@@ -1,0 +1,170 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""MariaDB in a sealed run: ``mariadbd --bootstrap``.
+
+It starts, applies the redo log, begins to roll back what had not committed, and then runs statements from its standard
+input until that ends; then it ends by itself, cleanly. Told to end while it still rolls back, it would leave the rest
+to the next start. So it is asked, in SQL, which recovered transactions there still are, until there are none, and only
+then its input is closed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import time
+from pathlib import Path
+from typing import IO
+
+from ..errors import RecoveryFailed, XtrabackupError
+from .program import ServerProgram
+from .sealed import ASK_SECONDS, RecoverySettings, Sealed
+from .server_log import RecoveryState, translate
+
+
+def command_line(
+    directory: Path, settings: RecoverySettings, program: ServerProgram, scratch: Path, *, as_root: bool
+) -> list[str]:
+    """The server's arguments: sealed, and told all that it would otherwise find in option files.
+
+    What only makes it faster or quieter is ``loose``: a version that does not know it goes on without.
+    """
+    arguments = {
+        "bootstrap": None,
+        "datadir": directory,
+        "innodb-data-home-dir": directory,
+        "innodb-log-group-home-dir": directory,
+        "innodb-undo-directory": directory,
+        "aria-log-dir-path": directory,
+        "tmpdir": scratch,
+        "secure-file-priv": scratch,
+        "innodb-tmpdir": scratch,
+        "innodb-temp-data-file-path": "ibtmp1:12M:autoextend",
+        "innodb-page-size": settings.page_size,
+        "innodb-data-file-path": settings.data_file_path,
+        "innodb-undo-tablespaces": settings.undo_tablespaces,
+        "innodb-buffer-pool-size": settings.buffer_pool_size,
+        "innodb-log-file-size": settings.log_file_size,
+        "lower-case-table-names": settings.lower_case_table_names,
+        "skip-networking": None,
+        "skip-log-bin": None,
+        "skip-slave-start": None,
+        "event-scheduler": "DISABLED",
+        "default-storage-engine": "InnoDB",
+        "innodb-force-recovery": 0,
+        "innodb-fast-shutdown": 1,
+        "innodb-buffer-pool-dump-at-shutdown": 0,
+        "innodb-buffer-pool-load-at-startup": 0,
+        "log-warnings": 4,
+        "loose-performance-schema": 0,
+        "loose-feedback": "OFF",
+        "loose-innodb-stats-auto-recalc": 0,
+        **_page_cache_options(program, disposable=settings.disposable),
+        "loose-innodb-doublewrite": 0 if settings.disposable else 1,
+        "loose-innodb-flush-log-at-trx-commit": 0,
+        "loose-innodb-io-capacity": 20000,
+        "loose-innodb-io-capacity-max": 40000,
+        "loose-innodb-max-dirty-pages-pct": 90,
+        "loose-key-buffer-size": 1 << 20,
+        "loose-aria-pagecache-buffer-size": 32 << 20,
+        "loose-table-definition-cache": 400,
+    }
+    options = [f"--{name}" if value is None else f"--{name}={value}" for name, value in arguments.items()]
+    if as_root:
+        options.append("--user=root")  # it refuses to run as root unless told so
+    return [str(program.path), "--no-defaults", *options]
+
+
+def _page_cache_options(program: ServerProgram, *, disposable: bool) -> dict[str, str]:
+    """Let the server read and write through the page cache: pages that were just copied or unpacked are in it, and
+    direct I/O would fetch them from the device. The option has another name since 11.0."""
+    if program.series >= (11, 0):
+        return {"loose-innodb-data-file-buffering": "ON"}
+    return {"loose-innodb-flush-method": "nosync" if disposable else "fsync"}
+
+
+class SealedMariadb(Sealed):
+    """mariadbd over ``directory``; its answers are files in ``scratch``."""
+
+    def __init__(self, directory: Path, settings: RecoverySettings, program: ServerProgram, scratch: Path) -> None:
+        self.state = RecoveryState()
+        self._directory = directory
+        self._settings = settings
+        self._program = program
+        self._scratch = scratch
+        self._rollback: _RollbackWatch | None = None
+
+    def arguments(self, *, as_root: bool) -> list[str]:
+        """See ``command_line``."""
+        return command_line(self._directory, self._settings, self._program, self._scratch, as_root=as_root)
+
+    def attach(self, process: subprocess.Popen[bytes]) -> None:
+        """Take its standard input."""
+        if process.stdin is None:
+            raise RecoveryFailed("the server was started without a pipe")
+        self._rollback = _RollbackWatch(process.stdin, self._scratch)
+
+    @property
+    def answers(self) -> bool:
+        """Answers come after everything that its start has to say."""
+        return self.state.started_lsn is not None
+
+    def has_rolled_back(self) -> bool:
+        """Ask which recovered transactions there are."""
+        return self._rollback is not None and self._rollback.is_done(self.state.prepared_transactions)
+
+    def end(self) -> None:
+        """It ends by itself, at the end of its input."""
+        if self._rollback is not None:
+            self._rollback.end_input()
+
+    def error(self, how_it_ended: str) -> XtrabackupError:
+        """See ``server_log.translate``."""
+        return translate(self.state, how_it_ended)
+
+    def close(self) -> None:
+        """There is nothing to close: its input is closed by whoever made it."""
+
+
+class _RollbackWatch:
+    """Asks the server which recovered transactions there are: they belong to no connection."""
+
+    def __init__(self, stdin: IO[bytes], scratch: Path) -> None:
+        self._stdin = stdin
+        self._scratch = scratch
+        self._asked = 0
+        self._ask_at = 0.0
+        self._answer: Path | None = None
+
+    def is_done(self, prepared: int) -> bool:
+        """Whether an answer says that only the ``prepared`` XA transactions are left; asks when it is time to."""
+        if self._answer is None:
+            if time.monotonic() >= self._ask_at:
+                self._ask()
+            return False
+        try:
+            text = self._answer.read_text()
+        except FileNotFoundError:
+            return False
+        if not text.endswith("\n"):
+            return False
+        self._answer = None
+        self._ask_at = time.monotonic() + ASK_SECONDS
+        return int(text) <= prepared
+
+    def end_input(self) -> None:
+        """Nothing more will be asked: the server may end."""
+        with contextlib.suppress(BrokenPipeError):
+            self._stdin.close()
+
+    def _ask(self) -> None:
+        self._asked += 1
+        self._answer = self._scratch / f"transactions.{self._asked}"
+        name = str(self._answer).replace("\\", "\\\\").replace("'", "\\'")
+        question = "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_mysql_thread_id = 0"
+        statement = f"{question} INTO OUTFILE '{name}';\n"
+        # a server that is gone tells why in its log
+        with contextlib.suppress(BrokenPipeError):
+            self._stdin.write(statement.encode("utf-8", "surrogateescape"))
+            self._stdin.flush()

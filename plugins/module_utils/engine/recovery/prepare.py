@@ -1,0 +1,313 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Prepare a backup: copied -> prepared. In place, or as a prepared copy beside which the backup stays as it is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from .. import durable, libraries, manifest
+from ..backup import metadata
+from ..errors import (
+    InvalidOption,
+    NotABackup,
+    TargetNotEmpty,
+    TargetUnsafe,
+    XtrabackupError,
+)
+from ..innodb.keyring import Keyring
+from ..innodb.tablespace import compressed_page_size
+from ..manifest import MANIFEST_NAME, FileEntry
+from ..progress import Progress
+from ..restore import running
+from ..restore.copying import Copier, CopyTask, sync_files
+from ..stream.extract import extract_archive
+from ..stream.listing import require_no_key
+from .backup_directory import (
+    PREPARED,
+    BackupDirectory,
+    is_backup_directory,
+    read_archived_backup,
+    read_backup_directory,
+    refuse_what_cannot_be_recovered,
+    walk_files,
+)
+from .native import RecoveryReport
+from .program import check_version, find_server
+from .recover_directory import RecoveryJob, recover_directory
+
+_ENDING_SECONDS = 30.0  # a server of a killed run that is just ending
+_SPACE_MARGIN = 64 << 20
+
+
+@dataclass(frozen=True)
+class PrepareOptions:
+    """How to prepare. ``use_memory``: ``auto``, a size, or a share of what is free (``40%``); ``stall_timeout``:
+    seconds that the server may be idle; ``force``: replace what is in the target directory; ``keyring_file``: the file
+    of a MySQL server's component_keyring_file."""
+
+    use_memory: str = "auto"
+    decrypt_key: bytes | None = None
+    parallel: int = 2
+    server_program: str | None = None
+    force: bool = False
+    stall_timeout: float = 600.0
+    keyring_file: str | None = None
+
+
+@dataclass(frozen=True)
+class PreparePlan:
+    """What is there and what is to be done. ``record``: the backup's; ``before`` and ``after``: for diff mode."""
+
+    source: Path
+    target: Path
+    in_place: bool
+    changed: bool
+    record: dict[str, Any]
+    source_sha256: str
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PrepareResult:
+    """``report`` is None when there was nothing to do."""
+
+    changed: bool
+    record: dict[str, Any]
+    report: RecoveryReport | None
+    warnings: list[str] = field(default_factory=list)
+
+
+# --- what is to be done --------------------------------------------------------------------------
+
+
+def plan(src: Path, target_dir: Path | None, options: PrepareOptions) -> PreparePlan:
+    """Look at the backup ``src`` (a directory or an archive) and at the target; nothing is changed.
+
+    Raises what ``prepare`` would raise before it starts: NotABackup, BackupIncomplete, TargetNotEmpty, TargetUnsafe,
+    InvalidOption, UnsupportedServer, UnsupportedTable, MissingProgram.
+    """
+    source = Path(os.path.abspath(src))
+    target = Path(os.path.abspath(target_dir)) if target_dir is not None else source
+    if options.parallel < 1:
+        raise InvalidOption(f"parallel: {options.parallel} is not a number of files", option="parallel")
+    backup = _look_at_source(source)
+    record, sha256, state = backup.record, backup.source_sha256, backup.state
+    if target == source:
+        if not source.is_dir():
+            raise InvalidOption(
+                f"{source} is an archive, which cannot be prepared in place",
+                remedy="Give a target_dir to unpack and prepare it in.",
+                option="target_dir",
+            )
+        changed, before = state != PREPARED, {"path": str(source), "id": record["id"], "state": state}
+    else:
+        _require_apart(source, target)
+        changed, before = _look_at_target(target, record, sha256, options.force)
+    if changed:
+        require_recoverable(backup, source, options)
+        if source.is_dir() and state != PREPARED:
+            refuse_what_cannot_be_recovered(source, in_place=target == source)
+    return PreparePlan(
+        source=source,
+        target=target,
+        in_place=target == source,
+        changed=changed,
+        record=record,
+        source_sha256=sha256,
+        before=before,
+        after={"path": str(target), "id": record["id"], "state": PREPARED},
+    )
+
+
+def require_recoverable(backup: BackupDirectory, source: Path, options: PrepareOptions) -> None:
+    """Raises what is known beforehand to keep ``backup``, at ``source``, from being unpacked and recovered here:
+    DecryptionFailed, MissingProgram, UnsupportedServer, InvalidOption."""
+    if backup.manifest is not None and options.decrypt_key is None:
+        require_no_key(backup.manifest, str(source))
+    check_version(find_server(options.server_program, backup.flavor), _source_version(backup.record), backup.flavor)
+    if options.keyring_file:
+        if metadata.is_mariadb(backup.flavor):
+            raise InvalidOption("keyring_file: only servers of MySQL have one", option="keyring_file")
+        Keyring.read(options.keyring_file)
+    if not metadata.is_mariadb(backup.flavor):
+        # it is asked through a connection, and its log is verified before
+        libraries.require("pymysql")
+        libraries.require("crc32c")
+
+
+def _look_at_source(source: Path) -> BackupDirectory:
+    """What the backup at ``source`` says about itself, unpacked or not."""
+    if source.is_dir():
+        return read_backup_directory(source)
+    if not source.exists():
+        raise NotABackup(f"{source} does not exist", path=str(source))
+    return read_archived_backup(source, source)
+
+
+def _source_version(record: dict[str, Any]) -> str:
+    server = record.get("server") or {}
+    return str(server.get("version") or "")
+
+
+def _require_apart(source: Path, target: Path) -> None:
+    """Raises TargetUnsafe when the target cannot be a directory of its own."""
+    reason = None
+    if target.parent == target:
+        reason = "the root directory"
+    elif target.is_symlink():
+        reason = "a symbolic link"
+    elif os.path.ismount(target):
+        reason = "a mount point, which cannot be replaced by a rename; name a directory in it"
+    elif source in target.parents or target in source.parents:
+        reason = "inside the backup, or the backup inside it"
+    elif target.exists() and not target.is_dir():
+        reason = "not a directory"
+    if reason:
+        raise TargetUnsafe(f"target_dir: {target} is {reason}", path=str(target))
+
+
+def _look_at_target(target: Path, record: dict[str, Any], sha256: str, force: bool) -> tuple[bool, dict[str, Any]]:
+    """Whether the target has to be made, and what is there now."""
+    if not target.exists():
+        return True, {"path": str(target), "state": "absent"}
+    if not any(target.iterdir()):
+        return True, {"path": str(target), "state": "empty"}
+    if is_backup_directory(target):
+        with contextlib.suppress(XtrabackupError):
+            there = read_backup_directory(target)
+            same = there.id == str(record["id"]) and there.source_sha256 == sha256
+            if same and there.state == PREPARED:
+                return False, {"path": str(target), "id": there.id, "state": there.state}
+            if force:
+                return True, {"path": str(target), "id": there.id, "state": there.state}
+    if not force:
+        raise TargetNotEmpty(f"target_dir: {target} holds something else than this backup, prepared", path=str(target))
+    return True, {"path": str(target), "state": "other"}
+
+
+# --- doing it ------------------------------------------------------------------------------------
+
+
+def prepare(src: Path, target_dir: Path | None, options: PrepareOptions, progress: Progress) -> PrepareResult:
+    """Prepare the backup ``src``, in place or into ``target_dir``; see the class of each error for what can go wrong.
+
+    With a target directory the backup itself is only read, and the target appears complete or not at all. In place,
+    an interrupted run is taken up again by the next one.
+    """
+    planned = plan(src, target_dir, options)
+    if not planned.changed:
+        return _unchanged(planned)
+    lock = planned.target.with_name(planned.target.name + ".lock")
+    with durable.storage_errors("creating", planned.target.parent):
+        planned.target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    with durable.exclusive_lock(lock, str(planned.target)):
+        # another job may have been here since
+        planned = plan(src, target_dir, options)
+        if not planned.changed:
+            return _unchanged(planned)
+        flavor = str((planned.record.get("server") or {}).get("flavor") or "mariadb")
+        program = find_server(options.server_program, flavor)
+        warnings = check_version(program, _source_version(planned.record), flavor)
+        if not planned.source_sha256:
+            warnings.append(f"{planned.source} has no manifest: another tool made it, and its files cannot be verified")
+        keyring_file = Path(os.path.abspath(options.keyring_file)) if options.keyring_file else None
+        job = RecoveryJob(program, options.use_memory, options.stall_timeout, progress, warnings, keyring_file)
+        if planned.in_place:
+            record, report = _prepare_in_place(planned.source, job)
+        else:
+            record, report = _prepare_copy(planned, job, options)
+    return PrepareResult(True, {**record, "path": str(planned.target)}, report, warnings)
+
+
+def _unchanged(planned: PreparePlan) -> PrepareResult:
+    record = read_backup_directory(planned.target).record
+    return PrepareResult(False, {**record, "path": str(planned.target)}, None)
+
+
+def _prepare_copy(
+    planned: PreparePlan, job: RecoveryJob, options: PrepareOptions
+) -> tuple[dict[str, Any], RecoveryReport | None]:
+    """Make the prepared copy in ``<target>.partial``, then give it its name."""
+    staging = planned.target.with_name(planned.target.name + durable.PARTIAL_SUFFIX)
+    running.wait_until_unused(staging, _ENDING_SECONDS)
+    durable.remove_tree(staging)
+    try:
+        if planned.source.is_dir():
+            _copy_backup(read_backup_directory(planned.source), staging, job.progress, options.parallel)
+        else:
+            _extract(planned, staging, job.progress, options)
+        backup = read_backup_directory(staging)
+        report = None
+        if backup.state != PREPARED:
+            refuse_what_cannot_be_recovered(staging, in_place=True)
+            backup, report = recover_directory(backup, job, disposable=True)
+        job.progress.phase("syncing")
+        sync_files(staging, options.parallel)
+        if planned.target.exists() and not any(planned.target.iterdir()):
+            durable.publish(staging, planned.target)
+        else:
+            durable.publish_over(staging, planned.target)
+    except BaseException:
+        durable.remove_tree(staging)
+        raise
+    return backup.record, report
+
+
+def _copy_backup(backup: BackupDirectory, staging: Path, progress: Progress, parallel: int) -> None:
+    """Copy the files of a backup directory, comparing their digests with the manifest on the way."""
+    current = backup.manifest if backup.manifest_is_current else None
+    listed = list(current.files) if current else None
+    if listed is None:
+        listed = [FileEntry(name, status.st_size, "") for name, status in walk_files(backup.path)]
+    else:
+        size = (backup.path / MANIFEST_NAME).stat().st_size
+        listed.append(FileEntry(MANIFEST_NAME, size, ""))
+    total = sum(entry.size for entry in listed)
+    durable.require_space(staging, total + _SPACE_MARGIN, "the prepared copy")
+    directories = {Path(entry.path).parent for entry in listed} | {
+        Path(name.name) for name in backup.path.iterdir() if name.is_dir() and not name.is_symlink()
+    }
+    with durable.storage_errors("creating", staging):
+        for directory in sorted(directories | {Path()}):
+            (staging / directory).mkdir(mode=0o750, parents=True, exist_ok=True)
+    progress.phase("copying", total)
+    tasks = [
+        CopyTask(backup.path / entry.path, staging / entry.path, entry.size, entry.digest or None) for entry in listed
+    ]
+    Copier(None, progress, sync=False).copy_all(tasks, parallel)
+
+
+def _extract(planned: PreparePlan, staging: Path, progress: Progress, options: PrepareOptions) -> None:
+    size = int((planned.record.get("bytes") or {}).get("read") or planned.source.stat().st_size)
+    durable.require_space(staging, size + _SPACE_MARGIN, "the unpacked backup")
+    progress.phase("extracting", size)
+    extract_archive(
+        planned.source,
+        staging,
+        decrypt_key=options.decrypt_key,
+        parallel=options.parallel,
+        require_manifest=True,
+        page_size_of=compressed_page_size,
+        progress=progress,
+    )
+
+
+def _prepare_in_place(directory: Path, job: RecoveryJob) -> tuple[dict[str, Any], RecoveryReport | None]:
+    running.wait_until_unused(directory, _ENDING_SECONDS)
+    backup = read_backup_directory(directory)
+    refuse_what_cannot_be_recovered(directory, in_place=True)
+    if backup.manifest and not backup.interrupted:
+        job.progress.phase("verifying")
+        # all sizes; the log's content too, for a log that ends early is found only after pages were changed
+        manifest.verify_directory(directory, backup.manifest, digests=False)
+        log = [entry for entry in backup.manifest.files if entry.path == metadata.redo_name(backup.flavor)]
+        manifest.verify_directory(directory, replace(backup.manifest, files=tuple(log)), digests=True)
+    backup, report = recover_directory(backup, job, disposable=False)
+    return backup.record, report

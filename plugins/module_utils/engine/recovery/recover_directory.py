@@ -1,0 +1,254 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Recover one backup directory where it is, and write down its new state."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .. import durable
+from ..backup import metadata
+from ..errors import RecoveryIncomplete
+from ..manifest import MANIFEST_NAME, FileEntry, Manifest
+from ..progress import Progress
+from ..server.data_files import render_names
+from ..server.gtid_sets import GtidSet
+from ..units import format_size
+from . import memory, native
+from .backup_directory import IN_PROGRESS_NAME, PREPARED, BackupDirectory, walk_files
+from .ddl_files import apply_ddl_files
+from .families import LEFTOVER_SUFFIXES, Family, family_of
+from .program import ServerProgram
+from .redo_proof import PrepareMarker
+
+SCRATCH_NAME = ".xtrabackup-scratch"
+
+_SPACE_MARGIN = 64 << 20
+
+
+@dataclass(frozen=True)
+class RecoveryJob:
+    """How a directory is recovered: by which server, with how much memory (see memory.choose_buffer_pool), and how many
+    seconds it may be idle. ``warnings`` are added to. ``keyring_file``: the keys of a MySQL server's encrypted data."""
+
+    program: ServerProgram
+    use_memory: str
+    stall_timeout: float
+    progress: Progress
+    warnings: list[str]
+    keyring_file: Path | None = None
+
+
+def recover_directory(
+    backup: BackupDirectory, job: RecoveryJob, *, disposable: bool
+) -> tuple[BackupDirectory, native.RecoveryReport]:
+    """Recover ``backup`` where it is and write down its new state."""
+    family = family_of(backup, job.keyring_file)
+    marker = PrepareMarker(backup)
+    family.require_whole_redo(backup, marker)
+    buffer_pool, log_file_size = _sizes(backup, job, family)
+    marker.begin()
+    applied = apply_ddl_files(backup.path) if metadata.is_mariadb(backup.flavor) else []
+    if applied:
+        job.warnings.append(f"schema changes during the backup were applied: {', '.join(applied[:10])}")
+    before = {name: (status.st_size, status.st_mtime_ns) for name, status in walk_files(backup.path)}
+    settings = native.RecoverySettings(
+        page_size=backup.configuration.page_size,
+        data_file_path=render_names(backup.configuration.data_files),
+        undo_tablespaces=backup.configuration.undo_tablespaces,
+        buffer_pool_size=buffer_pool,
+        log_file_size=log_file_size,
+        lower_case_table_names=backup.configuration.lower_case_table_names,
+        disposable=disposable,
+        binary_log=family.binary_log(backup),
+        gtid_mode=_has_gtids(backup),
+        keyring_file=job.keyring_file,
+    )
+    if marker.recovered is None:
+        family.make_ready(backup, marker)
+        report = _run_server(backup, job, settings, marker)
+        if report.gtid_executed is not None:
+            # what follows takes away what another run would need
+            marker.note(recovered=asdict(report))
+    else:
+        report = native.RecoveryReport(**marker.recovered)
+    job.warnings.extend(report.warnings)
+    job.warnings.extend(_gtid_warnings(backup, report))
+    job.progress.phase("finishing")
+    family.clean(backup)
+    _remove_leftovers(backup.path, set(before), family)
+    return _record_state(backup, marker, before, settings, report), report
+
+
+def _run_server(
+    backup: BackupDirectory, job: RecoveryJob, settings: native.RecoverySettings, marker: PrepareMarker
+) -> native.RecoveryReport:
+    try:
+        with _scratch(backup.path) as scratch:
+            report = native.recover(
+                backup.path,
+                settings,
+                job.program,
+                last_lsn=backup.checkpoints.last_lsn,
+                scratch=scratch,
+                progress=job.progress,
+                stall_timeout=job.stall_timeout,
+                redo_proven=marker.redo_proven,
+                user=_owner_to_run_as(backup.path),
+            )
+    except RecoveryIncomplete:
+        if marker.log_in_place and marker.proven_lsn is None:
+            marker.note(incomplete=True)
+        raise
+    return replace(report, recovered_lsn=marker.proven_lsn or report.recovered_lsn)
+
+
+def _has_gtids(backup: BackupDirectory) -> bool:
+    return bool((backup.record.get("binlog") or {}).get("gtid"))
+
+
+def _gtid_warnings(backup: BackupDirectory, report: native.RecoveryReport) -> list[str]:
+    noted = str((backup.record.get("binlog") or {}).get("gtid") or "")
+    if report.gtid_executed is None or not noted or _same_gtids(noted, report.gtid_executed):
+        return []
+    return [
+        (
+            f"the recovered data holds the GTIDs {report.gtid_executed or '(none)'}, the backup's coordinates name "
+            f"{noted}; a replica has to start from those of the data"
+        )
+    ]
+
+
+def _sizes(backup: BackupDirectory, job: RecoveryJob, family: Family) -> tuple[int, int]:
+    """Bytes of the buffer pool and of the log that the recovering server makes."""
+    redo = family.redo_bytes(backup)
+    data = sum(status.st_size for _name, status in walk_files(backup.path))
+    pool = memory.choose_buffer_pool(redo, data, job.use_memory, memory.available_memory())
+    log_file_size = min(max(backup.configuration.log_file_size, family.min_log_size), family.max_log_size)
+    free = durable.free_bytes(backup.path)
+    if free < log_file_size + _SPACE_MARGIN:
+        durable.require_space(
+            backup.path, family.min_log_size + _SPACE_MARGIN, "recovery (a new redo log and its pages)"
+        )
+        log_file_size = family.min_log_size
+    return pool, log_file_size
+
+
+def _same_gtids(one: str, other: str) -> bool:
+    try:
+        return GtidSet.parse(one) == GtidSet.parse(other)
+    except ValueError:
+        return one == other
+
+
+@contextlib.contextmanager
+def _scratch(directory: Path) -> Iterator[Path]:
+    """A place for the server's temporary files: in the directory, where whoever prepares it may write."""
+    path = directory / SCRATCH_NAME
+    durable.remove_tree(path)
+    with durable.storage_errors("creating", path):
+        path.mkdir(mode=0o700)
+        if os.geteuid() == 0:
+            status = directory.stat()
+            os.chown(path, status.st_uid, status.st_gid)
+    try:
+        yield path
+    finally:
+        durable.remove_tree(path)
+
+
+def _owner_to_run_as(directory: Path) -> tuple[int, int] | None:
+    """The uid and gid to which everything in the directory belongs, when we are root and they are not root's.
+
+    The server needs no more rights than to change these files.
+    """
+    if os.geteuid() != 0:
+        return None
+    status = directory.stat()
+    if status.st_uid == 0:
+        return None
+    for folder, _names, files in os.walk(directory):
+        for path in (folder, *(os.path.join(folder, name) for name in files)):
+            # the marker is ours and the server does not open it
+            if os.lstat(path).st_uid != status.st_uid and os.path.basename(path) != IN_PROGRESS_NAME:
+                return None
+    for parent in directory.parents:
+        # whoever it is must be able to get here
+        if not parent.stat().st_mode & 0o001 and parent.stat().st_uid != status.st_uid:
+            return None
+    return status.st_uid, status.st_gid
+
+
+def _remove_leftovers(directory: Path, before: set[str], family: Family) -> None:
+    """Remove what the server's run left in the top directory that is nobody's data."""
+    with durable.storage_errors("cleaning", directory):
+        for entry in list(os.scandir(directory)):
+            named = family.is_leftover(entry.name)
+            of_the_backup = entry.name in before and entry.name.endswith(LEFTOVER_SUFFIXES)
+            if named and not of_the_backup and entry.is_file(follow_symlinks=False):
+                os.unlink(entry.path)
+
+
+# --- the new state -------------------------------------------------------------------------------
+
+
+def _record_state(
+    backup: BackupDirectory,
+    marker: PrepareMarker,
+    before: dict[str, tuple[int, int]],
+    settings: native.RecoverySettings,
+    report: native.RecoveryReport,
+) -> BackupDirectory:
+    """Write checkpoints and manifest of the prepared directory, then take away the marker."""
+    record: dict[str, Any] = {
+        **backup.record,
+        "state": PREPARED,
+        "prepared": {
+            "server_version": report.server_version,
+            "recovered_lsn": report.recovered_lsn,
+            "rolled_back": report.rolled_back,
+            "prepared_transactions": report.prepared_transactions,
+            "use_memory": format_size(settings.buffer_pool_size),
+            "seconds": report.seconds,
+            "source_sha256": backup.source_sha256,
+        },
+    }
+    if report.gtid_executed is not None:
+        record["prepared"]["gtid_executed"] = report.gtid_executed
+        if record.get("binlog"):
+            record["binlog"] = {**record["binlog"], "gtid": report.gtid_executed}
+    checkpoints = replace(backup.checkpoints, backup_type=metadata.prepared_type(backup.flavor))
+    written = [backup.path / backup.checkpoints_name, backup.path / MANIFEST_NAME]
+    durable.write_file(written[0], checkpoints.render())
+    durable.write_file(written[1], Manifest(record, tuple(_entries(backup, before))).render())
+    _own_new_files(backup.path, [*written, backup.path / metadata.redo_name(backup.flavor)])
+    durable.fsync_tree(backup.path)
+    marker.end()
+    return replace(backup, checkpoints=checkpoints, record=record, interrupted=False)
+
+
+def _entries(backup: BackupDirectory, before: dict[str, tuple[int, int]]) -> Iterator[FileEntry]:
+    """Every file of the prepared directory. A digest is kept for what recovery did not touch; for the rest it is left
+    out, since it would take another read of all data. What a run that was interrupted has touched is not known."""
+    known = {entry.path: entry for entry in backup.manifest.files} if backup.manifest and not backup.interrupted else {}
+    for name, status in walk_files(backup.path):
+        if name in (MANIFEST_NAME, IN_PROGRESS_NAME):
+            continue
+        same = name in known and before.get(name) == (status.st_size, status.st_mtime_ns)
+        yield FileEntry(name, status.st_size, known[name].digest if same else "")
+
+
+def _own_new_files(directory: Path, files: list[Path]) -> None:
+    """Files that root has just written belong to whom the directory belongs."""
+    if os.geteuid() != 0:
+        return
+    owner = directory.stat()
+    with durable.storage_errors("changing the owner of", directory):
+        for path in filter(os.path.lexists, files):
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)

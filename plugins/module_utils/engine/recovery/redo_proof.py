@@ -1,0 +1,106 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What proves that a recovery used all of a backup's redo, also when it takes more than one run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from typing import Any
+
+from .. import durable
+from ..backup import metadata
+from ..errors import RecoveryFailed, RecoveryIncomplete
+from ..innodb.redo_mariadb import START_OFFSET
+from .backup_directory import IN_PROGRESS_NAME, BackupDirectory, read_redo
+
+
+class PrepareMarker:
+    """``xtrabackup_prepare_in_progress``: this directory is being prepared, and how far the proof of its redo went.
+
+    The log of a directory whose recovery was killed is not the backup's any more, so its end proves nothing; what
+    counts is whether the first run had found the backup's last LSN. For MySQL the marker tells too whether the backup's
+    log has become the server's (``log_in_place``), and the report of a run that ended well (``recovered``), for then
+    the log is removed.
+    """
+
+    def __init__(self, backup: BackupDirectory) -> None:
+        self.path = backup.path / IN_PROGRESS_NAME
+        self._content: dict[str, Any] = {"id": backup.id, "redo_proven": None}
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            found = json.loads(self.path.read_text(encoding="utf-8"))
+            if isinstance(found, dict) and found.get("id") == backup.id:
+                self._content = found
+
+    @property
+    def log_in_place(self) -> bool:
+        """Whether the backup's log was given to the server: from then on the server's own log counts."""
+        return self._content.get("log_in_place") is True
+
+    @property
+    def recovered(self) -> dict[str, Any] | None:
+        """What a recovery that was begun and ended well has reported."""
+        found = self._content.get("recovered")
+        return found if isinstance(found, dict) else None
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether a run has found that the log ends too early."""
+        return self._content.get("incomplete") is True
+
+    @property
+    def proven_lsn(self) -> int | None:
+        """The end of the backup's redo log, if a run has seen it to be at or after the backup's last LSN."""
+        value = self._content.get("redo_proven")
+        return value if isinstance(value, int) else None
+
+    def begin(self) -> None:
+        self._content.setdefault("started", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+        self._write()
+
+    def redo_proven(self, lsn: int) -> None:
+        if self.proven_lsn is None:
+            self._content["redo_proven"] = lsn
+            self._write()
+
+    def note(self, **facts: Any) -> None:
+        """Remember ``facts`` (``log_in_place``, ``recovered``, ``incomplete``), durably."""
+        self._content.update(facts)
+        self._write()
+
+    def end(self) -> None:
+        with durable.storage_errors("removing", self.path):
+            self.path.unlink(missing_ok=True)
+            durable.fsync_directory(self.path.parent)
+
+    def _write(self) -> None:
+        durable.write_file(self.path, json.dumps(self._content).encode())
+
+
+def require_whole_redo(backup: BackupDirectory, marker: PrepareMarker) -> None:
+    """Raises unless the log is one that recovery can prove something with.
+
+    A backup's log has not wrapped: it ends in the file where its last LSN says.
+    """
+    header, checkpoint = read_redo(backup)
+    untouched = header.creator.startswith("Backup ")
+    last_lsn = backup.checkpoints.last_lsn
+    if untouched:
+        end = header.first_lsn + header.file_size - START_OFFSET
+        if checkpoint is None or end < last_lsn:
+            raise RecoveryIncomplete(
+                f"{backup.path / metadata.REDO_NAME} ends at LSN {end}, and the backup reaches to LSN {last_lsn}"
+                if checkpoint
+                else f"{backup.path / metadata.REDO_NAME} holds no valid checkpoint",
+                path=str(backup.path),
+            )
+    elif marker.proven_lsn is None:
+        raise RecoveryFailed(
+            f"{backup.path}: the redo log is not the backup's own any more (written by {header.creator!r}), so it "
+            f"cannot be proven that recovery reaches LSN {last_lsn}",
+            remedy="A preparation of this directory was interrupted, or a server was started on it: start again from "
+            "another copy of the backup.",
+            path=str(backup.path),
+        )

@@ -1,0 +1,77 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a sealed run needs of each family of servers: how it is started, asked, and ended, and what its log means."""
+
+from __future__ import annotations
+
+import abc
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import XtrabackupError
+from .server_log import RecoveryState
+
+ANSWER_SECONDS = 0.02
+"""Between two looks for an answer of the server."""
+
+ASK_SECONDS = 0.2
+"""Between two questions to it; the server itself looks no more often than every 0.1 s."""
+
+
+@dataclass(frozen=True)
+class RecoverySettings:
+    """How the files are to be read. Sizes in bytes; ``data_file_path`` as innodb_data_file_path, names only.
+
+    ``disposable``: the directory is a copy that is made again after a crash, so nothing has to be made durable or
+    safe against torn pages while recovery runs. For MySQL: ``binary_log`` is the copied binary log from which
+    prepared transactions are decided, ``gtid_mode``: GTIDs were on; ``keyring_file``: the keys of encrypted
+    tablespaces.
+    """
+
+    page_size: int
+    data_file_path: str
+    undo_tablespaces: int
+    buffer_pool_size: int
+    log_file_size: int
+    lower_case_table_names: int = 0
+    disposable: bool = False
+    binary_log: Path | None = None
+    gtid_mode: bool = False
+    keyring_file: Path | None = None
+
+
+class Sealed(abc.ABC):
+    """A server in a sealed run. ``state`` is what its log has told."""
+
+    state: RecoveryState
+
+    @abc.abstractmethod
+    def arguments(self, *, as_root: bool) -> list[str]:
+        """The command line, from ``argv[0]`` on."""
+
+    @abc.abstractmethod
+    def attach(self, process: subprocess.Popen[bytes]) -> None:
+        """It was started as ``process``, with a pipe as its standard input."""
+
+    @property
+    @abc.abstractmethod
+    def answers(self) -> bool:
+        """Whether it can be asked by now."""
+
+    @abc.abstractmethod
+    def has_rolled_back(self) -> bool:
+        """Whether it has nothing left to roll back; asks when it is time to, never waits long for the answer."""
+
+    @abc.abstractmethod
+    def end(self) -> None:
+        """Tell it to end, cleanly."""
+
+    @abc.abstractmethod
+    def error(self, how_it_ended: str) -> XtrabackupError:
+        """The error for a run that failed, from what its log told."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """The run is over."""

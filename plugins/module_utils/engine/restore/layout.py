@@ -1,0 +1,309 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where this host's server wants each kind of file: read from its own option files, as the server reads them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import InvalidOption, MissingProgram, TargetUnsafe
+from ..innodb.redo_logfile_mysql import REDO_DIRECTORY
+from ..recovery.backup_directory import is_backup_directory
+from ..server.connection import version_numbers
+from ..server.data_files import DataFile, parse_data_files
+from ..units import parse_size
+
+DEFAULT_DATADIR = "/var/lib/mysql"
+
+_DEFAULT_DATA_FILES = (DataFile("ibdata1", 12 << 20, ("autoextend",)),)
+_PROGRAM = "my_print_defaults"
+_ANSWER_SECONDS = 30.0
+# what a MySQL server reads, and its own series: mysqld-9.7. MariaDB's program knows its server's groups itself
+_MYSQL_GROUPS = ("mysqld", "server")
+
+_UNDO = re.compile(r"undo\d{3}")
+_ARIA = re.compile(r"aria_log_control|aria_log\.\d{8}")
+_REDO = re.compile(r"ib_logfile\d+")
+_MYSQL_UNDO = re.compile(r"undo_\d{3}|.+\.ibu")
+_DOUBLEWRITE = re.compile(r"#ib_\d+_\d+\.[bd]?dblwr")
+_TABLESPACE = re.compile(r".+\.ib[du]")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Absolute places. ``data_files``: path and definition of each file of the system tablespace, in order.
+
+    ``log_bin`` and ``relay_log`` are base names with their directories, None when they are not set. ``page_size``
+    (bytes) and ``lower_case_table_names`` are None when no option file was read.
+
+    ``mysql``: the server is MySQL or Percona Server, whose redo log is a directory of its own; it finds tablespaces in
+    ``innodb_directories``, too. ``indexes``: files of its binary and relay logs that have a place of their own.
+    """
+
+    datadir: Path
+    data_files: tuple[tuple[Path, DataFile], ...]
+    log_group_home_dir: Path
+    undo_directory: Path
+    aria_log_dir: Path
+    log_bin: Path | None = None
+    relay_log: Path | None = None
+    socket: Path | None = None
+    pid_file: Path | None = None
+    user: str | None = None
+    page_size: int | None = None
+    lower_case_table_names: int | None = None
+    mysql: bool = False
+    innodb_directories: tuple[Path, ...] = ()
+    doublewrite_dir: Path | None = None
+    indexes: tuple[Path, ...] = ()
+
+    @property
+    def redo_directory(self) -> Path | None:
+        """MySQL's directory for its redo log; None for MariaDB."""
+        return self.log_group_home_dir / REDO_DIRECTORY if self.mysql else None
+
+    def finds_tablespaces_in(self, directory: Path) -> bool:
+        """Whether a MySQL server with this layout looks for tablespaces in ``directory``, outside its datadir."""
+        places = (*self.innodb_directories, self.undo_directory, *(path.parent for path, _file in self.data_files))
+        return any(place in (directory, *directory.parents) for place in places)
+
+    def place_of(self, name: str, backup_data_files: tuple[DataFile, ...]) -> Path:
+        """Where the file ``name`` of a backup belongs; ``backup_data_files`` are the backup's, in its order."""
+        for mine, (path, _definition) in zip(backup_data_files, self.data_files):
+            if name == mine.name:
+                return path
+        if self.mysql:
+            return (self.undo_directory if _MYSQL_UNDO.fullmatch(name) else self.datadir) / name
+        if _REDO.fullmatch(name):
+            return self.log_group_home_dir / name
+        if _UNDO.fullmatch(name):
+            return self.undo_directory / name
+        if _ARIA.fullmatch(name):
+            return self.aria_log_dir / name
+        return self.datadir / name
+
+    def existing_outside(self) -> list[Path]:
+        """Files of a server's data that are outside the data directory now, sorted: what a restore replaces there."""
+        found = {path for path, _definition in self.data_files if os.path.lexists(path)}
+        for directory, pattern in self._patterns():
+            found |= _matching(directory, pattern)
+        found |= {path for path in self.indexes if os.path.lexists(path)}
+        if self.redo_directory and _has_entries(self.redo_directory):
+            found.add(self.redo_directory)
+        for base in (self.log_bin, self.relay_log):
+            if base is not None:
+                # a binary log that goes on under other data would give its GTIDs to them
+                stem = re.escape(base.name)
+                found |= _matching(base.parent, re.compile(rf"{stem}\.(\d{{6,}}|index|state|info)(\.idx)?"))
+        return sorted(path for path in found if not _inside(path, self.datadir))
+
+    def _patterns(self) -> list[tuple[Path, re.Pattern[str]]]:
+        """Directories, and names of data files in them."""
+        if not self.mysql:
+            return [(self.log_group_home_dir, _REDO), (self.undo_directory, _UNDO), (self.aria_log_dir, _ARIA)]
+        below = [directory for place in self.innodb_directories for directory in self._with_tablespaces(place)]
+        return [
+            (self.undo_directory, _MYSQL_UNDO),
+            (self.doublewrite_dir or self.datadir, _DOUBLEWRITE),
+            *((directory, _TABLESPACE) for directory in below),
+        ]
+
+    def _with_tablespaces(self, place: Path) -> Iterator[Path]:
+        """Directories below ``place`` where this server would find tablespaces: all, but for backups."""
+        if place == self.datadir or place in self.datadir.parents:
+            # what holds the data directory holds other servers' and what we keep beside it as well
+            return
+        for directory, names, _files in os.walk(place):
+            names[:] = [name for name in names if not is_backup_directory(Path(directory) / name)]
+            yield Path(directory)
+
+    def as_dict(self) -> dict[str, object]:
+        """The places, for results and diff mode."""
+        own: dict[str, object] = {"aria_log_dir_path": str(self.aria_log_dir)}
+        if self.mysql:
+            own = {"innodb_directories": [str(path) for path in self.innodb_directories]}
+        return {
+            "datadir": str(self.datadir),
+            "innodb_data_files": [str(path) for path, _definition in self.data_files],
+            "innodb_log_group_home_dir": str(self.log_group_home_dir),
+            "innodb_undo_directory": str(self.undo_directory),
+            **own,
+        }
+
+
+def read_layout(defaults_file: Path | None, datadir: Path | None, mysql_version: str | None = None) -> Layout:
+    """The layout that the option files of this host ask for; ``defaults_file`` instead of the usual ones.
+
+    ``datadir`` overrides theirs. Without ``defaults_file``, the host's usual option files count only if that is their
+    data directory, too; otherwise they belong to another server, and everything is put into ``datadir``.
+    ``mysql_version``: that of the MySQL server (9.7.4) whose layout it is, None for MariaDB's.
+    Raises MissingProgram, InvalidOption, TargetUnsafe.
+    """
+    if mysql_version is not None:
+        return _read_mysql_layout(defaults_file, datadir, mysql_version)
+    if datadir is None or defaults_file is not None:
+        return layout_from_options(read_server_options(defaults_file), datadir, known=True)
+    try:
+        options = read_server_options(None)
+    except MissingProgram:
+        options = {"datadir": ""}
+    if _absolute(Path("/"), options.get("datadir", DEFAULT_DATADIR)) == _absolute(Path.cwd(), str(datadir)):
+        return layout_from_options(options, datadir, known=True)
+    return layout_from_options({}, datadir, known=False)
+
+
+def _read_mysql_layout(defaults_file: Path | None, datadir: Path | None, version: str) -> Layout:
+    alone = datadir is not None and defaults_file is None
+    try:
+        options = read_server_options(defaults_file, version)
+    except MissingProgram:
+        if not alone:
+            raise
+        options = {"datadir": ""}
+    theirs = _absolute(Path("/"), options.get("datadir", DEFAULT_DATADIR))
+    if alone and theirs != _absolute(Path.cwd(), str(datadir)):
+        return layout_from_options({}, datadir, known=False, mysql=True)
+    return layout_from_options(options, datadir, known=True, mysql=True)
+
+
+def read_server_options(defaults_file: Path | None, mysql_version: str | None = None) -> dict[str, str]:
+    """Options of the server's groups; names with underscores, the last one wins, ``loose_`` dropped."""
+    program = shutil.which(_PROGRAM)
+    if program is None:
+        raise MissingProgram(
+            f"{_PROGRAM} is needed to read the server's option files",
+            remedy="Install the server's packages first (Debian: mariadb-server-core), or give a datadir.",
+            program=_PROGRAM,
+        )
+    if defaults_file is not None and not defaults_file.is_file():
+        raise InvalidOption(f"defaults_file: {defaults_file} does not exist", option="defaults_file")
+    which = [f"--defaults-file={defaults_file}"] if defaults_file else []
+    groups = ["--mysqld"]
+    if mysql_version is not None:
+        series = ".".join(map(str, version_numbers(mysql_version)[:2]))
+        groups = [*_MYSQL_GROUPS, *([f"mysqld-{series}"] if series else [])]
+    try:
+        answer = subprocess.run(
+            [program, *which, *groups],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_ANSWER_SECONDS,
+            check=False,
+            # the option file in our home is not one that the server's service would read
+            env={"PATH": os.environ.get("PATH", ""), "HOME": "/nonexistent"},
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise InvalidOption(f"{program}: {error}") from error
+    if answer.returncode:
+        said = answer.stderr.decode("utf-8", "replace").strip()
+        raise InvalidOption(f"{program} cannot read the server's option files: {said}", option="defaults_file")
+    return parse_options(answer.stdout.decode("utf-8", "surrogateescape"))
+
+
+def parse_options(text: str) -> dict[str, str]:
+    """The options in what my_print_defaults prints: one ``--name[=value]`` a line."""
+    options: dict[str, str] = {}
+    for line in text.splitlines():
+        if line.startswith("--"):
+            name, _equals, value = line[2:].partition("=")
+            name = name.strip().replace("-", "_")
+            options[name[len("loose_") :] if name.startswith("loose_") else name] = value
+    return options
+
+
+def layout_from_options(options: dict[str, str], datadir: Path | None, *, known: bool, mysql: bool = False) -> Layout:
+    """The layout that ``options`` describe, ``datadir`` overriding theirs; ``known``: they are the server's own;
+    ``mysql``: that server is MySQL or Percona Server."""
+    theirs = Path(os.path.abspath(options.get("datadir") or DEFAULT_DATADIR))
+    base = theirs if datadir is None else Path(os.path.abspath(datadir))
+    override = base != theirs
+
+    def directory(name: str) -> Path:
+        return _absolute(base, options.get(name) or ".")
+
+    home = options.get("innodb_data_home_dir")
+    text = options.get("innodb_data_file_path")
+    files = parse_data_files(text, "the server's option files") if text else _DEFAULT_DATA_FILES
+    data_home = _absolute(base, home or ".")
+    log_bin = options.get("log_bin")
+    return Layout(
+        datadir=base,
+        data_files=tuple((_absolute(data_home, file.path), file) for file in files),
+        log_group_home_dir=directory("innodb_log_group_home_dir"),
+        undo_directory=directory("innodb_undo_directory"),
+        aria_log_dir=directory("aria_log_dir_path"),
+        log_bin=None if log_bin is None else _log_base(base, options.get("log_basename"), log_bin),
+        relay_log=_absolute(base, options["relay_log"]) if options.get("relay_log") else None,
+        # those of the option files belong to the server of the option files
+        socket=Path(options["socket"]) if options.get("socket") and not override else None,
+        pid_file=_absolute(base, options["pid_file"]) if options.get("pid_file") and not override else None,
+        user=options.get("user") or None,
+        page_size=parse_size(options.get("innodb_page_size", "16k"), "innodb_page_size") if known else None,
+        lower_case_table_names=_number(options.get("lower_case_table_names", "0")) if known else None,
+        **(_mysql_places(base, options) if mysql else {}),
+    )
+
+
+def _mysql_places(datadir: Path, options: dict[str, str]) -> dict[str, Any]:
+    def explicit(name: str) -> list[Path]:
+        return [_absolute(datadir, options[name])] if options.get(name) else []
+
+    named = [part.strip() for part in options.get("innodb_directories", "").split(";")]
+    return {
+        "mysql": True,
+        "innodb_directories": tuple(_absolute(datadir, part) for part in named if part),
+        "doublewrite_dir": next(iter(explicit("innodb_doublewrite_dir")), None),
+        "indexes": tuple(explicit("log_bin_index") + explicit("relay_log_index")),
+    }
+
+
+def _log_base(datadir: Path, basename: str | None, value: str) -> Path:
+    """The binary log's base name: a switch without a value means ``<host>-bin``."""
+    if value.lower() in ("", "1", "on", "true"):
+        return datadir / f"{basename or socket.gethostname().partition('.')[0]}-bin"
+    path = _absolute(datadir, value)
+    # an extension is ignored by the server
+    return path.with_suffix("") if path.suffix else path
+
+
+def _number(text: str) -> int:
+    if not text.isdigit():
+        raise InvalidOption(f"lower_case_table_names={text!r} in the server's option files is not a number")
+    return int(text)
+
+
+def _absolute(base: Path, path: str) -> Path:
+    return Path(os.path.normpath(base / path))
+
+
+def _matching(directory: Path, pattern: re.Pattern[str]) -> set[Path]:
+    try:
+        return {directory / name for name in os.listdir(directory) if pattern.fullmatch(name)}
+    except FileNotFoundError:
+        return set()
+    except NotADirectoryError:
+        raise TargetUnsafe(f"{directory} is not a directory", path=str(directory)) from None
+
+
+def _listed(directory: Path) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _has_entries(directory: Path) -> bool:
+    return bool(_listed(directory))
+
+
+def _inside(path: Path, directory: Path) -> bool:
+    return directory in path.parents

@@ -1,0 +1,408 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Put a prepared backup in place: into staging, all of it, and only then to where the server looks for it.
+
+filling: copy or move every file into its staging place -> make durable -> publishing: put aside what is replaced,
+rename files outside the data directory, rename the data directory -> finishing: remove what was replaced, and what is
+left of a moved backup -> take the marker of progress away.
+A kill at any instant leaves a marker from which the next run goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import subprocess
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from .. import durable, manifest
+from ..errors import BackupIncomplete, XtrabackupError
+from ..manifest import MANIFEST_NAME
+from ..progress import Progress
+from ..recovery.backup_directory import MOVING_NAME
+from ..recovery.native import RecoveryReport
+from ..recovery.prepare import PrepareResult, prepare
+from . import running
+from .copying import PART_SUFFIX, Copier, CopyTask, run_all
+from .markers import PUBLISHING, InProgress, Restored, read_in_progress, remove_in_progress
+from .placement import RESTORED_NAME, Placement, Staging, file_size, foreign_entries, publishing_order
+from .plan import COPY, MOVE, RestoreOptions, RestorePlan, plan_restore
+
+_RESTORECON_SECONDS = 3600.0
+_ENDING_SECONDS = 30.0  # a recovering server of a killed run that is just ending
+_ASIDE_NAME = ".xtrabackup"  # of the directory in a mount point that takes what is replaced
+
+
+@dataclass(frozen=True)
+class RestoreResult:
+    """What was done. ``bytes`` that were put in place, ``replaced``: where what was there before is kept, ``recovery``:
+    what that of an archive did."""
+
+    changed: bool
+    record: dict[str, Any]
+    files: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    replaced: list[str] = field(default_factory=list)
+    recovery: RecoveryReport | None = None
+    warnings: list[str] = field(default_factory=list)
+
+
+def restore(plan: RestorePlan, options: RestoreOptions, progress: Progress) -> RestoreResult:
+    """Do what ``plan`` says; returns when the server may be started. See the errors of ``plan_restore``; an error
+    while files are brought removes what was brought, one while they are published leaves what the next run needs."""
+    if not plan.changed:
+        return RestoreResult(False, plan.record)
+    started = time.monotonic()
+    with durable.storage_errors("creating", plan.staging.lock.parent):
+        plan.staging.lock.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with durable.exclusive_lock(plan.staging.lock, str(plan.layout.datadir)):
+        # another job may have been here since the plan was made
+        plan = plan_restore(Path(plan.wanted.source), plan.layout, options)
+        if not plan.changed:
+            return RestoreResult(False, plan.record)
+        prepared = None
+        if plan.unpack:
+            prepared = _unpack(plan, options, progress)
+            plan = _plan_unpacked(plan, options)
+        elif not plan.wanted.unpacked:
+            _remove_unpacked(plan.staging)
+        run = _Restore(plan, options, progress)
+        if prepared is not None:
+            run.warnings.extend(prepared.warnings)
+        marker = plan.unfinished if plan.unfinished and plan.unfinished.phase == PUBLISHING else run.fill()
+        run.publish(marker)
+        replaced = run.finish(marker)
+    return RestoreResult(
+        changed=True,
+        record=plan.record,
+        files=len(plan.placements),
+        bytes=sum(placement.size for placement in plan.placements),
+        seconds=round(time.monotonic() - started, 3),
+        replaced=replaced,
+        recovery=prepared.report if prepared else None,
+        warnings=run.warnings,
+    )
+
+
+# --- archives ------------------------------------------------------------------------------------
+
+
+def _unpack(plan: RestorePlan, options: RestoreOptions, progress: Progress) -> PrepareResult:
+    """Unpack and recover an archive on the data directory's file system; an error leaves nothing of it."""
+    if plan.clearing is not None:
+        # files of another time that it was unpacked must not be mixed with those of this time
+        _Restore(plan, options, progress).clear(plan.clearing)
+    wanted = replace(options.recovery, parallel=options.parallel, force=True)
+    return prepare(Path(plan.wanted.source), plan.staging.unpacked, wanted, progress)
+
+
+def _plan_unpacked(plan: RestorePlan, options: RestoreOptions) -> RestorePlan:
+    """What is left to do once an archive is unpacked, which may have taken hours: all is looked at again."""
+    try:
+        again = plan_restore(Path(plan.wanted.source), plan.layout, options)
+        if again.unpack:
+            raise BackupIncomplete(
+                f"{plan.source} is not what was unpacked into it",
+                remedy="Find out which other program works there, and run the restore again.",
+                path=str(plan.source),
+            )
+    except BaseException:
+        _remove_unpacked(plan.staging)
+        raise
+    return again
+
+
+def _remove_unpacked(staging: Staging) -> None:
+    """Remove what unpacking an archive has left, once the server that may have recovered it is gone."""
+    for path in staging.unpacking():
+        running.wait_until_unused(path, _ENDING_SECONDS)
+        durable.remove_tree(path)
+
+
+# --- one run -------------------------------------------------------------------------------------
+
+
+class _Restore:
+    """One run of a restore, in its three steps: fill, publish, finish."""
+
+    def __init__(self, plan: RestorePlan, options: RestoreOptions, progress: Progress) -> None:
+        self._plan = plan
+        self._options = options
+        self._progress = progress
+        self._datadir = plan.layout.datadir
+        self._root = plan.staging.root
+        self.warnings: list[str] = []
+
+    # -- filling
+
+    def fill(self) -> InProgress:
+        """Bring every file into its staging place and make all durable; returns the marker for publishing."""
+        plan = self._plan
+        if plan.clearing is not None:
+            self.clear(plan.clearing)
+        elif plan.unfinished is None:
+            # without a marker it is rubbish of a run that was killed as it began
+            self._remove_staged()
+        outside = tuple((str(one.staged), str(one.final)) for one in self._by_order() if one.outside)
+        marker = replace(plan.wanted, outside=outside)
+        try:
+            with durable.storage_errors("creating", self._root):
+                self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            marker.write(self._root)
+            if plan.wanted.method == MOVE:
+                marker.write(plan.source)
+            self._make_directories()
+            self._bring_files()
+            with durable.storage_errors("syncing", self._root):
+                durable.fsync_tree(self._root)
+                for directory in {Path(staged).parent for staged, _final in outside}:
+                    durable.fsync_directory(directory)
+        except BaseException:
+            self._undo(marker)
+            raise
+        marker = replace(marker, phase=PUBLISHING, aside=tuple(self._asides()))
+        marker.write(self._root)
+        return marker
+
+    def _by_order(self) -> list[Placement]:
+        names = frozenset(path.name for path, _definition in self._plan.layout.data_files)
+        return sorted(self._plan.placements, key=lambda one: publishing_order(one.final.name, names))
+
+    def _make_directories(self) -> None:
+        ownership = self._options.ownership
+        for name in self._plan.folders:
+            ownership.make_directory(self._root / name)
+        redo = self._plan.layout.redo_directory
+        if redo is not None and self._datadir in redo.parents:
+            self._make_redo_directory(self._root / redo.relative_to(self._datadir))
+        for placement in self._plan.placements:
+            parent = placement.staged.parent
+            if not parent.exists():
+                # a directory of this host's layout, inside or outside, that is not there yet
+                with durable.storage_errors("creating", parent.parent):
+                    parent.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+                ownership.make_directory(parent)
+
+    def _make_redo_directory(self, path: Path) -> None:
+        """MySQL begins a new redo log in an empty directory, and does not start without one."""
+        with durable.storage_errors("creating", path.parent):
+            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self._options.ownership.make_directory(path)
+        durable.fsync_directory(path.parent)
+
+    def _bring_files(self) -> None:
+        placements = self._plan.placements
+        waiting = [one for one in placements if file_size(one.staged) != one.size]
+        method = self._plan.wanted.method
+        self._progress.phase("copying" if method == COPY else "moving", sum(one.size for one in waiting))
+        if method == MOVE:
+            waiting = [one for one in waiting if not self._renamed(one)]
+            staged = [one for one in placements if one not in set(waiting)]
+            jobs = [lambda path=one.staged: self._own(path) for one in staged]
+            run_all(jobs, self._options.parallel, threading.Event())
+        copier = Copier(self._options.ownership, self._progress, sync=True)
+        tasks = [CopyTask(one.source, one.staged, one.size, one.digest or None) for one in waiting]
+        copier.copy_all(tasks, self._options.parallel)
+
+    def _renamed(self, placement: Placement) -> bool:
+        """Move a file by a rename; False when it has to be copied."""
+        with durable.storage_errors("moving", placement.source):
+            try:
+                os.rename(placement.source, placement.staged)
+            except OSError as error:
+                if error.errno == errno.EXDEV:
+                    return False
+                raise
+        self._progress.advance(placement.size)
+        return True
+
+    def _own(self, path: Path) -> None:
+        with durable.storage_errors("changing the owner of", path):
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                self._options.ownership.apply_to_file(descriptor)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def _undo(self, marker: InProgress) -> None:
+        """Give back what was moved and remove what was copied; what cannot be undone is left for the next run."""
+        with contextlib.suppress(Exception):
+            for placement in self._plan.placements:
+                moved = marker.method == MOVE and not marker.unpacked
+                if moved and not placement.source.exists() and placement.staged.exists():
+                    os.rename(placement.staged, placement.source)
+                placement.staged.with_name(placement.staged.name + PART_SUFFIX).unlink(missing_ok=True)
+                if placement.outside:
+                    placement.staged.unlink(missing_ok=True)
+            durable.remove_tree(self._root)
+            if marker.unpacked:
+                _remove_unpacked(self._plan.staging)
+            elif marker.method == MOVE:
+                remove_in_progress(self._plan.source)
+
+    def clear(self, other: InProgress) -> None:
+        """Remove what an interrupted restore of something else staged."""
+        for staged, _final in other.outside:
+            for path in (Path(staged), Path(staged + PART_SUFFIX)):
+                durable.remove_tree(path)
+        self._remove_staged()
+        if read_in_progress(self._datadir) is not None:
+            remove_in_progress(self._datadir)
+
+    def _remove_staged(self) -> None:
+        for placement in self._plan.placements:
+            if placement.outside:
+                durable.remove_tree(placement.staged)
+        durable.remove_tree(self._root)
+
+    def _asides(self) -> list[tuple[str, str]]:
+        """(from, to) of everything that is replaced."""
+        suffix = f"{durable.REPLACED_SUFFIX}-{time.strftime('%Y%m%dT%H%M%S')}"
+        found = [(str(path), f"{path}{suffix}") for path in self._plan.layout.existing_outside()]
+        names = foreign_entries(self._datadir, self._plan.staging)
+        if not names:
+            return found
+        if self._plan.staging.beside:
+            return [*found, (str(self._datadir), f"{self._datadir}{suffix}")]
+        keep = self._datadir / f"{_ASIDE_NAME}{suffix}"
+        return [*found, *((str(self._datadir / name), str(keep / name)) for name in names)]
+
+    # -- publishing: every step may have been done already by a run that was killed
+
+    def publish(self, marker: InProgress) -> None:
+        """Give everything its final name. Once staging is gone all this has been done."""
+        self._progress.phase("publishing")
+        layout = self._plan.layout
+        running.require_unused(self._datadir, pid_file=layout.pid_file, server_socket=layout.socket)
+        if self._root.exists():
+            with durable.storage_errors("publishing", self._datadir):
+                for source, target in marker.aside:
+                    self._put_aside(Path(source), Path(target))
+                for staged, final in marker.outside:
+                    if os.path.lexists(staged):
+                        os.rename(staged, final)
+                for directory in {Path(final).parent for _staged, final in marker.outside}:
+                    durable.fsync_directory(directory)
+                if layout.redo_directory is not None and self._datadir not in layout.redo_directory.parents:
+                    self._make_redo_directory(layout.redo_directory)
+                self._own(self._restored().write(self._root))
+                if self._plan.staging.beside:
+                    self._publish_beside()
+                else:
+                    self._publish_inside(marker)
+        self._relabel(marker)
+
+    def _put_aside(self, source: Path, target: Path) -> None:
+        # what is at ``source`` once ``target`` exists is ours, from a run that was killed
+        if os.path.lexists(source) and not os.path.lexists(target):
+            target.parent.mkdir(mode=0o700, exist_ok=True)
+            os.rename(source, target)
+            durable.fsync_directory(target.parent)
+
+    def _publish_beside(self) -> None:
+        """One rename: staging, with the marker of progress in it, becomes the data directory."""
+        replace(self._options.ownership, directory_mode=self._options.top_mode).make_directory(self._root)
+        with contextlib.suppress(OSError):
+            (self._datadir / "lost+found").rmdir()
+        durable.publish(self._root, self._datadir)
+
+    def _publish_inside(self, marker: InProgress) -> None:
+        """Entry by entry, the marker of the finished restore last; that of progress is there all the time."""
+        marker.write(self._datadir)
+        replace(self._options.ownership, directory_mode=self._options.top_mode).make_directory(self._datadir)
+        names = frozenset(path.name for path, _definition in self._plan.layout.data_files)
+        entries = [name for name in os.listdir(self._root) if name not in (RESTORED_NAME, MOVING_NAME)]
+        for name in [*sorted(entries, key=lambda name: publishing_order(name, names)), RESTORED_NAME]:
+            os.rename(self._root / name, self._datadir / name)
+        durable.fsync_directory(self._datadir)
+        durable.remove_tree(self._root)
+        durable.fsync_directory(self._datadir)
+
+    def _restored(self) -> Restored:
+        plan = self._plan
+        return Restored(
+            id=plan.wanted.id,
+            manifest_sha256=plan.wanted.source_sha256,
+            source=plan.wanted.source,
+            # an archive stays where it is, as if it had been copied
+            method=COPY if plan.wanted.unpacked else plan.wanted.method,
+            finished_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            backup={**plan.record, "path": str(self._datadir)},
+        )
+
+    def _relabel(self, marker: InProgress) -> None:
+        """Set the security context of what was put in place, where SELinux is in use."""
+        program = shutil.which("restorecon", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+        if program is None or not os.path.exists("/sys/fs/selinux/enforce"):
+            return
+        paths = [str(self._datadir), *(final for _staged, final in marker.outside)]
+        redo = self._plan.layout.redo_directory
+        if redo is not None and redo.exists():
+            paths.append(str(redo))
+        try:
+            answer = subprocess.run(
+                [program, "-R", *paths],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_RESTORECON_SECONDS,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            self.warnings.append(f"{program}: {error}")
+            return
+        if answer.returncode:
+            self.warnings.append(f"{program} failed: {answer.stderr.decode('utf-8', 'replace').strip()}")
+
+    # -- the end
+
+    def finish(self, marker: InProgress) -> list[str]:
+        """Remove what was replaced and the rest of a moved backup; returns where replaced data is kept."""
+        self._progress.phase("finishing")
+        kept = []
+        for _source, target in marker.aside:
+            if self._options.keep_replaced:
+                kept.append(target)
+            else:
+                durable.remove_tree(target)
+        for directory in {Path(target).parent for _source, target in marker.aside}:
+            if directory.name.startswith(_ASIDE_NAME):
+                with contextlib.suppress(OSError):
+                    directory.rmdir()
+        if marker.unpacked:
+            _remove_unpacked(self._plan.staging)
+        elif marker.method == MOVE and self._plan.source.is_dir():
+            self._remove_source()
+        remove_in_progress(self._datadir)
+        return kept
+
+    def _remove_source(self) -> None:
+        """Remove what a moved backup leaves: files that were copied to another file system, then its metadata, what
+        tells that it was one last."""
+        source = self._plan.source
+        listed: list[str] = []
+        with contextlib.suppress(XtrabackupError):
+            listed = [entry.path for entry in manifest.read(source).files]
+        top = [entry.name for entry in os.scandir(source) if entry.is_file(follow_symlinks=False)]
+        last = [name for name in top if _is_metadata(name) and name not in (MANIFEST_NAME, MOVING_NAME)]
+        with durable.storage_errors("removing", source):
+            for name in [*(name for name in listed if not _is_metadata(name)), *last, MANIFEST_NAME, MOVING_NAME]:
+                (source / name).unlink(missing_ok=True)
+            for directory, _names, _files in os.walk(source, topdown=False):
+                with contextlib.suppress(OSError):
+                    os.rmdir(directory)
+            if source.exists():
+                self.warnings.append(f"{source} was moved away, but for files in it that are not the backup's")
+            durable.fsync_directory(source.parent)
+
+
+def _is_metadata(name: str) -> bool:
+    return name.startswith(("xtrabackup_", "mariadb_backup_")) or name == "backup-my.cnf"

@@ -1,0 +1,298 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which file of a backup goes where on this host, and through which staging place. Looks only; changes nothing."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..backup import metadata
+from ..errors import InvalidOption, TargetUnsafe
+from ..innodb.redo_logfile_mysql import REDO_DIRECTORY
+from ..manifest import MANIFEST_NAME
+from ..recovery.backup_directory import IN_PROGRESS_NAME, MOVING_NAME, BackupDirectory, walk_files
+from ..recovery.families import family_of
+from .layout import Layout
+
+RESTORED_NAME = "xtrabackup_restored.json"
+STAGED_SUFFIX = ".xtrabackup-staged"
+INNER_STAGING_NAME = ".xtrabackup-restore"
+INNER_LOCK_NAME = ".xtrabackup-restore.lock"
+UNPACKED_SUFFIX = ".xtrabackup-unpacked"
+"""Of the directory in which an archive is unpacked and recovered; in a data directory, its name."""
+
+#: entries of a data directory that are nobody's data
+IGNORED_ENTRIES = frozenset({"lost+found", INNER_LOCK_NAME})
+
+# signs of a data directory: only what has one of them is ever replaced
+_DATADIR_SIGNS = ("ibdata1", "ib_logfile0", "aria_log_control", "mysql", "mysql.ibd", RESTORED_NAME, MOVING_NAME)
+
+# never carried into a data directory: what describes a backup, what belongs to one server alone, and rubbish
+_SKIPPED = {
+    MANIFEST_NAME,
+    MOVING_NAME,
+    IN_PROGRESS_NAME,
+    RESTORED_NAME,
+    metadata.CONFIGURATION_NAME,
+    *metadata.CHECKPOINTS_NAMES,
+    "xtrabackup_binary",
+    "xtrabackup_binlog_pos_innodb",
+    "mariadb_backup_binlog_pos_innodb",
+    "auto.cnf",
+    "ibtmp1",
+    # of MySQL: the log and the list of tablespaces have done their work, persisted variables belong to the source
+    metadata.LOGFILE_NAME,
+    metadata.TABLESPACES_NAME,
+    "mysqld-auto.cnf",
+    "mysql_upgrade_history",
+}
+_SKIPPED_PATTERN = re.compile(r".*\.(pid|sock|qp|pmap|tmp|xtrabackup-part)")
+
+# directories that hold other things than one server's data
+_SYSTEM = {
+    f"/{name}"
+    for name in (
+        "", "bin", "boot", "dev", "etc", "home", "lib", "lib64", "media", "mnt", "opt", "proc", "root", "run", "sbin",
+        "srv", "sys", "tmp", "usr", "usr/bin", "usr/lib", "usr/local", "usr/sbin", "usr/share", "var", "var/backups",
+        "var/cache", "var/lib", "var/log", "var/run", "var/spool", "var/tmp",
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Placement:
+    """One file: its path in the backup, where it is staged, where it belongs. ``size`` in bytes; ``digest`` may be "".
+
+    ``outside``: it belongs outside the data directory, so it is renamed on its own at the end.
+    """
+
+    name: str
+    source: Path
+    staged: Path
+    final: Path
+    size: int
+    digest: str
+    outside: bool
+
+
+@dataclass(frozen=True)
+class Staging:
+    """Where files wait until all are there. ``beside``: next to the data directory, which it then becomes with one
+    rename; otherwise in it, and each entry is renamed (a mount point cannot be replaced). ``unpacked``: where archives
+    are unpacked and recovered before."""
+
+    root: Path
+    lock: Path
+    beside: bool
+    unpacked: Path
+
+    def unpacking(self) -> list[Path]:
+        """All that unpacking has left: ``unpacked``, its own staging places and locks."""
+        name = self.unpacked.name
+        return sorted(self.unpacked.parent.glob(f"{glob.escape(name)}*"))
+
+
+def choose_staging(datadir: Path) -> Staging:
+    """Beside the data directory where that is possible, else inside."""
+    parent = datadir.parent
+    while not parent.exists():
+        parent = parent.parent
+    if is_mount_point(datadir) or not os.access(parent, os.W_OK | os.X_OK):
+        inner = datadir / UNPACKED_SUFFIX
+        return Staging(datadir / INNER_STAGING_NAME, datadir / INNER_LOCK_NAME, beside=False, unpacked=inner)
+
+    def sibling(suffix: str) -> Path:
+        return datadir.with_name(datadir.name + suffix)
+
+    return Staging(sibling(".partial"), sibling(".lock"), beside=True, unpacked=sibling(UNPACKED_SUFFIX))
+
+
+def is_mount_point(path: Path) -> bool:
+    """Whether something is mounted at ``path``, bind mounts of the same file system included."""
+    if os.path.ismount(path):
+        return True
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
+            points = {_unescape(line.split()[4]) for line in mounts}
+    except OSError:
+        return False
+    return os.path.realpath(path) in points
+
+
+def _unescape(text: str) -> str:
+    """A path of mountinfo: blanks and the like are octal there."""
+    return re.sub(r"\\(\d{3})", lambda match: chr(int(match.group(1), 8)), text)
+
+
+def require_safe(datadir: Path, source: Path, layout: Layout) -> None:
+    """Raises TargetUnsafe for places that a restore must never touch."""
+    reason = None
+    if str(datadir) in _SYSTEM or datadir.parent == datadir:
+        reason = "a directory of the system"
+    elif datadir.is_symlink():
+        reason = f"a symbolic link to {os.path.realpath(datadir)}; name that directory instead"
+    elif datadir.exists() and not datadir.is_dir():
+        reason = "not a directory"
+    elif datadir == source or datadir in source.parents or source in datadir.parents:
+        reason = "the backup itself, inside it, or around it"
+    if reason:
+        raise TargetUnsafe(f"the data directory {datadir} is {reason}", path=str(datadir))
+    for path in [*(path for path, _definition in layout.data_files), layout.log_group_home_dir, layout.undo_directory]:
+        if source == path or source in path.parents:
+            raise TargetUnsafe(f"{path}, where this server wants its files, is inside the backup", path=str(path))
+
+
+def looks_like_datadir(datadir: Path) -> bool:
+    """Whether ``datadir`` holds what only a server's data directory (or a restore) has."""
+    return any(os.path.lexists(datadir / sign) for sign in _DATADIR_SIGNS)
+
+
+def foreign_entries(datadir: Path, staging: Staging) -> list[str]:
+    """Names in the data directory that are not our own staging, sorted."""
+    if not datadir.is_dir():
+        return []
+    own: set[str] = set()
+    if not staging.beside:
+        own = {staging.root.name, MOVING_NAME, *(path.name for path in staging.unpacking())}
+    return sorted(set(os.listdir(datadir)) - IGNORED_ENTRIES - own)
+
+
+def backup_files(backup: BackupDirectory) -> list[tuple[str, int, str]]:
+    """(path, size in bytes, digest or "") of every file that a restore carries over."""
+    if backup.manifest is not None and backup.manifest_is_current:
+        listed: Iterable[tuple[str, int, str]] = ((file.path, file.size, file.digest) for file in backup.manifest.files)
+    else:
+        listed = ((name, status.st_size, "") for name, status in walk_files(backup.path))
+    family = family_of(backup, None)
+    used_up = set()
+    if backup.binary_log:
+        used_up = {backup.binary_log, f"{Path(backup.binary_log).stem}.index"}
+    return [item for item in listed if _carried(item[0]) and item[0] not in used_up and not family.is_used_up(item[0])]
+
+
+def _carried(name: str) -> bool:
+    if "/" in name:
+        return not _SKIPPED_PATTERN.fullmatch(name.rpartition("/")[2])
+    return name not in _SKIPPED and not _SKIPPED_PATTERN.fullmatch(name)
+
+
+def place_files(
+    backup: BackupDirectory, files: list[tuple[str, int, str]], layout: Layout, staging: Staging
+) -> list[Placement]:
+    """Where each of ``files`` is staged and where it belongs. Raises InvalidOption when the layouts do not fit."""
+    check_fit(backup, {name: size for name, size, _digest in files}, layout)
+    external = _external_places(backup, layout)
+    placements = []
+    for name, size, digest in files:
+        final = external.get(name, layout.datadir / name)
+        if "/" not in name and name not in external:
+            final = layout.place_of(name, backup.configuration.data_files)
+        outside = layout.datadir not in final.parents
+        staged = (
+            final.with_name(final.name + STAGED_SUFFIX) if outside else staging.root / final.relative_to(layout.datadir)
+        )
+        placements.append(Placement(name, backup.path / name, staged, final, size, digest, outside))
+    finals = {placement.final for placement in placements}
+    if len(finals) != len(placements):
+        raise InvalidOption("the server's option files put two files of the backup at the same place")
+    return placements
+
+
+def _external_places(backup: BackupDirectory, layout: Layout) -> dict[str, Path]:
+    """Where the tablespaces belong that were not in the source's data directory, by their name in the backup.
+
+    They go back to where they were; the server there must know that it has to look there. Undo tablespaces have a
+    directory of their own, and in a data directory that stands alone everything is in it: the server finds them.
+    """
+    places: dict[str, Path] = {}
+    if not layout.mysql or layout.page_size is None:
+        return places
+    for tablespace in backup.tablespaces:
+        if tablespace.undo:
+            continue
+        directory = tablespace.file_name.parent
+        if not layout.finds_tablespaces_in(directory):
+            raise InvalidOption(
+                f"the tablespace {tablespace.tablespace_name} was at {tablespace.file_name} on the source, and this "
+                "host's server would not look there",
+                remedy=f"Add {directory} (or a directory above it) to innodb_directories in the server's option file, "
+                "or give a datadir without defaults_file, so that everything is put into that directory.",
+                option="defaults_file",
+                tablespace=tablespace.tablespace_name,
+                path=str(tablespace.file_name),
+            )
+        places[tablespace.backup_path] = tablespace.file_name
+    return places
+
+
+def directories(backup: BackupDirectory, files: list[tuple[str, int, str]]) -> list[str]:
+    """Directories below the data directory, parents first: those of the files, and empty databases."""
+    found = {name.rpartition("/")[0] for name, _size, _digest in files if "/" in name}
+    found |= {entry.name for entry in os.scandir(backup.path) if entry.is_dir(follow_symlinks=False)}
+    for name in list(found):
+        parts = name.split("/")
+        found |= {"/".join(parts[:count]) for count in range(1, len(parts))}
+    # an empty one for the redo log is made where this host wants it
+    return sorted(name for name in found if not name.startswith((".xtrabackup", REDO_DIRECTORY)))
+
+
+def check_fit(backup: BackupDirectory, sizes: dict[str, int], layout: Layout) -> None:
+    """Raises InvalidOption when a server with this layout could not open the backup's files."""
+    configuration = backup.configuration
+    _compare("innodb_page_size", configuration.page_size, layout.page_size)
+    # the stock tool does not note this one, so only a record can tell
+    noted = (backup.record.get("layout") or {}).get("lower_case_table_names")
+    if noted is None and configuration.names_noted and layout.mysql:
+        noted = configuration.lower_case_table_names
+    if noted is not None:
+        _compare("lower_case_table_names", noted, layout.lower_case_table_names)
+    mine, theirs = configuration.data_files, [definition for _path, definition in layout.data_files]
+    wanted = ";".join(":".join([file.name, f"{file.size >> 20}M", *file.attributes]) for file in mine)
+    faults = []
+    if len(mine) != len(theirs):
+        faults.append(f"{len(theirs)} files instead of {len(mine)}")
+    for number, (here, there) in enumerate(zip(mine, theirs)):
+        size = sizes.get(here.name, here.size)
+        last = number == len(mine) - 1
+        if (there.size > size) if (last and there.autoextend) else (there.size != size):
+            faults.append(f"{there.name} is to have {there.size} bytes, and the backup's has {size}")
+    if faults:
+        raise InvalidOption(
+            f"innodb_data_file_path of this host does not fit the backup: {'; '.join(faults)}",
+            remedy=f"Set innodb_data_file_path={wanted} in the server's option file.",
+            wanted=wanted,
+        )
+
+
+def _compare(name: str, backup: int, host: int | None) -> None:
+    if host is not None and host != backup:
+        raise InvalidOption(
+            f"{name} is {backup} in the backup and {host} in this host's option files",
+            remedy=f"Set {name}={backup} in the server's option file.",
+            option=name,
+        )
+
+
+def publishing_order(name: str, data_files: frozenset[str]) -> tuple[int, str]:
+    """Sort key for names: the redo log first, the system tablespace (``data_files``) last. A server that is started in
+    between refuses a log without a system tablespace, but would take the lack of both for a new directory. MySQL's
+    starts on no directory without one for its redo log."""
+    if name.startswith("ib_logfile"):
+        return 0, name
+    if name == REDO_DIRECTORY:
+        return 3, name
+    return (2, name) if name in data_files else (1, name)
+
+
+def file_size(path: Path) -> int | None:
+    """Size of a file in bytes, None when it is not there."""
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return None

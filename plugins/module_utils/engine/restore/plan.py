@@ -1,0 +1,375 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a restore has to do: what is wanted against what is there, an interrupted run included; changes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from .. import durable
+from ..errors import (
+    BackupIncomplete,
+    DiskFull,
+    InvalidOption,
+    NotABackup,
+    NotPrepared,
+    TargetNotEmpty,
+    TargetUnsafe,
+    XtrabackupError,
+)
+from ..recovery.backup_directory import (
+    PREPARED,
+    BackupDirectory,
+    read_archived_backup,
+    read_backup_directory,
+    walk_files,
+)
+from ..recovery.prepare import PrepareOptions, require_recoverable
+from . import running
+from .copying import Ownership
+from .layout import Layout
+from .markers import FILLING, PUBLISHING, InProgress, Restored, read_in_progress, read_restored
+from .placement import (
+    Placement,
+    Staging,
+    backup_files,
+    choose_staging,
+    directories,
+    file_size,
+    foreign_entries,
+    looks_like_datadir,
+    place_files,
+    require_safe,
+)
+
+COPY = "copy"
+MOVE = "move"
+
+_SPACE_MARGIN = 16 << 20
+_RECOVERY_MARGIN = 96 << 20  # a new redo log of the smallest size, and pages that recovery adds
+
+
+@dataclass(frozen=True)
+class RestoreOptions:
+    """How to restore. ``ownership`` of what is written, ``top_mode`` of the data directory itself; ``force``: replace a
+    data directory that holds something else; ``keep_replaced``: keep that under another name. ``recovery``: how an
+    archive is decrypted and recovered."""
+
+    method: str = COPY
+    ownership: Ownership = field(default_factory=Ownership)
+    top_mode: int = 0o700
+    force: bool = False
+    keep_replaced: bool = False
+    parallel: int = 2
+    recovery: PrepareOptions = field(default_factory=PrepareOptions)
+
+
+@dataclass(frozen=True)
+class RestorePlan:
+    """What is there and what is to be done.
+
+    ``source``: the directory that files are taken from, which for an archive is that which it is unpacked into;
+    ``unpack``: that has to be done first. ``unfinished``: the marker of an interrupted run of this very restore, which
+    is taken up again; ``clearing``: that of another one, whose rest is removed first. ``before`` and ``after``: for
+    diff mode.
+    """
+
+    source: Path
+    layout: Layout
+    staging: Staging
+    record: dict[str, Any]
+    wanted: InProgress
+    after: dict[str, Any]
+    changed: bool = True
+    unpack: bool = False
+    unfinished: InProgress | None = None
+    clearing: InProgress | None = None
+    placements: tuple[Placement, ...] = ()
+    folders: tuple[str, ...] = ()
+    before: dict[str, Any] = field(default_factory=dict)
+
+
+def plan_restore(src: Path, layout: Layout, options: RestoreOptions) -> RestorePlan:
+    """Look at the backup and at this host; nothing is changed.
+
+    Raises what a restore would raise before it starts: TargetUnsafe, NotABackup, NotPrepared, BackupIncomplete,
+    ServerRunning, TargetNotEmpty, InvalidOption, DiskFull; for an archive StreamError, DecryptionFailed,
+    MissingProgram, UnsupportedServer, too.
+    """
+    source = Path(os.path.abspath(src))
+    require_safe(layout.datadir, source, layout)
+    if options.parallel < 1:
+        raise InvalidOption(f"parallel: {options.parallel} is not a number of files", option="parallel")
+    staging = choose_staging(layout.datadir)
+    restored = read_restored(layout.datadir)
+    there = read_in_progress(staging.root) or read_in_progress(layout.datadir)
+    if restored and (not source.exists() or _is_ending(there, staging, source)):
+        return _plan_without_backup(source, layout, staging, restored, there, options)
+    archived = source.is_file()
+    backup = read_archived_backup(source, staging.unpacked) if archived else _read_source(source)
+    wanted = InProgress(
+        backup.id,
+        backup.source_sha256,
+        str(source),
+        str(layout.datadir),
+        MOVE if archived else options.method,
+        FILLING,
+        unpacked=str(staging.unpacked) if archived else "",
+    )
+    if not archived:
+        _require_usable(backup, wanted)
+    after = _state(layout.datadir, backup.id, "restored")
+    plan = RestorePlan(backup.path, layout, staging, backup.record, wanted, after)
+    if there is None and restored and (restored.id, restored.manifest_sha256) == (backup.id, backup.source_sha256):
+        return replace(plan, changed=False, before=plan.after, record=restored.backup if archived else backup.record)
+    running.require_unused(layout.datadir, pid_file=layout.pid_file, server_socket=layout.socket)
+    plan = replace(plan, before=_before(layout.datadir, restored, there))
+    if there is not None and there.same_restore(wanted):
+        plan = replace(plan, unfinished=there)
+        if there.phase == PUBLISHING:
+            recovered = _recovered(plan) if archived else None
+            return replace(plan, record=recovered.record) if recovered else plan
+    else:
+        plan = replace(plan, clearing=there)
+    _require_replaceable(plan, options)
+    return _plan_archive(plan, backup, options) if archived else _plan_files(plan, backup)
+
+
+def _plan_files(plan: RestorePlan, backup: BackupDirectory) -> RestorePlan:
+    """The plan with each file's place. Raises InvalidOption, BackupIncomplete, DiskFull."""
+    files = backup_files(backup)
+    plan = replace(
+        plan,
+        placements=tuple(place_files(backup, files, plan.layout, plan.staging)),
+        folders=tuple(directories(backup, files)),
+    )
+    _require_whole(plan)
+    _require_space(plan)
+    return plan
+
+
+def _plan_archive(plan: RestorePlan, archived: BackupDirectory, options: RestoreOptions) -> RestorePlan:
+    """The plan for an archive: what an interrupted run has unpacked and recovered is used, or all of it is done."""
+    recovered = _recovered(plan)
+    if recovered is not None:
+        if read_in_progress(plan.source) is None:
+            # nothing has left it, so what is staged is of another time that it was unpacked
+            plan = replace(plan, unfinished=None, clearing=plan.unfinished or plan.clearing)
+        with contextlib.suppress(BackupIncomplete):
+            return _plan_files(replace(plan, record=recovered.record), recovered)
+    require_recoverable(archived, Path(plan.wanted.source), options.recovery)
+    placements = tuple(place_files(archived, backup_files(archived), plan.layout, plan.staging))
+    plan = replace(
+        plan,
+        unpack=True,
+        unfinished=None,
+        clearing=plan.unfinished or plan.clearing,
+        placements=placements,
+    )
+    _require_space_to_unpack(plan, archived)
+    return plan
+
+
+def _recovered(plan: RestorePlan) -> BackupDirectory | None:
+    """The wanted backup, unpacked and recovered by a run that was interrupted; None when it is not there."""
+    with contextlib.suppress(XtrabackupError):
+        found = read_backup_directory(plan.source, being_moved=True)
+        moving = read_in_progress(plan.source)
+        same = (found.id, found.source_sha256) == (plan.wanted.id, plan.wanted.source_sha256)
+        # files that have left it for a staging place that is gone are lost
+        lost = moving is not None and (plan.unfinished is None or not moving.same_restore(plan.wanted))
+        if same and found.state == PREPARED and found.manifest_is_current and not lost:
+            return found
+    return None
+
+
+def _state(datadir: Path, backup_id: str, state: str) -> dict[str, Any]:
+    return {"datadir": str(datadir), "id": backup_id, "state": state}
+
+
+def _is_ending(there: InProgress | None, staging: Staging, source: Path) -> bool:
+    """Whether everything is in place and only the clean-up of that run is left: the backup may be half removed."""
+    published = there is not None and there.phase == PUBLISHING and not staging.root.exists()
+    return published and there is not None and there.source == str(source)
+
+
+def _read_source(source: Path) -> BackupDirectory:
+    if not source.exists():
+        raise NotABackup(f"{source} does not exist", path=str(source))
+    return read_backup_directory(source, being_moved=True)
+
+
+def _require_usable(backup: BackupDirectory, wanted: InProgress) -> None:
+    moving = read_in_progress(backup.path)
+    if moving is not None and not moving.same_restore(wanted):
+        raise BackupIncomplete(
+            f"{backup.path} is being moved to {moving.datadir}, so it is not whole",
+            remedy=f"Run that restore again (method: move, to {moving.datadir}); it goes on where it was.",
+            path=str(backup.path),
+        )
+    if backup.state != PREPARED:
+        raise NotPrepared(f"{backup.path} is not prepared", path=str(backup.path))
+    if wanted.method == MOVE and not backup.manifest_is_current:
+        # an interrupted move is taken up again by what the manifest lists
+        raise InvalidOption(
+            f"method: {backup.path} was prepared by another tool and has no manifest, so it cannot be moved safely",
+            remedy="Say method: copy.",
+            option="method",
+        )
+
+
+def _plan_without_backup(
+    source: Path,
+    layout: Layout,
+    staging: Staging,
+    restored: Restored,
+    there: InProgress | None,
+    options: RestoreOptions,
+) -> RestorePlan:
+    """The backup is gone, or going: right when it was moved here, as the marker tells."""
+    moved = restored.method == options.method == MOVE and restored.source == str(source)
+    if not moved and not source.exists():
+        raise NotABackup(f"{source} does not exist", path=str(source))
+    state = _state(layout.datadir, restored.id, "restored")
+    wanted = InProgress(
+        restored.id, restored.manifest_sha256, str(source), str(layout.datadir), restored.method, FILLING
+    )
+    taken_from = Path(there.unpacked) if there and there.unpacked else source
+    plan = RestorePlan(taken_from, layout, staging, restored.backup, wanted, state, changed=False, before=state)
+    if there is None:
+        return plan
+    return replace(plan, changed=True, unfinished=there, before=_before(layout.datadir, restored, there))
+
+
+def _before(datadir: Path, restored: Restored | None, unfinished: InProgress | None) -> dict[str, Any]:
+    if unfinished is not None:
+        return {"datadir": str(datadir), "id": unfinished.id, "state": "unfinished"}
+    if restored is not None:
+        return {"datadir": str(datadir), "id": restored.id, "state": "restored"}
+    if not datadir.exists():
+        return {"datadir": str(datadir), "state": "absent"}
+    return {"datadir": str(datadir), "state": "other" if os.listdir(datadir) else "empty"}
+
+
+def _require_replaceable(plan: RestorePlan, options: RestoreOptions) -> None:
+    """Raises TargetNotEmpty or TargetUnsafe when something is in the way that may not be replaced."""
+    datadir, unfinished = plan.layout.datadir, plan.clearing
+    # what was moved out of an unpacked archive can be had again
+    precious = unfinished is not None and unfinished.method == MOVE and not unfinished.unpacked
+    if unfinished is not None and (precious or unfinished.phase == PUBLISHING) and not options.force:
+        raise TargetNotEmpty(
+            f"{datadir}: a restore of the backup {unfinished.id} from {unfinished.source} was interrupted (method "
+            f"{unfinished.method}, phase {unfinished.phase})",
+            remedy="Run that restore again to finish it, or say force: true to give up what it has brought.",
+            path=str(datadir),
+        )
+    in_the_way = foreign_entries(datadir, plan.staging)
+    outside = [str(path) for path in plan.layout.existing_outside()]
+    if not in_the_way and not outside:
+        return
+    if not options.force:
+        named = [*in_the_way, *outside]
+        raise TargetNotEmpty(
+            f"{datadir} holds data that is not this backup: {', '.join(named[:5])}"
+            + (f" and {len(named) - 5} more" if len(named) > 5 else ""),
+            path=str(datadir),
+            entries=named[:100],
+        )
+    if in_the_way and not looks_like_datadir(datadir):
+        raise TargetUnsafe(
+            f"{datadir} does not look like a data directory ({', '.join(in_the_way[:5])}), so it is not replaced, "
+            "force or not",
+            remedy="Remove by hand what is in it, if it may go, or name another directory.",
+            path=str(datadir),
+        )
+
+
+def _require_whole(plan: RestorePlan) -> None:
+    """Raises BackupIncomplete unless every file is there, at its source or already staged, with its size."""
+    faults = []
+    for placement in plan.placements:
+        size = file_size(placement.source)
+        if size is None and plan.unfinished is not None:
+            size = file_size(placement.staged)
+        if size != placement.size:
+            faults.append(
+                f"{placement.name}: " + ("missing" if size is None else f"{size} bytes instead of {placement.size}")
+            )
+    if faults:
+        raise BackupIncomplete(
+            f"{plan.source} is not what its manifest says: {'; '.join(faults[:5])}",
+            path=str(plan.source),
+            files=faults[:100],
+        )
+
+
+def _require_space(plan: RestorePlan) -> None:
+    """Raises DiskFull when a file system has not room, or inodes, for what will be written to it."""
+    needs: dict[int, tuple[Path, int, int]] = {}
+    for placement in plan.placements:
+        if not _to_be_written(plan, placement):
+            continue
+        place = _nearest(placement.staged.parent)
+        device = place.stat().st_dev
+        _place, size, count = needs.get(device, (place, 0, 0))
+        stored = min(placement.size, placement.source.stat().st_blocks * 512)
+        needs[device] = place, size + stored, count + 1
+    for place, size, count in needs.values():
+        _require_room(place, size + _SPACE_MARGIN, count)
+
+
+def _require_space_to_unpack(plan: RestorePlan, archived: BackupDirectory) -> None:
+    """Raises DiskFull when an archive cannot be unpacked and recovered, or what belongs elsewhere has no room there."""
+    unpacked = _nearest(plan.source.parent)
+    device = unpacked.stat().st_dev
+    # what an earlier run has left is removed first
+    left = sum(_stored(path) for path in plan.staging.unpacking())
+    margin = _SPACE_MARGIN if archived.state == PREPARED else _RECOVERY_MARGIN
+    total = sum(entry.size for entry in archived.manifest.files) if archived.manifest else 0
+    _require_room(unpacked, total + margin - left, len(plan.placements))
+    elsewhere: dict[int, tuple[Path, int, int]] = {}
+    for placement in plan.placements:
+        place = _nearest(placement.staged.parent)
+        if place.stat().st_dev != device:
+            _place, size, count = elsewhere.get(place.stat().st_dev, (place, 0, 0))
+            elsewhere[place.stat().st_dev] = place, size + placement.size, count + 1
+    for place, size, count in elsewhere.values():
+        _require_room(place, size + _SPACE_MARGIN, count)
+
+
+def _stored(path: Path) -> int:
+    """Bytes that a file, or all files of a directory, take of their file system."""
+    statuses = [status for _name, status in walk_files(path)] if path.is_dir() else [path.lstat()]
+    return sum(status.st_blocks * 512 for status in statuses)
+
+
+def _require_room(place: Path, size: int, count: int) -> None:
+    """Raises DiskFull unless the file system of ``place`` has ``size`` bytes and ``count`` inodes to spare."""
+    durable.require_space(place, size, "the restored data")
+    free = os.statvfs(place)
+    if free.f_files and free.f_favail < count:
+        raise DiskFull(
+            f"the restored data has {count} files, and the file system of {place} has {free.f_favail} free inodes",
+            remedy="Choose a file system with more inodes; nothing was written.",
+            path=str(place),
+        )
+
+
+def _to_be_written(plan: RestorePlan, placement: Placement) -> bool:
+    """Whether the file takes room: not when it is staged already, nor when it only gets another name."""
+    if plan.unfinished is not None and file_size(placement.staged) == placement.size:
+        return False
+    if plan.wanted.method == MOVE:
+        return placement.source.stat().st_dev != _nearest(placement.staged.parent).stat().st_dev
+    return True
+
+
+def _nearest(path: Path) -> Path:
+    while not path.exists():
+        path = path.parent
+    return path

@@ -1,0 +1,67 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Of which server a backup is, and so whose option files tell where its files belong."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from ..backup import metadata
+from ..errors import Cancelled, InvalidOption, XtrabackupError
+from ..recovery.backup_directory import read_archived_backup, read_backup_directory
+from ..recovery.program import find_server
+from .layout import Layout, read_layout
+from .markers import read_restored
+
+
+def layout_for(
+    src: Path, defaults_file: Path | None, datadir: Path | None, server_program: str | None = None
+) -> Layout:
+    """The layout of this host for the backup ``src``; for one that was moved away, of what was restored from it.
+
+    MySQL's option files have groups for each series: that of the installed server counts (``server_program``, or the
+    one that is found), or else the backup's. Raises what ``read_layout`` does.
+    """
+    record = _record_of(src)
+    if record is None:
+        try:
+            layout = read_layout(defaults_file, datadir)
+        except InvalidOption:
+            # MySQL's my_print_defaults does not know what MariaDB's does
+            if defaults_file is not None and not defaults_file.is_file():
+                raise
+            layout = read_layout(defaults_file, datadir, _installed("mysql", server_program))
+        with contextlib.suppress(XtrabackupError):
+            restored = read_restored(layout.datadir)
+            record = restored.backup if restored else None
+        if record is None or layout.mysql:
+            return layout
+    server = record.get("server") or {}
+    flavor = str(server.get("flavor") or "")
+    if metadata.is_mariadb(flavor):
+        return read_layout(defaults_file, datadir)
+    return read_layout(defaults_file, datadir, _installed(flavor, server_program) or str(server.get("version") or ""))
+
+
+def _record_of(src: Path) -> dict[str, Any] | None:
+    """The record of the backup ``src``; None when it cannot be read, which the restore will tell."""
+    try:
+        if src.is_dir():
+            return read_backup_directory(src, being_moved=True).record
+        if src.is_file():
+            return read_archived_backup(src, src).record
+    except Cancelled:
+        raise
+    except XtrabackupError:
+        pass
+    return None
+
+
+def _installed(flavor: str, server_program: str | None) -> str:
+    """The version of the server that is installed here, "" when there is none."""
+    with contextlib.suppress(XtrabackupError):
+        return find_server(server_program, flavor).version
+    return ""

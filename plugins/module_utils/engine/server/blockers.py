@@ -1,0 +1,111 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who is in the way of a backup lock."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..errors import ServerError
+from .connection import Connection
+
+MOST = 20  # sessions that an error lists
+_TEXT_LENGTH = 200  # characters of a statement that an error shows
+# sessions in these states are waiting for us, or for somebody who is
+_VICTIM_STATES = (
+    "waiting for backup lock",
+    "waiting for table metadata lock",
+    "waiting for schema metadata lock",
+    "waiting for global read lock",
+    "waiting for table flush",
+)
+_SERVICES = ("Daemon", "Binlog Dump", "Binlog Dump GTID")
+_READ = re.compile(r"\s*\(*\s*(select|show|explain|describe|desc|set|use|analyze\s+(select|format))\b", re.IGNORECASE)
+# backup locks that only say "a transaction is open" or "a backup is running with me": they stop no stage
+_HARMLESS_MODES = frozenset({"MDL_BACKUP_ALTER_COPY"})
+
+
+@dataclass(frozen=True)
+class Blocker:
+    """One session: ``seconds`` in its present state, ``info`` its statement, cut to 200 characters."""
+
+    id: int
+    user: str
+    db: str
+    seconds: int
+    state: str
+    info: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """As in the details of an error."""
+        return asdict(self)
+
+
+def describe(blocker: Blocker) -> str:
+    """One session for a person."""
+    statement = f"{blocker.info!r}" if blocker.info else "idle, holding locks"
+    return f"session {blocker.id} of {blocker.user} ({blocker.seconds} s): {statement}"
+
+
+def find_blockers(connection: Connection, own: Collection[int]) -> list[Blocker]:
+    """The sessions that may be in the way of a backup lock, the likeliest first; ``own`` ids are left out.
+
+    Exact when the plugin METADATA_LOCK_INFO is active; otherwise told from the process list (needs PROCESS).
+    """
+    rows = [
+        row
+        for row in connection.query(
+            "SELECT ID, USER, DB, COMMAND, TIME, STATE, INFO FROM information_schema.PROCESSLIST"
+        )
+        if int(row["ID"]) not in own
+    ]
+    holders = _holders(connection)
+    if holders is not None:
+        return [blocker_of(row) for row in oldest_first(rows) if int(row["ID"]) in holders][:MOST]
+    return [blocker_of(row) for row in guess_blockers(rows)][:MOST]
+
+
+def guess_blockers(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of the process list that may hold locks: running writes and DDL; when there are none, idle sessions
+    (one of them holds LOCK TABLES, or another backup), and last of all running reads."""
+    rows = oldest_first([row for row in rows if str(row["COMMAND"]) not in _SERVICES])
+    present = [row for row in rows if str(row["STATE"] or "").lower() not in _VICTIM_STATES]
+    writing = [row for row in present if row["INFO"] and not _READ.match(str(row["INFO"]))]
+    if writing:
+        return writing
+    idle = [row for row in present if str(row["COMMAND"]) == "Sleep"]
+    reading = [row for row in present if row["INFO"] and row not in idle]
+    return idle + reading
+
+
+def _holders(connection: Connection) -> set[int] | None:
+    """Sessions that hold a backup lock, None when the server does not tell."""
+    try:
+        rows = connection.query(
+            "SELECT THREAD_ID, LOCK_MODE FROM information_schema.METADATA_LOCK_INFO WHERE LOCK_TYPE = 'Backup lock'"
+        )
+    except ServerError:
+        return None
+    return {int(row["THREAD_ID"]) for row in rows if row["LOCK_MODE"] not in _HARMLESS_MODES}
+
+
+def oldest_first(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of a process list, those longest in their state first."""
+    return sorted(rows, key=lambda row: -int(row["TIME"] or 0))
+
+
+def blocker_of(row: dict[str, Any]) -> Blocker:
+    """The session in one row of a process list (names of columns in capital letters)."""
+    info = " ".join(str(row["INFO"] or "").split())
+    return Blocker(
+        id=int(row["ID"]),
+        user=str(row["USER"] or ""),
+        db=str(row["DB"] or ""),
+        seconds=int(row["TIME"] or 0),
+        state=str(row["STATE"] or ""),
+        info=info[:_TEXT_LENGTH],
+    )

@@ -1,0 +1,378 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One connection to a server: who and where (from parameters and option files), statements, typed errors."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from .. import libraries
+from ..errors import ConnectionFailed, InvalidOption, ServerError
+from .option_file import read_options
+
+CLIENT_GROUPS = ("client", "client-server", "client-mariadb", "mariadb-backup", "mariabackup", "xtrabackup")
+# where the packages of Debian and Red Hat put the server's socket
+DEFAULT_SOCKETS = ("/run/mysqld/mysqld.sock", "/var/lib/mysql/mysql.sock")
+DEFAULT_PORT = 3306
+DEFAULT_CONNECT_TIMEOUT = 30
+
+# Errors of the client library that mean: there is no connection (any more).
+_CONNECTION_ERRNOS = {0, 2000, 2001, 2002, 2003, 2005, 2006, 2012, 2013, 2014, 2026, 2027, 2055}
+_LOST_BY_KILL = 1927  # ER_CONNECTION_KILLED
+_LOGIN_ERRNOS = {1040, 1043, 1044, 1045, 1129, 1130, 1203, 1226, 1698, 1820, 1862, 3118, 3159, 4151}
+_PARSE_ERROR = 1064
+_HIDDEN = "********"
+
+
+@dataclass(frozen=True)
+class ConnectionParameters:
+    """How to reach a server. None means: not said here, so the option file or the default decides.
+
+    ``config_file`` None means ``~/.my.cnf`` when that exists; "" means no option file. ``connect_timeout`` in
+    seconds. TLS is used on TCP connections when any of ``ca_cert``, ``client_cert``, ``client_key`` is known.
+    """
+
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    host: str | None = None
+    port: int | None = None
+    unix_socket: str | None = None
+    config_file: str | None = None
+    ca_cert: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+    connect_timeout: int | None = None
+    verify_host: bool = True
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> ConnectionParameters:
+        """The parameters in a module's login options (login_user, login_password, ..., connect_timeout)."""
+        return cls(
+            user=options.get("login_user"),
+            password=options.get("login_password"),
+            host=options.get("login_host"),
+            port=options.get("login_port"),
+            unix_socket=options.get("login_unix_socket"),
+            config_file=options.get("config_file"),
+            ca_cert=options.get("ca_cert"),
+            client_cert=options.get("client_cert"),
+            client_key=options.get("client_key"),
+            connect_timeout=options.get("connect_timeout"),
+        )
+
+    def resolved(self) -> ConnectionParameters:
+        """These parameters with what the option file and the defaults add: either a socket or host and port.
+
+        Raises StorageError or InvalidOption when the option file cannot be read.
+        """
+        merged = self._merged(self._file_options())
+        if merged.unix_socket is None and merged.host in (None, "localhost") and merged.port is None:
+            # as the stock clients: localhost means the socket, unless a port was asked for
+            found = next((path for path in DEFAULT_SOCKETS if os.path.exists(path)), None)
+            merged = replace(merged, unix_socket=found)
+        if merged.unix_socket is not None:
+            return replace(merged, host=None, port=None)
+        host = "127.0.0.1" if merged.host in (None, "localhost") else merged.host
+        return replace(merged, host=host, port=merged.port or DEFAULT_PORT)
+
+    def _merged(self, options: Mapping[str, str]) -> ConnectionParameters:
+        # a place that was said explicitly hides every place in the file: a host must not meet the file's socket
+        place_said = self.host is not None or self.unix_socket is not None
+        places: Mapping[str, str] = {} if place_said else options
+        port = self.port
+        if port is None and self.unix_socket is None:
+            port = _number(options, "port")
+        return replace(
+            self,
+            user=self.user or options.get("user") or _own_name(),
+            password=self.password if self.password is not None else options.get("password", ""),
+            host=self.host or places.get("host"),
+            port=port,
+            unix_socket=self.unix_socket or places.get("socket"),
+            ca_cert=self.ca_cert or options.get("ssl_ca"),
+            client_cert=self.client_cert or options.get("ssl_cert"),
+            client_key=self.client_key or options.get("ssl_key"),
+            connect_timeout=self.connect_timeout or _number(options, "connect_timeout") or DEFAULT_CONNECT_TIMEOUT,
+            verify_host=self.verify_host and not _switched_off(options, "ssl_verify_server_cert"),
+        )
+
+    def _file_options(self) -> dict[str, str]:
+        if self.config_file == "":
+            return {}
+        if self.config_file is not None:
+            return read_options(Path(os.path.expanduser(self.config_file)), CLIENT_GROUPS)
+        default = Path(os.path.expanduser("~/.my.cnf"))
+        return read_options(default, CLIENT_GROUPS) if default.is_file() else {}
+
+    @property
+    def where(self) -> str:
+        """The place for a person: ``socket /run/mysqld/mysqld.sock`` or ``db1:3306``."""
+        return f"socket {self.unix_socket}" if self.unix_socket else f"{self.host}:{self.port}"
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether the connection must be encrypted."""
+        return not self.unix_socket and bool(self.ca_cert or self.client_cert or self.client_key)
+
+
+def _number(options: Mapping[str, str], name: str) -> int | None:
+    text = options.get(name)
+    if not text:
+        return None
+    if not text.isdigit():
+        raise InvalidOption(f"option file: {name} = {text!r} is not a number", option=name)
+    return int(text)
+
+
+def _switched_off(options: Mapping[str, str], name: str) -> bool:
+    if options.get(name, "1").lower() in ("0", "off", "false", "no"):
+        return True
+    return f"skip_{name}" in options or f"disable_{name}" in options
+
+
+def _own_name() -> str:
+    """The account of this process, as the stock clients take it when no user is given."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return "root" if os.geteuid() == 0 else str(os.geteuid())
+
+
+class Connection:
+    """A connection in autocommit mode, set up for a long backup; safe to share between threads.
+
+    A context manager: the block's end closes it. ``read_timeout`` (seconds) bounds every wait for an answer.
+    Every error of the client library becomes ConnectionFailed (no connection, or lost) or ServerError (details:
+    errno, statement), which never hold the password.
+    """
+
+    def __init__(self, parameters: ConnectionParameters, *, read_timeout: float = 3600.0) -> None:
+        self.parameters = parameters.resolved()
+        self._driver = libraries.require("pymysql")
+        self._lock = threading.RLock()
+        self._raw = self._connect(read_timeout)
+        try:
+            self._prepare_session()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    @property
+    def thread_id(self) -> int:
+        """The server's id of this connection (CONNECTION_ID())."""
+        return int(self._raw.thread_id())
+
+    @property
+    def version_text(self) -> str:
+        """The server's version as its greeting says it."""
+        return str(self._raw.get_server_info())
+
+    def query(self, sql: str, args: Sequence[Any] = (), *, secrets: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """The rows that ``sql`` returns, by column name; ``%s`` in it are filled with ``args``, escaped.
+
+        ``secrets`` are texts of the statement that no error may show.
+        """
+        with self._lock:
+            try:
+                with self._raw.cursor() as cursor:
+                    cursor.execute(sql, tuple(args) if args else None)
+                    return [dict(row) for row in cursor.fetchall() or ()]
+            except (self._driver.err.Error, OSError, AttributeError) as error:
+                # from None: the driver's traceback holds the statement with its secrets
+                raise self._statement_error(sql, error, secrets) from (None if secrets else error)
+
+    def execute(self, sql: str, args: Sequence[Any] = (), *, secrets: Sequence[str] = ()) -> None:
+        """Run ``sql`` for its effect."""
+        self.query(sql, args, secrets=secrets)
+
+    def row(self, sql: str, args: Sequence[Any] = ()) -> dict[str, Any] | None:
+        """The first row of ``sql``, or None."""
+        rows = self.query(sql, args)
+        return rows[0] if rows else None
+
+    def scalar(self, sql: str, args: Sequence[Any] = ()) -> Any:
+        """The first column of the first row of ``sql``, or None."""
+        row = self.row(sql, args)
+        return None if row is None else next(iter(row.values()))
+
+    def variables(self, *names: str) -> dict[str, str]:
+        """The global variables ``names`` (all, when none is named) that this server knows, as text."""
+        return self._named_values("SHOW GLOBAL VARIABLES", names)
+
+    def status(self, *names: str) -> dict[str, str]:
+        """The global status variables ``names`` (all, when none is named) that this server knows, as text."""
+        return self._named_values("SHOW GLOBAL STATUS", names)
+
+    def ping(self) -> bool:
+        """Whether the connection is alive; it is never reopened."""
+        with self._lock:
+            try:
+                self._raw.ping(reconnect=False)
+            except (self._driver.err.Error, OSError, AttributeError):
+                return False
+            return True
+
+    def close(self) -> None:
+        """End the session; the server frees every lock that it holds. Closing twice is fine."""
+        with self._lock:
+            if not self._raw.open:
+                return
+            try:
+                self._raw.close()
+            except (self._driver.err.Error, OSError):
+                # the socket is closed whatever the server still said
+                return
+
+    def escape(self, value: Any) -> str:
+        """``value`` as an SQL literal."""
+        return str(self._raw.escape(value))
+
+    # --- inside --------------------------------------------------------------------------------------
+
+    def _connect(self, read_timeout: float) -> Any:
+        parameters = self.parameters
+        settings: dict[str, Any] = {
+            "user": parameters.user,
+            "password": parameters.password,
+            "connect_timeout": parameters.connect_timeout,
+            "read_timeout": read_timeout,
+            "write_timeout": read_timeout,
+            "charset": "utf8mb4",
+            "autocommit": True,
+            "cursorclass": self._driver.cursors.DictCursor,
+            "program_name": "innodb.xtrabackup",
+            "read_default_file": None,
+        }
+        if parameters.unix_socket:
+            settings["unix_socket"] = parameters.unix_socket
+        else:
+            settings.update(host=parameters.host, port=parameters.port)
+        if parameters.uses_tls:
+            settings["ssl"] = self._tls_settings()
+        try:
+            return self._driver.connect(**settings)
+        except (self._driver.err.Error, OSError, RuntimeError, ValueError, UnicodeError) as error:
+            if isinstance(error, RuntimeError) and "cryptography" in str(error):
+                # without TLS, MySQL's usual account plugin wants the password encrypted with the server's key
+                libraries.require("cryptography")
+            raise self._connect_error(error) from None
+
+    def _tls_settings(self) -> dict[str, Any]:
+        parameters = self.parameters
+        for path in filter(None, (parameters.ca_cert, parameters.client_cert, parameters.client_key)):
+            if not os.access(path, os.R_OK):
+                raise InvalidOption(f"the TLS file {path} cannot be read", path=path)
+        settings: dict[str, Any] = {
+            "ca": parameters.ca_cert,
+            "cert": parameters.client_cert,
+            "key": parameters.client_key,
+            "check_hostname": parameters.verify_host,
+        }
+        return {name: value for name, value in settings.items() if value is not None}
+
+    def _connect_error(self, error: BaseException) -> ConnectionFailed:
+        parameters = self.parameters
+        errno, text = _errno_and_text(error)
+        who = f"user {parameters.user!r} at {parameters.where}"
+        details: dict[str, Any] = {"user": parameters.user, "where": parameters.where, "errno": errno}
+        if errno in _LOGIN_ERRNOS:
+            return ConnectionFailed(
+                f"the server does not accept the login of {who}: {_mask(text, [parameters.password or ''])}",
+                remedy="Check login_user and login_password, and that this account may connect from here.",
+                **details,
+            )
+        return ConnectionFailed(
+            f"cannot connect as {who}: {_mask(text, [parameters.password or ''])}",
+            **details,
+        )
+
+    def _prepare_session(self) -> None:
+        cipher = "SHOW SESSION STATUS WHERE Variable_name = 'Ssl_cipher' AND Value <> ''"
+        if self.parameters.uses_tls and self.row(cipher) is None:
+            # PyMySQL falls back to plain text in silence when the server offers no TLS
+            raise ConnectionFailed(
+                f"the server at {self.parameters.where} does not offer TLS, which ca_cert or client_cert ask for",
+                remedy="Enable TLS on the server, or connect through its socket.",
+                where=self.parameters.where,
+            )
+        wanted = {
+            # an idle session must live through hours of copying, a statement through a slow disk
+            "wait_timeout": 2147483,
+            "net_read_timeout": 3600,
+            "net_write_timeout": 3600,
+            "max_statement_time": 0,
+            "max_execution_time": 0,
+            # a node of a cluster must answer at once, not wait for the others
+            "wsrep_sync_wait": 0,
+            "group_replication_consistency": "EVENTUAL",
+            # literals below are written for the plain SQL mode
+            "sql_mode": "",
+        }
+        rows = self.query("SHOW SESSION VARIABLES WHERE Variable_name IN %s", [tuple(wanted)])
+        known = {str(row["Variable_name"]) for row in rows}
+        assignments = ", ".join(
+            f"SESSION {name} = {self.escape(value)}" for name, value in wanted.items() if name in known
+        )
+        self.execute(f"SET {assignments}")
+
+    def _named_values(self, statement: str, names: Sequence[str]) -> dict[str, str]:
+        rows = self.query(f"{statement} WHERE Variable_name IN %s", [tuple(names)]) if names else self.query(statement)
+        return {str(row["Variable_name"]): str(row["Value"]) for row in rows}
+
+    def _statement_error(self, sql: str, error: BaseException, secrets: Sequence[str]) -> ServerError:
+        errno, text = _errno_and_text(error)
+        forms = [form for secret in secrets for form in (secret, self._escaped_inside(secret))]
+        statement = _mask(sql, forms)
+        if secrets and errno == _PARSE_ERROR:
+            # a syntax error quotes the statement and cuts it anywhere, even inside the secret
+            text = "the server does not understand the statement"
+        text = _mask(text, forms)
+        if errno in _CONNECTION_ERRNOS or errno == _LOST_BY_KILL or not isinstance(error, self._driver.err.Error):
+            return ConnectionFailed(
+                f"the connection to the server at {self.parameters.where} was lost during {statement!r}: {text}",
+                remedy="Look at the server's error log: did it stop, or was the connection killed?",
+                errno=errno,
+                statement=statement,
+            )
+        return ServerError(
+            f"the server at {self.parameters.where} answered {statement!r} with error {errno}: {text}",
+            errno=errno,
+            statement=statement,
+        )
+
+    def _escaped_inside(self, secret: str) -> str:
+        """``secret`` as it looks inside a quoted literal."""
+        return str(self._driver.converters.escape_string(secret))
+
+
+def version_numbers(version: str) -> tuple[int, ...]:
+    """The leading numbers of a version text: ``10.11.19-MariaDB-log`` is (10, 11, 19); () when there are none."""
+    match = re.match(r"\d+(?:\.\d+)*", version)
+    return tuple(int(number) for number in match.group().split(".")) if match else ()
+
+
+def _errno_and_text(error: BaseException) -> tuple[int, str]:
+    """Number (0: none) and text of an error of the driver or the operating system."""
+    if len(error.args) > 1 and isinstance(error.args[0], int):
+        return error.args[0], str(error.args[1])
+    return 0, str(error) or type(error).__name__
+
+
+def _mask(text: str, secrets: Sequence[str]) -> str:
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = text.replace(secret, _HIDDEN)
+    return text

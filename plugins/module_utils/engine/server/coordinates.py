@@ -1,0 +1,176 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an instant of a server is called: binary log position, GTIDs, replica channels, Galera state.
+
+The texts that mariadb-backup keeps beside a backup are rendered here too (formats, section 4.5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .connection import Connection
+
+
+@dataclass(frozen=True)
+class BinlogCoordinates:
+    """A position in the server's own binary log (bytes), and its GTID position (MariaDB: gtid_current_pos)."""
+
+    file: str
+    position: int
+    gtid: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """As in a backup's record (key ``binlog``)."""
+        return {"file": self.file, "position": self.position, "gtid": self.gtid}
+
+
+@dataclass(frozen=True)
+class ReplicaChannel:
+    """Where a server that is itself a replica stands in its source: file and position of the last transaction
+    that was executed, and the GTID position when it replicates by GTID (``using_gtid``: No, Slave_Pos, Current_Pos)."""
+
+    channel: str
+    source_host: str
+    source_port: int
+    file: str
+    position: int
+    using_gtid: str
+    gtid: str
+
+    @property
+    def by_gtid(self) -> bool:
+        """Whether the channel finds its place by GTID."""
+        return self.using_gtid.lower() not in ("", "no")
+
+    def as_dict(self) -> dict[str, Any]:
+        """As in a backup's record (items of ``replication``)."""
+        return {
+            "channel": self.channel,
+            "source_host": self.source_host,
+            "source_port": self.source_port,
+            "file": self.file,
+            "position": self.position,
+            "gtid": self.gtid if self.by_gtid else "",
+        }
+
+
+@dataclass(frozen=True)
+class GaleraState:
+    """The last write set that a Galera node committed."""
+
+    uuid: str
+    seqno: int
+    domain_id: int
+
+
+def read_coordinates(connection: Connection) -> BinlogCoordinates | None:
+    """The newest coordinates of the server, None when its binary log is off; needs BINLOG MONITOR.
+
+    Two statements: exact only while commits are blocked.
+    """
+    row = connection.row("SHOW MASTER STATUS")
+    if row is None:
+        return None
+    gtid = str(connection.scalar("SELECT @@GLOBAL.gtid_current_pos") or "")
+    return BinlogCoordinates(str(row["File"]), int(row["Position"]), normal_gtid(gtid))
+
+
+def read_channels(connection: Connection) -> list[ReplicaChannel]:
+    """Every replica channel of the server, sorted by name; needs SLAVE MONITOR."""
+    rows = connection.query("SHOW ALL SLAVES STATUS")
+    if not rows:
+        return []
+    gtid = normal_gtid(str(connection.scalar("SELECT @@GLOBAL.gtid_slave_pos") or ""))
+    return sorted((channel_of(row, gtid) for row in rows), key=lambda channel: channel.channel)
+
+
+def channel_of(row: dict[str, Any], gtid: str) -> ReplicaChannel:
+    """The channel in one row of SHOW ALL SLAVES STATUS; ``gtid`` is the server's gtid_slave_pos."""
+    return ReplicaChannel(
+        channel=str(row.get("Connection_name") or ""),
+        source_host=str(row["Master_Host"]),
+        source_port=int(row["Master_Port"]),
+        # the SQL thread's place, not the IO thread's: what was read but not executed is not in the data
+        file=str(row["Relay_Master_Log_File"]),
+        position=int(row["Exec_Master_Log_Pos"]),
+        using_gtid=str(row.get("Using_Gtid") or "No"),
+        gtid=gtid,
+    )
+
+
+def read_galera(connection: Connection) -> GaleraState | None:
+    """The Galera state, None when the server is not a cluster node."""
+    if connection.variables("wsrep_on").get("wsrep_on") != "ON":
+        return None
+    status = connection.status("wsrep_local_state_uuid", "wsrep_last_committed")
+    domain = connection.variables("wsrep_gtid_domain_id").get("wsrep_gtid_domain_id", "0")
+    return GaleraState(
+        status.get("wsrep_local_state_uuid", ""), int(status.get("wsrep_last_committed", "-1")), int(domain)
+    )
+
+
+def normal_gtid(text: str) -> str:
+    """A GTID position without blanks and line feeds, its domains in order; a set of MySQL's keeps the server's order.
+
+    Raises nothing.
+    """
+    if ":" in text:
+        return "".join(text.split())
+    parts = [part for part in "".join(text.split()).split(",") if part]
+    return ",".join(sorted(parts, key=_gtid_order))
+
+
+def _gtid_order(part: str) -> tuple[int, ...]:
+    return tuple(int(number) if number.isdigit() else 0 for number in part.split("-"))
+
+
+def gtid_positions(text: str) -> dict[int, tuple[int, int]]:
+    """A MariaDB GTID position as domain -> (server id, sequence number); raises ValueError when it is not one."""
+    positions: dict[int, tuple[int, int]] = {}
+    for part in normal_gtid(text).split(","):
+        if part:
+            domain, server, sequence = (int(number) for number in part.split("-"))
+            positions[domain] = (server, sequence)
+    return positions
+
+
+def render_binlog_info(coordinates: BinlogCoordinates) -> str:
+    """``xtrabackup_binlog_info`` as mariadb-backup writes it: file TAB position TAB gtid LF."""
+    return f"{coordinates.file}\t{coordinates.position}\t{coordinates.gtid}\n"
+
+
+def parse_binlog_info(text: str) -> BinlogCoordinates | None:
+    """The coordinates in a ``xtrabackup_binlog_info``, None when the text is not one."""
+    fields = text.rstrip("\n").split("\t")
+    if len(fields) < 2 or not fields[1].isdigit():
+        return None
+    return BinlogCoordinates(fields[0], int(fields[1]), normal_gtid(fields[2]) if len(fields) > 2 else "")
+
+
+def render_binlog_pos(coordinates: BinlogCoordinates) -> str:
+    """The ``binlog_pos`` line of ``xtrabackup_info``, without its key."""
+    text = f"filename '{coordinates.file}', position '{coordinates.position}'"
+    return text + (f", GTID of the last change '{coordinates.gtid}'" if coordinates.gtid else "")
+
+
+def render_slave_info(channels: list[ReplicaChannel]) -> str:
+    """``xtrabackup_slave_info`` as mariadb-backup writes it; "" for a server that replicates from nobody."""
+    lines = []
+    gtid = next((channel.gtid for channel in channels if channel.by_gtid and channel.gtid), "")
+    if gtid:
+        lines.append(f"SET GLOBAL gtid_slave_pos='{gtid}';")
+    for channel in channels:
+        name = f" '{channel.channel}'" if channel.channel else ""
+        if gtid and channel.by_gtid:
+            lines.append(f"CHANGE MASTER{name} TO master_use_gtid = slave_pos;")
+        else:
+            lines.append(f"CHANGE MASTER{name} TO MASTER_LOG_FILE='{channel.file}', MASTER_LOG_POS={channel.position};")
+    return "".join(line + "\n" for line in lines)
+
+
+def render_galera_info(state: GaleraState) -> str:
+    """``xtrabackup_galera_info`` as mariadb-backup writes it: uuid:seqno SPACE domain LF."""
+    return f"{state.uuid}:{state.seqno} {state.domain_id}\n"

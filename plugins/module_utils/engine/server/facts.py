@@ -1,0 +1,102 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a server is and could do, as plain data for playbooks."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from ..errors import ServerError, UnsupportedServer
+from .connection import Connection
+from .coordinates import normal_gtid, read_coordinates
+from .coordinates_mysql import read_log_status
+from .flavor import Flavor, identify, read_layout, refusal_of_version, require_supported
+from .privileges import backup_privileges, missing_privileges, replication_privileges
+from .replication import channel_facts, read_state
+
+_ACCESS_DENIED = 1227  # ER_SPECIFIC_ACCESS_DENIED_ERROR
+
+SYSTEM_DATABASES = ("information_schema", "mysql", "performance_schema", "sys")
+
+
+def server_facts(connection: Connection) -> dict[str, Any]:
+    """Who the server is, whether and why not it can be backed up, where its data are, and where it stands.
+
+    What the account may not see is None, and ``privileges_missing`` says why.
+    """
+    identity = identify(connection)
+    layout = read_layout(connection)
+    variables = connection.variables("log_bin", "read_only", "gtid_strict_mode", "wsrep_on", "innodb_redo_log_capacity")
+    facts: dict[str, Any] = {
+        **identity.as_dict(),
+        "version_tuple": list(identity.version_tuple),
+        "port": identity.port,
+        "datadir": str(identity.datadir),
+        "read_only": variables.get("read_only", "OFF").upper() not in ("OFF", "0"),
+        "log_bin": variables.get("log_bin") == "ON",
+        "gtid_strict_mode": variables.get("gtid_strict_mode") == "ON",
+        "galera": variables.get("wsrep_on") == "ON",
+        "innodb_page_size": layout.innodb_page_size,
+        "innodb_log_file_size": layout.innodb_log_file_size,
+        "innodb_redo_log_capacity": int(variables.get("innodb_redo_log_capacity", "0")),
+        "gtid_mode": layout.gtid_mode,
+        "user_databases": user_databases(connection),
+        "supported": True,
+        "refusal": None,
+        "privileges_missing": [],
+        "privileges_missing_for_replication": [],
+        "binlog": None,
+        "gtid": None,
+    }
+    try:
+        require_supported(identity, connection)
+    except ServerError as error:
+        facts.update(supported=False, refusal=error.message)
+    if identity.flavor is not Flavor.MARIADB and refusal_of_version(identity):
+        # an old MySQL does not know what is asked for below
+        return facts
+    missing = missing_privileges(connection, backup_privileges(connection))
+    facts["privileges_missing"] = missing
+    facts["privileges_missing_for_replication"] = missing_privileges(connection, replication_privileges(connection))
+    facts.update(
+        _mariadb_position(connection, missing)
+        if identity.flavor is Flavor.MARIADB
+        else _mysql_position(connection, missing)
+    )
+    return facts
+
+
+def _mariadb_position(connection: Connection, missing: Collection[str]) -> dict[str, Any]:
+    """Where a MariaDB server stands; ``missing`` are the privileges that the account lacks."""
+    gtid = str(connection.scalar("SELECT @@GLOBAL.gtid_current_pos") or "")
+    coordinates = None if "BINLOG MONITOR" in missing else read_coordinates(connection)
+    return {"gtid": gtid, "binlog": None if coordinates is None else coordinates.as_dict()}
+
+
+def _mysql_position(connection: Connection, missing: Collection[str]) -> dict[str, Any]:
+    """Where a MySQL server stands; ``missing`` are the privileges that the account lacks."""
+    gtid = normal_gtid(str(connection.scalar("SELECT @@GLOBAL.gtid_executed") or ""))
+    binlog = None if missing else read_log_status(connection).binlog
+    return {"gtid": gtid, "binlog": None if binlog is None else binlog.as_dict()}
+
+
+def user_databases(connection: Connection) -> list[str]:
+    """The databases that are not the server's own, of those that the account may see."""
+    rows = connection.query("SHOW DATABASES")
+    names = [str(value) for row in rows for value in row.values()]
+    return sorted(name for name in names if name.lower() not in SYSTEM_DATABASES)
+
+
+def replication_facts(connection: Connection) -> list[dict[str, Any]] | None:
+    """Every channel, None when the account may not see them, or the server is of no kind that we know."""
+    try:
+        state = read_state(connection)
+    except UnsupportedServer:
+        return None
+    except ServerError as error:
+        if error.details.get("errno") == _ACCESS_DENIED:
+            return None
+        raise
+    return [channel_facts(state, channel.channel) for channel in state.channels]

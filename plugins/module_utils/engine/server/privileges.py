@@ -1,0 +1,209 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which privileges an account has and lacks, before anything is started.
+
+What each one is needed for was tested on MariaDB 10.11 and MySQL 9.7 with accounts that have only some of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+
+from ..errors import MissingPrivilege, ServerError
+from .connection import Connection, version_numbers
+from .identity import Flavor, flavor_of
+
+ALL = "ALL PRIVILEGES"
+
+# privilege -> what it is needed for; one ON a table is looked for by reading nothing of it
+BACKUP_PRIVILEGES = {
+    "RELOAD": "BACKUP STAGE, BACKUP LOCK, FLUSH ENGINE LOGS",
+    "PROCESS": "InnoDB's tables in information_schema, the sessions in the way of a lock",
+    "BINLOG MONITOR": "SHOW MASTER STATUS",
+    "SLAVE MONITOR": "SHOW ALL SLAVES STATUS",
+}
+REPLICATION_PRIVILEGES = {
+    "REPLICATION SLAVE ADMIN": "CHANGE MASTER, START SLAVE, STOP SLAVE, gtid_slave_pos",
+    "SLAVE MONITOR": "SHOW ALL SLAVES STATUS",
+}
+RESET_PRIVILEGES = {"RELOAD": "RESET SLAVE"}
+
+MYSQL_BACKUP_PRIVILEGES = {
+    "BACKUP_ADMIN": "LOCK INSTANCE FOR BACKUP, performance_schema.log_status",
+    "PROCESS": "InnoDB's tables in information_schema, the sessions in the way of a lock",
+    "RELOAD": "FLUSH BINARY LOGS, FLUSH ENGINE LOGS, FLUSH TABLES",
+    "REPLICATION CLIENT": "SHOW REPLICA STATUS",
+    "SELECT ON performance_schema.log_status": "LSN and coordinates of one instant",
+}
+MYSQL_REPLICATION_PRIVILEGES = {
+    "REPLICATION_SLAVE_ADMIN": "CHANGE REPLICATION SOURCE, START REPLICA, STOP REPLICA",
+    "REPLICATION CLIENT": "SHOW REPLICA STATUS",
+}
+MYSQL_RESET_PRIVILEGES = {"RELOAD": "RESET REPLICA"}
+MYSQL_PURGE_PRIVILEGES = {"SYSTEM_VARIABLES_ADMIN": "gtid_purged"}
+
+_ALIASES = {
+    "ALL": ALL,
+    "REPLICATION CLIENT": "BINLOG MONITOR",
+    "REPLICA MONITOR": "SLAVE MONITOR",
+    "REPLICATION REPLICA ADMIN": "REPLICATION SLAVE ADMIN",
+}
+# until MariaDB 11.0 SUPER stood for these too
+_SUPER_MEANT = frozenset({"BINLOG MONITOR", "SLAVE MONITOR", "REPLICATION SLAVE ADMIN"})
+_SUPER_WAS_SPLIT = (11, 0)
+# what MySQL lets SUPER do in their place
+_MYSQL_SUPER_MEANS = frozenset({"REPLICATION CLIENT", "REPLICATION_SLAVE_ADMIN", "SYSTEM_VARIABLES_ADMIN"})
+
+_GLOBAL_GRANT = re.compile(r"GRANT (?P<privileges>.+?) ON \*\.\* TO ", re.IGNORECASE)
+_ROLE_GRANT = re.compile(r"GRANT (?P<role>`(?:[^`]|``)+`|[^\s,]+) TO ", re.IGNORECASE)
+_SKIP_GRANT_TABLES = (1290, 1141)  # ER_OPTION_PREVENTS_STATEMENT; MySQL: ER_NONEXISTING_GRANT
+_TABLE_ACCESS_DENIED = 1142  # ER_TABLEACCESS_DENIED_ERROR
+_ON = " ON "
+
+
+def parse_global_privileges(grants: Iterable[str], *, mysql: bool = False) -> frozenset[str]:
+    """The privileges on ``*.*`` in the lines of SHOW GRANTS, which list what active roles add; PROXY is none.
+
+    By the names that MariaDB prints today, or those of ``mysql``.
+    """
+    aliases = {"ALL": ALL} if mysql else _ALIASES
+    held: set[str] = set()
+    for line in grants:
+        match = _GLOBAL_GRANT.match(line)
+        if match:
+            names = (" ".join(name.upper().split()) for name in match.group("privileges").split(","))
+            held.update(aliases.get(name, name) for name in names)
+    return frozenset(held - {"USAGE"})
+
+
+def parse_roles(grants: Iterable[str]) -> list[str]:
+    """The roles in the lines of SHOW GRANTS, active or not."""
+    roles = []
+    for line in grants:
+        match = _ROLE_GRANT.match(line)
+        if match:
+            roles.append(match.group("role").strip("`").replace("``", "`"))
+    return roles
+
+
+def lacking(
+    held: Collection[str], wanted: Iterable[str], version: tuple[int, ...], *, mysql: bool = False
+) -> list[str]:
+    """Those of ``wanted`` that somebody with ``held`` lacks on a server of ``version``."""
+    if ALL in held:
+        return []
+    granted = set(held)
+    if "SUPER" in granted:
+        if mysql:
+            granted |= _MYSQL_SUPER_MEANS
+        elif version < _SUPER_WAS_SPLIT:
+            granted |= _SUPER_MEANT
+    return [name for name in wanted if name not in granted]
+
+
+def missing_privileges(connection: Connection, wanted: Iterable[str]) -> list[str]:
+    """Those of ``wanted`` that the account of ``connection`` lacks, active roles counted."""
+    wanted = list(wanted)
+    version = str(connection.scalar("SELECT @@version"))
+    mysql = _is_mysql(connection)
+    held = parse_global_privileges(_grants(connection), mysql=mysql)
+    on_tables = [name for name in wanted if _ON in name and not _may_read(connection, name.split(_ON)[1])]
+    on_all = [name for name in wanted if _ON not in name]
+    return lacking(held, on_all, version_numbers(version), mysql=mysql) + on_tables
+
+
+def backup_privileges(connection: Connection) -> dict[str, str]:
+    """What an account needs for a backup of the server of ``connection``, each with what it is needed for."""
+    return MYSQL_BACKUP_PRIVILEGES if _is_mysql(connection) else BACKUP_PRIVILEGES
+
+
+def replication_privileges(connection: Connection) -> dict[str, str]:
+    """What an account needs to manage replication channels of the server, each with what it is needed for."""
+    return MYSQL_REPLICATION_PRIVILEGES if _is_mysql(connection) else REPLICATION_PRIVILEGES
+
+
+def require_backup_privileges(connection: Connection) -> None:
+    """Raises MissingPrivilege, with the exact GRANT, when the account cannot take a backup."""
+    _require(connection, backup_privileges(connection), "take a backup")
+
+
+def require_replication_privileges(connection: Connection, *, reset: bool = False, purge: bool = False) -> None:
+    """Raises MissingPrivilege, with the exact GRANT, when the account cannot manage replication channels;
+    ``reset``: when a channel is to be removed; ``purge``: when MySQL's gtid_purged is to be set."""
+    wanted = dict(replication_privileges(connection))
+    if reset:
+        wanted.update(MYSQL_RESET_PRIVILEGES if _is_mysql(connection) else RESET_PRIVILEGES)
+    if purge:
+        wanted.update(MYSQL_PURGE_PRIVILEGES)
+    _require(connection, wanted, "manage replication")
+
+
+def _require(connection: Connection, wanted: dict[str, str], task: str) -> None:
+    missing = missing_privileges(connection, wanted)
+    if not missing:
+        return
+    account = quoted_account(connection)
+    grants = grants_of(missing, account)
+    grant = " ".join(grants)
+    reasons = "; ".join(f"{name}: {wanted[name]}" for name in missing)
+    raise MissingPrivilege(
+        f"the account {account} cannot {task} before {grant} is run (needed for {reasons})",
+        remedy=MissingPrivilege.default_remedy + _idle_roles(connection, account),
+        account=account,
+        missing=missing,
+        grant=grant,
+        grants=grants,
+    )
+
+
+def grants_of(privileges: Iterable[str], account: str) -> list[str]:
+    """The statements that give ``privileges``: all global ones in one, one for each table."""
+    privileges = list(privileges)
+    on_all = ", ".join(name for name in privileges if _ON not in name)
+    statements = [f"GRANT {on_all} ON *.* TO {account};"] if on_all else []
+    statements += [f"GRANT {name} TO {account};" for name in privileges if _ON in name]
+    return statements
+
+
+def _idle_roles(connection: Connection, account: str) -> str:
+    """What to do when the account has roles and none of them is active, "" when that is not so."""
+    roles = parse_roles(_grants(connection))
+    if not roles or str(connection.scalar("SELECT CURRENT_ROLE()") or "NONE") != "NONE":
+        return ""
+    if _is_mysql(connection):
+        return f" Or make a role active that has them: SET DEFAULT ROLE ALL TO {account};"
+    return f" Or make a role active that has them: SET DEFAULT ROLE `{roles[0]}` FOR {account};"
+
+
+def _may_read(connection: Connection, table: str) -> bool:
+    try:
+        connection.query(f"SELECT 1 FROM {table} LIMIT 0")  # noqa: S608 - a table of our own constants
+    except ServerError as error:
+        if error.details.get("errno") == _TABLE_ACCESS_DENIED:
+            return False
+        raise
+    return True
+
+
+def _is_mysql(connection: Connection) -> bool:
+    known = connection.variables("version", "version_comment")
+    return flavor_of(known["version"], known.get("version_comment", "")) is not Flavor.MARIADB
+
+
+def quoted_account(connection: Connection) -> str:
+    """The account that the server took this login for, as GRANT wants it: ``'backup'@'localhost'``."""
+    user, _at, host = str(connection.scalar("SELECT CURRENT_USER()")).rpartition("@")
+    return f"{connection.escape(user)}@{connection.escape(host)}"
+
+
+def _grants(connection: Connection) -> list[str]:
+    try:
+        # the plain form: only it lists what the active roles add
+        rows = connection.query("SHOW GRANTS")
+    except ServerError as error:
+        if error.details.get("errno") in _SKIP_GRANT_TABLES:
+            return [f"GRANT {ALL} ON *.* TO everybody"]
+        raise
+    return [str(value) for row in rows for value in row.values()]

@@ -1,0 +1,126 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where a new replica begins: read from the backup that its data came from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from .. import durable, manifest
+from ..errors import FormatError, InvalidOption, NotABackup, ReplicationError
+from .coordinates import BinlogCoordinates, parse_binlog_info
+from .replication import MARIADB, MYSQL, StartPosition, dialect_of
+
+# the marker that a restore leaves in the data directory; it holds the whole record of the backup
+RESTORE_MARKER = "xtrabackup_restored.json"
+BINLOG_INFO_NAMES = ("xtrabackup_binlog_info", "mariadb_backup_binlog_info")
+
+
+def backup_record(path: str | Path) -> dict[str, Any] | None:
+    """The record of the backup at ``path``, or of the one that the data directory ``path`` was restored from.
+
+    None when there is neither a restore marker nor a manifest. Raises FormatError when it cannot be read.
+    """
+    marker = Path(path) / RESTORE_MARKER
+    with durable.storage_errors("reading", marker):
+        text = marker.read_text(encoding="utf-8", errors="surrogateescape") if marker.is_file() else None
+    if text is not None:
+        try:
+            return dict(json.loads(text)["backup"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise FormatError(f"{marker} is no restore marker: {error!r}", path=str(marker)) from error
+    try:
+        return manifest.read(path).backup
+    except NotABackup:
+        return None
+
+
+def start_from_backup(path: str, source_host: str | None, source_port: int, family: str = MARIADB) -> StartPosition:
+    """Where the data of the backup at ``path`` stand in the binary log of the source.
+
+    The source is the server that was backed up, or, when that was itself a replica of ``source_host`` and
+    ``source_port``, its source. ``family`` is that of the server that is to replicate. Raises NotABackup, or
+    ReplicationError when the backup has no coordinates or is of another family.
+    """
+    record = backup_record(path)
+    if record is None:
+        found = _stock_coordinates(Path(path))
+        if found is None:
+            raise NotABackup(
+                f"{path} is neither a backup nor a data directory that was restored from one", path=str(path)
+            )
+        return _start(f"the backup {path}", family, found.as_dict(), found.gtid)
+    origin = f"the backup {record.get('id')} in {path}"
+    _require_family(record, family, origin)
+    binlog = record.get("binlog") or {}
+    for channel in record.get("replication") or []:
+        if (channel.get("source_host"), int(channel.get("source_port") or 0)) == (source_host, source_port):
+            gtid = str(channel.get("gtid") or "")
+            if not gtid:
+                return StartPosition(origin, file=channel["file"], position=int(channel["position"]))
+            # a MySQL server has one set, whatever way the transactions came; recovery has seen what the data hold
+            return _start(origin, family, channel, str(binlog.get("gtid") or gtid) if family == MYSQL else gtid)
+    if not binlog.get("file"):
+        raise ReplicationError(
+            f"{origin} has no binary log coordinates: the binary log of its server was off",
+            remedy="Enable log_bin on the source, and take a new backup.",
+            path=str(path),
+        )
+    return _start(origin, family, binlog, str(binlog.get("gtid") or ""))
+
+
+def _start(origin: str, family: str, place: dict[str, Any], gtid: str) -> StartPosition:
+    """The start after ``gtid``. Where MySQL has none, gtid_mode is off there: at ``place`` then, file and position."""
+    if family == MYSQL and not gtid:
+        return StartPosition(origin, file=str(place["file"]), position=int(place["position"]))
+    try:
+        return StartPosition(origin, gtid=dialect_of(family).gtid(gtid))
+    except ValueError as error:
+        raise FormatError(f"{origin} has no readable GTID: {error}", gtid=gtid) from error
+
+
+def _require_family(record: dict[str, Any], family: str, origin: str) -> None:
+    flavor = str((record.get("server") or {}).get("flavor") or family)
+    theirs = MARIADB if flavor == MARIADB else MYSQL
+    if theirs != family:
+        names = {MARIADB: "MariaDB", MYSQL: "MySQL"}
+        raise ReplicationError(
+            f"{origin} is one of {names[theirs]}, and this server is {names[family]}",
+            remedy="Say the backup that this server's data come from.",
+            flavor=flavor,
+        )
+
+
+_GTID_FORMS = {
+    MARIADB: ("GTID position", "Write domain-server-sequence, several joined by commas: 0-1-100,1-1-7."),
+    MYSQL: ("GTID set", "Write server_uuid:first-last, several joined by commas, as gtid_executed shows them."),
+}
+
+
+def start_from_options(
+    gtid: str | None, file: str | None, position: int | None, option: str = "coordinates", family: str = MARIADB
+) -> StartPosition:
+    """A start position that somebody wrote down; raises InvalidOption."""
+    if gtid is not None:
+        try:
+            normal = dialect_of(family).gtid(gtid)
+        except ValueError:
+            name, remedy = _GTID_FORMS[family]
+            raise InvalidOption(f"{option}: {gtid!r} is not a {name}", remedy=remedy, option=option) from None
+        return StartPosition(f"the option {option}", gtid=normal)
+    if not file or position is None:
+        raise InvalidOption(f"{option}: needs backup, or gtid, or file with position", option=option)
+    return StartPosition(f"the option {option}", file=file, position=position)
+
+
+def _stock_coordinates(directory: Path) -> BinlogCoordinates | None:
+    """The coordinates that the stock tool left in ``directory``."""
+    for name in BINLOG_INFO_NAMES:
+        path = directory / name
+        if path.is_file():
+            with durable.storage_errors("reading", path):
+                return parse_binlog_info(path.read_text(encoding="utf-8", errors="surrogateescape"))
+    return None

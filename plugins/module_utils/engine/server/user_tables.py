@@ -1,0 +1,85 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which user tables of a MySQL server are not InnoDB's, read from the server's own files.
+
+MySQL keeps the definition of each such table beside its data, as JSON in ``<database>/<table>_<id>.sdi`` (MySQL manual,
+serialized dictionary information). That needs no privilege, whereas information_schema hides what an account may not
+read; and a backup runs where these files are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import durable
+from ..errors import FormatError, UnsupportedServer
+from .connection import Connection
+
+# they keep no data in files, so there is nothing to copy and nothing to lock
+_WITHOUT_FILES = frozenset({"memory", "blackhole", "federated", "performance_schema"})
+# mysql has general_log and slow_log, which cannot be locked, and are nobody's data
+_SYSTEM_SCHEMAS = ("mysql", "performance_schema")
+
+
+@dataclass(frozen=True)
+class UserTable:
+    """One table, by the names that the server shows."""
+
+    schema: str
+    name: str
+    engine: str
+
+    @property
+    def quoted(self) -> str:
+        """The table as a statement names it."""
+        return f"{_quote(self.schema)}.{_quote(self.name)}"
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+
+def non_transactional_tables(connection: Connection) -> list[UserTable]:
+    """The user tables whose files change outside of the redo log: MyISAM, MERGE, CSV, ARCHIVE.
+
+    Complete as long as schema changes are blocked; needs no privilege, but the server's data directory at hand. Raises
+    UnsupportedServer when it is not, StorageError or FormatError when a definition cannot be read.
+    """
+    return tables_in(Path(connection.variables("datadir")["datadir"]))
+
+
+def tables_in(datadir: Path) -> list[UserTable]:
+    """As non_transactional_tables, of the server with the data directory ``datadir``."""
+    if not datadir.is_dir():
+        raise UnsupportedServer(
+            f"the server's data directory {datadir} is not on this host",
+            remedy="Take the backup on the host that the server runs on, with a login to that very server.",
+            datadir=str(datadir),
+        )
+    found = []
+    with durable.storage_errors("reading", datadir):
+        for database in sorted(entry.path for entry in os.scandir(datadir) if entry.is_dir()):
+            if os.path.basename(database) not in _SYSTEM_SCHEMAS:
+                names = sorted(entry.name for entry in os.scandir(database) if entry.name.endswith(".sdi"))
+                found += [_read(Path(database, name)) for name in names]
+    return [table for table in found if table is not None and table.engine.lower() not in _WITHOUT_FILES]
+
+
+def _read(path: Path) -> UserTable | None:
+    """The table that is defined in ``path``, None when it has just been dropped."""
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        definition = json.loads(text)["dd_object"]
+        return UserTable(str(definition["schema_ref"]), str(definition["name"]), str(definition["engine"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise FormatError(f"{path} is no definition of a table: {error!r}", path=str(path)) from error
+
+
+def _quote(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"

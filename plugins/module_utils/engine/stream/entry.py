@@ -1,0 +1,164 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One entry of a stream while it is unpacked: checked, decrypted, decompressed, digested and written in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Union
+
+from ..errors import DecryptionFailed, StreamCorrupt, UnknownFormat
+from ..manifest import new_digest
+from . import cipher
+from .codec import CODECS, Decompressor
+from .holes import PageSizeOf, PageSplitter, digest_zeros
+from .output import Output
+from .sink import Buffer
+from .xbstream import TYPE_SPARSE, Chunk
+
+#: what the writers of archives call tablespaces: ``t.new`` is one that DDL made while they were reading
+_TABLESPACES = (".ibd", ".new")
+
+Decoder = Union[cipher.Decryptor, Decompressor]
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """What an entry was: ``stored`` its name in the stream, ``name`` without the suffixes of its encoding, ``size``
+    (bytes) and ``digest`` of the unpacked bytes, ``stored_digest`` of the stored ones (for the MAC, if there is a key).
+    """
+
+    stored: str
+    name: str
+    size: int
+    digest: str
+    stored_digest: bytes | None
+
+
+def output_name(stored: str) -> str:
+    """``stored`` without the suffixes of encryption and compression. Raises UnknownFormat for quicklz."""
+    name = stored[: -len(cipher.SUFFIX)] if stored.endswith(cipher.SUFFIX) else stored
+    if name.endswith(".qp"):
+        raise UnknownFormat(
+            f"{stored}: compressed with quicklz (.qp), which is not supported",
+            remedy="Unpack it with qpress, or take the backup again with zstd.",
+            entry=stored,
+        )
+    for codec in CODECS.values():
+        if name.endswith(codec.SUFFIX):
+            return name[: -len(codec.SUFFIX)]
+    return name
+
+
+def _decoders(stored: str, decrypt_key: bytes | None) -> list[Decoder]:
+    decoders: list[Decoder] = []
+    name = stored
+    if name.endswith(cipher.SUFFIX):
+        if decrypt_key is None:
+            raise DecryptionFailed(
+                f"{stored} is encrypted and no key was given", remedy="Give decrypt: {key_file: ...}.", entry=stored
+            )
+        decoders.append(cipher.Decryptor(decrypt_key, stored))
+        name = name[: -len(cipher.SUFFIX)]
+    decoders.extend(codec.decompressor(stored) for codec in CODECS.values() if name.endswith(codec.SUFFIX))
+    return decoders
+
+
+class EntryWriter:
+    """Takes the chunks of one entry, in order. Not thread-safe.
+
+    With ``page_size_of`` the zeros that end the pages of a page_compressed tablespace become holes, as they were in the
+    server's data directory, unless the stream has sparse chunks: then its writer has told where holes are.
+    """
+
+    def __init__(
+        self, stored: str, output: Output, decrypt_key: bytes | None, page_size_of: PageSizeOf | None = None
+    ) -> None:
+        self.stored = stored
+        self._output = output
+        self._decoders = _decoders(stored, decrypt_key)
+        self._digest = new_digest()
+        self._stored_digest = None if decrypt_key is None else cipher.new_stored_digest()
+        self._size = 0
+        has_holes = output.keeps_holes and output_name(stored).endswith(_TABLESPACES)
+        self._splitter = PageSplitter(page_size_of if has_holes else None)
+
+    def take(self, chunk: Chunk, where: str) -> int:
+        """Check and unpack ``chunk``; returns the bytes that were written. Raises StreamError and StorageError."""
+        chunk.verify(where)
+        if self._stored_digest is not None:
+            self._stored_digest.update(chunk.payload)
+        before = self._size
+        if chunk.kind == TYPE_SPARSE:
+            self._take_sparse(chunk)
+        else:
+            for data in _decode(self._decoders, chunk.payload):
+                self._digest.update(data)
+                self._size += len(data)
+                for hole, piece in self._splitter.feed(memoryview(data)):
+                    if hole:
+                        self._output.hole(hole)
+                    self._output.write(piece)
+        return self._size - before
+
+    def _take_sparse(self, chunk: Chunk) -> None:
+        if self._decoders:
+            raise StreamCorrupt(f"{self.stored}: a sparse chunk in an encoded entry", entry=self.stored)
+        self._output.write(self._splitter.end())
+        at = 0
+        for hole, length in chunk.ranges:
+            if hole:
+                self._output.hole(hole)
+                digest_zeros(self._digest, hole)
+            data = chunk.payload[at : at + length]
+            self._digest.update(data)
+            self._output.write(data)
+            self._size += hole + length
+            at += length
+
+    def finish(self) -> Unpacked:
+        """The entry is over. Raises StreamTruncated when its encoding is not, StorageError."""
+        for decoder in self._decoders:
+            decoder.finish()
+        self._output.write(self._splitter.end())
+        self._output.close()
+        stored_digest = None if self._stored_digest is None else self._stored_digest.digest()
+        return Unpacked(self.stored, output_name(self.stored), self._size, self._digest.hexdigest(), stored_digest)
+
+    def abandon(self) -> None:
+        """Release what is held."""
+        self._output.abandon()
+
+
+class EntrySkipper:
+    """Takes the chunks of one entry whose content nobody wants; those that were read count for the MAC."""
+
+    def __init__(self, stored: str, decrypt_key: bytes | None) -> None:
+        self.stored = stored
+        self._stored_digest = None if decrypt_key is None else cipher.new_stored_digest()
+
+    def take(self, chunk: Chunk, where: str) -> int:
+        """Check ``chunk``, unless its payload was left out; nothing is written. Raises StreamCorrupt."""
+        if len(chunk.payload) == chunk.length:
+            chunk.verify(where)
+            if self._stored_digest is not None:
+                self._stored_digest.update(chunk.payload)
+        return 0
+
+    def finish(self) -> Unpacked:
+        """The entry is over; of the unpacked bytes nothing is known."""
+        stored_digest = None if self._stored_digest is None else self._stored_digest.digest()
+        return Unpacked(self.stored, output_name(self.stored), 0, "", stored_digest)
+
+    def abandon(self) -> None:
+        """Nothing is held."""
+
+
+def _decode(decoders: list[Decoder], data: Buffer) -> Iterator[Buffer]:
+    if not decoders:
+        yield data
+        return
+    for piece in decoders[0].feed(data):
+        yield from _decode(decoders[1:], piece)

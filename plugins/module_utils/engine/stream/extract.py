@@ -1,0 +1,497 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The reading side of streams: unpack in parallel, in bounded memory, and believe nothing that the manifest denies.
+
+Readers (one a connection, or one for a file) cut their streams into chunks; workers check, decrypt, decompress,
+digest and write them. The chunks of one file are handled in order by one worker at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Callable, Protocol
+
+from .. import durable
+from ..errors import Cancelled, InvalidOption, StreamCorrupt, StreamTruncated
+from ..manifest import MANIFEST_NAME, Manifest, digest_of, parse
+from ..progress import Progress
+from . import cipher
+from .buffers import BufferPool
+from .digests import DigestingSource, StreamDigests
+from .entry import EntrySkipper, EntryWriter, Unpacked, output_name
+from .holes import PageSizeOf
+from .listing import (
+    MAX_MANIFEST,
+    Listing,
+    check_entries,
+    checked_listing,
+    no_manifest,
+    opened,
+    require_no_key,
+    skipper,
+    some_of,
+)
+from .output import FileOutput, FileSyncer, MemoryOutput, NoOutput, Output
+from .selection import Selection
+from .staging import staging_directory
+from .xbstream import TYPE_END, ByteSource, Chunk, ChunkReader, EntryLedger
+
+_MEMORY = 64 << 20  # bytes of payloads between readers and workers
+_MAX_OPEN = 1000  # entries that may be incomplete at once
+_MAX_QUEUED = 4096  # chunks
+
+#: a stream of the stock tools is complete, as far as can be told, when it holds one of each
+_FOREIGN_FILES = (
+    ("xtrabackup_checkpoints", "mariadb_backup_checkpoints"),
+    ("xtrabackup_info", "mariadb_backup_info"),
+)
+
+
+class _OpenEntry:
+    """An entry between its first chunk and its end."""
+
+    def __init__(self, stored: str) -> None:
+        self.stored = stored
+        self.chunks: deque[tuple[Chunk, str]] = deque()
+        self.scheduled = False
+        self.writer: EntryWriter | EntrySkipper | None = None
+
+
+class ChunkSource(Protocol):
+    """The chunks of one stream, in order; ``where`` names it."""
+
+    where: str
+
+    def __iter__(self) -> Iterator[Chunk]: ...
+
+
+class Extractor:
+    """Unpacks streams into ``staging`` (an existing, empty directory of its own; None to check only).
+
+    Feed it from any number of threads (``feed``, or ``run`` with readers), then call ``finish`` once, or ``abort``.
+    Each uses ``reader`` to make its ChunkReader. The first error of any thread ends all. With ``part`` (see
+    ``Listing.part``) only its entries are unpacked. With ``keep_sealed`` and no key, encrypted entries are no error:
+    they are compared with the checksums of their chunks only, and ``sealed`` says afterwards whether there were any.
+    ``page_size_of`` tells whose zeros become holes (see EntryWriter).
+    """
+
+    def __init__(
+        self,
+        staging: str | os.PathLike[str] | None,
+        *,
+        decrypt_key: bytes | None = None,
+        parallel: int = 2,
+        require_manifest: bool = True,
+        part: Listing | None = None,
+        keep_sealed: bool = False,
+        page_size_of: PageSizeOf | None = None,
+        progress: Progress | None = None,
+        where: str = "the stream",
+    ) -> None:
+        self.sealed = False
+        self._staging = None if staging is None else Path(staging)
+        self._decrypt_key = decrypt_key
+        self._require_manifest = require_manifest
+        self._part = part
+        self._keep_sealed = keep_sealed and decrypt_key is None
+        self._page_size_of = page_size_of
+        self._progress = progress
+        self._where = where
+        self._pool = BufferPool(_MEMORY)
+        self._ledger = EntryLedger()
+        self._changed = threading.Condition()
+        self._open: dict[str, _OpenEntry] = {}
+        self._ready: deque[_OpenEntry] = deque()
+        self._unpacked: dict[str, Unpacked] = {}
+        self._names: set[str] = set()
+        self._writing: set[EntryWriter | EntrySkipper] = set()
+        self._queued = 0
+        self._manifest_output = MemoryOutput(MANIFEST_NAME, MAX_MANIFEST)
+        self._failure: BaseException | None = None
+        self._stopped = False
+        self._syncer = FileSyncer()
+        self._made: set[Path] = set()
+        self._directory_lock = threading.Lock()
+        self._workers = [
+            threading.Thread(target=self._work, name=f"unpack {number}", daemon=True)
+            for number in range(max(parallel, 1))
+        ]
+        for worker in self._workers:
+            worker.start()
+
+    # -- the readers' side
+
+    def reader(self, source: ByteSource, where: str, skip: Callable[[int], object] | None = None) -> ChunkReader:
+        """A reader of ``source`` for this extractor: its payloads are pooled and are verified by the workers.
+
+        ``skip`` moves the source forward over what is not wanted, unless the MAC needs it (see ChunkReader).
+        """
+        if self._decrypt_key is not None:
+            skip = None
+        return ChunkReader(source, where, allocate=self._pool.take, verify=False, skip=skip, wanted=self._wanted)
+
+    def _wanted(self, stored: str) -> bool:
+        return self._part is None or stored == MANIFEST_NAME or stored in self._part.entries
+
+    def run(self, readers: Sequence[ChunkSource]) -> None:
+        """Read all of ``readers`` to their ends, each in a thread of its own; raises the first error."""
+
+        def consume(reader: ChunkSource) -> None:
+            try:
+                for chunk in reader:
+                    self.feed(chunk, reader.where)
+            except BaseException as error:  # noqa: BLE001 - the other threads must learn of it, whatever it is
+                self._fail(error)
+
+        if len(readers) == 1:
+            consume(readers[0])
+        else:
+            threads = [threading.Thread(target=consume, args=(reader,), daemon=True) for reader in readers]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        self._raise_failure()
+
+    def feed(self, chunk: Chunk, where: str) -> None:
+        """Take the next chunk of the stream ``where``; waits when the workers are behind. Raises what any of them
+        met."""
+        self._ledger.accept(chunk, where)
+        with self._changed:
+            while self._queued >= _MAX_QUEUED and self._failure is None:
+                self._changed.wait()
+            self._raise_failure()
+            entry = self._open.get(chunk.path)
+            if entry is None:
+                entry = self._open_entry(chunk, where)
+            if chunk.kind == TYPE_END:
+                del self._open[chunk.path]
+            entry.chunks.append((chunk, where))
+            self._queued += 1
+            if not entry.scheduled:
+                entry.scheduled = True
+                self._ready.append(entry)
+                self._changed.notify_all()
+
+    def _open_entry(self, chunk: Chunk, where: str) -> _OpenEntry:
+        name = output_name(chunk.path)
+        if name in self._names:
+            raise StreamCorrupt(f"{where}: two entries unpack to {name}", where=where, entry=chunk.path)
+        if len(self._open) >= _MAX_OPEN:
+            raise StreamCorrupt(f"{where}: more than {_MAX_OPEN} entries are incomplete at once", where=where)
+        self._names.add(name)
+        entry = self._open[chunk.path] = _OpenEntry(chunk.path)
+        return entry
+
+    # -- the workers
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not self._ready and not self._stopped:
+                    self._changed.wait()
+                if not self._ready:
+                    return
+                entry = self._ready.popleft()
+            try:
+                self._work_on(entry)
+            except BaseException as error:  # noqa: BLE001 - it is raised again by whoever feeds or finishes
+                self._fail(error)
+
+    def _work_on(self, entry: _OpenEntry) -> None:
+        while True:
+            with self._changed:
+                if not entry.chunks or self._failure is not None:
+                    entry.scheduled = False
+                    self._changed.notify_all()
+                    return
+                chunk, where = entry.chunks.popleft()
+                self._queued -= 1
+                if self._queued == _MAX_QUEUED - 1:
+                    self._changed.notify_all()
+            try:
+                self._unpack(entry, chunk, where)
+            finally:
+                self._pool.give(chunk.payload)
+
+    def _unpack(self, entry: _OpenEntry, chunk: Chunk, where: str) -> None:
+        if entry.writer is None:
+            if self._wanted(entry.stored) and not self._is_sealed(entry.stored):
+                entry.writer = EntryWriter(
+                    entry.stored, self._output(entry.stored), self._decrypt_key, self._page_size_of
+                )
+            else:
+                entry.writer = EntrySkipper(entry.stored, self._decrypt_key)
+            with self._changed:
+                self._writing.add(entry.writer)
+        if chunk.kind == TYPE_END:
+            unpacked = entry.writer.finish()
+            with self._changed:
+                self._writing.discard(entry.writer)
+                self._unpacked[entry.stored] = unpacked
+        else:
+            written = entry.writer.take(chunk, where)
+            if self._progress:
+                self._progress.advance(written)
+
+    def _is_sealed(self, stored: str) -> bool:
+        return self._keep_sealed and stored.endswith(cipher.SUFFIX)
+
+    def _output(self, stored: str) -> Output:
+        if stored == MANIFEST_NAME:
+            return self._manifest_output
+        if self._staging is None:
+            return NoOutput()
+        target = self._staging / output_name(stored)
+        with self._directory_lock:
+            if target.parent not in self._made:
+                with durable.storage_errors("creating", target.parent):
+                    target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+                self._made.add(target.parent)
+        return FileOutput(target, self._syncer)
+
+    def _fail(self, error: BaseException) -> None:
+        with self._changed:
+            # who was only stopped by an error is not its cause
+            if self._failure is None or (isinstance(self._failure, Cancelled) and not isinstance(error, Cancelled)):
+                self._failure = error
+            self._changed.notify_all()
+        self._pool.close()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _stop(self) -> None:
+        """Let the workers do what is queued (nothing, after a failure) and end."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        for worker in self._workers:
+            worker.join()
+        self._pool.close()
+
+    # -- the end
+
+    def abort(self, reason: BaseException) -> None:
+        """Stop unpacking: who feeds gets ``reason``, files are closed. What is in staging is the caller's to remove."""
+        self._fail(reason)
+        self._stop()
+        while self._writing:
+            self._writing.pop().abandon()
+        with contextlib.suppress(Exception):  # the reason is what the caller must see
+            self._syncer.finish()
+
+    def finish(self) -> Manifest | None:
+        """All streams have ended: returns the manifest that everything was compared with, now in staging as well.
+
+        Without ``require_manifest`` a stream that has none gives None, if it looks complete otherwise. Raises
+        StreamTruncated for what is missing, StreamCorrupt for what is too much or differs, DecryptionFailed.
+        """
+        try:
+            self._stop()
+            self._raise_failure()
+            self._syncer.finish()
+            return self._finish()
+        except BaseException as error:
+            self.abort(error)
+            raise
+
+    def _finish(self) -> Manifest | None:
+        entries = set(self._ledger.finish(self._where))
+        self.sealed = any(map(self._is_sealed, entries))
+        manifest = None
+        if MANIFEST_NAME in entries:
+            manifest = parse(bytes(self._manifest_output.data), f"{self._where}: {MANIFEST_NAME}")
+            check_entries(manifest, entries, self._where)
+            self._check_mac(manifest)
+        elif self._require_manifest:
+            raise no_manifest(self._where)
+        else:
+            self._check_foreign()
+        if self._part is not None:
+            manifest = self._chosen(self._part.manifest, manifest)
+        if manifest is not None:
+            self._check_content(manifest)
+        if self._staging is not None:
+            self._settle(self._staging, manifest)
+        return manifest.plain() if manifest else None
+
+    def _check_mac(self, manifest: Manifest) -> None:
+        if self._decrypt_key is not None:
+            stored = {one.stored: one.stored_digest or b"" for one in self._unpacked.values()}
+            stored.pop(MANIFEST_NAME)
+            authenticated = replace(manifest, mac=None).render()
+            cipher.check_manifest_mac(self._decrypt_key, authenticated, stored, manifest.mac, self._where)
+        elif not self._keep_sealed:
+            require_no_key(manifest, self._where)
+
+    def _chosen(self, chosen: Manifest | None, found: Manifest | None) -> Manifest | None:
+        """The manifest of what is unpacked; raises StreamCorrupt when the choice was made in another archive."""
+        expected = chosen and chosen.backup["partial"]["source_sha256"]
+        if expected != (found and digest_of(found.plain().render())):
+            raise StreamCorrupt(f"{self._where}: became another archive while it was read", where=self._where)
+        return chosen
+
+    def _check_content(self, manifest: Manifest) -> None:
+        faults = []
+        for file in manifest.files:
+            unpacked = self._unpacked[file.stored or file.path]
+            if self._is_sealed(unpacked.stored):
+                continue
+            if unpacked.size != file.size:
+                faults.append(f"{file.path}: {unpacked.size} bytes instead of {file.size}")
+            elif file.digest and unpacked.digest != file.digest:
+                # the manifest of a prepared backup does not know the digest of what recovery has changed
+                faults.append(f"{file.path}: other content than when the backup was taken")
+        if faults:
+            raise StreamCorrupt(f"{self._where}: {some_of(faults)}", where=self._where, files=faults[:100])
+
+    def _check_foreign(self) -> None:
+        names = {unpacked.name for unpacked in self._unpacked.values()}
+        for alternatives in _FOREIGN_FILES:
+            if not names.intersection(alternatives):
+                raise StreamTruncated(
+                    f"{self._where}: ends before {' or '.join(alternatives)}, which every complete backup holds",
+                    where=self._where,
+                )
+
+    def _settle(self, staging: Path, manifest: Manifest | None) -> None:
+        """Give files their names, make everything durable, add the manifest."""
+        if manifest is not None:
+            self._apply(staging, manifest)
+        with durable.storage_errors("writing", staging):
+            durable.fsync_tree(staging)
+        if manifest is not None:
+            durable.write_file(staging / MANIFEST_NAME, manifest.plain().render())
+
+    def _apply(self, staging: Path, manifest: Manifest) -> None:
+        for stored in manifest.discarded:
+            target = staging / self._unpacked[stored].name
+            with durable.storage_errors("removing", target):
+                target.unlink()
+        for file in manifest.files:
+            name = self._unpacked[file.stored or file.path].name
+            if name == file.path:
+                continue
+            target = staging / file.path
+            if os.path.lexists(target):
+                raise StreamCorrupt(f"{self._where}: two entries unpack to {file.path}", entry=file.path)
+            with durable.storage_errors("creating", target):
+                target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+                os.rename(staging / name, target)
+
+
+# --- archives ------------------------------------------------------------------------------------
+
+
+def _unpack(src: str | os.PathLike[str], extractor: Extractor, digests: StreamDigests | None) -> Manifest | None:
+    try:
+        with opened(src) as source:
+            if digests is None:
+                reader = extractor.reader(source, os.fspath(src), skipper(source))
+            else:
+                reader = extractor.reader(DigestingSource(source, digests.update), os.fspath(src))
+            extractor.run([reader])
+        if digests is not None:
+            digests.check(os.fspath(src))
+        return extractor.finish()
+    except BaseException as error:
+        extractor.abort(error)
+        raise
+
+
+def verify_archive(
+    src: str | os.PathLike[str],
+    *,
+    decrypt_key: bytes | None = None,
+    parallel: int = 2,
+    require_manifest: bool = True,
+    digests: StreamDigests | None = None,
+    progress: Progress | None = None,
+) -> Manifest | None:
+    """Read, unpack and compare all of the archive ``src`` without writing anything; returns its manifest (as of the
+    unpacked directory). ``digests`` get its bytes and are checked. Raises StreamError, DecryptionFailed, FormatError,
+    StorageError."""
+    return _unpack(
+        src,
+        Extractor(
+            None,
+            decrypt_key=decrypt_key,
+            parallel=parallel,
+            require_manifest=require_manifest,
+            progress=progress,
+            where=os.fspath(src),
+        ),
+        digests,
+    )
+
+
+def extract_archive(
+    src: str | os.PathLike[str],
+    dest: str | os.PathLike[str],
+    *,
+    decrypt_key: bytes | None = None,
+    parallel: int = 2,
+    require_manifest: bool = True,
+    selection: Selection | None = None,
+    page_size_of: PageSizeOf | None = None,
+    digests: StreamDigests | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Manifest | None:
+    """Unpack the archive ``src`` into the directory ``dest``, which appears only when all is there and right.
+
+    With ``selection`` only that part of an archive that is a file; what else it holds is skipped, or read for the MAC.
+    ``digests`` get all bytes of the archive and are checked before anything is published. ``page_size_of`` tells whose
+    zeros become holes (see EntryWriter).
+    Returns the manifest, None for an archive of another tool (with ``require_manifest=False``). Raises StreamError,
+    DecryptionFailed, FormatError, StorageError (DiskFull before anything is written, when the manifest tells),
+    InvalidOption for a selection of what is not there.
+    """
+    with staging_directory(dest, force=force) as staging:
+        part = None
+        if os.path.isfile(src):
+            part = _preflight(src, staging, require_manifest, selection, progress)
+        elif selection:
+            raise InvalidOption(f"{src} is not a file, so it can only be unpacked as a whole", option="src")
+        return _unpack(
+            src,
+            Extractor(
+                staging,
+                decrypt_key=decrypt_key,
+                parallel=parallel,
+                require_manifest=require_manifest,
+                part=part,
+                page_size_of=page_size_of,
+                progress=progress,
+                where=os.fspath(src),
+            ),
+            digests,
+        )
+
+
+def _preflight(
+    src: str | os.PathLike[str],
+    staging: Path,
+    require_manifest: bool,
+    selection: Selection | None,
+    progress: Progress | None,
+) -> Listing | None:
+    """A look at the headers is cheap, and refuses at once what could only fail after hours; returns what is selected,
+    None for all."""
+    listing = checked_listing(src, require_manifest=require_manifest)
+    part = listing.part(selection, os.fspath(src)) if selection else None
+    wanted = part or listing
+    needed = wanted.manifest.total_bytes if wanted.manifest else sum(wanted.entries.values())
+    durable.require_space(staging, needed, f"unpacking {os.fspath(src)}")
+    if progress:
+        progress.phase("unpacking", needed)
+    return part

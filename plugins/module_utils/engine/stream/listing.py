@@ -1,0 +1,151 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an archive says that it holds, by its headers and its manifest; payloads are skipped."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import stat
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Callable
+
+from .. import durable
+from ..errors import DecryptionFailed, StreamCorrupt, StreamTruncated
+from ..manifest import MANIFEST_NAME, Manifest, parse
+from .entry import output_name
+from .output import MemoryOutput
+from .selection import Selection
+from .xbstream import TYPE_SPARSE, ChunkReader, EntryLedger
+
+MAX_MANIFEST = 256 << 20  # bytes
+_MAX_KEPT = 1 << 20  # bytes of a small entry
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What an archive says that it holds: stored names with stored sizes (bytes), and its manifest if it has one.
+
+    Nothing but the manifest and the framing was read, so nothing was verified. ``content``: that of small entries that
+    were asked for. ``sparse``: whether there are sparse chunks, which not all tools read.
+    """
+
+    entries: dict[str, int]
+    manifest: Manifest | None
+    size: int
+    content: dict[str, bytes] = field(default_factory=dict)
+    sparse: bool = False
+
+    def part(self, selection: Selection, where: str) -> Listing:
+        """What of the archive is selected: those entries, and the manifest of the directory that they make.
+
+        Raises InvalidOption when something that is selected is not there.
+        """
+        if self.manifest is None:
+            stored = {output_name(name): name for name in self.entries}
+            names = {stored[path] for path in selection.choose(stored, where)}
+            return replace(self, entries={name: size for name, size in self.entries.items() if name in names})
+        layout = self.manifest.backup.get("layout") or {}
+        lower_case = layout.get("lower_case_table_names") == 1
+        paths = selection.choose((file.path for file in self.manifest.files), where, lower_case=lower_case)
+        manifest = self.manifest.part(paths)
+        entries = {name: self.entries[name] for name in (file.stored or file.path for file in manifest.files)}
+        return replace(self, entries=entries, manifest=manifest)
+
+
+@contextlib.contextmanager
+def opened(src: str | os.PathLike[str]) -> Iterator[io.FileIO]:
+    """The archive ``src``, to be read from its beginning to its end without buffering. Raises StorageError."""
+    with durable.storage_errors("opening", src):
+        source = io.FileIO(os.fspath(src))
+    with source:
+        with contextlib.suppress(OSError):  # pipes have no such hint
+            os.posix_fadvise(source.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        yield source
+
+
+def skipper(source: io.FileIO) -> Callable[[int], object] | None:
+    """How to move ``source`` forward; None when it can only be read."""
+    regular = stat.S_ISREG(os.fstat(source.fileno()).st_mode)
+    return (lambda count: source.seek(count, os.SEEK_CUR)) if regular else None
+
+
+def list_archive(src: str | os.PathLike[str], keep: Collection[str] = ()) -> Listing:
+    """What the archive ``src`` says that it holds; payloads are skipped, but for those of the small entries ``keep``.
+
+    Raises StreamError for broken framing, StreamTruncated when an entry has no end, FormatError for a manifest that
+    cannot be read.
+    """
+    where, ledger = os.fspath(src), EntryLedger()
+    kept = {MANIFEST_NAME: MemoryOutput(MANIFEST_NAME, MAX_MANIFEST)}
+    kept.update((name, MemoryOutput(name, _MAX_KEPT)) for name in keep)
+    with opened(src) as source:
+        sparse = False
+        reader = ChunkReader(source, where, skip=skipper(source), wanted=kept.__contains__)
+        for chunk in reader:
+            ledger.accept(chunk, where)
+            sparse = sparse or chunk.kind == TYPE_SPARSE
+            if chunk.path in kept:
+                kept[chunk.path].write(chunk.payload)
+        size = reader.position
+    entries = ledger.finish(where)
+    content = {name: bytes(output.data) for name, output in kept.items() if name in entries}
+    data = content.pop(MANIFEST_NAME, None)
+    manifest = None if data is None else parse(data, f"{where}: {MANIFEST_NAME}")
+    return Listing(entries, manifest, size, content, sparse)
+
+
+def checked_listing(
+    src: str | os.PathLike[str], *, require_manifest: bool = True, keep: Collection[str] = ()
+) -> Listing:
+    """``list_archive``, refused when its headers show already that the archive is incomplete."""
+    listing = list_archive(src, keep)
+    if listing.manifest is not None:
+        check_entries(listing.manifest, listing.entries, os.fspath(src))
+    elif require_manifest:
+        raise no_manifest(os.fspath(src))
+    return listing
+
+
+def no_manifest(where: str) -> StreamTruncated:
+    """The error for the stream ``where``, which ends between two entries but before its manifest."""
+    return StreamTruncated(
+        f"{where}: ends without the manifest of a complete backup",
+        remedy="The sending side stopped early: look at its error. For an archive that another tool made, say "
+        "require_manifest: false.",
+        where=where,
+    )
+
+
+def require_no_key(manifest: Manifest, where: str) -> None:
+    """Raises DecryptionFailed when the archive ``where`` cannot be read without a key."""
+    if manifest.mac is not None:
+        raise DecryptionFailed(
+            f"{where}: the archive is encrypted and no key was given",
+            remedy="Give decrypt: {key_file: ...}.",
+            where=where,
+        )
+
+
+def check_entries(manifest: Manifest, entries: Iterable[str], where: str) -> None:
+    """Compare the names of a stream's ``entries`` with ``manifest``: StreamTruncated for missing ones, StreamCorrupt
+    for ones that it does not know."""
+    present = set(entries) - {MANIFEST_NAME}
+    stored = [file.stored or file.path for file in manifest.files]
+    known = {*stored, *manifest.discarded}
+    if len(known) != len(stored) + len(set(manifest.discarded)):
+        raise StreamCorrupt(f"{where}: the manifest names an entry twice", where=where)
+    missing = sorted(known - present)
+    if missing:
+        raise StreamTruncated(f"{where}: lacks {some_of(missing)}", where=where, entries=missing[:100])
+    extra = sorted(present - known)
+    if extra:
+        raise StreamCorrupt(f"{where}: holds what its manifest does not name: {some_of(extra)}", entries=extra[:100])
+
+
+def some_of(items: Sequence[str]) -> str:
+    """The first few of ``items``, and how many more there are."""
+    return "; ".join(items[:5]) + (f" and {len(items) - 5} more" if len(items) > 5 else "")

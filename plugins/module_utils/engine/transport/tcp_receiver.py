@@ -1,0 +1,138 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The receiving end of plain TCP: the first connection that sends something is the sender, whoever that may be."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ..errors import PeerTimeout
+from ..progress import Progress
+from ..stream.digests import Checksum, DigestingSource, StreamDigests
+from . import sockets
+from .intake import Intake, Received
+from .tcp_connection import PlainConnection
+
+_MAX_WAITING = 32  # connections that may be there without having sent a byte; more are closed at once
+_SLICE = 0.2  # seconds after which this end looks up (and signals are handled)
+
+
+@dataclass(frozen=True)
+class TcpListenOptions:
+    """Where and how to listen. ``address`` empty: on all of this host's.
+
+    ``timeout`` (seconds) bounds each silence of the sender, ``accept_timeout`` the wait for its first byte.
+    """
+
+    port: int
+    address: str = ""
+    timeout: float = 60.0
+    accept_timeout: float = 600.0
+
+    @property
+    def where(self) -> str:
+        """Address and port in messages."""
+        return f"{self.address or '*'}:{self.port}"
+
+
+def receive(
+    listen: TcpListenOptions,
+    intake: Intake,
+    *,
+    digests: Sequence[str] = (),
+    checksum: Checksum | None = None,
+    progress: Progress | None = None,
+) -> Received:
+    """Wait for one sender and give what it sends to ``intake``, which publishes it when all is verified and durable.
+
+    ``digests`` are those of the bytes that came, ``checksum`` is compared before anything is published. Then the
+    connection is ended in order; after any failure it is reset.
+
+    The phases of ``progress`` are ``listening`` (a sender may connect now), ``receiving``, ``publishing``.
+    Raises TargetNotEmpty, TargetUnsafe and TargetBusy before listening, InvalidOption (address), PeerTimeout,
+    PeerFailed, and what reading the stream or writing the files raises; nothing is left at the destination then.
+    """
+    progress = progress or Progress("receive")
+    connection: PlainConnection | None = None
+    try:
+        with intake.opened():
+            with sockets.listen(listen.address, listen.port) as listening:
+                progress.phase("listening")
+                connection = _first_sender(listening, listen)
+            progress.phase("receiving")
+            found = StreamDigests(tuple(dict.fromkeys(digests)), checksum)
+
+            def take(data: memoryview) -> None:
+                found.update(data)
+                progress.advance(len(data))
+
+            intake.consume(DigestingSource(connection, take), connection.peer)
+            progress.phase("publishing")
+            found.check(intake.where)
+            received = replace(intake.finish(), digests=found.hexdigests())
+            # a sender that has failed or given up meanwhile will not know that its backup is here: then it is not
+            connection.require_sound()
+    except BaseException:
+        if connection is not None:
+            connection.reset()
+        raise
+    connection.close()
+    return received
+
+
+def _first_sender(listening: socket.socket, options: TcpListenOptions) -> PlainConnection:
+    """The first connection that has sent a byte; others are closed. Raises PeerTimeout when there is none in time."""
+    deadline = time.monotonic() + options.accept_timeout
+    listening.setblocking(False)
+    silent: dict[int, tuple[socket.socket, str]] = {}  # by descriptor: connections that have not sent anything
+    gone = 0
+    poll = select.poll()
+    poll.register(listening, select.POLLIN)
+    try:
+        while True:
+            for descriptor, _events in poll.poll(_SLICE * 1000):
+                if descriptor == listening.fileno():
+                    _accept(listening, silent, poll)
+                elif _has_sent(silent[descriptor][0]):
+                    raw, peer = silent.pop(descriptor)
+                    return PlainConnection(raw, peer, options.timeout)
+                else:
+                    poll.unregister(descriptor)
+                    silent.pop(descriptor)[0].close()
+                    gone += 1
+            if time.monotonic() >= deadline:
+                raise PeerTimeout(
+                    f"nobody sent anything to {options.where} within {options.accept_timeout:.0f} s"
+                    + (f"; {len(silent) + gone} connected" if silent or gone else ""),
+                    remedy="Check that the sender was started and can reach this port.",
+                    connected=len(silent) + gone,
+                )
+    finally:
+        for raw, _peer in silent.values():
+            raw.close()
+
+
+def _accept(listening: socket.socket, silent: dict[int, tuple[socket.socket, str]], poll: select.poll) -> None:
+    try:
+        raw, address = listening.accept()
+    except OSError:  # gone again already, or no descriptor is free just now
+        return
+    if len(silent) >= _MAX_WAITING:
+        raw.close()
+        return
+    raw.setblocking(False)
+    silent[raw.fileno()] = (raw, f"the sender {address[0]}:{address[1]}")
+    poll.register(raw, select.POLLIN)
+
+
+def _has_sent(raw: socket.socket) -> bool:
+    """Whether the first byte has come on ``raw``, rather than its end."""
+    try:
+        return bool(raw.recv(1, socket.MSG_PEEK))
+    except OSError:
+        return False

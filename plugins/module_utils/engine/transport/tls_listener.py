@@ -1,0 +1,208 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The receiving end's door: lets the connections of one authenticated session in, and nobody else."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import select
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from typing import Callable
+
+from ..errors import PeerRefused, PeerTimeout, StreamError, XtrabackupError
+from . import credentials as transfer_credentials
+from . import sockets
+from . import tls_framing as framing
+from .tls_connection import Connection
+from .tls_framing import FrameType, Hello
+from .tls_session import Session
+
+_GREETING_TIME = 10.0  # seconds for a handshake and the first frame
+_PARTING_TIME = 1.0  # seconds for who was turned away to hang up
+_GREETINGS_AT_ONCE = 32  # connections that may be in their greeting; more are closed at once
+_MAX_STRANGERS = 10_000  # connections that may be turned away before this end gives up
+_SLICE = 0.2  # seconds after which the waiting thread looks up (and signals are handled)
+
+
+@dataclass(frozen=True)
+class ListenOptions:
+    """Where and how to listen. ``address`` empty: on all of this host's.
+
+    ``timeout`` (seconds) bounds each silence of the sender, ``accept_timeout`` the wait for its first connection.
+    """
+
+    port: int
+    credentials_path: str | os.PathLike[str]
+    address: str = ""
+    timeout: float = 60.0
+    accept_timeout: float = 600.0
+    max_connections: int = framing.MAX_CONNECTIONS
+
+    @property
+    def where(self) -> str:
+        """Address and port in messages."""
+        return f"{self.address or '*'}:{self.port}"
+
+
+class Listener:
+    """A listening socket, and the session that enters by it. ``reader`` serves each connection in its own thread.
+
+    The constructor raises InvalidOption (address, credentials), PeerRefused (token used before) or StreamError.
+    """
+
+    def __init__(self, options: ListenOptions, reader: Callable[[Session, Connection, Hello], None]) -> None:
+        self._options = options
+        self._reader = reader
+        self._own = transfer_credentials.load(options.credentials_path)
+        self._own.require_complete("receiver", os.fspath(options.credentials_path))
+        self._pinned = transfer_credentials.certificate_der(self._own.peer_certificate, "peer_certificate")
+        self._context = transfer_credentials.tls_context(self._own)
+        self._lock = threading.Lock()
+        self._greetings = 0
+        self._strangers = 0
+        self._last_refusal = ""
+        self._open = True
+        self._failure: XtrabackupError | None = None
+        self._hello: Hello | None = None
+        self._joined: set[int] = set()
+        self.session: Session | None = None
+        self._socket = sockets.listen(options.address, options.port)
+
+    def accept(self) -> Session:
+        """The session with all its connections. Raises PeerTimeout when no sender comes (or not all of its
+        connections), StreamError after too many strangers, or the session's failure."""
+        deadline, entered = time.monotonic() + self._options.accept_timeout, False
+        while True:
+            with self._lock:
+                session, hello, joined = self.session, self._hello, len(self._joined)
+            if self._failure is not None:
+                raise self._failure
+            if session is not None and hello is not None:
+                session.check()
+                if joined == hello.count:
+                    return session
+                if not entered:
+                    deadline, entered = time.monotonic() + self._options.timeout, True
+            if time.monotonic() >= deadline:
+                raise self._nobody_came(joined)
+            if self._strangers > _MAX_STRANGERS:
+                raise StreamError(
+                    f"{self._strangers} connections to {self._options.where} were turned away: {self._last_refusal}",
+                    remedy="Keep strangers from this port, or choose another one.",
+                )
+            self._accept_one()
+
+    def close(self) -> None:
+        """Stop listening; who has not entered stays outside."""
+        with self._lock:
+            self._open = False
+        self._socket.close()
+
+    def __enter__(self) -> Listener:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def _accept_one(self) -> None:
+        if not sockets.ready(self._socket, select.POLLIN, _SLICE):
+            return
+        try:
+            raw, address = self._socket.accept()
+        except OSError:  # gone again already, or no descriptor is free just now
+            return
+        with self._lock:
+            crowded = self._greetings >= _GREETINGS_AT_ONCE
+            self._greetings += not crowded
+        if crowded:
+            self._refused("too many at once")
+            raw.close()
+            return
+        threading.Thread(target=self._greet, args=(raw, address), name="tls-greeting", daemon=True).start()
+
+    def _greet(self, raw: socket.socket, address: tuple[object, ...]) -> None:
+        """Authenticate one connection and let it in, or turn it away."""
+        peer = f"the sender {address[0]}:{address[1]}"
+        connection: Connection | None = None
+        trusted = False
+        try:
+            connection = Connection(raw, self._context, peer, time.monotonic() + _GREETING_TIME)
+            connection.handshake(self._pinned)
+            trusted = True
+            _kind, payload = connection.receive_control(FrameType.HELLO)
+            self._admit(connection, framing.parse_hello(payload, peer))
+        except (XtrabackupError, OSError, ValueError) as error:
+            self._refused(str(error))
+            if connection is None:
+                raw.close()
+                return
+            if trusted:
+                connection.send_finally(FrameType.ERROR, framing.render_error(error), _PARTING_TIME)
+            else:
+                connection.end_sending()
+            # who was turned away shall be able to read why
+            connection.drain(time.monotonic() + _PARTING_TIME)
+            connection.shut()
+            connection.close()
+        finally:
+            with self._lock:
+                self._greetings -= 1
+
+    def _admit(self, connection: Connection, hello: Hello) -> None:
+        with self._lock:
+            self._check(connection, hello)
+            if self.session is None:
+                self._consume_token()
+                self._hello = hello
+                self.session = Session(self._options.timeout, hello.timeout)
+            try:
+                welcome = framing.Welcome(self._options.timeout)
+                connection.send(FrameType.WELCOME, framing.render_message(welcome))
+                session = self.session
+                session.add(connection, lambda joined: self._reader(session, joined, hello))
+                self._joined.add(hello.index)
+            except XtrabackupError as error:
+                self.session.fail(error)
+                raise
+
+    def _check(self, connection: Connection, hello: Hello) -> None:
+        """Raises PeerRefused when ``hello`` does not open or join the one session."""
+        if not hmac.compare_digest(hello.token.encode(), self._own.token.encode()):
+            raise PeerRefused(f"{connection.peer} does not have the token of this transfer")
+        if not self._open or (self._hello is not None and hello.session != self._hello.session):
+            raise PeerRefused(f"{connection.peer} wants to use the token of a transfer that has begun already")
+        if hello.count > self._options.max_connections:
+            raise PeerRefused(
+                f"{connection.peer} wants {hello.count} connections, {self._options.max_connections} are allowed"
+            )
+        if self._hello is not None and (
+            hello.count != self._hello.count or hello.digests != self._hello.digests or hello.index in self._joined
+        ):
+            raise PeerRefused(f"{connection.peer} announced connection {hello.index} of {hello.count} unexpectedly")
+
+    def _consume_token(self) -> None:
+        """From here on the token is worthless, whatever becomes of this session."""
+        try:
+            transfer_credentials.consume_token(self._options.credentials_path, self._own)
+        except XtrabackupError as error:
+            self._failure = error
+            raise
+
+    def _refused(self, reason: str) -> None:
+        with self._lock:
+            self._strangers += 1
+            self._last_refusal = reason
+
+    def _nobody_came(self, joined: int) -> PeerTimeout:
+        expected = f"only {joined} of {self._hello.count} connections" if self._hello else "no sender"
+        turned_away = f"; {self._strangers} turned away, the last: {self._last_refusal}" if self._strangers else ""
+        return PeerTimeout(
+            f"{expected} came to {self._options.where} in time{turned_away}",
+            remedy="Check that the sender was started with this transfer's credentials and can reach this port.",
+            refused=self._strangers,
+        )

@@ -1,0 +1,198 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The sending end of a TLS transfer: a stream sink whose channels are connections to a waiting receiver."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import InvalidOption, StreamCorrupt
+from ..manifest import Manifest, digest_of
+from ..stream.archive import Channel, StreamSink
+from ..stream.codec import Compression
+from ..stream.digests import StreamDigests
+from ..stream.sink import Buffer
+from . import credentials as transfer_credentials
+from . import sockets
+from . import tls_framing as framing
+from .credentials import Credentials
+from .sockets import ConnectionLost
+from .tls_connection import Connection
+from .tls_framing import FrameType
+from .tls_session import Session
+
+_GREETING_TIME = 10.0  # seconds for the handshake and the first frames
+
+
+@dataclass(frozen=True)
+class TlsTarget:
+    """Where a receiver listens, and how to talk to it.
+
+    ``timeout`` (seconds) bounds each silence of the receiver; ``connect_timeout`` the wait until it listens.
+    """
+
+    host: str
+    port: int
+    credentials_path: str | os.PathLike[str]
+    connections: int = 2
+    timeout: float = 60.0
+    connect_timeout: float = 60.0
+
+    @property
+    def peer(self) -> str:
+        """The receiver's name in messages."""
+        return f"the receiver {self.host}:{self.port}"
+
+
+class TlsSink(StreamSink):
+    """A backup on its way to a receiver. Publishing waits until the receiver has verified and published it.
+
+    The constructor connects. Raises InvalidOption (credentials, digests), PeerTimeout (nobody listens), PeerRefused.
+    The receiver compares the ``digests`` before it publishes.
+    """
+
+    def __init__(
+        self,
+        target: TlsTarget,
+        *,
+        compress: Compression | None = None,
+        encrypt_key: bytes | None = None,
+        digests: Sequence[str] = (),
+        sparse: bool = False,
+    ) -> None:
+        StreamDigests(digests)  # refuses unknown ones before anybody is bothered
+        self._target = target
+        self._digests = tuple(digests)
+        self._ack: framing.Ack | None = None
+        self._expected_sha256 = ""
+        self._session = self._connect()
+        self._channels = [_TlsChannel(self._session, connection) for connection in self._session.connections]
+        super().__init__(self._channels, compress=compress, encrypt_key=encrypt_key, digests=digests, sparse=sparse)
+
+    def publish(self, manifest: Manifest) -> dict[str, Any]:
+        self._expected_sha256 = digest_of(manifest.plain().render())
+        return super().publish(manifest)
+
+    def _finish(self) -> dict[str, Any]:
+        for channel, digests in reversed(list(zip(self._channels, self._channel_digests()))):
+            channel.end(digests)
+        self._session.wait(lambda: self._ack is not None)
+        ack = self._ack
+        if ack is None or ack.manifest_sha256 != self._expected_sha256:
+            raise StreamCorrupt(
+                f"{self._target.peer} published another manifest than was sent to it",
+                confirmed="" if ack is None else ack.manifest_sha256,
+                expected=self._expected_sha256,
+            )
+        self._session.close()
+        return {"path": ack.published}
+
+    def _abort(self, reason: BaseException) -> None:
+        self._session.close(reason)
+
+    def _connect(self) -> Session:
+        target = self._target
+        if not 1 <= target.connections <= framing.MAX_CONNECTIONS:
+            raise InvalidOption(f"connections: {target.connections} is not in 1 to {framing.MAX_CONNECTIONS}")
+        own = transfer_credentials.load(target.credentials_path)
+        own.require_complete("sender", os.fspath(target.credentials_path))
+        deadline = time.monotonic() + target.connect_timeout
+        name, count = secrets.token_hex(16), target.connections
+        hellos = [framing.Hello(name, index, count, target.timeout, own.token, self._digests) for index in range(count)]
+        connection, welcome = _enter(target, own, hellos[0], deadline)
+        session = Session(target.timeout, welcome.timeout)
+        try:
+            session.add(connection, self._receive)
+            for hello in hellos[1:]:
+                connection, _welcome = _enter(target, own, hello, deadline)
+                session.add(connection, self._receive)
+            session.check()
+        except BaseException as error:
+            session.close(error)
+            raise
+        return session
+
+    def _receive(self, connection: Connection) -> None:
+        """Listen on ``connection`` to what the receiver says while this end sends."""
+        _kind, payload = connection.receive_control(FrameType.ACK)
+        ack = framing.parse_ack(payload, connection.peer)
+        self._session.succeed()
+        with self._session.changing():
+            self._ack = ack
+
+
+class _TlsChannel(Channel):
+    """One connection as a channel of the stream."""
+
+    def __init__(self, session: Session, connection: Connection) -> None:
+        self._session = session
+        self._connection = connection
+        self._sent = 0
+
+    def write(self, buffers: Sequence[Buffer]) -> None:
+        frame: list[Buffer] = []
+        room = framing.MAX_DATA_LENGTH
+        for buffer in buffers:
+            view = memoryview(buffer)
+            while len(view) > room:
+                self._send([*frame, view[:room]])
+                view = view[room:]
+                frame, room = [], framing.MAX_DATA_LENGTH
+            frame.append(view)
+            room -= len(view)
+        self._send(frame)
+
+    def end(self, digests: dict[str, str]) -> None:
+        """All is written to this channel, and has these ``digests``."""
+        end = framing.End(self._sent, digests)
+        self._session.send(self._connection, FrameType.END, framing.render_message(end))
+
+    def _send(self, frame: Sequence[Buffer]) -> None:
+        self._session.send(self._connection, FrameType.DATA, *frame)
+        self._sent += sum(map(len, frame))
+
+
+def _enter(
+    target: TlsTarget, own: Credentials, hello: framing.Hello, deadline: float
+) -> tuple[Connection, framing.Welcome]:
+    """A connection that the receiver has let in. Raises PeerTimeout when nobody listens until ``deadline``, and
+    PeerRefused when the receiver does not want it."""
+    connection = dial(target, own, deadline)
+    try:
+        try:
+            connection.send(FrameType.HELLO, framing.render_message(hello))
+        except ConnectionLost:
+            # TLS 1.3: this end is done before the receiver has judged its certificate. If it has hung up already,
+            # the reason is still there to be read
+            connection.receive_control()
+        _kind, answer = connection.receive_control(FrameType.WELCOME)
+        return connection, framing.parse_welcome(answer, connection.peer)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def dial(target: TlsTarget, own: Credentials, deadline: float) -> Connection:
+    """A connection with the receiver, authenticated; tried again until ``deadline`` while nobody listens."""
+    context = transfer_credentials.tls_context(own)
+    pinned = transfer_credentials.certificate_der(own.peer_certificate, "peer_certificate")
+
+    def enter(raw: socket.socket) -> Connection:
+        connection = Connection(raw, context, target.peer, time.monotonic() + _GREETING_TIME)
+        try:
+            connection.handshake(pinned)
+            return connection
+        except BaseException:
+            connection.close()
+            raise
+
+    return sockets.connect(
+        target.host, target.port, enter, peer=target.peer, deadline=deadline, seconds=target.connect_timeout
+    )

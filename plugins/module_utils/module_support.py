@@ -1,0 +1,95 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every module shares: argument specs, engine errors as failures, and the state behind diff mode.
+
+The only place where the engine meets Ansible. A module's ``main`` builds its AnsibleModule and hands a
+function to ``run``; the function returns an Outcome.
+"""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass, field
+from typing import Any, Callable, NoReturn
+
+from ansible.module_utils.basic import AnsibleModule
+
+from .engine.errors import Cancelled, XtrabackupError
+
+LOGIN_OPTIONS: dict[str, dict[str, Any]] = {
+    "login_user": {"type": "str"},
+    "login_password": {"type": "str", "no_log": True},
+    "login_host": {"type": "str"},
+    "login_port": {"type": "int"},
+    "login_unix_socket": {"type": "path"},
+    "config_file": {"type": "path"},
+    "ca_cert": {"type": "path", "aliases": ["ssl_ca"]},
+    "client_cert": {"type": "path", "aliases": ["ssl_cert"]},
+    "client_key": {"type": "path", "aliases": ["ssl_key"]},
+    "connect_timeout": {"type": "int", "default": 30},
+}
+
+COMPRESS_OPTION: dict[str, Any] = {
+    "type": "dict",
+    "options": {
+        "algorithm": {"type": "str", "choices": ["zstd", "lz4"], "default": "zstd"},
+        "level": {"type": "int", "default": 1},
+        "threads": {"type": "int", "default": 2},
+    },
+}
+
+ENCRYPT_OPTION: dict[str, Any] = {
+    "type": "dict",
+    "options": {
+        "algorithm": {"type": "str", "choices": ["AES128", "AES192", "AES256"], "default": "AES256"},
+        "key_file": {"type": "path", "required": True},
+    },
+}
+
+DECRYPT_OPTION: dict[str, Any] = {"type": "dict", "options": {"key_file": {"type": "path", "required": True}}}
+
+SELECTION_OPTIONS: dict[str, dict[str, Any]] = {
+    "databases": {"type": "list", "elements": "str"},
+    "tables": {"type": "list", "elements": "str"},
+    "files": {"type": "list", "elements": "str"},
+}
+
+OWNER_OPTIONS: dict[str, dict[str, Any]] = {
+    "owner": {"type": "str"},
+    "group": {"type": "str"},
+    "mode": {"type": "raw"},
+}
+
+
+@dataclass
+class Outcome:
+    """What a module did, or would do in check mode: goes to exit_json (and to its diff)."""
+
+    changed: bool
+    before: dict[str, Any] = field(default_factory=dict)
+    after: dict[str, Any] = field(default_factory=dict)
+    result: dict[str, Any] = field(default_factory=dict)
+
+
+def run(module: AnsibleModule, action: Callable[[AnsibleModule], Outcome]) -> NoReturn:
+    """Do ``action`` and leave: exit_json with its outcome, or fail_json with the engine's error.
+
+    SIGTERM, SIGINT and SIGHUP (a cancelled play, a dropped SSH session) end the action as Cancelled, so that its
+    locks are released and its staging removed.
+    """
+
+    def stop(number: int, _frame: Any) -> None:
+        raise Cancelled(f"stopped by signal {signal.Signals(number).name}")
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
+    try:
+        outcome = action(module)
+    except XtrabackupError as error:
+        module.fail_json(msg=f"{error.message}. {error.remedy}", error=error.as_dict())
+    answer = dict(outcome.result, changed=outcome.changed)
+    if module._diff:  # the documented way to ask; it has no public name
+        answer["diff"] = {"before": outcome.before, "after": outcome.after}
+    module.exit_json(**answer)

@@ -1,0 +1,304 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Facts about backups, data directories, servers and running jobs."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: xtrabackup_info
+short_description: Facts about a backup, a data directory, a server, or a running job
+version_added: 0.1.0
+description:
+  - Tells what is at a place (O(src)), which backup it is or was restored from, and whether it can be used.
+  - Tells whether a server can be backed up, and why not; what privileges the account lacks; where the server stands in
+    its binary log; and how its replication channels are.
+  - Tells how far a running job is (O(progress_file)).
+  - Changes nothing.
+author:
+  - The innodb.xtrabackup authors (@innodb-xtrabackup)
+extends_documentation_fragment:
+  - innodb.xtrabackup.attributes
+  - innodb.xtrabackup.attributes.login
+  - innodb.xtrabackup.login
+options:
+  src:
+    description:
+      - A backup directory, an archive in xbstream format, or a data directory. It need not exist.
+      - The payload of an archive is not read. M(innodb.xtrabackup.xbstream) with
+        O(innodb.xtrabackup.xbstream#module:state=verified) does that.
+    type: path
+  progress_file:
+    description:
+      - The progress file of a job, as given to the module that runs it.
+    type: path
+  server_optional:
+    description:
+      - A server that cannot be reached with the given login is not a failure; RV(server) is null then and
+        RV(server_error) says why.
+      - Where no login option is given, the server at the default socket is looked at if it can be reached, and this
+        makes no difference.
+    type: bool
+    default: false
+seealso:
+  - module: innodb.xtrabackup.xtrabackup_backup
+  - module: innodb.xtrabackup.xtrabackup_restore
+  - module: innodb.xtrabackup.xtrabackup_replica
+"""
+
+EXAMPLES = r"""
+- name: What is this archive, and is it complete
+  innodb.xtrabackup.xtrabackup_info:
+    src: /srv/backups/full.xbstream
+  register: archive
+
+- name: Can this server be backed up by this account
+  innodb.xtrabackup.xtrabackup_info:
+    login_unix_socket: /run/mysqld/mysqld.sock
+    login_user: backup
+    login_password: "{{ vault_backup_password }}"
+  register: primary
+  failed_when: not primary.server.supported or primary.server.privileges_missing
+
+- name: Is this data directory ours, and does the server on it replicate
+  innodb.xtrabackup.xtrabackup_info:
+    src: /var/lib/mysql
+    login_unix_socket: /run/mysqld/mysqld.sock
+    server_optional: true
+  register: replica
+
+- name: How far is the backup
+  innodb.xtrabackup.xtrabackup_info:
+    progress_file: /run/xtrabackup/backup.json
+  register: running
+  until: not running.job or not running.job.alive
+  retries: 360
+  delay: 10
+"""
+
+RETURN = r"""
+source:
+  description: What is at O(src).
+  returned: when O(src) is given
+  type: dict
+  contains:
+    kind:
+      description: V(backup), V(archive), V(datadir), V(empty) (a directory), V(absent) or V(other).
+      type: str
+      sample: archive
+    path:
+      description: The place.
+      type: str
+    complete:
+      description: Whether it can be used. Of a backup, an archive or a data directory.
+      type: bool
+    problem:
+      description: Why it cannot be used, else null.
+      type: str
+    state:
+      description:
+        - V(copied), V(prepared), or V(partial) where only a selection of a backup was unpacked. Of a backup or an
+          archive.
+      type: str
+    restored:
+      description: Whether this collection restored it. Of a data directory.
+      type: bool
+    id:
+      description: Id of the backup, from its manifest.
+      type: str
+    files:
+      description: Number of files in the manifest.
+      type: int
+    bytes:
+      description: Bytes of those files, unpacked.
+      type: int
+    stored_bytes:
+      description: Size of the archive.
+      type: int
+    encrypted:
+      description: Whether the files in the archive are encrypted.
+      type: bool
+    manifest_sha256:
+      description: Digest of the manifest. Of a backup directory.
+      type: str
+    partial:
+      description: Whether an unfinished job has left something beside the place, or is at work.
+      type: bool
+backup:
+  description: The record of the backup in O(src), or of the one that it was restored from; null where there is none.
+  returned: when O(src) is given
+  type: dict
+  sample:
+    id: 5f0c3c0c-6a0e-4b77-8e0f-0f6f4a2f9c11
+    type: full
+    last_lsn: 61580
+    binlog: {file: binlog.000003, position: 4711, gtid: 0-1-815}
+server:
+  description: The server; null where none was reached.
+  returned: success
+  type: dict
+  contains:
+    flavor:
+      description: V(mariadb), V(mysql) or V(percona).
+      type: str
+    version:
+      description: The version as the server says it.
+      type: str
+      sample: 10.11.19-MariaDB-0+deb12u1-log
+    supported:
+      description: Whether this collection can back it up.
+      type: bool
+    refusal:
+      description: Why it cannot, else null.
+      type: str
+    privileges_missing:
+      description: Privileges that the account lacks for a backup; one on a single table is given with its name.
+      type: list
+      elements: str
+      sample: [BINLOG MONITOR]
+    privileges_missing_for_replication:
+      description: Privileges that the account lacks for M(innodb.xtrabackup.xtrabackup_replica).
+      type: list
+      elements: str
+    user_databases:
+      description: Databases that are not the server's own, of those that the account may see.
+      type: list
+      elements: str
+    datadir:
+      description: The data directory.
+      type: str
+    server_id:
+      description: The server's id in replication.
+      type: int
+    log_bin:
+      description: Whether the binary log is on.
+      type: bool
+    binlog:
+      description: File, position and GTID at this instant; null when the binary log is off or may not be seen.
+      type: dict
+    gtid:
+      description: The server's GTID position (MariaDB, C(gtid_current_pos)) or set (MySQL, C(gtid_executed)).
+      type: str
+      sample: 0-1-4711
+    gtid_mode:
+      description: MySQL's C(gtid_mode), empty for MariaDB.
+      type: str
+      sample: 'ON'
+    innodb_redo_log_capacity:
+      description: Bytes that MySQL's redo log may have, 0 for MariaDB.
+      type: int
+    read_only:
+      description: Whether the server is read-only.
+      type: bool
+    galera:
+      description: Whether the server is a node of a Galera cluster.
+      type: bool
+server_error:
+  description: Why the server could not be reached.
+  returned: when it could not be and that is no failure
+  type: dict
+replication:
+  description: The server's replication channels, as M(innodb.xtrabackup.xtrabackup_replica) returns them; null when
+    the account may not see them.
+  returned: when a server was reached
+  type: list
+  elements: dict
+job:
+  description: The running job; null when there is none.
+  returned: when O(progress_file) is given
+  type: dict
+  contains:
+    job:
+      description: What runs.
+      type: str
+      sample: backup
+    pid:
+      description: Its process.
+      type: int
+    alive:
+      description: Whether that process exists.
+      type: bool
+    phase:
+      description: What it is doing.
+      type: str
+    bytes:
+      description: Bytes done in this phase.
+      type: int
+    bytes_total:
+      description: Bytes of this phase, null when not known.
+      type: int
+    mib_per_second:
+      description: How fast.
+      type: float
+    eta_seconds:
+      description: Seconds until the end of this phase, null when not known.
+      type: float
+    seconds:
+      description: Seconds since the start of the job.
+      type: float
+error:
+  description: What failed, where, and what to do.
+  returned: on failure
+  type: dict
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.catalog import describe_place, read_job
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import ConnectionFailed, XtrabackupError
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import (
+    Connection,
+    ConnectionParameters,
+)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.facts import (
+    replication_facts,
+    server_facts,
+)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.module_support import LOGIN_OPTIONS, Outcome, run
+
+LOGIN_SAID = ("login_user", "login_password", "login_host", "login_port", "login_unix_socket", "config_file")
+
+
+def server_part(params: dict[str, Any]) -> dict[str, Any]:
+    """The server and its channels, if one is asked for or there."""
+    said = any(params[name] is not None for name in LOGIN_SAID)
+    # a server that nobody asked for must not keep anybody from looking at a file
+    tolerated: type[XtrabackupError] = ConnectionFailed if said else XtrabackupError
+    try:
+        with Connection(ConnectionParameters.from_options(params)) as connection:
+            return {"server": server_facts(connection), "replication": replication_facts(connection)}
+    except tolerated as error:
+        if said and not params["server_optional"]:
+            raise
+        return {"server": None, "server_error": error.as_dict()}
+
+
+def look(module: AnsibleModule) -> Outcome:
+    """Gather what was asked for."""
+    params = module.params
+    result = server_part(params)
+    if params["src"] is not None:
+        result["source"], result["backup"] = describe_place(params["src"])
+    if params["progress_file"] is not None:
+        result["job"] = read_job(params["progress_file"])
+    return Outcome(False, result=result)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            **LOGIN_OPTIONS,
+            "src": {"type": "path"},
+            "progress_file": {"type": "path"},
+            "server_optional": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
+    run(module, look)
+
+
+if __name__ == "__main__":
+    main()

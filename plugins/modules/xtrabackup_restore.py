@@ -1,0 +1,335 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: xtrabackup_restore
+short_description: Put a prepared backup in place as the data of this host's server
+version_added: 0.1.0
+description:
+  - Copies or moves a prepared backup to where this host's server wants each kind of file. All of it is brought into
+    staging places first; the data directory then appears with one rename, so it is complete or not there.
+  - An archive is unpacked (decrypted and decompressed in the same pass) beside the data directory, on its file system,
+    recovered there as M(innodb.xtrabackup.xtrabackup_prepare) does it, and moved into place. That one copy of the data
+    is all that is written. An archive of a backup that was prepared already is not recovered again.
+  - Leaves a marker in the data directory that names the backup and holds its record, so that the same request is no
+    change later, and M(innodb.xtrabackup.xtrabackup_replica) finds the coordinates.
+  - A run that was interrupted is taken up again by the next one.
+  - Tablespaces of a MySQL server that were outside its data directory go back to where they were, if the server of this
+    host looks for tablespaces there (C(innodb_directories)); with O(datadir) alone they are put into it.
+  - The server must be stopped. It is not started.
+options:
+  src:
+    description:
+      - A prepared backup, the directory that M(innodb.xtrabackup.xtrabackup_prepare) was used on; or an archive in
+        xbstream format.
+    type: path
+    required: true
+  datadir:
+    description:
+      - The data directory. Overrides that of O(defaults_file).
+      - Without O(defaults_file), the usual option files of the host count only if this is their data directory, too.
+        Otherwise they are another server's, and all files are put into O(datadir).
+    type: path
+  defaults_file:
+    description:
+      - The option file of the server, from which the places of its files are read (C(datadir),
+        C(innodb_data_home_dir), C(innodb_data_file_path), C(innodb_log_group_home_dir), C(innodb_undo_directory),
+        C(aria_log_dir_path), C(innodb_directories)), and what tells whether it runs (C(pid_file), C(socket)).
+      - Without it and O(datadir), the usual option files of the host are read.
+    type: path
+  method:
+    description:
+      - V(copy) leaves the backup as it is.
+      - V(move) consumes it; it costs no space where both are on the same file system. A backup that was prepared by
+        another tool has no manifest, and can only be copied.
+      - An archive is never removed, whatever is said here.
+    type: str
+    choices: [copy, move]
+    default: copy
+  force:
+    description:
+      - Replace a data directory that holds something else, and files of its server that are elsewhere, binary logs
+        included. They are set aside until the restored data is in place.
+      - What does not look like a data directory is never replaced.
+    type: bool
+    default: false
+  keep_replaced:
+    description:
+      - With O(force=true), keep what was replaced beside the new data, with a name that ends in C(.replaced-) and the
+        time, instead of removing it. RV(replaced) lists it.
+    type: bool
+    default: false
+  parallel:
+    description:
+      - How many files are copied or unpacked at the same time.
+    type: int
+    default: 2
+  use_memory:
+    description:
+      - For an archive, the buffer pool of the recovering server, as a size (V(2G)) or as a share of the memory that is
+        free (V(40%)).
+      - With V(auto) it is made large enough for the backup's redo, within half of what is free on the host and in the
+        control groups of this process.
+    type: str
+    default: auto
+  server_program:
+    description:
+      - For an archive, the C(mariadbd) or C(mysqld) to recover with. C(mariadbd) must be of the series that the backup
+        was taken from, or newer. C(mysqld) must be of that series, and not older than the source.
+      - By default the one that is installed is found in E(PATH) and the usual places.
+    type: path
+  keyring_file:
+    description:
+      - For an archive of a MySQL server with encrypted tablespaces, undo or redo logs, the file of its
+        C(component_keyring_file). It is only read. The server that is started on the restored data needs these keys,
+        too.
+    type: path
+  timeout:
+    description:
+      - For an archive, how long the recovering server may neither write, read, compute nor say anything before that is
+        an error. There is no limit on the time that recovery takes.
+    type: str
+    default: 10m
+  progress_file:
+    description:
+      - File that tells how far the job is while it runs; M(innodb.xtrabackup.xtrabackup_info) reads it.
+    type: path
+  owner:
+    description:
+      - The name of the user who is to own what is written, set while it is written.
+      - Default is the C(user) of the option files, else the owner of the data directory that is there, else C(mysql)
+        when run as root.
+    type: str
+  group:
+    description:
+      - The name of the group that is to own what is written. Default is the owner's own.
+    type: str
+  mode:
+    description:
+      - The permissions of the directories, as an octal number in quotes (V('0750')). Files in them get the same
+        permissions without those to execute.
+      - By default directories are V('0700') and files V('0660'), and a data directory that is there keeps its own.
+    type: raw
+extends_documentation_fragment:
+  - innodb.xtrabackup.attributes
+  - innodb.xtrabackup.attributes.local
+  - innodb.xtrabackup.decrypt
+requirements:
+  - my_print_defaults (from the server's packages, unless O(datadir) is given alone)
+  - for an archive, mariadbd or mysqld of the series that the backup was taken from, and the Python libraries crc32c and
+    xxhash, for MySQL PyMySQL too (on the managed host)
+notes:
+  - C(auto.cnf), C(mysqld-auto.cnf), certificates, temporary tablespaces, pid files and sockets are never carried over.
+seealso:
+  - module: innodb.xtrabackup.xtrabackup_prepare
+  - module: innodb.xtrabackup.xtrabackup_replica
+author:
+  - The innodb.xtrabackup authors (@innodb-xtrabackup)
+"""
+
+EXAMPLES = r"""
+- name: Put a prepared backup where this host's server looks for its data
+  innodb.xtrabackup.xtrabackup_restore:
+    src: /srv/restore/ready
+    defaults_file: /etc/mysql/my.cnf
+    method: move
+    owner: mysql
+    group: mysql
+
+- name: Straight from an encrypted archive, replacing what is there
+  innodb.xtrabackup.xtrabackup_restore:
+    src: /srv/backups/full.xbstream
+    decrypt: {key_file: /etc/xtrabackup/key}
+    use_memory: 4G
+    parallel: 4
+    force: true
+
+- name: Into a directory of its own, whatever the host's option files say
+  innodb.xtrabackup.xtrabackup_restore:
+    src: /srv/restore/ready
+    datadir: /srv/mariadb/verify
+    owner: mysql
+
+- name: Replace a broken replica's data, and keep the old data for a look
+  innodb.xtrabackup.xtrabackup_restore:
+    src: /srv/restore/ready
+    force: true
+    keep_replaced: true
+"""
+
+RETURN = r"""
+backup:
+  description: The record of the backup that is in place; RV(ignore:path) is the data directory.
+  returned: on success, except in check mode when something would change
+  type: dict
+  contains:
+    id:
+      description: Unique name of the backup.
+      type: str
+      sample: 5f0c3c0c-6a0e-4b77-8e0f-0f6f4a2f9c11
+    path:
+      description: The data directory.
+      type: str
+      sample: /var/lib/mysql
+    binlog:
+      description: The source's binary log file, position and GTID at the instant that the data shows.
+      type: dict
+      sample: {file: binlog.000003, position: 4711, gtid: 0-1-815}
+layout:
+  description: Where each kind of file belongs on this host.
+  returned: on success
+  type: dict
+  sample:
+    datadir: /var/lib/mysql
+    innodb_data_files: [/var/lib/mysql/ibdata1]
+    innodb_log_group_home_dir: /fast/redo
+    innodb_undo_directory: /var/lib/mysql
+    aria_log_dir_path: /var/lib/mysql
+files:
+  description: How many files were put in place.
+  returned: when something was restored
+  type: int
+bytes:
+  description: How many bytes they have.
+  returned: when something was restored
+  type: int
+seconds:
+  description: How long it took.
+  returned: when something was restored
+  type: float
+recovery:
+  description: What the recovery of an archive did.
+  returned: when an archive was unpacked and recovered
+  type: dict
+  contains:
+    recovered_lsn:
+      description: Where the redo log that was applied ended, at or after the backup's RV(ignore:last_lsn).
+      type: int
+    rolled_back:
+      description: How many transactions had not committed and were rolled back.
+      type: int
+    prepared_transactions:
+      description: How many XA transactions are prepared and wait for a decision.
+      type: int
+    seconds:
+      description: How long the server took.
+      type: float
+    server_version:
+      description: The version of the server that recovered the backup.
+      type: str
+replaced:
+  description: Where the data that was there before is kept, with O(keep_replaced=true).
+  returned: when something was restored
+  type: list
+  elements: str
+error:
+  description: What failed, where, and what to do.
+  returned: on failure
+  type: dict
+  sample:
+    code: server_running
+    message: "a server is running on /var/lib/mysql: process 4711 holds a lock on aria_log_control"
+    remedy: Stop the server first.
+    details: {path: /var/lib/mysql, pid: 4711}
+"""
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils.engine.progress import Progress
+from ..module_utils.engine.recovery.prepare import PrepareOptions
+from ..module_utils.engine.restore.layout import Layout
+from ..module_utils.engine.restore.ownership import resolve_ownership
+from ..module_utils.engine.restore.place import restore
+from ..module_utils.engine.restore.plan import RestoreOptions, plan_restore
+from ..module_utils.engine.restore.source import layout_for
+from ..module_utils.engine.stream.cipher import read_key_file
+from ..module_utils.engine.units import parse_duration
+from ..module_utils.module_support import DECRYPT_OPTION, OWNER_OPTIONS, Outcome, run
+
+
+def _argument_spec() -> dict[str, Any]:
+    return {
+        **OWNER_OPTIONS,
+        "src": {"type": "path", "required": True},
+        "datadir": {"type": "path"},
+        "defaults_file": {"type": "path"},
+        "method": {"type": "str", "choices": ["copy", "move"], "default": "copy"},
+        "force": {"type": "bool", "default": False},
+        "keep_replaced": {"type": "bool", "default": False},
+        "parallel": {"type": "int", "default": 2},
+        "decrypt": DECRYPT_OPTION,
+        "use_memory": {"type": "str", "default": "auto"},
+        "server_program": {"type": "path"},
+        # a path is no secret
+        "keyring_file": {"type": "path", "no_log": False},
+        "timeout": {"type": "str", "default": "10m"},
+        "progress_file": {"type": "path"},
+    }
+
+
+def _path(value: str | None) -> Path | None:
+    return Path(value) if value else None
+
+
+def _options(params: dict[str, Any], layout: Layout) -> RestoreOptions:
+    ownership, top_mode = resolve_ownership(layout, params["owner"], params["group"], params["mode"])
+    return RestoreOptions(
+        method=params["method"],
+        ownership=ownership,
+        top_mode=top_mode,
+        force=params["force"],
+        keep_replaced=params["keep_replaced"],
+        parallel=params["parallel"],
+        recovery=PrepareOptions(
+            use_memory=params["use_memory"],
+            decrypt_key=read_key_file(params["decrypt"]["key_file"]) if params["decrypt"] else None,
+            server_program=params["server_program"],
+            stall_timeout=parse_duration(params["timeout"], "timeout"),
+            keyring_file=params["keyring_file"],
+        ),
+    )
+
+
+def _restore(module: AnsibleModule) -> Outcome:
+    params = module.params
+    defaults_file, datadir = _path(params["defaults_file"]), _path(params["datadir"])
+    layout = layout_for(Path(params["src"]), defaults_file, datadir, params["server_program"])
+    options = _options(params, layout)
+    planned = plan_restore(Path(params["src"]), layout, options)
+    answer: dict[str, Any] = {"layout": layout.as_dict()}
+    if not planned.changed:
+        answer["backup"] = {**planned.record, "path": str(layout.datadir)}
+        return Outcome(False, planned.before, planned.after, answer)
+    if module.check_mode:
+        return Outcome(True, planned.before, planned.after, answer)
+    with contextlib.closing(Progress("restore", params["progress_file"])) as progress:
+        result = restore(planned, options, progress)
+    for warning in result.warnings:
+        module.warn(warning)
+    answer.update(
+        backup={**result.record, "path": str(layout.datadir)},
+        files=result.files,
+        bytes=result.bytes,
+        seconds=result.seconds,
+        replaced=result.replaced,
+    )
+    if result.recovery is not None:
+        answer["recovery"] = result.recovery.as_dict()
+    return Outcome(result.changed, planned.before, planned.after, answer)
+
+
+def main() -> None:
+    """Run the module."""
+    run(AnsibleModule(argument_spec=_argument_spec(), supports_check_mode=True), _restore)
+
+
+if __name__ == "__main__":
+    main()

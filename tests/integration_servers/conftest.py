@@ -1,0 +1,127 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fixtures of the tests on real servers.
+
+What is needed is there or the test fails: a missing program is an error of the installation (`make setup`), and a
+test that did not run proves nothing. Tests of this directory therefore cannot be skipped, and a session that has
+collected some and run none of them fails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Callable, TypeVar
+
+import pytest
+
+from ansible_collections.innodb.xtrabackup.tests.support.mysql import MySQLServer
+from ansible_collections.innodb.xtrabackup.tests.support.servers import (
+    DatabaseServer,
+    MariaDBServer,
+    OptionValue,
+    program,
+)
+
+HERE = Path(__file__).parent
+ServerFactory = Callable[..., MariaDBServer]
+MySQLFactory = Callable[..., MySQLServer]
+_Server = TypeVar("_Server", bound=DatabaseServer)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name what is missing once, before the first test; let SIGTERM end the servers too."""
+    for name in ("mariadbd", "mariadb-install-db", "mariadb-backup", "mbstream"):
+        program(name)
+    MySQLServer.executable()
+
+    def stop(_number: int, _frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Executed())
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """A test on servers that is skipped is a failed one."""
+    outcome: Any = yield
+    report = outcome.get_result()
+    if HERE in item.path.parents and report.skipped:
+        report.outcome = "failed"
+        report.longrepr = f"tests on servers are not skipped: {report.longrepr}"
+
+
+class _Executed:
+    """Fails a session that chose tests on servers and ran none of them (with several workers, test.sh counts)."""
+
+    def __init__(self) -> None:
+        self._chosen = False
+        self._executed = 0
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        self._chosen = any(HERE in item.path.parents for item in items)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._executed += report.when == "call" and HERE.name in Path(report.fspath).parts
+
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        idle = self._chosen and not self._executed
+        if exitstatus == pytest.ExitCode.OK and idle and not session.config.option.collectonly:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture
+def workdir() -> Iterator[Path]:
+    """A directory of this test's own on a real file system (not a tmpfs), with a short path; removed afterwards."""
+    place = os.environ.get("XTRABACKUP_TEST_DIR", "/var/tmp")
+    directory = Path(tempfile.mkdtemp(prefix="xtrabackup-", dir=place))
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def make_server(workdir: Path) -> Iterator[ServerFactory]:
+    """A function that starts MariaDB servers in ``workdir``: ``make_server("primary", {"innodb_page_size": "8k"})``.
+
+    ``start=False`` only prepares one (no datadir yet): a host that is to be restored on. Each gets a server_id of its
+    own. All of them end with the test, however it ends.
+    """
+    yield from _servers(MariaDBServer, workdir)
+
+
+@pytest.fixture
+def make_mysql(workdir: Path) -> Iterator[MySQLFactory]:
+    """As ``make_server``, for MySQL servers."""
+    yield from _servers(MySQLServer, workdir)
+
+
+def _servers(kind: type[_Server], workdir: Path) -> Iterator[Callable[..., _Server]]:
+    servers: list[_Server] = []
+
+    def make(
+        name: str = "server", options: Mapping[str, OptionValue | bool] | None = None, *, start: bool = True
+    ) -> _Server:
+        server = kind(workdir / name, options, server_id=len(servers) + 1)
+        servers.append(server)
+        if start:
+            server.start()
+        else:
+            server.write_option_file()
+        return server
+
+    try:
+        yield make
+    finally:
+        for server in servers:
+            with contextlib.suppress(Exception):
+                server.kill()

@@ -1,0 +1,233 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The playbooks, run by ansible-playbook: what they do, what they refuse, and how a failed run heals."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.innodb.xtrabackup.tests.support import plays
+from ansible_collections.innodb.xtrabackup.tests.support.checksums import assert_tables_equal, wait_until_caught_up
+from ansible_collections.innodb.xtrabackup.tests.support.estate import PASSWORDS, Estate
+from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad
+
+
+def succeeded(result: plays.PlayResult) -> plays.PlayResult:
+    """``result``, of a run without a failure."""
+    assert result.status == 0, result.output
+    return result
+
+
+def failed(result: plays.PlayResult, *texts: str) -> plays.PlayResult:
+    """``result``, of a run that has failed and says ``texts``."""
+    assert result.status != 0, result.output
+    flat = " ".join(result.output.split())
+    for text in texts:
+        assert text in flat, result.output
+    return result
+
+
+@pytest.fixture
+def estate(workdir: Path) -> Iterator[Estate]:
+    """An estate, all of whose servers end with the test."""
+    made = Estate(workdir)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def test_an_empty_host_becomes_a_replica_under_load_and_a_second_run_changes_nothing(estate: Estate) -> None:
+    replica = estate.host("replica")
+    with WriteLoad(estate.primary, per_second=200, step_engines=("MyISAM", "Aria")):
+        predicted = succeeded(estate.play("--check", "--diff"))
+        assert predicted.changed["replica"] > 0
+        assert "Would copy primary to" in predicted.output
+        assert not replica.datadir.exists()
+        assert estate.leftovers() == []
+
+        first = succeeded(estate.play(xtrabackup_replica_report=str(estate.directory / "report.json")))
+        assert first.changed["replica"] > 0
+        estate.assert_replica(replica)
+        assert estate.leftovers() == []
+        assert (estate.directory / "report.json").exists()
+
+        assert set(succeeded(estate.play()).changed.values()) == {0}
+        assert set(succeeded(estate.play("--check", "--diff")).changed.values()) == {0}
+        estate.assert_replica(replica)
+    for result in (predicted, first):
+        assert not any(password in result.output for password in PASSWORDS.values())
+
+
+@pytest.mark.slow
+def test_two_replicas_are_made_in_one_batch(estate: Estate) -> None:
+    replicas = [estate.host("one"), estate.host("two")]
+    result = succeeded(estate.play(xtrabackup_serial=2))
+    assert result.recap["one"]["failed"] == result.recap["two"]["failed"] == 0
+    for replica in replicas:
+        estate.assert_replica(replica)
+    assert estate.leftovers() == []
+
+
+@pytest.mark.slow
+def test_data_of_others_are_refused_and_replaced_with_consent_only(estate: Estate) -> None:
+    replica = estate.host("replica")
+    replica.start()
+    replica.execute("CREATE DATABASE precious", "CREATE TABLE precious.t (a INT)", "INSERT INTO precious.t VALUES (1)")
+    failed(estate.play(), "Nothing was touched", "databases: precious", "xtrabackup_replica_rebuild: true")
+    failed(estate.play("--check"), "Nothing was touched")
+    assert replica.running
+    assert replica.value("SELECT a FROM precious.t") == 1
+    assert estate.leftovers() == []
+
+    succeeded(estate.play(xtrabackup_replica_rebuild=True))
+    estate.assert_replica(replica)
+    assert replica.value("SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = 'precious'") == 0
+    assert estate.leftovers() == []
+
+
+@pytest.mark.slow
+def test_a_freshly_installed_server_needs_no_consent(estate: Estate) -> None:
+    replica = estate.host("replica")
+    replica.start()
+    result = succeeded(estate.play())
+    assert "freshly installed" in result.output
+    estate.assert_replica(replica)
+    assert estate.leftovers() == []
+
+
+@pytest.mark.slow
+def test_a_failed_sender_leaves_nothing_behind_and_the_next_run_heals(estate: Estate) -> None:
+    replica = estate.host("replica")
+    with estate.primary.session() as connection, connection.cursor() as cursor:
+        cursor.execute("BACKUP STAGE START")  # somebody else's backup
+        failed(estate.play(xtrabackup_lock_timeout="2s"), "No backup has arrived", "Take the backup on the primary")
+    # a receiver to which nobody comes is told to stop
+    failed(estate.play(xtrabackup_replica_address="127.0.0.2", xtrabackup_transfer_timeout="3s"), "127.0.0.2")
+    assert not replica.datadir.exists()
+    assert estate.leftovers() == ["replica/data.incoming.journal"]
+    processes = Path("/proc").glob("[0-9]*/cmdline")
+    assert not [path for path in processes if _names(path, f"{estate.directory}/replica/run")]
+
+    succeeded(estate.play())
+    estate.assert_replica(replica)
+    assert estate.leftovers() == []
+
+
+def _names(path: Path, text: str) -> bool:
+    try:
+        return os.fsencode(text) in path.read_bytes()
+    except OSError:
+        return False
+
+
+@pytest.mark.slow
+def test_a_run_that_was_interrupted_before_the_start_goes_on_there(estate: Estate) -> None:
+    replica = estate.host("replica")
+    failed(estate.play(xtrabackup_server_start_command=["/bin/false"]), "/bin/false")
+    assert estate.leftovers() == ["replica/data.incoming.journal"]
+    result = succeeded(estate.play())
+    assert "an earlier run was interrupted there" in result.output
+    assert "Take the backup on the primary" not in result.output
+    estate.assert_replica(replica)
+    assert estate.leftovers() == []
+
+
+@pytest.mark.slow
+def test_a_run_that_was_interrupted_before_placing_uses_what_has_arrived(estate: Estate) -> None:
+    replica = estate.host("replica")
+    replica.start()
+    failed(estate.play(xtrabackup_server_stop_command=["/bin/false"]), "/bin/false")
+    assert replica.running
+    result = succeeded(estate.play())
+    assert "Take the backup on the primary" not in result.output
+    estate.assert_replica(replica)
+    assert estate.leftovers() == []
+
+
+@pytest.mark.slow
+def test_broken_replication_is_only_rebuilt_with_consent(estate: Estate) -> None:
+    replica = estate.host("replica")
+    succeeded(estate.play())
+    replica.execute("SET SESSION sql_log_bin = 0", "DELETE FROM shop.items WHERE id = 1")
+    estate.primary.execute("UPDATE shop.items SET name = 'new' WHERE id = 1")
+    with pytest.raises(AssertionError):
+        wait_until_caught_up(estate.primary, replica, timeout=10)
+    failed(estate.play(), "its replication is broken", "xtrabackup_replica_rebuild: true")
+    succeeded(estate.play(xtrabackup_replica_rebuild=True))
+    estate.assert_replica(replica)
+    assert estate.leftovers() == []
+
+
+@pytest.mark.slow
+def test_what_cannot_work_is_refused_before_anything_is_touched(estate: Estate) -> None:
+    replica = estate.host("replica", {"server_id": 1})
+    failed(estate.play(), "Each server of a replication needs one of its own")
+    replica.set_options({"server_id": 2})
+    replica.write_option_file()
+    estate.primary.execute("REVOKE REPLICATION SLAVE ADMIN ON *.* FROM backup@localhost")
+    failed(estate.play(), "lacks privileges", "GRANT REPLICATION SLAVE ADMIN")
+    failed(estate.play(xtrabackup_backup_password="wrong"), "does not accept the login")
+    failed(estate.play(xtrabackup_backup_password=""), "xtrabackup_backup_password is empty")
+    failed(estate.play(xtrabackup_primary="nobody"), "which is no host of the inventory")
+    assert not replica.datadir.exists()
+    assert estate.leftovers() == []
+
+
+@pytest.mark.slow
+def test_a_backup_is_taken_once_a_day_and_restored_once(estate: Estate) -> None:
+    target = estate.host("target")
+    backups = estate.directory / "backups"
+    names = {"xtrabackup_backup_directory": str(backups), "xtrabackup_backup_name": "monday"}
+    checked = succeeded(estate.play("--check", playbook="backup.yml", **names))
+    assert checked.changed["primary"] > 0
+    assert not backups.exists()
+    assert succeeded(estate.play(playbook="backup.yml", **names)).changed["primary"] > 0
+    assert succeeded(estate.play(playbook="backup.yml", **names)).changed["primary"] == 0
+
+    restore = {
+        "xtrabackup_hosts": "target",
+        "xtrabackup_restore_src": str(backups / "monday"),
+        "xtrabackup_restore_prepared_dir": str(estate.directory / "prepared"),
+    }
+    assert succeeded(estate.play("--check", playbook="restore.yml", **restore)).changed["target"] > 0
+    assert not target.datadir.exists()
+    assert succeeded(estate.play(playbook="restore.yml", **restore)).changed["target"] > 0
+    assert_tables_equal(estate.primary, target)
+    assert succeeded(estate.play(playbook="restore.yml", **restore)).changed["target"] == 0
+    assert succeeded(estate.play("--check", playbook="restore.yml", **restore)).changed["target"] == 0
+
+
+@pytest.mark.slow
+def test_an_archive_is_restored_over_other_data_with_consent_only(estate: Estate) -> None:
+    target = estate.host("target")
+    target.start()
+    target.execute("CREATE DATABASE precious")
+    backups = estate.directory / "backups"
+    succeeded(
+        estate.play(
+            playbook="backup.yml",
+            xtrabackup_backup_directory=str(backups),
+            xtrabackup_backup_name="full",
+            xtrabackup_backup_format="xbstream",
+            xtrabackup_compress={"algorithm": "zstd"},
+        )
+    )
+    restore = {
+        "xtrabackup_hosts": "target",
+        "xtrabackup_restore_src": str(backups / "full.xbstream"),
+        "xtrabackup_restore_prepared_dir": str(estate.directory / "prepared"),
+        "xtrabackup_restore_method": "move",
+    }
+    failed(estate.play(playbook="restore.yml", **restore), "nothing was touched", "xtrabackup_restore_force: true")
+    assert target.running
+    succeeded(estate.play(playbook="restore.yml", **restore, xtrabackup_restore_force=True))
+    assert_tables_equal(estate.primary, target)
+    again = succeeded(estate.play(playbook="restore.yml", **restore, xtrabackup_restore_force=True))
+    assert again.changed["target"] == 0
+    failed(estate.play(playbook="restore.yml"), "Say which hosts to restore on")

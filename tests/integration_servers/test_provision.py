@@ -1,0 +1,51 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""provision_replica.yml again and again, on a primary that is written to all the time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.innodb.xtrabackup.tests.support import checksums, datasets
+from ansible_collections.innodb.xtrabackup.tests.support.estate import Estate
+from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad, check_invariants
+
+
+@pytest.mark.parametrize("number", range(12))
+def test_an_empty_host_becomes_a_replica_equal_to_its_primary(workdir: Path, number: int) -> None:
+    options = {
+        "innodb_flush_log_at_trx_commit": number % 3,
+        "innodb_log_file_size": ("8M", "48M")[number % 2],
+        "sync_binlog": number % 2,
+    }
+    estate = Estate(workdir, options)
+    try:
+        _provision_and_compare(estate, number)
+    finally:
+        estate.close()
+
+
+def _provision_and_compare(estate: Estate, number: int) -> None:
+    replica = estate.host("replica")
+    datasets.create_zoo(estate.primary)
+    if number % 4 == 0:
+        datasets.create_big(estate.primary, 64)
+    schema_changes = number % 5 == 4
+    with WriteLoad(
+        estate.primary, step_engines=("MyISAM", "Aria"), schema_changes=schema_changes, per_second=200
+    ) as load:
+        load.wait_for(50)
+        report = estate.directory / "report.json"
+        result = estate.play(xtrabackup_replica_report=str(report))
+        assert result.status == 0, result.output
+        load.wait_for(20)
+        load.stop()
+        checksums.wait_until_caught_up(estate.primary, replica)
+        checksums.assert_tables_equal(estate.primary, replica, at_least=25)
+        check_invariants(replica, load.database)
+    checksums.assert_definitions_equal(estate.primary, replica)
+    assert json.loads(report.read_text())["backup"]["redo"]["bytes"] > 0

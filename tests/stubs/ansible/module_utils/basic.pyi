@@ -1,0 +1,39 @@
+# What the collection uses of ansible.module_utils.basic, which has no published types.
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
+
+def missing_required_lib(library: str, reason: str | None = None, url: str | None = None) -> str: ...
+
+class AnsibleModule:
+    params: dict[str, Any]
+    check_mode: bool
+    _diff: bool
+    _name: str
+    tmpdir: str
+    def __init__(
+        self,
+        argument_spec: Mapping[str, Any],
+        bypass_checks: bool = False,
+        no_log: bool = False,
+        mutually_exclusive: Sequence[Sequence[str]] | None = None,
+        required_together: Sequence[Sequence[str]] | None = None,
+        required_one_of: Sequence[Sequence[str]] | None = None,
+        add_file_common_args: bool = False,
+        supports_check_mode: bool = False,
+        required_if: Sequence[Sequence[Any]] | None = None,
+        required_by: Mapping[str, str | Sequence[str]] | None = None,
+    ) -> None: ...
+    def exit_json(self, **kwargs: Any) -> NoReturn: ...
+    def fail_json(self, msg: str, **kwargs: Any) -> NoReturn: ...
+    def warn(self, warning: str) -> None: ...
+    def deprecate(self, msg: str, version: str | None = None, date: str | None = None) -> None: ...
+    def log(self, msg: str, log_args: Mapping[str, Any] | None = None) -> None: ...
+    def debug(self, msg: str) -> None: ...
+    def atomic_move(self, src: str, dest: str, unsafe_writes: bool = False, keep_dest_attrs: bool = True) -> None: ...
+    def get_bin_path(self, arg: str, required: bool = False, opt_dirs: Sequence[str] | None = None) -> str: ...
+    def set_fs_attributes_if_different(
+        self, file_args: Mapping[str, Any], changed: bool, diff: dict[str, Any] | None = None, expand: bool = True
+    ) -> bool: ...
+    def run_command(
+        self, args: str | Sequence[str], check_rc: bool = False, **kwargs: Callable[..., Any] | Any
+    ) -> tuple[int, str, str]: ...

@@ -1,0 +1,100 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A primary and hosts that may become its replicas, all of them this machine, for tests of the playbooks."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from . import plays, service
+from .checksums import assert_tables_equal, wait_until_caught_up
+from .mysql import MySQLServer
+from .servers import DatabaseServer, MariaDBServer, OptionValue, free_port
+
+KINDS: dict[str, type[DatabaseServer]] = {"mariadb": MariaDBServer, "mysql": MySQLServer}
+
+PASSWORDS = {
+    "xtrabackup_backup_password": "canary-backup-password",
+    "xtrabackup_replication_password": "canary-replication-password",
+}
+ACCOUNTS = {"xtrabackup_backup_user": "backup", "xtrabackup_replication_user": "repl"}
+
+
+class Estate:
+    """A primary with some data, and hosts that may become its replicas; of one ``flavor``, mariadb or mysql."""
+
+    def __init__(
+        self, directory: Path, options: Mapping[str, OptionValue] | None = None, *, flavor: str = "mariadb"
+    ) -> None:
+        self.directory = directory
+        self.kind = KINDS[flavor]
+        self.servers: dict[str, DatabaseServer] = {}
+        self.ports: dict[str, int] = {}
+        self.primary = self.host("primary", options)
+        self.primary.start()
+        plays.create_accounts(self.primary, PASSWORDS)
+        self.primary.execute(
+            "CREATE DATABASE shop",
+            "USE shop",
+            "CREATE TABLE shop.items (id INT PRIMARY KEY, name VARCHAR(100)) ENGINE=InnoDB",
+            f"INSERT INTO shop.items SELECT seq, REPEAT('x', seq % 100) FROM {self.kind.numbers(5000)}",
+        )
+
+    def host(self, name: str, options: Mapping[str, OptionValue] | None = None) -> DatabaseServer:
+        """One more host: an option file, no data."""
+        merged: dict[str, OptionValue] = dict(options or {})
+        if self.kind is MariaDBServer:
+            merged.setdefault("log_slave_updates", "ON")  # as MySQL does by itself
+        server = self.kind(self.directory / name, merged, server_id=len(self.servers) + 1)
+        server.write_option_file()
+        self.servers[name], self.ports[name] = server, free_port()
+        return server
+
+    def play(self, *arguments: str, playbook: str = "provision_replica.yml", **variables: Any) -> plays.PlayResult:
+        """Run a playbook; ``variables`` beside the accounts and their passwords."""
+        inventory = self.directory / "inventory.yml"
+        hosts = {
+            name: {**plays.host_variables(server), "xtrabackup_transfer_port": self.ports[name]}
+            for name, server in self.servers.items()
+        }
+        groups = {
+            "primaries": {"hosts": {"primary": hosts.pop("primary")}},
+            "replicas": {"hosts": hosts},
+        }
+        common = {**plays.common_variables(), **ACCOUNTS, "xtrabackup_primary_port": self.primary.port}
+        plays.write_private(inventory, {"all": {"vars": common, "children": groups}})
+        return plays.run_playbook(
+            playbook,
+            *arguments,
+            inventory=inventory,
+            scratch=self.directory / "ansible",
+            variables={**PASSWORDS, **variables},
+        )
+
+    def assert_replica(self, replica: DatabaseServer) -> None:
+        """``replica`` follows the primary and holds the same, table by table, at one instant of the primary."""
+        with self.primary.session() as connection, connection.cursor() as cursor:
+            cursor.execute("FLUSH TABLES WITH READ LOCK")
+            wait_until_caught_up(self.primary, replica)
+            assert_tables_equal(self.primary, replica)
+
+    def leftovers(self) -> list[str]:
+        """Files of a transfer or of an unfinished run that are still there."""
+        found = [path for server in self.servers.values() for path in (server.directory / "run").glob("*")]
+        for server in self.servers.values():
+            found += [path for path in server.directory.glob("data*") if path.name != "data"]
+        asynchronous = self.directory / "ansible" / "async"
+        found += asynchronous.glob("*") if asynchronous.exists() else []
+        return sorted(str(path.relative_to(self.directory)) for path in found)
+
+    def close(self) -> None:
+        """End all servers, whoever started them."""
+        for server in self.servers.values():
+            with contextlib.suppress(Exception):
+                server.kill()
+            with contextlib.suppress(Exception):
+                service.stop(server.directory, 30)

@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# Runs the steps named as arguments (static, unit, sanity, integration, integration-quick, fuzz), all of them even when one
+# fails, and ends with one line for each. `make` has run setup.sh before and has put .venv into PATH.
+set -uo pipefail
+
+cd "$(dirname "$0")/../.." || exit
+[ -x .venv/bin/pytest ] || { echo "run this through make" >&2; exit 2; }
+export PATH=$PWD/.venv/bin:$PATH:/usr/sbin:/sbin
+export ANSIBLE_COLLECTIONS_PATH=$PWD/.build/collections
+collection=ansible_collections.innodb.xtrabackup
+summary=()
+failed=0
+
+check() {
+    local name=$1 begun=$SECONDS verdict=passed
+    shift
+    printf '\n=== %s\n' "$name"
+    "$@" || { verdict=FAILED; failed=$((failed + 1)); }
+    summary+=("$(printf '%-18s %-7s %4d s' "$name" "$verdict" $((SECONDS - begun)))")
+}
+
+types() {
+    mypy -p "$collection.plugins" -p "$collection.tests"
+}
+
+shell_scripts() {
+    # the scripts by their first line, whatever they are called
+    git ls-files -z --cached --others --exclude-standard | xargs -0 grep -lZ -m1 -E '^#!/(bin/|usr/bin/env )(ba)?sh' | xargs -0 -r shellcheck
+}
+
+# A run of pytest in which no test was executed has failed, whatever its status.
+executed() {
+    local name=$1
+    shift
+    pytest -n "${TEST_WORKERS:-2}" --dist loadfile --durations=10 --junitxml=".build/junit-$name.xml" "$@" || return 1
+    python - ".build/junit-$name.xml" <<'P'
+import sys
+import xml.etree.ElementTree as ElementTree
+
+suites = ElementTree.parse(sys.argv[1]).getroot().iter("testsuite")
+executed = sum(int(suite.get("tests", 0)) - int(suite.get("skipped", 0)) for suite in suites)
+sys.exit(0 if executed else "no test was executed")
+P
+}
+
+fuzz() {
+    python -m pip install -q --disable-pip-version-check -r requirements-fuzz.txt && python tests/fuzz/fuzz.py
+}
+
+for step in "$@"; do
+    case $step in
+        static)
+            check "ruff" ruff check --quiet .
+            check "ruff format" ruff format --check --quiet .
+            check "mypy" types
+            check "shellcheck" shell_scripts
+            check "yamllint" yamllint --strict .
+            check "ansible-lint" ansible-lint --offline --strict --profile production
+            check "fragments" antsibull-changelog lint
+            ;;
+        unit) check "unit tests" executed unit tests/unit ;;
+        sanity) check "sanity" tests/tools/sanity.sh ;;
+        integration) check "server tests" executed servers tests/integration_servers ;;
+        fuzz) check "fuzzing" fuzz ;;
+        provisionings)
+            export PROVISIONINGS=13
+            check "prepared transactions" executed provisionings tests/integration_servers/test_mysql_provision.py
+            ;;
+        integration-quick) check "server tests" executed servers tests/integration_servers -m "not slow" ;;
+        *) echo "unknown step: $step" >&2; exit 2 ;;
+    esac
+done
+
+printf '\n=== summary\n'
+printf '%s\n' "${summary[@]}"
+echo "$((${#summary[@]} - failed)) passed, $failed failed"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,56 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whose option files count for a backup."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import layout as layout_module
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.markers import Restored
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.source import layout_for
+
+CHECKPOINTS = "backup_type = full-prepared\nfrom_lsn = 0\nto_lsn = 1\nlast_lsn = 2\n"
+INFO = "uuid = u\ntool_name = xtrabackup\nserver_version = 9.7.4\nserver_flavor = MySQL\n"
+
+
+@pytest.fixture(name="host")
+def _host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A host with MySQL 9.7.6, whose my_print_defaults does not know MariaDB's option."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, script in {
+        "mysqld": "echo 'mysqld  Ver 9.7.6 for Linux (MySQL Community Server)'",
+        "my_print_defaults": f"case $* in *--mysqld*) exit 1;; *mysqld-9.7*) echo --datadir={tmp_path}/data;; esac",
+    }.items():
+        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    return tmp_path
+
+
+def test_a_backup_of_mysql_is_for_mysql(host: Path) -> None:
+    backup = host / "ready"
+    backup.mkdir()
+    (backup / "xtrabackup_checkpoints").write_text(CHECKPOINTS)
+    (backup / "xtrabackup_info").write_text(INFO)
+    (backup / "backup-my.cnf").write_text("[mysqld]\n")
+    layout = layout_for(backup, None, None, str(host / "bin" / "mysqld"))
+    assert (layout.mysql, layout.datadir) == (True, host / "data")
+
+
+def test_of_a_backup_that_was_moved_away_the_data_directory_tells(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = {"id": "u", "server": {"flavor": "percona", "version": "8.0.36-28"}}
+    (host / "data").mkdir()
+    Restored("u", "", "/gone", "move", "", record).write(host / "data")
+    assert layout_for(host / "gone", None, host / "data").mysql
+    # also where the host's program is MariaDB's
+    monkeypatch.setattr(layout_module, "read_server_options", lambda *_arguments: {"datadir": str(host / "data")})
+    assert layout_for(host / "gone", None, None).mysql
+
+
+def test_without_any_sign_it_is_mariadbs(tmp_path: Path) -> None:
+    assert not layout_for(tmp_path / "gone", None, tmp_path / "data").mysql

@@ -1,0 +1,82 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Coordinates are written as mariadb-backup writes them, and read back."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server import coordinates
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.coordinates import (
+    BinlogCoordinates,
+    GaleraState,
+    ReplicaChannel,
+)
+
+
+def channel(name: str = "", *, using_gtid: str = "Slave_Pos", gtid: str = "0-1-5") -> ReplicaChannel:
+    return ReplicaChannel(name, "db1", 3306, "bin.000007", 815, using_gtid, gtid)
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        (BinlogCoordinates("binlog.000003", 4711, "0-1-815"), "binlog.000003\t4711\t0-1-815\n"),
+        (BinlogCoordinates("binlog.000003", 4711, ""), "binlog.000003\t4711\t\n"),
+    ],
+)
+def test_binlog_info_always_has_three_columns_and_is_read_back(found: BinlogCoordinates, text: str) -> None:
+    assert coordinates.render_binlog_info(found) == text
+    assert coordinates.parse_binlog_info(text) == found
+
+
+def test_binlog_info_of_two_columns_is_read_too() -> None:
+    assert coordinates.parse_binlog_info("b.000001\t4\n") == BinlogCoordinates("b.000001", 4, "")
+
+
+@pytest.mark.parametrize("text", ["", "nonsense\n", "file\tposition\n"])
+def test_what_is_no_binlog_info_is_none(text: str) -> None:
+    assert coordinates.parse_binlog_info(text) is None
+
+
+def test_the_binlog_line_of_the_info_file_names_the_gtid_only_if_there_is_one() -> None:
+    with_gtid = coordinates.render_binlog_pos(BinlogCoordinates("b.000001", 4, "0-1-2"))
+    assert with_gtid == "filename 'b.000001', position '4', GTID of the last change '0-1-2'"
+    assert coordinates.render_binlog_pos(BinlogCoordinates("b.000001", 4, "")) == "filename 'b.000001', position '4'"
+
+
+def test_slave_info_by_gtid_sets_the_position_once() -> None:
+    assert coordinates.render_slave_info([channel(), channel("two")]) == (
+        "SET GLOBAL gtid_slave_pos='0-1-5';\n"
+        "CHANGE MASTER TO master_use_gtid = slave_pos;\n"
+        "CHANGE MASTER 'two' TO master_use_gtid = slave_pos;\n"
+    )
+
+
+def test_slave_info_without_gtid_names_file_and_position() -> None:
+    assert coordinates.render_slave_info([channel("one", using_gtid="No")]) == (
+        "CHANGE MASTER 'one' TO MASTER_LOG_FILE='bin.000007', MASTER_LOG_POS=815;\n"
+    )
+    assert coordinates.render_slave_info([]) == ""
+
+
+def test_a_channel_without_gtid_has_none_in_its_record() -> None:
+    assert channel(using_gtid="No").as_dict()["gtid"] == ""
+    assert channel().as_dict()["gtid"] == "0-1-5"
+
+
+def test_galera_info_is_uuid_sequence_and_domain() -> None:
+    assert coordinates.render_galera_info(GaleraState("u-u", 12, 3)) == "u-u:12 3\n"
+
+
+def test_gtid_positions_are_ordered_by_domain_and_freed_of_blanks() -> None:
+    assert coordinates.normal_gtid("10-1-5,\n2-1-7 , 0-3-1") == "0-3-1,2-1-7,10-1-5"
+    assert coordinates.gtid_positions("2-1-7,0-3-1") == {0: (3, 1), 2: (1, 7)}
+    assert coordinates.gtid_positions("") == {}
+
+
+@pytest.mark.parametrize("text", ["0-1", "a-b-c", "0-1-2-3", "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5"])
+def test_what_is_no_gtid_position_is_an_error(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - int() and unpacking word it differently
+        coordinates.gtid_positions(text)

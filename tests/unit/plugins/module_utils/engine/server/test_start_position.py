@@ -1,0 +1,87 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where a replica begins is read from the backup its data came from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
+    FormatError,
+    InvalidOption,
+    NotABackup,
+    ReplicationError,
+)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import MANIFEST_NAME, Manifest
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.start_position import (
+    RESTORE_MARKER,
+    start_from_backup,
+    start_from_options,
+)
+
+BINLOG = {"file": "bin.000002", "position": 400, "gtid": "0-1-40"}
+
+
+def write_marker(directory: Path, **record: Any) -> None:
+    (directory / RESTORE_MARKER).write_text(json.dumps({"id": "b1", "backup": {"id": "b1", **record}}))
+
+
+def test_the_marker_of_a_restored_datadir_tells(tmp_path: Path) -> None:
+    write_marker(tmp_path, binlog=BINLOG, replication=[])
+    assert start_from_backup(str(tmp_path), "db1", 3306).gtid == "0-1-40"
+
+
+def test_the_manifest_of_a_backup_tells(tmp_path: Path) -> None:
+    (tmp_path / MANIFEST_NAME).write_bytes(Manifest({"id": "b2", "binlog": BINLOG}, ()).render())
+    found = start_from_backup(str(tmp_path), "db1", 3306)
+    assert found.gtid == "0-1-40"
+    assert "b2" in found.origin
+
+
+@pytest.mark.parametrize("name", ["xtrabackup_binlog_info", "mariadb_backup_binlog_info"])
+def test_a_backup_of_the_stock_tool_tells(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("bin.000002\t400\t0-1-40\n")
+    assert start_from_backup(str(tmp_path), "db1", 3306).gtid == "0-1-40"
+
+
+def test_the_position_at_the_donors_own_source_is_taken_for_that_source_only(tmp_path: Path) -> None:
+    channel = {"source_host": "top", "source_port": 3306, "file": "t.000001", "position": 7, "gtid": ""}
+    write_marker(tmp_path, binlog=BINLOG, replication=[channel])
+    below = start_from_backup(str(tmp_path), "db1", 3306)
+    beside = start_from_backup(str(tmp_path), "top", 3306)
+    assert below.gtid == "0-1-40"
+    assert (beside.gtid, beside.file, beside.position) == (None, "t.000001", 7)
+
+
+def test_a_backup_without_binary_log_is_refused_with_the_reason(tmp_path: Path) -> None:
+    write_marker(tmp_path, binlog=None, replication=[])
+    with pytest.raises(ReplicationError, match="binary log of its server was off"):
+        start_from_backup(str(tmp_path), "db1", 3306)
+
+
+def test_a_place_without_backup_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NotABackup):
+        start_from_backup(str(tmp_path), "db1", 3306)
+    with pytest.raises(NotABackup):
+        start_from_backup(str(tmp_path / "nosuch"), "db1", 3306)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"backup": 3}'])
+def test_a_damaged_marker_is_a_format_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / RESTORE_MARKER).write_text(text)
+    with pytest.raises(FormatError, match=RESTORE_MARKER):
+        start_from_backup(str(tmp_path), "db1", 3306)
+
+
+def test_written_coordinates_are_checked() -> None:
+    assert start_from_options(" 1-1-2,0-1-1", None, None).gtid == "0-1-1,1-1-2"
+    assert start_from_options(None, "bin.000001", 4).position == 4
+    with pytest.raises(InvalidOption, match="not a GTID position"):
+        start_from_options("uuid:1-5", None, None)
+    with pytest.raises(InvalidOption):
+        start_from_options(None, "bin.000001", None)

@@ -1,0 +1,50 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Definitions of tables that are not InnoDB's, as they lie in a data directory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import FormatError, UnsupportedServer
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.user_tables import UserTable, tables_in
+
+
+def define(datadir: Path, directory: str, file: str, schema: str, name: str, engine: str) -> None:
+    (datadir / directory).mkdir(exist_ok=True)
+    definition = {"schema_ref": schema, "name": name, "engine": engine}
+    text = json.dumps({"dd_object_type": "Table", "dd_object": definition})
+    (datadir / directory / file).write_text(text, encoding="utf-8")
+
+
+def test_tables_are_known_by_the_names_in_their_definitions(tmp_path: Path) -> None:
+    define(tmp_path, "shop@002d1", "t@002f1_403.sdi", "shop-1", "t/1", "MyISAM")
+    define(tmp_path, "shop@002d1", "mem_404.sdi", "shop-1", "mem", "MEMORY")
+    define(tmp_path, "mysql", "slow_log_211.sdi", "mysql", "slow_log", "CSV")
+    define(tmp_path, "performance_schema", "accounts_1.sdi", "performance_schema", "accounts", "PERFORMANCE_SCHEMA")
+    (tmp_path / "shop@002d1" / "trx.ibd").write_bytes(b"")
+    (tmp_path / "other.sdi").write_text("not in a database")
+    (table,) = tables_in(tmp_path)
+    assert table == UserTable("shop-1", "t/1", "MyISAM")
+    assert str(table) == "shop-1.t/1"
+
+
+def test_names_are_quoted_for_statements() -> None:
+    assert UserTable("a`b", "c d", "CSV").quoted == "`a``b`.`c d`"
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"dd_object": {"name": "t"}}', "\udcff"])
+def test_a_definition_that_cannot_be_read_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "t_1.sdi").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(FormatError, match=r"shop/t_1\.sdi"):
+        tables_in(tmp_path)
+
+
+def test_a_data_directory_on_another_host_is_said_to_be_elsewhere(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedServer, match="not on this host"):
+        tables_in(tmp_path / "nosuch")
