@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from .servers import DatabaseServer
+from .client import DatabaseClient
 
 SYSTEM_DATABASES = ("mysql", "information_schema", "performance_schema", "sys")
 
@@ -31,7 +31,7 @@ class TableState:
     rows: int
 
 
-def base_tables(server: DatabaseServer) -> list[tuple[str, str, str]]:
+def base_tables(server: DatabaseClient) -> list[tuple[str, str, str]]:
     """(database, table, engine) of every table that is not the system's own, in order of name."""
     hidden = ", ".join(f"'{name}'" for name in SYSTEM_DATABASES)
     found = server.rows(
@@ -41,7 +41,7 @@ def base_tables(server: DatabaseServer) -> list[tuple[str, str, str]]:
     return [(row["d"], row["t"], row["e"]) for row in found]
 
 
-def table_states(server: DatabaseServer) -> dict[str, TableState]:
+def table_states(server: DatabaseClient) -> dict[str, TableState]:
     """The state of every user table, by ``database.table``; each table is read in full."""
     states = {}
     with server.session() as connection, connection.cursor() as cursor:
@@ -78,7 +78,7 @@ def _checksum_query(cursor: Any, database: str, table: str) -> str:
     )
 
 
-def assert_tables_equal(left: DatabaseServer, right: DatabaseServer, *, at_least: int = 1) -> int:
+def assert_tables_equal(left: DatabaseClient, right: DatabaseClient, *, at_least: int = 1) -> int:
     """Check that both servers hold the same user tables with the same content.
 
     Returns how many tables were compared; raises NotEqual, also when they are fewer than ``at_least``, so that a
@@ -117,13 +117,13 @@ _DEFINITION_QUERIES = {
 }
 
 
-def definitions(server: DatabaseServer) -> dict[str, list[dict[str, Any]]]:
+def definitions(server: DatabaseClient) -> dict[str, list[dict[str, Any]]]:
     """Everything that is defined on a server beside rows: columns, indexes, views, triggers, routines, accounts..."""
     hidden = "(" + ", ".join(f"'{name}'" for name in SYSTEM_DATABASES) + ")"
     return {kind: server.rows(query.format(hidden=hidden)) for kind, query in _DEFINITION_QUERIES.items()}
 
 
-def assert_definitions_equal(left: DatabaseServer, right: DatabaseServer) -> None:
+def assert_definitions_equal(left: DatabaseClient, right: DatabaseClient) -> None:
     """Check that both servers define the same; raises NotEqual with the first differences of each kind."""
     one, other = definitions(left), definitions(right)
     for kind, rows in one.items():
@@ -133,7 +133,7 @@ def assert_definitions_equal(left: DatabaseServer, right: DatabaseServer) -> Non
             raise NotEqual(f"{kind} differ: only in the first {only_left}, only in the second {only_right}")
 
 
-def wait_until_caught_up(source: DatabaseServer, replica: DatabaseServer, *, timeout: float = 120) -> float:
+def wait_until_caught_up(source: DatabaseClient, replica: DatabaseClient, *, timeout: float = 120) -> float:
     """Wait until ``replica`` has applied everything that ``source`` has in its binary log now.
 
     Returns the seconds that it took; raises NotCaughtUp with the replica's own errors.

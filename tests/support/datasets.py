@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from .servers import DatabaseServer
+from .client import DatabaseClient
 
 ZOO_EXTENSIONS = (
     ["frm", "ibd", "par", "opt", "MYD", "MYI", "MRG", "ARZ", "CSV", "CSM", "MAD", "MAI", "TRG", "TRN"]
@@ -13,7 +13,7 @@ ZOO_EXTENSIONS = (
 """The kinds of files that the database of ``create_zoo`` has on disk."""
 
 
-def create_zoo(server: DatabaseServer, database: str = "zoo") -> None:
+def create_zoo(server: DatabaseClient, database: str = "zoo") -> None:
     """Make a database with tables of many engines and every kind of definition (at least 20 tables)."""
     if not _has_engine(server, "ARCHIVE"):
         server.execute("INSTALL SONAME 'ha_archive'")
@@ -36,7 +36,7 @@ def create_zoo(server: DatabaseServer, database: str = "zoo") -> None:
     )
 
 
-def _has_engine(server: DatabaseServer, engine: str) -> bool:
+def _has_engine(server: DatabaseClient, engine: str) -> bool:
     return bool(server.value("SELECT COUNT(*) FROM information_schema.engines WHERE engine = %s", [engine]))
 
 
@@ -129,7 +129,7 @@ def _definitions() -> list[str]:
     ]
 
 
-def create_big(server: DatabaseServer, mebibytes: int, *, database: str = "big", tables: int = 8) -> None:
+def create_big(server: DatabaseClient, mebibytes: int, *, database: str = "big", tables: int = 8) -> None:
     """Make about ``mebibytes`` of InnoDB data in ``tables`` tables, half of it compressible as text is.
 
     Made inside the server, without the binary log, so that it takes seconds a gigabyte. The
@@ -163,7 +163,7 @@ def _random_bytes(number: int) -> str:
     return "UNHEX(CONCAT(" + ", ".join(f"SHA2(CONCAT(seq, '-{number}-{part}'), 512)" for part in range(7)) + "))"
 
 
-def create_many_tables(server: DatabaseServer, count: int, *, database: str = "many") -> None:
+def create_many_tables(server: DatabaseClient, count: int, *, database: str = "many") -> None:
     """Make ``count`` small InnoDB tables, each with a row."""
     statements = [f"DROP DATABASE IF EXISTS `{database}`", f"CREATE DATABASE `{database}`", f"USE `{database}`"]
     for number in range(count):

@@ -41,7 +41,7 @@ class Estate:
             "CREATE DATABASE shop",
             "USE shop",
             "CREATE TABLE shop.items (id INT PRIMARY KEY, name VARCHAR(100)) ENGINE=InnoDB",
-            f"INSERT INTO shop.items SELECT seq, REPEAT('x', seq % 100) FROM {self.kind.numbers(5000)}",
+            f"INSERT INTO shop.items SELECT seq, REPEAT('x', seq % 100) FROM {self.primary.numbers(5000)}",
         )
 
     def host(self, name: str, options: Mapping[str, OptionValue] | None = None) -> DatabaseServer:

@@ -12,7 +12,8 @@ part of them rolled back) and, after each commit, writes the same number to a ta
 * a writer's number in each table in step is at most one behind the table before it.
 
 ``check_invariants`` looks at exactly that. The process that writes is this file run as a script: it needs nothing but
-PyMySQL, stops by itself after ``max_seconds``, and when its standard input closes (its parent is gone).
+PyMySQL, stops by itself after ``max_seconds``, and when its standard input closes (its parent is gone) or, with
+``until_signalled`` (as a service on a host), when it gets SIGTERM.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import json
 import os
 import random
 import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -35,6 +37,7 @@ from typing import IO, TYPE_CHECKING, Any
 import pymysql
 
 if TYPE_CHECKING:
+    from .client import DatabaseClient
     from .servers import DatabaseServer
 
 ACCOUNTS = 1000
@@ -174,7 +177,7 @@ class WriteLoad:
         return self._output.read().decode(errors="replace")
 
 
-def create_load_tables(server: DatabaseServer, database: str, step_engines: tuple[str, ...] = ()) -> None:
+def create_load_tables(server: DatabaseClient, database: str, step_engines: tuple[str, ...] = ()) -> None:
     """Make the tables of a load anew: accounts with their opening balance, an empty ledger, tables in step."""
     statements = [
         f"DROP DATABASE IF EXISTS `{database}`",
@@ -197,7 +200,7 @@ def create_load_tables(server: DatabaseServer, database: str, step_engines: tupl
     server.execute(*statements)
 
 
-def check_invariants(server: DatabaseServer, database: str = "load_test") -> None:
+def check_invariants(server: DatabaseClient, database: str = "load_test") -> None:
     """Check that ``server`` holds a load's tables as they were at one instant; raises LoadFailed."""
     total = server.value(f"SELECT SUM(balance) FROM `{database}`.accounts")
     if total != ACCOUNTS * OPENING_BALANCE:
@@ -221,7 +224,7 @@ def check_invariants(server: DatabaseServer, database: str = "load_test") -> Non
             raise LoadFailed(f"writer {writer} is at {dict(zip(steps, sequence))}: the tables are not in step")
 
 
-def _step_numbers(server: DatabaseServer, table: str) -> dict[int, int]:
+def _step_numbers(server: DatabaseClient, table: str) -> dict[int, int]:
     rows = server.rows(f"SELECT writer, MAX(number) AS number FROM {table} GROUP BY writer")
     return {row["writer"]: row["number"] for row in rows}
 
@@ -248,9 +251,8 @@ class _Writers:
             threads.append(threading.Thread(target=self._guard, args=(self._change_schema, 0)))
         for thread in threads:
             thread.start()
-        while not self.stopping.is_set() and time.monotonic() - begun < self.settings["max_seconds"]:
-            if select.select([sys.stdin], [], [], 0.1)[0] and not os.read(sys.stdin.fileno(), 4096):
-                break  # closed: told to stop, or the parent is gone
+        while not self._told_to_stop() and time.monotonic() - begun < self.settings["max_seconds"]:
+            pass
         seconds = time.monotonic() - begun
         self.stopping.set()
         for thread in threads:
@@ -262,6 +264,13 @@ class _Writers:
             "seconds": seconds,
             "errors": self.errors,
         }
+
+    def _told_to_stop(self) -> bool:
+        """Wait a moment; whether the load ends now: a writer has failed, or nobody wants it any more."""
+        if self.settings.get("until_signalled"):
+            return self.stopping.wait(0.1)
+        closed = select.select([sys.stdin], [], [], 0.1)[0] and not os.read(sys.stdin.fileno(), 4096)
+        return bool(closed) or self.stopping.is_set()
 
     def _guard(self, work: Any, number: int) -> None:
         try:
@@ -352,5 +361,13 @@ class _Writers:
                         return
 
 
+def _main() -> int:
+    writers = _Writers(json.loads(sys.argv[1]))
+    signal.signal(signal.SIGTERM, lambda _number, _frame: writers.stopping.set())
+    report = writers.run()
+    print(json.dumps(report))
+    return 1 if report["errors"] else 0
+
+
 if __name__ == "__main__":
-    print(json.dumps(_Writers(json.loads(sys.argv[1])).run()))
+    sys.exit(_main())

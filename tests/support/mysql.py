@@ -66,12 +66,6 @@ class MySQLServer(DatabaseServer):
             raise ServerFailed(f"{SERVER_PROGRAM} is not there: run `make setup`")
         return str(SERVER_PROGRAM)
 
-    @staticmethod
-    def numbers(last: int, first: int = 1) -> str:
-        """As in the base class; MySQL has no sequence engine."""
-        recursion = f"SELECT {first} AS seq UNION ALL SELECT seq + 1 FROM counted WHERE seq < {last}"
-        return f"(WITH RECURSIVE counted AS ({recursion}) SELECT seq FROM counted) AS numbers"
-
     def make_places(self, places: Sequence[str]) -> None:
         """Directories outside the datadir only: mysqld makes a new datadir itself, and wants it empty."""
         super().make_places([place for place in places if os.path.isabs(place)])

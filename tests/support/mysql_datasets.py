@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from .mysql import MySQLServer
+from .client import DatabaseClient
 
 
-def create_zoo(server: MySQLServer, database: str = "zoo") -> None:
+def create_zoo(server: DatabaseClient, database: str = "zoo") -> None:
     """Make a database with tables of many engines, row formats and tablespaces, and every kind of definition."""
     server.execute(
         f"DROP DATABASE IF EXISTS `{database}`",
@@ -30,7 +30,7 @@ def create_zoo(server: MySQLServer, database: str = "zoo") -> None:
     )
 
 
-def _innodb_tables(server: MySQLServer) -> list[str]:
+def _innodb_tables(server: DatabaseClient) -> list[str]:
     columns = "id INT AUTO_INCREMENT PRIMARY KEY, a INT, b VARCHAR(100), c TEXT, KEY (a)"
     statements = ["CREATE TABLESPACE general ADD DATAFILE 'general.ibd'"]
     formats = {
@@ -90,7 +90,7 @@ def _innodb_tables(server: MySQLServer) -> list[str]:
     ]
 
 
-def _other_engines(server: MySQLServer) -> list[str]:
+def _other_engines(server: DatabaseClient) -> list[str]:
     statements = []
     for engine, suffix in (("MyISAM", "1"), ("MyISAM", "2"), ("ARCHIVE", "1"), ("CSV", "1")):
         table = f"{engine.lower()}_{suffix}"

@@ -136,7 +136,7 @@ def run_playbook(
     return PlaybookRun(
         status=finished.returncode,
         output=finished.stdout,
-        tasks=tuple(TaskResult(**event) for event in found if "stats" not in event),
+        tasks=tuple(TaskResult(**event) for event in found if "outcome" in event),
         stats=next((event["stats"] for event in found if "stats" in event), {}),
     )
 

@@ -26,13 +26,14 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar, Union
 
 import pymysql
-from pymysql.cursors import DictCursor
+
+from .client import DatabaseClient
 
 OptionValue = Union[str, int, None]
 _Server = TypeVar("_Server", bound="DatabaseServer")
@@ -101,13 +102,12 @@ def render_options(options: Mapping[str, OptionValue]) -> str:
     return "".join(f"{name}\n" if value is None else f"{name} = {value}\n" for name, value in options.items())
 
 
-class DatabaseServer:
+class DatabaseServer(DatabaseClient):
     """One private server. ``start`` it, or use it as a context manager that starts and stops it.
 
     ``options`` are merged over the flavor's defaults (a value of False removes a default).
     """
 
-    flavor: str
     default_options: Mapping[str, OptionValue]
     layout_options: tuple[str, ...]
     backup_privileges: str
@@ -298,44 +298,6 @@ class DatabaseServer:
         arguments = {"autocommit": True, "charset": "utf8mb4", **arguments}
         return pymysql.connect(unix_socket=str(self.socket), user=user, password=password, **arguments)
 
-    @contextlib.contextmanager
-    def session(self, **arguments: Any) -> Iterator[pymysql.Connection[Any]]:
-        """``connect``, closed at the end of the block."""
-        connection = self.connect(**arguments)
-        try:
-            yield connection
-        finally:
-            connection.close()
-
-    def execute(self, *statements: str, database: str | None = None) -> None:
-        """Run ``statements`` one after the other on one new connection."""
-        with self.session(database=database) as connection, connection.cursor() as cursor:
-            for statement in statements:
-                cursor.execute(statement)
-
-    def rows(self, statement: str, arguments: Sequence[Any] | None = None) -> list[dict[str, Any]]:
-        """The rows of a query, as dicts."""
-        with self.session(cursorclass=DictCursor) as connection, connection.cursor() as cursor:
-            cursor.execute(statement, arguments)
-            return list(cursor.fetchall())
-
-    def value(self, statement: str, arguments: Sequence[Any] | None = None) -> Any:
-        """The first column of the first row of a query; None where there is no row."""
-        with self.session() as connection, connection.cursor() as cursor:
-            cursor.execute(statement, arguments)
-            row = cursor.fetchone()
-        return None if row is None else row[0]
-
-    def variable(self, name: str) -> str:
-        """A global variable, as SHOW GLOBAL VARIABLES prints it."""
-        rows = self.rows("SHOW GLOBAL VARIABLES LIKE %s", [name])
-        return str(rows[0]["Value"])
-
-    def status(self, name: str) -> str:
-        """A global status variable."""
-        rows = self.rows("SHOW GLOBAL STATUS LIKE %s", [name])
-        return str(rows[0]["Value"])
-
     def create_account(self, user: str, password: str, privileges: str | None = None) -> None:
         """Make (or replace) the account ``user`` with global ``privileges``, valid from the socket and 127.0.0.1."""
         with self.session() as connection, connection.cursor() as cursor:
@@ -350,11 +312,6 @@ class DatabaseServer:
         if password is not None:
             options["login_password"] = password
         return options
-
-    @staticmethod
-    def numbers(last: int, first: int = 1) -> str:
-        """A table for FROM whose column ``seq`` counts from ``first`` to ``last``."""
-        return f"seq_{first}_to_{last}"
 
     # --- looking at it ---------------------------------------------------------------------------
 

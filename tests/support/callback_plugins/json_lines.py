@@ -9,6 +9,7 @@ import json
 import os
 from typing import Any
 
+from ansible.context import CLIARGS
 from ansible.plugins.callback import CallbackBase
 
 DOCUMENTATION = r"""
@@ -16,7 +17,8 @@ name: json_lines
 type: aggregate
 short_description: Results of tasks as lines of JSON
 description:
-  - Writes each result of a task, and the final statistics, as a line of JSON into a file, for the collection's tests.
+  - Writes which playbook begins, each result of a task, and the final statistics, as lines of JSON at the end of a
+    file, for the collection's tests.
 requirements:
   - The environment variable E(XTRABACKUP_TEST_EVENTS) names the file.
 """
@@ -42,6 +44,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc] # ansible has no types
                 "result": result._result,
             }
         )
+
+    def v2_playbook_on_start(self, playbook: Any) -> None:
+        self._write({"playbook": playbook._file_name, "check": bool(CLIARGS.get("check"))})
 
     def v2_runner_on_ok(self, result: Any) -> None:
         self._write_result("ok", result)
