@@ -38,8 +38,8 @@ test: setup ## Everything: lint, types, unit tests, sanity, tests on real server
 	@tests/tools/test.sh static unit sanity integration
 
 .PHONY: test-all
-test-all: setup ## test, and the slow suites: 52 backups of a busy MySQL server, fuzzing
-	@tests/tools/test.sh static unit sanity integration provisionings fuzz
+test-all: setup ## test, and the slow suites: 52 backups of a busy MySQL server, fuzzing, scenarios on real hosts
+	@tests/tools/test.sh static unit sanity integration provisionings fuzz molecule
 
 .PHONY: test-quick
 test-quick: setup ## As test, without sanity and the slow tests on servers
@@ -60,6 +60,10 @@ integration: setup ## Tests on real MariaDB servers (ARGS="-k name")
 .PHONY: fuzz
 fuzz: setup ## Coverage-guided fuzzing of all readers (FUZZ_SECONDS=60 for each, FUZZ_ONLY=archive)
 	@tests/tools/test.sh fuzz
+
+.PHONY: molecule
+molecule: setup ## All scenarios on real hosts (SCENARIO=network: that one), as root or through sudo
+	@tests/tools/molecule.sh $(SCENARIO)
 
 .PHONY: sanity
 sanity: setup ## ansible-test sanity (ARGS="--test validate-modules")

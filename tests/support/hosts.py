@@ -9,7 +9,7 @@ everything; no password is on a command line) and where: ``{"flavor", "user", "p
     fill      {"primary": ADDRESS}                            data of every kind, and the tables of the write load
     compare   {"primary": ADDRESS, "replicas": [ADDRESS...]}  each replica holds what the primary does, at one instant
     equal     {"left": ADDRESS, "right": ADDRESS}             both hold the same, now
-    written   {"primary": ADDRESS}                            the write load has gone on for a moment
+    written   {"primary": ADDRESS, "entries": 20}             the write load makes so many more entries in its ledger
 
 Prints one line of JSON; ends with status 1 and says what is wrong.
 """
@@ -87,11 +87,11 @@ def equal(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def written(settings: dict[str, Any]) -> dict[str, Any]:
-    """Wait until the write load has written some more; raises LoadFailed when it does not."""
+    """Wait until the write load has written so many entries more; raises LoadFailed when it does not."""
     primary = HostServer(settings["primary"], settings)
     query = "SELECT COALESCE(MAX(id), 0) FROM load_test.ledger"
-    begun, deadline = primary.value(query), time.monotonic() + 30
-    while primary.value(query) < begun + 20:
+    begun, deadline = primary.value(query), time.monotonic() + 60
+    while primary.value(query) < begun + settings.get("entries", 20):
         if time.monotonic() > deadline:
             raise load.LoadFailed(f"nothing is written on {primary.address}")
         time.sleep(0.1)

@@ -5,12 +5,13 @@
 #
 # Installs what demo and tests need: Debian packages (as root or through sudo), .venv, and the
 # collection's own place in a collections path (.build/collections). A second run changes nothing and
-# takes no time: what is there is looked at each time, what was installed into .venv is known by a hash.
+# takes no time: what is there is looked at each time, what was installed into .venv is known by a hash. Arguments are
+# further lists of packages.
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
 root=$PWD
-packages_file=tests/tools/packages-debian.txt
+packages_files=(tests/tools/packages-debian.txt "$@")
 stamp=.venv/.requirements.sha256
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -31,7 +32,7 @@ missing_packages() {
     while read -r package _; do
         case $package in '' | '#'*) continue ;; esac
         dpkg-query -W -f='${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || echo "$package"
-    done <"$packages_file"
+    done < <(cat "${packages_files[@]}")
 }
 
 # Installs packages without starting, or enabling for the next boot, the server that may be among them.

@@ -3,8 +3,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# Runs the steps named as arguments (static, unit, sanity, integration, integration-quick, fuzz), all of them even when one
-# fails, and ends with one line for each. `make` has run setup.sh before and has put .venv into PATH.
+# Runs the steps named as arguments (static, unit, sanity, integration, integration-quick, provisionings, fuzz, molecule),
+# all of them even when one fails, and ends with one line for each. `make` has run setup.sh before and has put .venv into
+# PATH.
 set -uo pipefail
 
 cd "$(dirname "$0")/../.." || exit
@@ -65,6 +66,7 @@ for step in "$@"; do
         unit) check "unit tests" executed unit tests/unit ;;
         sanity) check "sanity" tests/tools/sanity.sh ;;
         integration) check "server tests" executed servers tests/integration_servers ;;
+        molecule) check "real hosts" tests/tools/molecule.sh ;;
         fuzz) check "fuzzing" fuzz ;;
         provisionings)
             export PROVISIONINGS=13
