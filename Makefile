@@ -46,7 +46,7 @@ test-quick: setup ## As test, without sanity and the slow tests on servers
 	@tests/tools/test.sh static unit integration-quick
 
 .PHONY: lint
-lint: setup ## ruff, mypy, shellcheck, yamllint, ansible-lint, changelog fragments
+lint: setup ## ruff, mypy, shellcheck, yamllint, ansible-lint, docs, licences, changelog fragments
 	@tests/tools/test.sh static
 
 .PHONY: unit
@@ -73,6 +73,16 @@ sanity: setup ## ansible-test sanity (ARGS="--test validate-modules")
 format: setup ## Rewrite Python files as lint wants them
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format .
+
+# --- tell ----------------------------------------------------------------------------------------
+
+.PHONY: docs
+docs: setup ## The documentation site, into .build/docs/html
+	@tests/tools/docs.sh
+
+.PHONY: error-pages
+error-pages: setup ## Write the list of errors in the troubleshooting guide anew, from the tree of errors
+	@PYTHONPATH=.build/collections $(BIN)/python -m ansible_collections.innodb.xtrabackup.tests.tools.error_pages
 
 # --- release -------------------------------------------------------------------------------------
 

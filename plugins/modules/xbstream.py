@@ -12,7 +12,8 @@ short_description: Unpack, receive, list, check and make archives of backups
 version_added: 0.1.0
 description:
   - Works on archives in the xbstream format, as M(innodb.xtrabackup.xtrabackup_backup) writes them with
-    C(format=xbstream), and as the tools C(xbstream) and C(mbstream) read and write them.
+    O(innodb.xtrabackup.xtrabackup_backup#module:format=xbstream), and as the tools C(xbstream) and C(mbstream) read and
+    write them.
   - An archive is decrypted, decompressed, compared with its manifest and written in one pass. A directory appears at
     O(dest) only when everything that the manifest names is there, unchanged and durable; until then the files are in
     a directory beside it whose name ends in C(.partial), which is removed after an error.
@@ -26,6 +27,11 @@ extends_documentation_fragment:
   - innodb.xtrabackup.encrypt
   - innodb.xtrabackup.decrypt
   - innodb.xtrabackup.selection
+attributes:
+  idempotent:
+    support: partial
+    details:
+      - With O(src), what is there already is left alone. With O(listen), each run waits for a backup of its own.
 options:
   state:
     description:

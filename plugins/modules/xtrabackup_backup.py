@@ -92,7 +92,8 @@ options:
             required: true
           credentials:
             description:
-              - File that M(innodb.xtrabackup.xtrabackup_credentials) made on this host for the role C(sender).
+              - File that M(innodb.xtrabackup.xtrabackup_credentials) made on this host with
+                O(innodb.xtrabackup.xtrabackup_credentials#module:role=sender).
             type: path
             required: true
           connections:
@@ -148,7 +149,7 @@ options:
   digests:
     description:
       - Digests to compute of the archive while it is written or sent, for a comparison with what arrived; returned in
-        C(backup.digests). Not with O(format=directory) and O(dest).
+        RV(backup.digests). Not with O(format=directory) and O(dest).
       - V(xxh3) is XXH3 with 64 bits, as C(xxhsum -H3) prints it, V(xxh128) is that with 128 bits. They are fast, and
         protect from damage but not from malice.
       - With O(stream_to.tls), the receiver computes them too and compares them before it publishes anything. Over
@@ -188,8 +189,8 @@ attributes:
     details:
       - With O(dest), a complete backup is left alone. With O(stream_to) or O(force=true) each run takes a new one.
 notes:
-  - On MySQL, a global read lock (C(FLUSH TABLES WITH READ LOCK)) is taken only when there are user tables of engines
-    without transactions, for as long as it takes to copy what of them has changed meanwhile.
+  - On MySQL, no global read lock is taken. Where there are user tables of engines without transactions, those alone are
+    locked (C(LOCK TABLES)), for as long as it takes to copy what of them has changed meanwhile.
   - On MySQL, the binary log is begun anew (C(FLUSH BINARY LOGS)) before the coordinates are taken, and the new file
     goes into the backup up to the recorded position. Recovery finds in it which prepared transactions are to be
     committed.

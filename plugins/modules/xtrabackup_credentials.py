@@ -21,6 +21,11 @@ author:
 extends_documentation_fragment:
   - innodb.xtrabackup.attributes
   - innodb.xtrabackup.attributes.local
+attributes:
+  idempotent:
+    support: partial
+    details:
+      - What still serves is kept. With O(force=true), each run makes a new key and certificate.
 options:
   path:
     description:

@@ -33,6 +33,11 @@ shell_scripts() {
     git ls-files -z --cached --others --exclude-standard | xargs -0 grep -lZ -m1 -E '^#!/(bin/|usr/bin/env )(ba)?sh' | xargs -0 -r shellcheck
 }
 
+# Schema, markup and references of modules, roles and guides. What is said of other collections is believed.
+docs_lint() {
+    antsibull-docs lint-collection-docs --plugin-docs --check-extra-docs-refs --validate-collection-refs all .
+}
+
 # A run of pytest in which no test was executed has failed, whatever its status.
 executed() {
     local name=$1
@@ -61,6 +66,8 @@ for step in "$@"; do
             check "shellcheck" shell_scripts
             check "yamllint" yamllint --strict .
             check "ansible-lint" ansible-lint --offline --strict --profile production
+            check "docs" docs_lint
+            check "licences" reuse lint --quiet
             check "fragments" antsibull-changelog lint
             ;;
         unit) check "unit tests" executed unit tests/unit ;;
