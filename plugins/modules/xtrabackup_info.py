@@ -59,7 +59,7 @@ EXAMPLES = r"""
     login_user: backup
     login_password: "{{ vault_backup_password }}"
   register: primary
-  failed_when: not primary.server.supported or primary.server.privileges_missing
+  failed_when: not primary.server.supported or primary.server.privileges_missing | length > 0
 
 - name: Is this data directory ours, and does the server on it replicate
   innodb.xtrabackup.xtrabackup_info:

@@ -93,6 +93,22 @@ def test_every_task_of_the_streaming_guide_works_as_it_is_written(
     assert_tables_equal(source, restored)
 
 
+@pytest.mark.slow
+def test_every_task_of_the_other_guides_works_as_it_is_written(world: guide.World) -> None:
+    backups = guide.sections("guide_backups.rst")
+    others = [section for name in ("security", "troubleshooting") for section in guide.sections(f"guide_{name}.rst")]
+    tasks = [task for section in backups + others for task in section.tasks]
+    output = world.play(tasks, backups[0].named["defaults"], {"vault_backup_password": PASSWORD})
+    assert PASSWORD not in output
+    srv = world.root / "srv"
+    (nightly,) = (srv / "backups/nightly").iterdir()
+    assert verify_archive(nightly) is not None
+    assert verify_archive(srv / "backups/secret.xbstream", decrypt_key=(srv / "keys/archive.key").read_bytes())
+    patient = srv / "backups/patient"
+    manifest.verify_directory(patient, manifest.read(patient), digests=True)
+    assert not (srv / "restore/proof").exists()
+
+
 def _require_sound(srv: Path) -> None:
     """Every directory and every plain archive that the guide made is a whole backup."""
     directories = [path.parent for path in srv.glob("*/*/" + manifest.MANIFEST_NAME)]
