@@ -9,11 +9,12 @@ import shutil
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import job
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import job, mysql
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.ddl_watch_mysql import read_dictionary
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     LockTimeout,
     MissingPrivilege,
@@ -21,7 +22,10 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.prepare import PrepareOptions, prepare
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import ConnectionParameters
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import (
+    Connection,
+    ConnectionParameters,
+)
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.sink import DirectorySink
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import MySQLFactory
 from ansible_collections.innodb.xtrabackup.tests.support import checksums, datasets, mysql_datasets
@@ -165,6 +169,49 @@ def test_an_index_that_is_built_while_its_table_is_copied_is_in_the_backup(
     assert copy.rows("CHECK TABLE big.t0 EXTENDED")[0]["Msg_text"] == "OK"
     assert copy.value("SELECT COUNT(*) FROM big.t0 FORCE INDEX (made) WHERE k >= 0") == copy.value(
         "SELECT COUNT(*) FROM big.t0 IGNORE INDEX (made)"
+    )
+
+
+class AtByte(Slow):
+    """A throttle that runs ``action`` once, before the first read after ``count`` bytes."""
+
+    def __init__(self, count: int, action: Callable[[], None]) -> None:
+        super().__init__(1 << 40)
+        self._left = count
+        self._action: Callable[[], None] | None = action
+
+    def take(self, count: int, cancelled: threading.Event) -> None:
+        """Count; the action runs in the thread that copies."""
+        if self._left <= 0 and self._action is not None:
+            action, self._action = self._action, None
+            action()
+        self._left -= count
+
+
+def test_an_index_of_a_table_that_is_younger_than_the_look_at_the_dictionary_is_in_the_backup(
+    make_mysql: MySQLFactory, workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_mysql("source")
+    looks: list[mysql.Dictionary] = []
+
+    def look(connection: Connection) -> mysql.Dictionary:
+        looks.append(read_dictionary(connection))
+        if len(looks) == 1:  # after the look, before the files are listed: seconds, where there are many tables
+            datasets.create_big(source, 40, tables=1)
+        return looks[-1]
+
+    def build() -> None:
+        source.execute("ALTER TABLE big.t0 ADD INDEX made (k), ALGORITHM=INPLACE")
+
+    monkeypatch.setattr(mysql, "read_dictionary", look)
+    # the largest file comes first: its copy has ended when the index is built, without redo
+    take(source, workdir / "backup", throttle=AtByte(60 << 20, build), parallel=1)
+    assert len(looks) == 2
+    prepared(workdir / "backup")
+    copy = start_copy(make_mysql, "copy", workdir / "backup", source)
+    assert copy.rows("CHECK TABLE big.t0 EXTENDED")[0]["Msg_text"] == "OK"
+    assert copy.value("SELECT COUNT(*) FROM big.t0 FORCE INDEX (made) WHERE k >= 0") == source.value(
+        "SELECT COUNT(*) FROM big.t0"
     )
 
 

@@ -30,11 +30,13 @@ class Dictionary:
     indexes: Mapping[int, frozenset[int]]
 
     def altered_since(self, before: Dictionary) -> frozenset[int]:
-        """The ids of the tablespaces that were there ``before`` and have other indexes or flags now."""
+        """The ids of the tablespaces that have other indexes or flags than ``before``, or were not there then: of those
+        it is not known with which indexes they were copied."""
         return frozenset(
             space_id
-            for space_id in before.names
-            if self.indexes.get(space_id) != before.indexes.get(space_id)
+            for space_id in {*before.names, *self.names}
+            if space_id not in before.names
+            or self.indexes.get(space_id) != before.indexes.get(space_id)
             or self.flags.get(space_id) != before.flags.get(space_id)
         )
 
