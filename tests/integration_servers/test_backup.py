@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable, manifest
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import job
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import job, mariadb
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.copier import CopiedTablespace
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.ddl_watch import check_dictionary
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     DiskFull,
     LockTimeout,
@@ -27,7 +29,10 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.prepare import PrepareOptions, prepare
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import ConnectionParameters
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import (
+    Connection,
+    ConnectionParameters,
+)
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.sink import DirectorySink
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import ServerFactory
 from ansible_collections.innodb.xtrabackup.tests.support import checksums, datasets
@@ -192,6 +197,48 @@ def test_a_long_alter_table_that_is_half_way_is_rolled_back(
     # on a busy machine it may have ended, before the instant of the backup or after it
     assert checksums.table_states(copy) in ([before] if half_way else [before, checksums.table_states(source)])
     copy.execute("ALTER TABLE big.t0 ADD COLUMN more INT DEFAULT 7, ALGORITHM=COPY")
+
+
+@pytest.mark.parametrize("rebuilds", [True, False])
+def test_a_fulltext_index_whose_building_begins_under_the_lock_is_rolled_back(
+    make_server: ServerFactory, workdir: Path, monkeypatch: pytest.MonkeyPatch, rebuilds: bool
+) -> None:
+    source = make_server("source")
+    columns = "id INT PRIMARY KEY, a TEXT, b TEXT" + ("" if rebuilds else ", FULLTEXT KEY (a)")
+    source.execute(
+        "CREATE DATABASE d",
+        "USE d",
+        f"CREATE TABLE d.t ({columns}) ENGINE=InnoDB",
+        "INSERT INTO d.t SELECT seq, CONCAT('word', seq), CONCAT('term', seq) FROM seq_1_to_5000",
+    )
+    before = checksums.table_states(source)
+    reading = source.connect(autocommit=False)
+    reading.cursor().execute("SELECT * FROM d.t LIMIT 1")  # holds up the ALTER as it begins to build
+    statement = "ALTER TABLE d.t ADD FULLTEXT INDEX made (b), ALGORITHM=INPLACE"
+    altering = threading.Thread(target=source.execute, args=(statement,), daemon=True)
+    altering.start()
+
+    def check(connection: Connection, copied: dict[str, CopiedTablespace]) -> None:
+        there = set(source.datadir.glob("d/FTS_*.ibd"))
+        reading.commit()
+        deadline = time.monotonic() + 30
+        while len(set(source.datadir.glob("d/FTS_*.ibd")) - there) < 6:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        check_dictionary(connection, copied)
+
+    monkeypatch.setattr(mariadb, "check_dictionary", check)
+    take(source, workdir / "backup")
+    altering.join(60)
+    our_prepare(workdir / "backup")
+    assert list((workdir / "backup" / "d").glob("#sql*")) == []
+    copy = start_copy(make_server, "copy", workdir / "backup", source)
+    assert checksums.table_states(copy) == before
+    assert copy.rows("CHECK TABLE d.t EXTENDED")[0]["Msg_text"] == "OK"
+    copy.execute(statement, "INSERT INTO d.t VALUES (0, 'zero', 'nothing')")
+    assert copy.value("SELECT COUNT(*) FROM d.t WHERE MATCH (b) AGAINST ('term77 nothing')") == 2
+    copy.restart()
+    assert copy.value("SELECT COUNT(*) FROM d.t WHERE MATCH (b) AGAINST ('term78')") == 1
 
 
 def _alter(server: MariaDBServer, algorithm: str) -> None:

@@ -9,6 +9,7 @@ generation) and tablespace id are equal. All that changed *inside* such a file s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -23,6 +24,11 @@ _TEMPORARY_SPACE_ID = 0xFFFFFFFE
 
 #: of a copy whose page 0 the server has not written yet; its id is in the redo log only
 _UNWRITTEN_SPACE_ID = 0
+
+#: of the tables of a fulltext index, named after the ids of table and index; no user's table may be called so
+_FULLTEXT_NAME = re.compile(
+    r"FTS_[0-9a-f]{16}_(?:[0-9a-f]{16}_INDEX_[1-6]|(?:BEING_)?DELETED(?:_CACHE)?|CONFIG)\.ibd"
+)
 
 
 @dataclass(frozen=True)
@@ -104,9 +110,11 @@ def check_dictionary(connection: Connection, copied: Mapping[str, CopiedTablespa
 
 
 def _is_intermediate(path: str) -> bool:
-    """Whether ``path`` is the copy that a running ALTER TABLE fills, which BLOCK_DDL does not hold up.
+    """Whether ``path`` is what a running ALTER TABLE fills, which BLOCK_DDL does not hold up: a copy of its table, or
+    the tables of a fulltext index.
 
     One that was made after the files were listed is in the redo log from its first byte, so recovery can make it
     without a copy; then it rolls the ALTER back.
     """
-    return path.rpartition("/")[2].startswith("#sql")
+    name = path.rpartition("/")[2]
+    return name.startswith("#sql") or bool(_FULLTEXT_NAME.fullmatch(name))
