@@ -407,6 +407,13 @@ def test_without_tls_an_account_needs_the_public_key_which_is_said_at_once(pair:
     assert done["diff"]["after"]["get_source_public_key"] is True
 
 
+def test_a_password_of_any_characters_reaches_the_source(pair: Pair) -> None:
+    odd = " ü€ пар 'q\"u`o\\%s#{{ }} "
+    pair.source.create_account("repl", odd, "REPLICATION SLAVE")
+    assert pair.run(source_password=odd, caught_up_within="30s")["changed"] is True
+    assert pair.run(source_password=odd)["changed"] is False
+
+
 def test_a_wrong_password_is_named_at_once_and_the_right_one_repairs_it(pair: Pair) -> None:
     began = time.monotonic()
     failed = pair.run(source_password="not-the-one", fails=True)

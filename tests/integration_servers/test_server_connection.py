@@ -20,13 +20,13 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.co
     ConnectionParameters,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.option_file import read_options
-from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import ServerFactory
-from ansible_collections.innodb.xtrabackup.tests.support.servers import MariaDBServer, program
+from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import MySQLFactory, ServerFactory
+from ansible_collections.innodb.xtrabackup.tests.support.servers import DatabaseServer, program
 
 SECRET = "kept-to-ourselves"
 
 
-def over_socket(server: MariaDBServer, user: str = "root", password: str = "") -> ConnectionParameters:
+def over_socket(server: DatabaseServer, user: str = "root", password: str = "") -> ConnectionParameters:
     return ConnectionParameters(unix_socket=str(server.socket), user=user, password=password)
 
 
@@ -54,6 +54,23 @@ def test_a_refused_login_names_account_and_place_but_not_the_password(make_serve
     assert str(server.socket) in caught.value.message
     assert "login_password" in caught.value.remedy
     assert SECRET not in str(caught.value.as_dict())
+
+
+ODD_PASSWORDS = ("ünï€ пароль 😀", " both ends ", "q'uo\"te`s", "%s%%d#;=", "back\\slash\\", "{{ no }} $HOME")
+
+
+@pytest.mark.parametrize("flavor", ["mariadb", "mysql"])
+def test_a_password_of_any_characters_logs_in_said_or_from_an_option_file(
+    make_server: ServerFactory, make_mysql: MySQLFactory, workdir: Path, flavor: str
+) -> None:
+    server = make_mysql() if flavor == "mysql" else make_server()
+    for password in ODD_PASSWORDS:
+        server.create_account("odd", password)
+        Connection(over_socket(server, "odd", password)).close()
+        written = password.replace("\\", "\\\\").replace('"', '\\"')
+        file = workdir / "login.cnf"
+        file.write_text(f'[client]\nuser = odd\nsocket = {server.socket}\npassword = "{written}"\n', encoding="utf-8")
+        Connection(ConnectionParameters(config_file=str(file))).close()
 
 
 def test_a_server_that_is_not_there_is_named(workdir: Path) -> None:

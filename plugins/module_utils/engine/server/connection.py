@@ -247,7 +247,8 @@ class Connection:
         parameters = self.parameters
         settings: dict[str, Any] = {
             "user": parameters.user,
-            "password": parameters.password,
+            # as the servers' own clients on a UTF-8 terminal; the driver would make it Latin-1
+            "password": (parameters.password or "").encode("utf-8", "surrogateescape"),
             "connect_timeout": parameters.connect_timeout,
             "read_timeout": read_timeout,
             "write_timeout": read_timeout,
