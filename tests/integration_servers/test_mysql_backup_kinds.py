@@ -26,6 +26,7 @@ from ansible_collections.innodb.xtrabackup.tests.integration_servers.test_mysql_
     prepared,
     prove,
     replicate,
+    start_copy,
     take,
 )
 from ansible_collections.innodb.xtrabackup.tests.support import checksums, datasets
@@ -90,6 +91,25 @@ def test_tablespaces_outside_the_data_directory_are_in_the_backup_with_their_pla
         str(undo / "undo_002"),
     }
     prepared(workdir / "backup")
+
+
+def test_a_session_that_holds_a_transactional_table_does_not_hold_up_the_backup(
+    make_mysql: MySQLFactory, workdir: Path
+) -> None:
+    source = make_mysql("source")
+    source.execute(
+        "CREATE DATABASE d",
+        "CREATE TABLE d.t (a INT PRIMARY KEY)",
+        "INSERT INTO d.t VALUES (1)",
+        "CREATE TABLE d.m (a INT) ENGINE=MyISAM",
+    )
+    with source.session() as holding:
+        holding.cursor().execute("LOCK TABLES d.t WRITE")
+        record = take(source, workdir / "backup", lock_timeout=10)
+    assert record["locks"]["tables"] < 5000
+    assert record["locks"]["instance"] < 9000
+    prepared(workdir / "backup")
+    assert start_copy(make_mysql, "copy", workdir / "backup", source).value("SELECT COUNT(*) FROM d.t") == 1
 
 
 @pytest.mark.parametrize("compression", [None, "zstd"])
