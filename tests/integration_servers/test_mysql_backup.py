@@ -26,6 +26,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.co
     Connection,
     ConnectionParameters,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.locks_mysql import MysqlLocks
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.sink import DirectorySink
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import MySQLFactory
 from ansible_collections.innodb.xtrabackup.tests.support import checksums, datasets, mysql_datasets
@@ -172,20 +173,54 @@ def test_an_index_that_is_built_while_its_table_is_copied_is_in_the_backup(
     )
 
 
-class AtByte(Slow):
-    """A throttle that runs ``action`` once, before the first read after ``count`` bytes."""
+#: what a schema change writes without redo, to tables of which all files have been copied: before the backup, and then
+UNLOGGED = {
+    "an index in the system tablespace": (
+        ["CREATE TABLE {t} TABLESPACE innodb_system SELECT * FROM big.t0"],
+        ["ALTER TABLE {t} ADD INDEX made (k), ALGORITHM=INPLACE"],
+    ),
+    "a table that came into a shared tablespace": (
+        ["CREATE TABLESPACE shared ADD DATAFILE 'shared.ibd'", "CREATE TABLE {t} SELECT * FROM big.t0"],
+        ["ALTER TABLE {t} TABLESPACE shared"],
+    ),
+    "an index that was used and is gone again": (
+        ["CREATE TABLE {t} SELECT * FROM big.t0"],
+        [
+            "ALTER TABLE {t} ADD INDEX made (k), ALGORITHM=INPLACE",
+            "UPDATE {t} SET k = k + 1 WHERE id % 7 = 0",
+            "DELETE FROM {t} WHERE id % 11 = 0",
+            "ALTER TABLE {t} DROP INDEX made",
+        ],
+    ),
+}
 
-    def __init__(self, count: int, action: Callable[[], None]) -> None:
-        super().__init__(1 << 40)
-        self._left = count
-        self._action: Callable[[], None] | None = action
 
-    def take(self, count: int, cancelled: threading.Event) -> None:
-        """Count; the action runs in the thread that copies."""
-        if self._left <= 0 and self._action is not None:
-            action, self._action = self._action, None
-            action()
-        self._left -= count
+@pytest.mark.parametrize("case", UNLOGGED)
+def test_what_is_written_without_redo_after_its_file_was_copied_is_in_the_backup(
+    make_mysql: MySQLFactory, workdir: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    source = make_mysql("source")
+    datasets.create_big(source, 20, tables=1)
+    before, then = ([text.format(t="big.changed") for text in texts] for texts in UNLOGGED[case])
+    source.execute(*before)
+    before_lock(monkeypatch, lambda: source.execute(*then))
+    take(source, workdir / "backup")
+    prepared(workdir / "backup")
+    copy = start_copy(make_mysql, "copy", workdir / "backup", source)
+    assert copy.rows("CHECK TABLE big.changed EXTENDED")[0]["Msg_text"] == "OK"
+    checksums.assert_tables_equal(source, copy, at_least=2)
+    checksums.assert_definitions_equal(source, copy)
+
+
+def before_lock(monkeypatch: pytest.MonkeyPatch, action: Callable[[], None]) -> None:
+    """Let ``action`` happen when all InnoDB files have been copied, and schema changes are not blocked yet."""
+    lock = MysqlLocks.lock_instance
+
+    def lock_instance(locks: MysqlLocks) -> None:
+        action()
+        lock(locks)
+
+    monkeypatch.setattr(MysqlLocks, "lock_instance", lock_instance)
 
 
 def test_an_index_of_a_table_that_is_younger_than_the_look_at_the_dictionary_is_in_the_backup(
@@ -197,22 +232,16 @@ def test_an_index_of_a_table_that_is_younger_than_the_look_at_the_dictionary_is_
     def look(connection: Connection) -> mysql.Dictionary:
         looks.append(read_dictionary(connection))
         if len(looks) == 1:  # after the look, before the files are listed: seconds, where there are many tables
-            datasets.create_big(source, 40, tables=1)
+            datasets.create_big(source, 10, tables=1)
         return looks[-1]
 
-    def build() -> None:
-        source.execute("ALTER TABLE big.t0 ADD INDEX made (k), ALGORITHM=INPLACE")
-
     monkeypatch.setattr(mysql, "read_dictionary", look)
-    # the largest file comes first: its copy has ended when the index is built, without redo
-    take(source, workdir / "backup", throttle=AtByte(60 << 20, build), parallel=1)
+    before_lock(monkeypatch, lambda: source.execute("ALTER TABLE big.t0 ADD INDEX made (k), ALGORITHM=INPLACE"))
+    take(source, workdir / "backup")
     assert len(looks) == 2
     prepared(workdir / "backup")
     copy = start_copy(make_mysql, "copy", workdir / "backup", source)
     assert copy.rows("CHECK TABLE big.t0 EXTENDED")[0]["Msg_text"] == "OK"
-    assert copy.value("SELECT COUNT(*) FROM big.t0 FORCE INDEX (made) WHERE k >= 0") == source.value(
-        "SELECT COUNT(*) FROM big.t0"
-    )
 
 
 @pytest.mark.parametrize("page_size", ["4k", "64k"])

@@ -26,9 +26,7 @@ _TEMPORARY_SPACE_ID = 0xFFFFFFFE
 _UNWRITTEN_SPACE_ID = 0
 
 #: of the tables of a fulltext index, named after the ids of table and index; no user's table may be called so
-_FULLTEXT_NAME = re.compile(
-    r"FTS_[0-9a-f]{16}_(?:[0-9a-f]{16}_INDEX_[1-6]|(?:BEING_)?DELETED(?:_CACHE)?|CONFIG)\.ibd"
-)
+_FULLTEXT_NAME = re.compile(r"FTS_[0-9a-f]{16}_(?:[0-9a-f]{16}_INDEX_[1-6]|(?:BEING_)?DELETED(?:_CACHE)?|CONFIG)\.ibd")
 
 
 @dataclass(frozen=True)
@@ -67,13 +65,13 @@ def compare(
             replace.append(file)
         elif file.path not in copied:
             add.append(file)
-        elif copied[file.path].space_id in altered or not _unchanged(copied[file.path], file, context):
+        elif copied[file.path].space_id in altered or not _unchanged(copied[file.path], file, context, altered):
             replace.append(file)
     gone = sorted((set(copied) | void) - present)
     return DdlChanges(tuple(add), tuple(replace), tuple(gone))
 
 
-def _unchanged(copy: CopiedTablespace, file: InnodbFile, context: CopierContext) -> bool:
+def _unchanged(copy: CopiedTablespace, file: InnodbFile, context: CopierContext, altered: Collection[int]) -> bool:
     if not file.replaceable:
         # system and undo tablespaces keep their files; a truncated undo tablespace is smaller than its copy
         return file.size >= copy.entry.size
@@ -82,7 +80,8 @@ def _unchanged(copy: CopiedTablespace, file: InnodbFile, context: CopierContext)
     except UnstableFile as error:
         raise DdlConflict(f"{file.source} changes although schema changes are blocked: {error}") from error
     # page 0 that was not written when it was copied is in the redo log since before the backup's first LSN
-    return identity == copy.identity and copy.space_id in (space_id, _UNWRITTEN_SPACE_ID)
+    same = identity == copy.identity and copy.space_id in (space_id, _UNWRITTEN_SPACE_ID)
+    return same and space_id not in altered
 
 
 def check_dictionary(connection: Connection, copied: Mapping[str, CopiedTablespace]) -> None:

@@ -4,21 +4,25 @@
 """What MySQL's dictionary says about tablespaces, before the files are copied and when DDL is blocked.
 
 An index that ALTER TABLE builds in place is written to the tablespace without redo, and neither name nor identity of
-the file changes. But each index that is built gets a new id: tablespaces whose set of index ids or whose flags differ
-are copied again.
+the file changes. But the redo log tells that one was built, and each gets a new id: tablespaces of which the log says
+so, or whose set of index ids or whose flags differ, are copied again.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ..errors import DdlConflict
+from ..innodb.redo_index_load_mysql import IndexLoad
 from ..server.connection import Connection
 from .copier import CopiedTablespace
 
 _NAMED = 5
+
+#: how many indexes may have been made and dropped again since the newest one that is there
+_VANISHED_INDEXES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,16 @@ class Dictionary:
             if space_id not in before.names
             or self.indexes.get(space_id) != before.indexes.get(space_id)
             or self.flags.get(space_id) != before.flags.get(space_id)
+        )
+
+    def loaded(self, before: Dictionary, loads: Iterable[IndexLoad]) -> frozenset[int]:
+        """The ids of the tablespaces of ``loads``, but for those of indexes that were there ``before`` or that no
+        server with this dictionary can have: bytes of the log that only look like a record."""
+        newest = max((max(ids) for ids in self.indexes.values() if ids), default=0) + _VANISHED_INDEXES
+        return frozenset(
+            load.space_id
+            for load in loads
+            if load.index_id <= newest and load.index_id not in before.indexes.get(load.space_id, ())
         )
 
 

@@ -91,11 +91,12 @@ class MysqlBackup(BackupRun):
             consumer = held.enter_context(self._consumer())
             archive = held.enter_context(self._archive(consumer))
             self._follow(lambda output: self._follower_of(output, consumer, archive))
-            before = read_dictionary(self._connection)
+            since, before = self._current_lsn(), read_dictionary(self._connection)
             self._copy_innodb()
             if self._options.lock_ddl != "on":
+                self._catch_up()
                 locks.lock_instance()
-            self._copy_what_ddl_changed(before)
+            self._copy_what_ddl_changed(before, since)
             self._copy_idle_tables()
             self._begin_binlog()
             self._catch_up()
@@ -166,11 +167,21 @@ class MysqlBackup(BackupRun):
 
     # --- LOCK INSTANCE FOR BACKUP ----------------------------------------------------------------
 
-    def _copy_what_ddl_changed(self, before: Dictionary) -> None:
+    def _copy_what_ddl_changed(self, before: Dictionary, since: int) -> None:
+        """``since``: the LSN that the server was at before anything was copied."""
         now = read_dictionary(self._connection)
+        altered = now.altered_since(before) | self._loaded(before, now, since)
         files = self._innodb_files()
-        self._copy_changes(compare(self._copied, self._void, files, self._context, now.altered_since(before)))
+        self._copy_changes(compare(self._copied, self._void, files, self._context, altered))
         require_all_copied(now, self._copied)
+
+    def _loaded(self, before: Dictionary, now: Dictionary, since: int) -> frozenset[int]:
+        """The ids of the tablespaces to which indexes were written without redo since the LSN ``since``: also those of
+        indexes that are gone again, for recovery needs their pages for what was logged about them meanwhile."""
+        lsn = self._current_lsn()
+        self._connection.execute("FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS")
+        loads = self._mysql_redo.index_loads(lsn, self._options.lock_timeout)
+        return now.loaded(before, (load for load in loads if load.lsn > since))
 
     def _begin_binlog(self) -> None:
         """Begin a new binary log: the server has committed all transactions of those before it."""

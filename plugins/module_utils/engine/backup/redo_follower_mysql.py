@@ -33,6 +33,7 @@ from ..errors import (
 from ..innodb import redo_mysql as redo
 from ..innodb.keyring import Keyring
 from ..innodb.redo_cipher_mysql import RedoCipher
+from ..innodb.redo_index_load_mysql import IndexLoad, IndexLoads
 from ..server.redo_status import RedoStatus
 from ..units import format_size
 from .log_follower import LogFollower, Output, suggested_size
@@ -92,6 +93,8 @@ class MysqlRedoFollower(LogFollower):
         self._checkpoint: redo.Checkpoint | None = None
         self._held = False
         self._ahead = bytearray()  # verified blocks that follow what is copied
+        self._loads = IndexLoads()
+        self._searched_lsn = 0  # up to which records of index loads are known
         self._read_size = _LARGE_READ
         self._torn_reads = 0
         self._progress_at = 0.0
@@ -135,6 +138,20 @@ class MysqlRedoFollower(LogFollower):
             raise
         self._started = time.monotonic()
         self._start_thread()
+
+    def index_loads(self, lsn: int, timeout: float) -> list[IndexLoad]:
+        """What was written without redo, as the log says up to ``lsn``, which must be in the log or on its way there;
+        some may be none. Raises what the follower failed with, or ServerError after ``timeout`` seconds."""
+        # a block that holds nothing yet may not be there
+        wanted = redo.block_start(lsn) if lsn % redo.BLOCK_SIZE <= redo.BLOCK_HEADER_SIZE else lsn
+        deadline = time.monotonic() + timeout
+        while self._searched_lsn < wanted:
+            if self._error:
+                raise self._error
+            if time.monotonic() > deadline or self._stopped.is_set():
+                raise self._not_reached(lsn, timeout)
+            time.sleep(_TORN_WAIT)
+        return list(self._loads.found)
 
     def hold(self) -> None:
         """Copy nothing that is read from now on, until ``follow_until`` says how far to go: what the server writes
@@ -196,6 +213,7 @@ class MysqlRedoFollower(LogFollower):
         if not self._may_run():
             return
         walked = self._walk(window)
+        self._search(window, walked)
         if held or limit is not None:
             self._ahead += window[: walked.size]
             if limit is not None:
@@ -207,6 +225,16 @@ class MysqlRedoFollower(LogFollower):
             with memoryview(window) as view:
                 self._copy(view[: walked.size], self._lsn + walked.size)
         self._after_walk(walked)
+
+    def _search(self, window: bytearray, walked: redo.Walk) -> None:
+        """Look for index loads in what was walked over, and in the block behind it as far as it is used."""
+        end = walked.size + redo.BLOCK_SIZE * bool(walked.used)
+        plain = self._cipher.decrypt(bytes(window[:end])) if self._cipher else bytes(window[:end])
+        lsn = self._next_lsn + walked.size
+        self._loads.feed(plain[: walked.size], lsn)
+        if walked.used:
+            self._loads.peek(plain[walked.size :][: walked.used], lsn + walked.used)
+        self._searched_lsn = lsn + walked.used
 
     def _copy_until(self, limit: int, last: bytearray, used: int) -> None:
         """Copy what was read ahead, at most to ``limit``; ``last`` is the block behind it, of which so many bytes are

@@ -64,8 +64,8 @@ class RecordedTablespace:
 def read_tablespaces(connection: Connection) -> list[Tablespace]:
     """All tablespaces but the system's and the temporary ones; needs PROCESS.
 
-    information_schema.FILES tells all of it at once, but waits for the metadata lock of each table, as long as a lock may
-    be waited for. These two wait for nobody.
+    information_schema.FILES tells all of it at once, but waits for the metadata lock of each table, as long as a lock
+    may be waited for. These two wait for nobody.
     """
     kinds = {
         int(row["SPACE"]): str(row["SPACE_TYPE"])
