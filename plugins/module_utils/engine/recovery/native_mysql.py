@@ -214,7 +214,7 @@ class SealedMysql(Sealed):
         self._ask_at = time.monotonic() + ASK_SECONDS
         try:
             connection = self._connected()
-            prepared = len(connection.query("XA RECOVER"))
+            prepared = len(connection.query("XA RECOVER CONVERT XID"))
             question = "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_mysql_thread_id = 0"
             if int(connection.scalar(question)) > prepared:
                 return False
