@@ -36,7 +36,7 @@ options:
   state:
     description:
       - V(extracted) unpacks O(src), or what is sent to O(listen), into the directory O(dest). If O(dest) holds that
-        very backup already, nothing is done.
+        very backup already, be it prepared by now, nothing is done.
       - V(created) packs the backup directory O(src) into the archive O(dest). If O(dest) is an archive of that very
         backup already, compressed and encrypted as is wished now, nothing is done.
       - V(created) with O(listen) stores what is sent to it in the archive O(dest) as it comes, compressed and encrypted

@@ -41,11 +41,12 @@ def _archive_listing(archive: str | os.PathLike[str]) -> Listing | None:
 def directory_holds(directory: str | os.PathLike[str], listing: Listing) -> bool:
     """Whether ``directory`` is what the archive of ``listing`` unpacks to.
 
-    With a manifest: it is that backup. Without: it has the same files, and of those that are stored as they are, the
+    With a manifest: it is that backup, or was until it was prepared where it is. Without: it has the same files, and of those that are stored as they are, the
     same sizes.
     """
     if listing.manifest is not None:
-        return identity(directory_manifest(directory)) == identity(listing.manifest)
+        found, wanted_identity = directory_manifest(directory), identity(listing.manifest)
+        return found is not None and wanted_identity in (identity(found), found.source_sha256)
     root = Path(directory)
     found = {str(path.relative_to(root)): path.stat().st_size for path in root.rglob("*") if path.is_file()}
     wanted = {output_name(stored): stored for stored in listing.entries}
