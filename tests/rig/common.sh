@@ -26,3 +26,13 @@ cgroup_root() {
         echo /sys/fs/cgroup
     fi
 }
+
+# until_true SECONDS COMMAND...: whether it came true in time.
+until_true() {
+    local limit=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        [ "$SECONDS" -lt "$limit" ] || return 1
+        sleep 0.05
+    done
+}

@@ -44,6 +44,7 @@ class HostServer(DatabaseClient):
         arguments = {"autocommit": True, "charset": "utf8mb4", "connect_timeout": 30, **self._login, **arguments}
         if self.flavor == "mysql":
             arguments.setdefault("ssl", {"check_hostname": False, "verify_mode": "none"})
+            arguments.setdefault("init_command", "SET SESSION cte_max_recursion_depth = 10000000")  # for numbers()
         return pymysql.connect(host=self.address, **arguments)
 
     def log_tail(self, lines: int = 30) -> str:

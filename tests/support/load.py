@@ -287,8 +287,8 @@ class _Writers:
     def _write(self, connection: pymysql.Connection[Any], writer: int) -> None:
         chance = random.Random(writer)
         pause = self.settings["threads"] / self.settings["per_second"] if self.settings["per_second"] else 0.0
-        number = 0
         with connection.cursor() as cursor:
+            number = self._last_step(cursor, writer)
             while not self.stopping.is_set():
                 begun = time.monotonic()
                 try:
@@ -329,6 +329,13 @@ class _Writers:
             cursor.execute("REPLACE INTO step_0_innodb VALUES (%s, %s)", (writer, number))
         connection.commit()
         return True
+
+    def _last_step(self, cursor: Any, writer: int) -> int:
+        """The number up to which an earlier load has come on these tables: this one goes on from there."""
+        if not self.settings["step_engines"]:
+            return 0
+        cursor.execute("SELECT COALESCE(MAX(number), 0) FROM step_0_innodb WHERE writer = %s", [writer])
+        return int(cursor.fetchone()[0])
 
     def _step(self, connection: Any, cursor: Any, writer: int, number: int) -> None:
         for index, engine in enumerate(self.settings["step_engines"], start=1):
