@@ -63,7 +63,7 @@ fuzz: setup ## Coverage-guided fuzzing of all readers (FUZZ_SECONDS=60 for each,
 
 .PHONY: molecule
 molecule: setup ## All scenarios on real hosts (SCENARIO=network: that one), as root or through sudo
-	@tests/tools/molecule.sh $(SCENARIO)
+	@RIG_ENGINE=$(RIG_ENGINE) tests/tools/molecule.sh $(SCENARIO)
 
 .PHONY: sanity
 sanity: setup ## ansible-test sanity (ARGS="--test validate-modules")

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import ipaddress
 import math
 import os
 import select
 import socket
 import time
-from typing import Callable, TypeVar
+from typing import Any, Callable, TypeVar
 
 from ..errors import InvalidOption, PeerFailed, PeerTimeout
 
@@ -71,6 +72,18 @@ def listen(address: str, port: int) -> socket.socket:
             address=address,
             port=port,
         ) from error
+
+
+def sender_name(address: tuple[Any, ...]) -> str:
+    """How messages call the sender at ``address``, a socket's address.
+
+    A socket for both families says ``::ffff:192.0.2.1`` where people know 192.0.2.1.
+    """
+    host = str(address[0])
+    mapped = ipaddress.ip_address(host.partition("%")[0])
+    if isinstance(mapped, ipaddress.IPv6Address):
+        host = str(mapped.ipv4_mapped) if mapped.ipv4_mapped else f"[{host}]"
+    return f"the sender {host}:{address[1]}"
 
 
 def connect(

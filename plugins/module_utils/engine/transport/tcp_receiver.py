@@ -126,7 +126,7 @@ def _accept(listening: socket.socket, silent: dict[int, tuple[socket.socket, str
         raw.close()
         return
     raw.setblocking(False)
-    silent[raw.fileno()] = (raw, f"the sender {address[0]}:{address[1]}")
+    silent[raw.fileno()] = (raw, sockets.sender_name(address))
     poll.register(raw, select.POLLIN)
 
 

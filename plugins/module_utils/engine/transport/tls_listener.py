@@ -127,7 +127,7 @@ class Listener:
 
     def _greet(self, raw: socket.socket, address: tuple[object, ...]) -> None:
         """Authenticate one connection and let it in, or turn it away."""
-        peer = f"the sender {address[0]}:{address[1]}"
+        peer = sockets.sender_name(address)
         connection: Connection | None = None
         trusted = False
         try:
