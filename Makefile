@@ -90,6 +90,10 @@ error-pages: setup ## Write the list of errors in the troubleshooting guide anew
 changelog: setup ## Turn changelogs/fragments into a release of the version in galaxy.yml
 	@$(BIN)/antsibull-changelog release
 
+.PHONY: console
+console: ## xtrabackup, mariadb-backup, xbstream and so on as one program, and their manual pages (.build/console)
+	@tests/tools/console.sh
+
 .PHONY: build
 build: setup ## The collection's archive
 	@$(BIN)/ansible-galaxy collection build --force

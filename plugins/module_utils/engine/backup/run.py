@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any, Callable, Protocol
 
 from .. import durable
@@ -56,6 +57,8 @@ class BackupOptions:
     compressed: bool = False
     encrypted: bool = False
     keyring_file: str | None = None
+    #: a directory for one more copy of the files that tell the LSNs
+    extra_lsn_directory: str | None = None
 
 
 @dataclass(frozen=True)
@@ -358,7 +361,9 @@ class BackupRun:
 
     def _publish(self, entries: list[FileEntry], coordinates: Coordinates) -> dict[str, Any]:
         ended = time.time()
-        for name, data in self._metadata(coordinates, datetime.fromtimestamp(ended)).items():
+        texts = self._metadata(coordinates, datetime.fromtimestamp(ended))
+        self._write_extra_copies(texts)
+        for name, data in texts.items():
             with self._sink.open(name, compress=False) as target:
                 target.write(data)
                 entries.append(target.close())
@@ -366,6 +371,17 @@ class BackupRun:
         published = self._sink.publish(Manifest(record, tuple(entries)))
         manifest = {"path": published.get("path"), "sha256": published["sha256"]}
         return {**record, "manifest": manifest, "digests": published.get("digests", {})}
+
+    def _write_extra_copies(self, texts: dict[str, bytes]) -> None:
+        """Where the backup itself goes elsewhere, somebody wants to know its LSNs here. Before it is complete: once it
+        is, nothing may fail any more."""
+        if self._options.extra_lsn_directory is None:
+            return
+        directory = Path(self._options.extra_lsn_directory)
+        with durable.storage_errors("creating", directory):
+            directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+        for name in (metadata.CHECKPOINTS_NAME, metadata.INFO_NAME):
+            durable.write_file(directory / name, texts[name])
 
     def _record(self, entries: list[FileEntry], coordinates: Coordinates, ended: float) -> dict[str, Any]:
         seconds = max(ended - self._started, 1e-3)

@@ -15,9 +15,11 @@ from .. import durable, manifest
 from ..errors import InvalidOption, NotABackup, TargetNotEmpty, TargetUnsafe, XtrabackupError
 from ..progress import Progress
 from ..stream.archive import ArchiveSink
-from ..stream.cipher import read_key_file
+from ..stream.cipher import key_of, read_key_file
 from ..stream.codec import Compression
+from ..stream.descriptor_sink import DescriptorSink
 from ..stream.listing import list_archive
+from ..stream.packed_directory import PackedDirectorySink
 from ..stream.sink import DirectorySink, Sink
 from ..stream.stream_file import check_sparse
 from ..stream.xbstream import MAGIC
@@ -31,7 +33,8 @@ from .metadata import CHECKPOINTS_NAMES
 
 @dataclass(frozen=True)
 class Target:
-    """A directory or an archive at ``dest``, or a stream. ``options`` are the module's own."""
+    """A directory or an archive at ``dest``, or a stream. ``options`` are the module's own; the command line's
+    ``format`` may be ``packed``, too: a directory whose files are compressed or encrypted, each one for itself."""
 
     options: Mapping[str, Any]
     dest: Path | None
@@ -72,7 +75,7 @@ class Target:
     @property
     def is_directory(self) -> bool:
         """Whether the backup becomes a plain directory."""
-        return self.dest is not None and self.options["format"] == "directory"
+        return self.dest is not None and self.options["format"] in ("directory", "packed")
 
     def existing(self) -> dict[str, Any] | None:
         """The record of the complete backup that is there already, None where nothing is.
@@ -119,7 +122,9 @@ class Target:
             self.dest.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         with durable.exclusive_lock(f"{self.dest}.lock", str(self.dest)):
             sink: Sink
-            if self.is_directory:
+            if self.options["format"] == "packed":
+                sink = PackedDirectorySink(self.dest, compress=self._compression(), encrypt_key=self._encrypt_key())
+            elif self.is_directory:
                 sink = DirectorySink(self.dest, replace=self.options["force"])
             else:
                 sink = ArchiveSink(
@@ -149,6 +154,8 @@ class Target:
         stream_to = self.options["stream_to"]
         compress, key, digests = self._compression(), self._encrypt_key(), self.options["digests"]
         sparse = self.options["sparse"]
+        if stream_to.get("descriptor") is not None:
+            return DescriptorSink(stream_to["descriptor"], compress=compress, encrypt_key=key)
         if stream_to["command"] is not None:
             commands = [[str(word) for word in command] for command in stream_to["command"]]
             return CommandSink(commands, compress=compress, encrypt_key=key, digests=digests, sparse=sparse)
@@ -178,6 +185,8 @@ class Target:
 
     def _encrypt_key(self) -> bytes | None:
         wanted = self.options["encrypt"]
+        if wanted and wanted.get("key") is not None:
+            return key_of(wanted["key"], wanted["algorithm"], option="encrypt.key")
         return read_key_file(wanted["key_file"], wanted["algorithm"]) if wanted else None
 
     def facts(self, record: Mapping[str, Any] | None) -> dict[str, Any]:

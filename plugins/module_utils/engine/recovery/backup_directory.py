@@ -323,12 +323,19 @@ def _refuse(path: Path, in_place: bool) -> None:
             remedy="Copy the backup without links; hard links do no harm when a target_dir is given.",
             path=str(path),
         )
-    if path.suffix in _PACKED:
+    if path.suffix in _PACKED and not _is_unpacked(path):
         raise BackupIncomplete(
             f"{path} is still packed",
             remedy="Unpack the backup completely (decompress, decrypt) before it is prepared.",
             path=str(path),
         )
+
+
+def _is_unpacked(path: Path) -> bool:
+    """Whether the file that the packed one at ``path`` unpacks to is beside it: people keep both."""
+    while path.suffix in _PACKED:
+        path = path.with_suffix("")
+    return path.is_file()
 
 
 def read_redo(backup: BackupDirectory) -> tuple[redo_mariadb.LogHeader, redo_mariadb.Checkpoint | None]:

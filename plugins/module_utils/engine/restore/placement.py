@@ -52,7 +52,7 @@ _SKIPPED = {
     "mysqld-auto.cnf",
     "mysql_upgrade_history",
 }
-_SKIPPED_PATTERN = re.compile(r".*\.(pid|sock|qp|pmap|tmp|xtrabackup-part)")
+_SKIPPED_PATTERN = re.compile(r".*\.(pid|sock|qp|zst|lz4|xbcrypt|pmap|tmp|xtrabackup-part)")
 
 # directories that hold other things than one server's data
 _SYSTEM = {

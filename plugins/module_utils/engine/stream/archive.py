@@ -166,10 +166,16 @@ class StreamSink(Sink):
             self._closed(lane, stored, digest)
 
         digest = cipher.new_stored_digest() if self._encrypt_key is not None else None
-        entry = EntryChunks(encoded, lambda buffers: self._write(lane, buffers), ended, digest)
+        entry = self._entry(stored, encoded, lane, ended, digest)
         if compress and self._transform.active:
             return StreamFile(path, stored, entry, self._transform)
         return (SparseStreamFile if self._sparse else StreamFile)(path, stored, entry)
+
+    def _entry(
+        self, _stored: str, encoded: bytes, lane: _Lane, ended: Callable[[bytes], None], digest: Any
+    ) -> EntryChunks:
+        """Where the bytes of the new entry ``_stored`` go: as chunks onto its lane."""
+        return EntryChunks(encoded, lambda buffers: self._write(lane, buffers), ended, digest)
 
     def _supersede(self, path: str) -> None:
         with self._lock:

@@ -56,7 +56,7 @@ def read_key_file(path: str | os.PathLike[str], algorithm: str | None = None, *,
             remedy="chmod 0600 the key file, and consider whether the key is still a secret.",
             option=option,
         )
-    wanted = sorted(ALGORITHMS.values()) if algorithm is None else [ALGORITHMS[algorithm]]
+    wanted = _sizes(algorithm)
     if len(key) not in wanted:
         raise InvalidOption(
             f"{option}: {os.fspath(path)} does not hold a key of {' or '.join(map(str, wanted))} raw bytes"
@@ -66,6 +66,23 @@ def read_key_file(path: str | os.PathLike[str], algorithm: str | None = None, *,
             option=option,
         )
     return key
+
+
+def key_of(text: bytes, algorithm: str | None = None, *, option: str = "key") -> bytes:
+    """The key that was given itself, not in a file; raises InvalidOption, which never shows it, for a wrong length."""
+    wanted = _sizes(algorithm)
+    if len(text) not in wanted:
+        raise InvalidOption(
+            f"{option}: a key of {len(text)} bytes, where {' or '.join(map(str, wanted))} are needed"
+            + (f" for {algorithm}" if algorithm else ""),
+            option=option,
+        )
+    return text
+
+
+def _sizes(algorithm: str | None) -> list[int]:
+    """How many bytes a key for ``algorithm``, or for any, may have."""
+    return sorted(ALGORITHMS.values()) if algorithm is None else [ALGORITHMS[algorithm]]
 
 
 def new_stored_digest() -> Any:

@@ -52,17 +52,45 @@ def output_name(stored: str) -> str:
     return name
 
 
-def _decoders(stored: str, decrypt_key: bytes | None) -> list[Decoder]:
+@dataclass(frozen=True)
+class Decoding:
+    """Which encodings are undone. An entry that is not decrypted is not decompressed either: that comes first."""
+
+    decompress: bool = True
+    decrypt: bool = True
+
+    def output_name(self, stored: str) -> str:
+        """``stored`` without the suffixes of what is undone. Raises UnknownFormat for quicklz."""
+        name = stored
+        if name.endswith(cipher.SUFFIX):
+            if not self.decrypt:
+                return stored
+            name = name[: -len(cipher.SUFFIX)]
+        return output_name(name) if self.decompress else name
+
+    def keeps(self, stored: str) -> bool:
+        """Whether the entry ``stored`` stays encoded."""
+        return self.output_name(stored).endswith(ENCODED)
+
+
+EVERYTHING = Decoding()
+ENCODED = (cipher.SUFFIX, ".qp", *(codec.SUFFIX for codec in CODECS.values()))
+
+
+def _decoders(stored: str, decrypt_key: bytes | None, decoding: Decoding) -> list[Decoder]:
     decoders: list[Decoder] = []
     name = stored
     if name.endswith(cipher.SUFFIX):
+        if not decoding.decrypt:
+            return []
         if decrypt_key is None:
             raise DecryptionFailed(
                 f"{stored} is encrypted and no key was given", remedy="Give decrypt: {key_file: ...}.", entry=stored
             )
         decoders.append(cipher.Decryptor(decrypt_key, stored))
         name = name[: -len(cipher.SUFFIX)]
-    decoders.extend(codec.decompressor(stored) for codec in CODECS.values() if name.endswith(codec.SUFFIX))
+    if decoding.decompress:
+        decoders.extend(codec.decompressor(stored) for codec in CODECS.values() if name.endswith(codec.SUFFIX))
     return decoders
 
 
@@ -74,15 +102,21 @@ class EntryWriter:
     """
 
     def __init__(
-        self, stored: str, output: Output, decrypt_key: bytes | None, page_size_of: PageSizeOf | None = None
+        self,
+        stored: str,
+        output: Output,
+        decrypt_key: bytes | None,
+        page_size_of: PageSizeOf | None = None,
+        decoding: Decoding = EVERYTHING,
     ) -> None:
         self.stored = stored
+        self._name = decoding.output_name(stored)
         self._output = output
-        self._decoders = _decoders(stored, decrypt_key)
+        self._decoders = _decoders(stored, decrypt_key, decoding)
         self._digest = new_digest()
         self._stored_digest = None if decrypt_key is None else cipher.new_stored_digest()
         self._size = 0
-        has_holes = output.keeps_holes and output_name(stored).endswith(_TABLESPACES)
+        has_holes = output.keeps_holes and self._name.endswith(_TABLESPACES)
         self._splitter = PageSplitter(page_size_of if has_holes else None)
 
     def take(self, chunk: Chunk, where: str) -> int:
@@ -125,7 +159,7 @@ class EntryWriter:
         self._output.write(self._splitter.end())
         self._output.close()
         stored_digest = None if self._stored_digest is None else self._stored_digest.digest()
-        return Unpacked(self.stored, output_name(self.stored), self._size, self._digest.hexdigest(), stored_digest)
+        return Unpacked(self.stored, self._name, self._size, self._digest.hexdigest(), stored_digest)
 
     def abandon(self) -> None:
         """Release what is held."""

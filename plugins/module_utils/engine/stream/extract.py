@@ -25,7 +25,7 @@ from ..progress import Progress
 from . import cipher
 from .buffers import BufferPool
 from .digests import DigestingSource, StreamDigests
-from .entry import EntrySkipper, EntryWriter, Unpacked, output_name
+from .entry import EVERYTHING, Decoding, EntrySkipper, EntryWriter, Unpacked
 from .holes import PageSizeOf
 from .listing import (
     MAX_MANIFEST,
@@ -40,6 +40,7 @@ from .listing import (
 )
 from .output import FileOutput, FileSyncer, MemoryOutput, NoOutput, Output
 from .selection import Selection
+from .settle import looks_like_backup, settle
 from .staging import staging_directory
 from .xbstream import TYPE_END, ByteSource, Chunk, ChunkReader, EntryLedger
 
@@ -79,8 +80,9 @@ class Extractor:
     Each uses ``reader`` to make its ChunkReader. The first error of any thread ends all. With ``part`` (see
     ``Listing.part``) only its entries are unpacked. With ``keep_sealed`` and no key, encrypted entries are no error:
     they are compared with the checksums of their chunks only, and ``sealed`` says afterwards whether there were any.
-    ``page_size_of`` tells whose zeros become holes (see EntryWriter).
-    """
+    ``page_size_of`` tells whose zeros become holes (see EntryWriter). Where ``decoding`` leaves entries encoded, they
+    are files as they are stored, with a manifest that says so. With ``any_files`` a stream that is no backup is taken,
+    too."""
 
     def __init__(
         self,
@@ -92,10 +94,14 @@ class Extractor:
         part: Listing | None = None,
         keep_sealed: bool = False,
         page_size_of: PageSizeOf | None = None,
+        decoding: Decoding = EVERYTHING,
+        any_files: bool = False,
         progress: Progress | None = None,
         where: str = "the stream",
     ) -> None:
         self.sealed = False
+        self._decoding = decoding
+        self._any_files = any_files
         self._staging = None if staging is None else Path(staging)
         self._decrypt_key = decrypt_key
         self._require_manifest = require_manifest
@@ -181,7 +187,7 @@ class Extractor:
                 self._changed.notify_all()
 
     def _open_entry(self, chunk: Chunk, where: str) -> _OpenEntry:
-        name = output_name(chunk.path)
+        name = self._decoding.output_name(chunk.path)
         if name in self._names:
             raise StreamCorrupt(f"{where}: two entries unpack to {name}", where=where, entry=chunk.path)
         if len(self._open) >= _MAX_OPEN:
@@ -225,7 +231,7 @@ class Extractor:
         if entry.writer is None:
             if self._wanted(entry.stored) and not self._is_sealed(entry.stored):
                 entry.writer = EntryWriter(
-                    entry.stored, self._output(entry.stored), self._decrypt_key, self._page_size_of
+                    entry.stored, self._output(entry.stored), self._decrypt_key, self._page_size_of, self._decoding
                 )
             else:
                 entry.writer = EntrySkipper(entry.stored, self._decrypt_key)
@@ -249,7 +255,7 @@ class Extractor:
             return self._manifest_output
         if self._staging is None:
             return NoOutput()
-        target = self._staging / output_name(stored)
+        target = self._staging / self._decoding.output_name(stored)
         with self._directory_lock:
             if target.parent not in self._made:
                 with durable.storage_errors("creating", target.parent):
@@ -314,14 +320,14 @@ class Extractor:
             self._check_mac(manifest)
         elif self._require_manifest:
             raise no_manifest(self._where)
-        else:
+        elif not self._any_files or looks_like_backup(unpacked.name for unpacked in self._unpacked.values()):
             self._check_foreign()
         if self._part is not None:
             manifest = self._chosen(self._part.manifest, manifest)
         if manifest is not None:
             self._check_content(manifest)
         if self._staging is not None:
-            self._settle(self._staging, manifest)
+            settle(self._staging, manifest, self._unpacked, self._decoding, self._where)
         return manifest.plain() if manifest else None
 
     def _check_mac(self, manifest: Manifest) -> None:
@@ -330,7 +336,7 @@ class Extractor:
             stored.pop(MANIFEST_NAME)
             authenticated = replace(manifest, mac=None).render()
             cipher.check_manifest_mac(self._decrypt_key, authenticated, stored, manifest.mac, self._where)
-        elif not self._keep_sealed:
+        elif not self._keep_sealed and self._decoding.decrypt:
             require_no_key(manifest, self._where)
 
     def _chosen(self, chosen: Manifest | None, found: Manifest | None) -> Manifest | None:
@@ -344,7 +350,7 @@ class Extractor:
         faults = []
         for file in manifest.files:
             unpacked = self._unpacked[file.stored or file.path]
-            if self._is_sealed(unpacked.stored):
+            if self._is_sealed(unpacked.stored) or self._decoding.keeps(unpacked.stored):
                 continue
             if unpacked.size != file.size:
                 faults.append(f"{file.path}: {unpacked.size} bytes instead of {file.size}")
@@ -362,31 +368,6 @@ class Extractor:
                     f"{self._where}: ends before {' or '.join(alternatives)}, which every complete backup holds",
                     where=self._where,
                 )
-
-    def _settle(self, staging: Path, manifest: Manifest | None) -> None:
-        """Give files their names, make everything durable, add the manifest."""
-        if manifest is not None:
-            self._apply(staging, manifest)
-        with durable.storage_errors("writing", staging):
-            durable.fsync_tree(staging)
-        if manifest is not None:
-            durable.write_file(staging / MANIFEST_NAME, manifest.plain().render())
-
-    def _apply(self, staging: Path, manifest: Manifest) -> None:
-        for stored in manifest.discarded:
-            target = staging / self._unpacked[stored].name
-            with durable.storage_errors("removing", target):
-                target.unlink()
-        for file in manifest.files:
-            name = self._unpacked[file.stored or file.path].name
-            if name == file.path:
-                continue
-            target = staging / file.path
-            if os.path.lexists(target):
-                raise StreamCorrupt(f"{self._where}: two entries unpack to {file.path}", entry=file.path)
-            with durable.storage_errors("creating", target):
-                target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-                os.rename(staging / name, target)
 
 
 # --- archives ------------------------------------------------------------------------------------

@@ -12,6 +12,9 @@ from pathlib import Path
 
 from .. import durable
 from ..errors import TargetNotEmpty, TargetUnsafe
+from ..manifest import MANIFEST_NAME
+
+_INNER_NAME = ".xbstream"
 
 
 @contextlib.contextmanager
@@ -42,6 +45,50 @@ def staging_directory(dest: str | os.PathLike[str], *, force: bool = False) -> I
         except BaseException:
             durable.remove_tree(staging)
             raise
+
+
+@contextlib.contextmanager
+def staging_inside(dest: str | os.PathLike[str]) -> Iterator[Path]:
+    """A new directory in ``dest``, which exists and may hold other things, for the block; at its end all its files get
+    their places in ``dest``, the manifest last, and none of what is there is replaced. After an error nothing is left.
+
+    Raises TargetNotEmpty, with nothing moved, when a name is taken; TargetBusy when another job unpacks there.
+    """
+    final = Path(dest)
+    if not final.is_dir():
+        raise TargetUnsafe(f"{final} is not a directory", path=str(final))
+    staging = final / f"{_INNER_NAME}{durable.PARTIAL_SUFFIX}"
+    with durable.exclusive_lock(final / f"{_INNER_NAME}.lock", str(final)):
+        durable.remove_tree(staging)
+        with durable.storage_errors("creating", staging):
+            staging.mkdir(mode=0o750)
+        try:
+            yield staging
+            _move_in(staging, final)
+        finally:
+            durable.remove_tree(staging)
+
+
+def _move_in(staging: Path, final: Path) -> None:
+    files = sorted(path.relative_to(staging) for path in staging.rglob("*") if not path.is_dir())
+    taken = [str(path) for path in files if os.path.lexists(final / path)]
+    if taken:
+        raise TargetNotEmpty(
+            f"{final} holds files of these names already: {', '.join(taken[:5])}"
+            + (f" and {len(taken) - 5} more" if len(taken) > 5 else ""),
+            remedy="Unpack into another directory, or remove what is there yourself.",
+            path=str(final),
+        )
+    folders = sorted({parent for path in files for parent in path.parents})
+    with durable.storage_errors("writing", final):
+        for folder in folders:
+            (final / folder).mkdir(mode=0o750, exist_ok=True)
+        for wanted in (False, True):
+            for path in files:
+                if (str(path) == MANIFEST_NAME) == wanted:
+                    os.rename(staging / path, final / path)
+            for folder in folders:
+                durable.fsync_directory(final / folder)
 
 
 def is_taken(dest: Path) -> bool:

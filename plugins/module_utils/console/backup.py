@@ -1,0 +1,163 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``--backup``: the options as the engine's own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from typing import Any
+
+from ..engine.backup import job
+from ..engine.backup.target import Target
+from ..engine.errors import InvalidOption, TargetNotEmpty
+from ..engine.server.coordinates import BinlogCoordinates, render_binlog_pos
+from ..engine.stream.throttle import Throttle
+from ..engine.units import parse_size
+from . import standard_output
+from .messages import ConsoleProgress
+from .parser import Arguments
+from .session import Session, login, stop_on_signals
+from .version import VERSION
+
+_THROTTLE_UNIT = 10 << 20  # bytes: what the stock tools read at a time
+_LOCK_TIMEOUTS = ("ftwrl-wait-timeout", "startup-wait-timeout", "lock-ddl-timeout", "backup-lock-timeout")
+_DEFAULT_LOCK_TIMEOUT = 60.0
+_WATCH_SECONDS = 1.0
+
+
+def run(session: Session) -> None:
+    """Take a backup; returns when it is complete and durable. Raises XtrabackupError."""
+    arguments = session.arguments
+    options = _options(session)
+    wanted = _target(session)
+    if wanted.dest is not None and wanted.existing() is not None:
+        raise TargetNotEmpty(
+            f"{wanted.dest} holds a backup already", remedy="Name another directory.", path=str(wanted.dest)
+        )
+    streaming = wanted.dest is None
+    stop_on_signals(session, streaming=streaming)
+    watcher = _Watcher(session.output) if streaming else None
+    with contextlib.closing(ConsoleProgress("backup", session.messages)) as progress:
+        _identity, layout = job.preflight(options)
+        _require_same_datadir(session.said, str(layout.datadir))
+        try:
+            record = wanted.take(options, progress)
+        finally:
+            if watcher is not None:
+                watcher.stop()
+    for warning in record["warnings"]:
+        session.messages.warn(warning)
+    _tell(session, record, None if streaming else str(arguments.text("target-dir") or wanted.dest))
+
+
+def _options(session: Session) -> job.BackupOptions:
+    arguments = session.arguments
+    return job.BackupOptions(
+        connection=login(session),
+        tool_version=VERSION,
+        parallel=arguments.number("parallel", 1),
+        throttle=_throttle(arguments.text("throttle")),
+        lock_timeout=_lock_timeout(arguments),
+        lock_ddl=(arguments.text("lock-ddl") or "REDUCED").lower(),
+        spool_directory=(arguments.text("tmpdir") or "/var/tmp").split(":")[0],
+        compressed=arguments.text("compress") is not None,
+        encrypted=arguments.text("encrypt") is not None,
+        keyring_file=arguments.text("keyring-file"),
+        extra_lsn_directory=arguments.text("extra-lsndir"),
+    )
+
+
+def _throttle(text: str | None) -> Throttle | None:
+    if text is None:
+        return None
+    rate = int(text) * _THROTTLE_UNIT if text.isdigit() else parse_size(text, "--throttle")
+    return Throttle(rate) if rate else None
+
+
+def _lock_timeout(arguments: Arguments) -> float:
+    given = [arguments.number(name) for name in _LOCK_TIMEOUTS if arguments.number(name)]
+    return float(min(given)) if given else _DEFAULT_LOCK_TIMEOUT
+
+
+def _target(session: Session) -> Target:
+    arguments = session.arguments
+    compress, encrypt = arguments.text("compress"), arguments.text("encrypt")
+    threads = max(arguments.number("compress-threads", 1), arguments.number("encrypt-threads", 1))
+    streaming = arguments.text("stream") is not None
+    directory = session.target_dir  # with --stream nothing is written there, but what is wrong with it is wrong
+    options: dict[str, Any] = {
+        "dest": None if streaming else str(directory),
+        "format": "packed" if compress or encrypt else "directory",
+        "stream_to": {"descriptor": session.output, "command": None, "tcp": None, "tls": None} if streaming else None,
+        "compress": None,
+        "encrypt": None,
+        "parallel": arguments.number("parallel", 1),
+        "digests": [],
+        "sparse": False,
+        "force": False,
+    }
+    if compress:
+        level = arguments.number("compress-zstd-level", 1) if compress == "zstd" else 1
+        options["compress"] = {"algorithm": compress, "level": level, "threads": threads}
+    if encrypt:
+        options["encrypt"] = {"algorithm": encrypt, "key": session.key(encrypt)}
+    elif arguments.text("encrypt-key") or arguments.text("encrypt-key-file"):
+        raise InvalidOption("a key was given, but not --encrypt=ALGORITHM", option="encrypt")
+    return Target.from_options(options)
+
+
+def _require_same_datadir(said: Arguments, datadir: str) -> None:
+    """Somebody who names a data directory means that one."""
+    given = said.text("datadir")
+    if given is not None and os.path.realpath(given) != os.path.realpath(datadir):
+        raise InvalidOption(
+            f"--datadir: the server that answers has its data in {datadir}, not in {given}",
+            remedy="Log in to the server whose data is meant, or leave --datadir out.",
+            option="datadir",
+        )
+
+
+def _tell(session: Session, record: dict[str, Any], directory: str | None) -> None:
+    """What the stock tools say at the end, for people and scripts who look for it."""
+    messages = session.messages
+    binlog = record["binlog"]
+    if binlog:
+        position = render_binlog_pos(BinlogCoordinates(**binlog))
+        messages.note(f"MySQL binlog position: {position}")
+    for channel in record["replication"]:
+        messages.note(
+            f"MySQL slave binlog position: master host '{channel['source_host']}', filename '{channel['file']}', "
+            f"position '{channel['position']}'"
+        )
+    if directory is not None:
+        messages.note(f"Backup created in directory '{directory}'")
+    messages.note(f"The latest check point (for incremental): '{record['to_lsn']}'")
+    messages.note(
+        f"{record['files']} files, {record['bytes']['read']} bytes, {record['pages']['checked']} pages verified, in "
+        f"{record['seconds']:.1f} s"
+    )
+    messages.note(f"Redo log (from LSN {record['to_lsn']} to {record['last_lsn']}) was copied.")
+
+
+class _Watcher:
+    """Notices that nobody reads standard output any more while nothing is written to it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._over = threading.Event()
+        threading.Thread(target=self._watch, name="standard output", daemon=True).start()
+
+    def stop(self) -> None:
+        """The stream is over."""
+        self._over.set()
+
+    def _watch(self) -> None:
+        while not self._over.wait(_WATCH_SECONDS):
+            if standard_output.is_broken(self._descriptor):
+                if not self._over.is_set():
+                    os.kill(os.getpid(), signal.SIGPIPE)
+                return

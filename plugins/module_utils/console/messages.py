@@ -1,0 +1,123 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is said while a job runs, in the lines of the stock tool; how far it is, as a bar on a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+from typing import Any
+
+from ..engine.errors import XtrabackupError
+from ..engine.progress import Progress
+from ..engine.units import format_size
+from .dialects import Dialect
+
+_BAR_WIDTH = 30
+_BAR_SECONDS = 0.25
+_LINE_SECONDS = 10.0
+
+# what errors of the engine call by the modules' names
+_OPTIONS = {
+    "login_unix_socket": "--socket",
+    "login_host": "--host",
+    "login_port": "--port",
+    "login_user": "--user",
+    "login_password": "--password",
+    "ca_cert": "--ssl-ca",
+    "client_cert": "--ssl-cert",
+    "lock_timeout": "--ftwrl-wait-timeout",
+    "server_program": "--server-program",
+    "keyring_file": "--keyring-file",
+    "decrypt: {key_file: ...}": "--decrypt=ALGORITHM and --encrypt-key-file",
+    "Run xtrabackup_prepare on it first": "Prepare it first (--prepare)",
+    ", or say force: true to replace what is there": "",
+}
+
+
+class Messages:
+    """Lines on standard error. Thread-safe; an error of writing them never ends a job."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._lock = threading.Lock()
+        self._shown = ""
+        self.on_terminal = sys.stderr is not None and sys.stderr.isatty()
+
+    def note(self, text: str) -> None:
+        """Something to know."""
+        self._write(self._dialect.line("Note", text))
+
+    def warn(self, text: str) -> None:
+        """Something to think about."""
+        self._write(self._dialect.line("Warning", text))
+
+    def fail(self, error: XtrabackupError) -> None:
+        """Why it failed, and what to do."""
+        text = f"{error.message.rstrip('.')}. {error.remedy}"
+        for name, option in _OPTIONS.items():
+            text = text.replace(name, option)
+        for number, line in enumerate(text.splitlines()):
+            self._write(self._dialect.line("ERROR", line if number == 0 else f"  {line}"))
+
+    def bar(self, text: str) -> None:
+        """Show ``text`` at the bottom of the terminal in place of what was there."""
+        with self._lock, contextlib.suppress(OSError, ValueError):
+            sys.stderr.write("\r\x1b[K" + text)
+            sys.stderr.flush()
+            self._shown = text
+
+    def _write(self, line: str) -> None:
+        with self._lock, contextlib.suppress(OSError, ValueError):
+            head = "\r\x1b[K" if self._shown else ""
+            self._shown = ""
+            sys.stderr.write(f"{head}{line}\n")
+            sys.stderr.flush()
+
+
+class ConsoleProgress(Progress):
+    """Progress that is shown: each phase as a line, and in between how far it is."""
+
+    def __init__(self, job: str, messages: Messages) -> None:
+        super().__init__(job)
+        self._messages = messages
+        self._over = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="progress", daemon=True)
+        self._watcher.start()
+
+    def phase(self, name: str, total: int | None = None) -> None:
+        super().phase(name, total)
+        self._messages.note(name if total is None else f"{name}: {format_size(total)}")
+
+    def close(self) -> None:
+        self._over.set()
+        self._watcher.join(1.0)
+        super().close()
+
+    def _watch(self) -> None:
+        told = time.monotonic()
+        pause = _BAR_SECONDS if self._messages.on_terminal else 1.0
+        while not self._over.wait(pause):
+            status = self.snapshot()
+            if self._messages.on_terminal:
+                self._messages.bar(render(status))
+            elif time.monotonic() - told >= _LINE_SECONDS:
+                told = time.monotonic()
+                self._messages.note(render(status))
+        if self._messages.on_terminal:
+            self._messages.bar("")
+
+
+def render(status: dict[str, Any]) -> str:
+    """How far a job is, in words and, when the end is known, as a bar."""
+    done, total = int(status["bytes"]), status["bytes_total"]
+    rate = f"{status['mib_per_second']:.1f} MiB/s"
+    if not total:
+        return f"{status['phase']}: {format_size(done)}, {rate}"
+    share = min(done / total, 1.0)
+    bar = "#" * round(share * _BAR_WIDTH)
+    left = "" if status["eta_seconds"] is None else f", {status['eta_seconds']:.0f} s left"
+    return f"{status['phase']}: [{bar:<{_BAR_WIDTH}}] {share:4.0%} of {format_size(total)}, {rate}{left}"

@@ -1,0 +1,120 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is known of one option; the tables hold them, and parser, help, manual and documentation read those."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Union
+
+from ..engine.errors import InvalidOption
+from ..engine.units import parse_size
+from .dialects import MARIADB, PERCONA, Dialect
+
+#: kinds of values
+FLAG = "flag"  # --name, --skip-name, --name=0
+TEXT = "text"  # --name=value or --name value
+OPTIONAL = "optional"  # --name or --name=value
+NUMBER = "number"
+SIZE = "size"
+ACTION = "action"  # what is to be done
+
+#: verdicts
+SAME = "same"
+DIFFERENT = "different"
+NEEDLESS = "needless"  # accepted; what it asks for is so anyway
+REFUSED = "refused"
+
+P = (PERCONA,)
+M = (MARIADB,)
+BOTH = (PERCONA, MARIADB)
+
+Value = Union[str, int, bool]
+
+_TRUE = {"1", "on", "true", "yes"}
+_FALSE = {"0", "off", "false", "no"}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a stock tool, or of ours alone (``ours``).
+
+    ``vendors``: whose tools have it. ``remark``: how it differs, why it is needless or refused. ``parameter``: the
+    engine's parameter that it sets. ``off``: a value that asks for nothing, so that even a refused option may have it.
+    ``implied``: the value of an OPTIONAL one that is given without. ``on_only``: a needless flag that cannot be
+    switched off. ``secret``: never shown anywhere.
+    """
+
+    name: str
+    kind: str
+    help: str
+    verdict: str = SAME
+    remark: str = ""
+    vendors: tuple[str, ...] = BOTH
+    short: str = ""
+    parameter: str = ""
+    default: Value | None = None
+    choices: tuple[str, ...] = ()
+    implied: str = ""
+    off: tuple[str, ...] = ()
+    on_only: bool = False
+    secret: bool = False
+    ours: bool = False
+
+    @property
+    def takes_word(self) -> bool:
+        """Whether the next word of the command line is its value."""
+        return self.kind in (TEXT, NUMBER, SIZE)
+
+    def is_of(self, dialect: Dialect) -> bool:
+        """Whether the tool of ``dialect`` has this option."""
+        return self.ours or dialect.vendor in self.vendors
+
+    def usage(self) -> str:
+        """The option as a help text shows it."""
+        value = {
+            FLAG: "",
+            ACTION: "",
+            TEXT: "=name",
+            NUMBER: "=#",
+            SIZE: "=#",
+            OPTIONAL: "[=name]",
+        }[self.kind]
+        return f"{'-' + self.short + ', ' if self.short else ''}--{self.name}{value}"
+
+    def read(self, text: str | None) -> Value:
+        """The value that ``text`` means (None: the option was given without). Raises InvalidOption."""
+        if self.kind in (FLAG, ACTION):
+            return self._read_flag(text)
+        if text is None:
+            return self.implied
+        if self.choices:
+            found = next((choice for choice in self.choices if choice.lower() == text.lower()), None)
+            if found is None:
+                raise self._invalid(text, f"one of {', '.join(self.choices)}")
+            return found
+        if self.kind == NUMBER:
+            if not text.isdigit():
+                raise self._invalid(text, "a number")
+            return int(text)
+        if self.kind == SIZE:
+            return parse_size(text, f"--{self.name}")
+        return text
+
+    def is_off(self, value: Value) -> bool:
+        """Whether ``value`` asks for nothing."""
+        if isinstance(value, bool):
+            return not value
+        return str(value).lower() in self.off
+
+    def _read_flag(self, text: str | None) -> bool:
+        if text is None or text.lower() in _TRUE:
+            return True
+        if text.lower() in _FALSE:
+            return False
+        raise self._invalid(text, "ON or OFF")
+
+    def _invalid(self, text: str, wanted: str) -> InvalidOption:
+        shown = "the value" if self.secret else repr(text)
+        return InvalidOption(f"--{self.name}: {shown} is not {wanted}", option=self.name)

@@ -1,0 +1,59 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``--copy-back`` and ``--move-back``: a prepared backup to where the option files say."""
+
+from __future__ import annotations
+
+import contextlib
+
+from ..engine.backup import metadata
+from ..engine.errors import InvalidOption, TargetNotEmpty
+from ..engine.recovery.backup_directory import read_backup_directory
+from ..engine.restore.layout import Layout, layout_from_options, parse_options
+from ..engine.restore.ownership import resolve_ownership
+from ..engine.restore.place import restore
+from ..engine.restore.plan import RestoreOptions, plan_restore
+from .messages import ConsoleProgress
+from .session import Session, stop_on_signals
+from .table_server import LAYOUT_NAMES
+
+
+def run(session: Session, method: str) -> None:
+    """Put the backup in place; ``method`` is copy or move. Raises XtrabackupError."""
+    stop_on_signals(session, streaming=False)
+    source = session.target_dir
+    flavor = read_backup_directory(source, being_moved=True).flavor
+    layout = _layout(session, mysql=not metadata.is_mariadb(flavor))
+    ownership, top_mode = resolve_ownership(layout, None, None, None)
+    options = RestoreOptions(
+        method=method, ownership=ownership, top_mode=top_mode, parallel=session.arguments.number("parallel", 1)
+    )
+    planned = plan_restore(source, layout, options)
+    if not planned.changed:
+        # a server may have changed the data since: whoever asks for the backup means the backup
+        raise TargetNotEmpty(
+            f"{layout.datadir} holds data that was restored from this backup before",
+            remedy="Move it away first.",
+            path=str(layout.datadir),
+        )
+    with contextlib.closing(ConsoleProgress("restore", session.messages)) as progress:
+        result = restore(planned, options, progress)
+    for warning in result.warnings:
+        session.messages.warn(warning)
+    session.messages.note(f"{result.files} files, {result.bytes} bytes are in place in {layout.datadir}")
+
+
+def _layout(session: Session, *, mysql: bool) -> Layout:
+    options = parse_options("\n".join(session.server_words))
+    known = bool(options)
+    for name, _help in LAYOUT_NAMES:
+        if name in session.arguments.values:
+            options[name.replace("-", "_")] = str(session.arguments.values[name])
+    if not options.get("datadir"):
+        raise InvalidOption(
+            "the data directory is not known",
+            remedy="Give --datadir, or name the server's option file with --defaults-file (as the first option).",
+            option="datadir",
+        )
+    return layout_from_options(options, None, known=known, mysql=mysql)
