@@ -38,8 +38,8 @@ test: setup ## Everything: lint, types, unit tests, sanity, tests on real server
 	@tests/tools/test.sh static unit sanity integration
 
 .PHONY: test-all
-test-all: setup ## test, and the slow suites: 52 backups of a busy MySQL server, fuzzing, scenarios on real hosts
-	@tests/tools/test.sh static unit sanity integration provisionings fuzz molecule
+test-all: setup ## test, and all that takes longer: Pythons, ansible-cores, Galaxy, real hosts, prepared transactions, fuzzing
+	@tests/tools/test.sh static docs galaxy unit units sanity integration cores provisionings fuzz molecule
 
 .PHONY: test-quick
 test-quick: setup ## As test, without sanity and the slow tests on servers
@@ -69,6 +69,14 @@ molecule: setup ## All scenarios on real hosts (SCENARIO=network: that one), as 
 sanity: setup ## ansible-test sanity (ARGS="--test validate-modules")
 	@tests/tools/sanity.sh $(ARGS)
 
+.PHONY: units
+units: setup ## ansible-test units with every Python from 3.9 on that is installed (ARGS=tests/unit/plugins/...)
+	@tests/tools/units.sh $(ARGS)
+
+.PHONY: galaxy-check
+galaxy-check: setup ## Build the collection's archive, and have it judged by Ansible Galaxy's own importer
+	@tests/tools/galaxy.sh
+
 .PHONY: format
 format: setup ## Rewrite Python files as lint wants them
 	@$(BIN)/ruff check --fix --quiet . || true
@@ -79,6 +87,10 @@ format: setup ## Rewrite Python files as lint wants them
 .PHONY: docs
 docs: setup ## The documentation site, into .build/docs/html
 	@tests/tools/docs.sh
+
+.PHONY: recording
+recording: setup ## Record a terminal run of make demo, for the README (docs/recording; ARGS=picture: only the picture of it)
+	@$(BIN)/python tests/tools/recording.py $(ARGS)
 
 .PHONY: error-pages
 error-pages: setup ## Write the list of errors in the troubleshooting guide anew, from the tree of errors

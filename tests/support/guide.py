@@ -119,7 +119,7 @@ class World:
             "ANSIBLE_NOCOLOR": "1",
         }
         words = self.enter(
-            str(PROJECT / ".venv/bin/ansible-playbook"),
+            str(Path(sys.executable).with_name("ansible-playbook")),
             f"--inventory={scratch}/inventory.yml",
             f"--extra-vars=@{scratch}/variables.yml",
             str(scratch / "play.yml"),

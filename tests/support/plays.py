@@ -120,7 +120,7 @@ def run_playbook(
         "ANSIBLE_NOCOLOR": "1",
     }
     command = [
-        str(PROJECT / ".venv/bin/ansible-playbook"),
+        str(Path(sys.executable).with_name("ansible-playbook")),
         f"--inventory={inventory}",
         f"--extra-vars=@{extra}",
         *arguments,

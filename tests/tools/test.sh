@@ -3,9 +3,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# Runs the steps named as arguments (static, unit, sanity, integration, integration-quick, provisionings, fuzz, molecule),
-# all of them even when one fails, and ends with one line for each. `make` has run setup.sh before and has put .venv into
-# PATH.
+# Runs the steps named as arguments (static, unit, sanity, integration, integration-quick; docs, galaxy, units, cores,
+# provisionings, fuzz, molecule), all of them even when one fails, and ends with one line for each. `make` has run setup.sh
+# before and has put .venv into PATH.
 set -uo pipefail
 
 cd "$(dirname "$0")/../.." || exit
@@ -21,7 +21,7 @@ check() {
     shift
     printf '\n=== %s\n' "$name"
     "$@" || { verdict=FAILED; failed=$((failed + 1)); }
-    summary+=("$(printf '%-18s %-7s %4d s' "$name" "$verdict" $((SECONDS - begun)))")
+    summary+=("$(printf '%-19s %-7s %4d s' "$name" "$verdict" $((SECONDS - begun)))")
 }
 
 types() {
@@ -75,6 +75,10 @@ for step in "$@"; do
         integration) check "server tests" executed servers tests/integration_servers ;;
         molecule) check "real hosts" tests/tools/molecule.sh ;;
         fuzz) check "fuzzing" fuzz ;;
+        docs) check "documentation" tests/tools/docs.sh ;;
+        units) check "ansible-test units" tests/tools/units.sh ;;
+        cores) check "oldest, newest core" tests/tools/cores.sh ;;
+        galaxy) check "Galaxy's importer" tests/tools/galaxy.sh ;;
         provisionings)
             export PROVISIONINGS=13
             check "prepared transactions" executed provisionings tests/integration_servers/test_mysql_provision.py

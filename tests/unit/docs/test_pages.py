@@ -9,6 +9,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,7 +32,7 @@ def documented(kind: str) -> dict[str, Any]:
     """What ansible-doc says about all modules or roles of the collection."""
     environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(PROJECT / ".build" / "collections")}
     done = subprocess.run(
-        [str(PROJECT / ".venv" / "bin" / "ansible-doc"), "--json", "--type", kind, *names(kind)],
+        [str(Path(sys.executable).with_name("ansible-doc")), "--json", "--type", kind, *names(kind)],
         env=environment, capture_output=True, text=True, check=True,
     )  # fmt: skip
     answer: dict[str, Any] = json.loads(done.stdout)

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# Some of every kind of test with the oldest ansible-core that is supported and with the newest there is, each in a virtual
+# environment of its own: the oldest with the Python of .venv, the newest with the newest Python that is installed.
+set -euo pipefail
+
+cd "$(dirname "$0")/../.."
+export ANSIBLE_COLLECTIONS_PATH=$PWD/.build/collections
+oldest=$(sed -n 's/^ansible-core>=//p' requirements.txt)
+mapfile -t test_tools < <(sed -n -E 's/^((pytest|hypothesis)[^ #]*).*/\1/p' requirements-test.txt)
+
+newest_python() {
+    local version candidate
+    for version in 3.14 3.13 3.12 3.11; do
+        for candidate in "$HOME/.pyenv/versions/$version".*/bin/python "/usr/bin/python$version" "python$version"; do
+            "$candidate" -c 'import os, sys, ensurepip; print(os.path.realpath(sys.executable))' 2>/dev/null && return
+        done
+    done
+    readlink -f .venv/bin/python
+}
+
+# name, Python, requirement
+prepare() {
+    local venv=.cache/core-$1 wanted
+    wanted="$3 $2 $(cat requirements-hosts.txt requirements-test.txt)"
+    [ "$(cat "$venv/wanted" 2>/dev/null)" != "$wanted" ] || return 0
+    rm -rf "$venv"
+    "$2" -m venv "$venv"
+    "$venv/bin/python" -m pip install -q --disable-pip-version-check "$3" -r requirements-hosts.txt "${test_tools[@]}" \
+        2>.build/pip.log || { tail -n 20 .build/pip.log >&2; return 1; }
+    echo "$wanted" >"$venv/wanted"
+}
+
+smoke() {
+    local venv=.cache/core-$1
+    PATH=$PWD/$venv/bin:$PATH "$venv/bin/python" -m pytest -q tests/unit/plugins/modules tests/unit/docs \
+        tests/integration_servers/test_module_backup.py tests/integration_servers/test_playbooks.py \
+        tests/integration_servers/test_guides.py \
+        -k "not test_playbooks and not test_guides or becomes_a_replica_under_load or once_a_day or other_guides"
+}
+
+failed=0
+for what in "oldest $(readlink -f .venv/bin/python) ansible-core~=$oldest.0" "newest $(newest_python) ansible-core>=$oldest"; do
+    read -r name python requirement <<<"$what"
+    prepare "$name" "$python" "$requirement"
+    printf '\ncores: %s\n' "$(".cache/core-$name/bin/ansible" --version | sed -n '1p; s/ *python version = \([^ ]*\).*/with Python \1/p' | xargs)"
+    smoke "$name" || { failed=1; echo "cores: failed with the $name" >&2; }
+done
+exit "$failed"
