@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`make recording`: a terminal run of `make demo`, as it was, and a moving picture of it.
 
-``docs/recording/demo.cast`` is what the terminal got and when (asciicast, version 2: ``asciinema play`` shows it); paths
-in the working copy are made relative. ``demo.svg`` is made from that: the same text at the same speed, but no pause longer than a moment.
+``docs/recording/demo.cast`` is what the terminal got and when (asciicast, version 2: ``asciinema play`` shows it), with
+paths in the working copy made relative. ``demo.svg`` is made from that: the same text at the same speed, but no pause is
+longer than a moment.
 """
 
 from __future__ import annotations
