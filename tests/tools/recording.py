@@ -4,8 +4,8 @@
 """`make recording`: a terminal run of `make demo`, as it was, and a moving picture of it.
 
 ``docs/recording/demo.cast`` is what the terminal got and when (asciicast, version 2: ``asciinema play`` shows it), with
-paths in the working copy made relative. ``demo.svg`` is made from that: the same text at the same speed, but no pause is
-longer than a moment.
+paths in the working copy made relative. ``demo.svg`` is made from that: the same text at the same speed, but no pause
+is longer than a moment.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ PROJECT = Path(__file__).resolve().parents[2]
 PLACE = PROJECT / "docs" / "recording"
 TEMPLATE = Path(__file__).with_name("recording.svg")
 COMMAND = ("make", "demo")
-COLUMNS, ROWS = 100, 30
+COLUMNS, ROWS = 120, 32
 
-_LONGEST_PAUSE = 0.6  # seconds between two outputs in the picture
+_LONGEST_PAUSE = 0.3  # seconds between two outputs in the picture
 _END = 12.0  # seconds for which the end of the picture stands
-_LINE, _CHARACTER, _FONT = 18, 8.0, 13.3  # pixels: height of a line, width of a character, size of the font
+_LINE, _CHARACTER, _FONT = 17, 7.25, 12.0  # pixels: height of a line, width of a character, size of the font
 _MARGIN, _BAR = 16, 34
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\r(?!\n)")
 # how a line looks; the first that matches
@@ -66,8 +66,10 @@ def record(cast: Path) -> int:
     """Run the command in a terminal of its own and write what it prints; returns its status."""
     begun = time.monotonic()
     directory = Path(tempfile.gettempdir()) / "xtrabackup-demo"
+    # as if make were not run by make
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     environment = {
-        **os.environ, "TERM": "xterm-256color", "COLUMNS": str(COLUMNS), "LINES": str(ROWS), "DEMO_DIR": str(directory)
+        **inherited, "TERM": "xterm-256color", "COLUMNS": str(COLUMNS), "LINES": str(ROWS), "DEMO_DIR": str(directory)
     }  # fmt: skip
     header = {
         "version": 2, "width": COLUMNS, "height": ROWS, "timestamp": int(time.time()), "title": " ".join(COMMAND)
@@ -187,7 +189,7 @@ def main() -> None:
     cast = PLACE / "demo.cast"
     if sys.argv[1:] != ["picture"]:
         PLACE.mkdir(exist_ok=True)
-        scratch = cast.with_suffix(".new")
+        scratch = PROJECT / ".build" / "demo.cast"
         try:
             if record(scratch) != 0:
                 raise SystemExit("recording: the demo has failed; nothing was changed")

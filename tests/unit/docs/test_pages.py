@@ -30,9 +30,13 @@ _VARIABLE = re.compile(r"(?:-e |\bvars: |`)(xtrabackup_\w+)(?==|:)")
 
 def documented(kind: str) -> dict[str, Any]:
     """What ansible-doc says about all modules or roles of the collection."""
-    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(PROJECT / ".build" / "collections")}
+    # ansible-test has the collection in its place already
+    place = (
+        PROJECT.parents[2] if PROJECT.parents[1].name == "ansible_collections" else PROJECT / ".build" / "collections"
+    )
+    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(place)}
     done = subprocess.run(
-        [str(Path(sys.executable).with_name("ansible-doc")), "--json", "--type", kind, *names(kind)],
+        [sys.executable, "-m", "ansible.cli.doc", "--json", "--type", kind, *names(kind)],
         env=environment, capture_output=True, text=True, check=True,
     )  # fmt: skip
     answer: dict[str, Any] = json.loads(done.stdout)
