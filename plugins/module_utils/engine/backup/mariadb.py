@@ -67,7 +67,10 @@ class MariadbBackup(BackupRun):
 
     def _copy_everything(self) -> Coordinates:
         with BackupStages(
-            self._connection, lambda: Connection(self._options.connection), self._options.lock_timeout
+            self._connection,
+            lambda: Connection(self._options.connection),
+            self._options.lock_timeout,
+            own={self._lsn_connection.thread_id},
         ) as stages:
             before = _ddl_log(self._layout)
             stages.start()

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Collection
 from typing import Callable
 
 from ..errors import LockTimeout, ServerError, XtrabackupError
-from .blockers import describe
+from .blockers import describe, find_blockers
 from .connection import Connection
 from .deadline import DeadlineGuard, is_timeout, milliseconds
 
@@ -30,12 +31,20 @@ class BackupStages:
     ``open_second`` opens another connection to the same server: it names the blockers and ends a stage that does not
     obey its deadline. ``deadline`` is seconds to wait for each stage. ``times_ms`` holds, for each stage in small
     letters, how long it was held until the next one was granted, and as ``<stage>_wait`` how long it was waited for.
+    ``own`` are ids of other sessions of this backup, which are in nobody's way.
     """
 
-    def __init__(self, connection: Connection, open_second: Callable[[], Connection], deadline: float) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        open_second: Callable[[], Connection],
+        deadline: float,
+        own: Collection[int] = (),
+    ) -> None:
         self._connection = connection
         self._open_second = open_second
         self._deadline = deadline
+        self._own = own
         self._stage: str | None = None
         self._since = 0.0
         self.times_ms: dict[str, float] = {}
@@ -92,7 +101,12 @@ class BackupStages:
         seconds = self._deadline if deadline is None else deadline
         self._connection.execute(f"SET SESSION lock_wait_timeout = {max(1, math.ceil(seconds))}")
         asked = time.monotonic()
-        guard = DeadlineGuard(self._connection.thread_id, self._open_second, seconds)
+        guard = DeadlineGuard(
+            self._connection.thread_id,
+            self._open_second,
+            seconds,
+            lambda other, ids: find_blockers(other, {*ids, *self._own}),
+        )
         try:
             with guard:
                 self._connection.execute(f"BACKUP STAGE {stage}")

@@ -41,8 +41,8 @@ def _archive_listing(archive: str | os.PathLike[str]) -> Listing | None:
 def directory_holds(directory: str | os.PathLike[str], listing: Listing) -> bool:
     """Whether ``directory`` is what the archive of ``listing`` unpacks to.
 
-    With a manifest: it is that backup, or was until it was prepared where it is. Without: it has the same files, and of those that are stored as they are, the
-    same sizes.
+    With a manifest: it is that backup, or was until it was prepared where it is. Without: it has the same files, and of
+    those that are stored as they are, the same sizes.
     """
     if listing.manifest is not None:
         found, wanted_identity = directory_manifest(directory), identity(listing.manifest)
