@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest im
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.test_mysql_backup import (
     PREPARE,
     Slow,
+    before_lock,
     prepared,
     prove,
     replicate,
@@ -91,6 +93,45 @@ def test_tablespaces_outside_the_data_directory_are_in_the_backup_with_their_pla
         str(undo / "undo_002"),
     }
     prepared(workdir / "backup")
+
+
+@pytest.mark.slow
+def test_undo_tablespaces_that_are_made_truncated_and_dropped_meanwhile_are_those_of_the_instant(
+    make_mysql: MySQLFactory, workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_mysql("source")
+    source.execute(
+        "CREATE UNDO TABLESPACE brief ADD DATAFILE 'brief.ibu'",
+        "CREATE UNDO TABLESPACE steady ADD DATAFILE 'steady.ibu'",
+    )
+
+    def empty(name: str) -> None:
+        source.execute(f"ALTER UNDO TABLESPACE {name} SET INACTIVE")
+        question = f"SELECT STATE FROM information_schema.INNODB_TABLESPACES WHERE NAME = '{name}'"
+        deadline = time.monotonic() + 60
+        while source.value(question) != "empty":
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+    def change() -> None:
+        empty("innodb_undo_001")  # truncated: made anew, under another id
+        source.execute("ALTER UNDO TABLESPACE innodb_undo_001 SET ACTIVE")
+        empty("brief")
+        source.execute("DROP UNDO TABLESPACE brief", "CREATE UNDO TABLESPACE late ADD DATAFILE 'late.ibu'")
+        # open at the instant, and rolled back in the end
+        session.cursor().execute("UPDATE load_test.churn SET payload = REVERSE(payload)")
+
+    with WriteLoad(source, per_second=100) as load, source.session(autocommit=False) as session:
+        load.wait_for(100)
+        before_lock(monkeypatch, change)
+        take(source, workdir / "backup")
+        session.rollback()
+        names = {path.name for path in (workdir / "backup").glob("*.ibu")}
+        assert names == {"steady.ibu", "late.ibu"}
+        record = prepared(workdir / "backup")
+        copy = prove(make_mysql, source, workdir / "backup", load, record)
+    question = "SELECT NAME FROM information_schema.INNODB_TABLESPACES WHERE SPACE_TYPE = 'Undo' ORDER BY NAME"
+    assert copy.rows(question) == source.rows(question)
 
 
 def test_a_session_that_holds_a_transactional_table_does_not_hold_up_the_backup(
