@@ -122,6 +122,46 @@ source:
     manifest_sha256:
       description: Digest of the manifest. Of a backup directory.
       type: str
+    source_sha256:
+      description:
+        - What names the backup, in a directory or an archive, prepared or not. It is the
+          RV(innodb.xtrabackup.xtrabackup_backup#module:backup.manifest.sha256) that
+          M(innodb.xtrabackup.xtrabackup_backup) returned. Of a backup, an archive, or a data directory, null if
+          that was not restored.
+      type: str
+    request:
+      description:
+        - The restore request that the data come from, null when nobody requested them. Of a data directory.
+      type: dict
+      contains:
+        id:
+          description: Its name.
+          type: str
+          sample: 2026-11-28-shop
+        sha256:
+          description: Digest of its content.
+          type: str
+        created:
+          description: When it was written.
+          type: str
+          sample: '2026-11-28T10:00:00Z'
+        backup:
+          description: Where the backup was.
+          type: str
+          sample: /srv/backups/full.xbstream
+        manifest_sha256:
+          description: Which backup it was.
+          type: str
+        finished_at:
+          description: When the backup was in place.
+          type: str
+          sample: '2026-11-28T10:12:43Z'
+    requests:
+      description:
+        - All requests that were carried out here, oldest first, those included whose data were replaced since. Of a
+          data directory.
+      type: list
+      elements: dict
     partial:
       description: Whether an unfinished job has left something beside the place, or is at work.
       type: bool

@@ -114,6 +114,60 @@ options:
         permissions without those to execute.
       - By default directories are V('0700') and files V('0660'), and a data directory that is there keeps its own.
     type: raw
+  manifest_sha256:
+    description:
+      - The backup must be the one whose manifest has this digest, as M(innodb.xtrabackup.xtrabackup_backup) returns it
+        (RV(innodb.xtrabackup.xtrabackup_backup#module:backup.manifest.sha256)), in hexadecimal. Any other is refused
+        before anything is touched.
+      - It is the same for a backup in a directory or in an archive, and stays the same when the backup is prepared.
+    type: str
+    version_added: 0.1.0
+  request:
+    description:
+      - The request that asks for this restore. The host remembers it in the marker of the restore, and
+        M(innodb.xtrabackup.xtrabackup_info) returns it.
+      - A request is carried out once. Afterwards it is no change, whatever the server has written since, and also when
+        another restore has come after it, the backup being there or not.
+      - A new request is carried out even if the data came from the same backup; O(force=true) is needed then.
+    type: dict
+    version_added: 0.1.0
+    suboptions:
+      id:
+        description:
+          - Its name. Letters, digits, dots, dashes and underscores.
+        type: str
+        required: true
+      sha256:
+        description:
+          - Digest of its content. A request that was carried out with another digest is an error
+            (C(request_changed)).
+        type: str
+        required: true
+      created:
+        description:
+          - When it was written, in UTC, as in V(2026-11-28T10:00:00Z).
+          - A request that was not carried out is refused (C(request_superseded)) on a host where one of the same time
+            or a later one was.
+        type: str
+        required: true
+      expires:
+        description:
+          - When it is too late to carry it out (C(request_expired)).
+        type: str
+  origin:
+    description:
+      - The backup that O(src) was prepared from, to be remembered with the request.
+    type: path
+    version_added: 0.1.0
+  look_ahead:
+    description:
+      - Tell what a restore will do that a play is about to prepare. That the server will be stopped, and that O(origin)
+        will be prepared as O(src), is taken for granted; everything else is checked as in the restore itself.
+      - The diff holds the bytes of the data that are there and of those that will be.
+      - Only in check mode. Give the task C(check_mode=true).
+    type: bool
+    default: false
+    version_added: 0.1.0
 extends_documentation_fragment:
   - innodb.xtrabackup.attributes
   - innodb.xtrabackup.attributes.local
@@ -154,6 +208,20 @@ EXAMPLES = r"""
     datadir: /srv/mariadb/verify
     owner: mysql
 
+- name: What a restore on request will do, before the server is stopped for it
+  innodb.xtrabackup.xtrabackup_restore:
+    src: /var/lib/mysql.requested
+    origin: /srv/backups/full.xbstream
+    manifest_sha256: 5b1c0dbd0d54a3c4c4ab0d1f2a8c2bb1b1a5a0e1f7a4a3c2b1a0918273645546
+    request:
+      id: 2026-11-28-shop
+      sha256: 0f4b2c1d9e8a7b6c5d4e3f2a1b0c9d8e7f6a5b4c3d2e1f0a9b8c7d6e5f4a3b2c
+      created: '2026-11-28T10:00:00Z'
+    method: move
+    force: true
+    look_ahead: true
+  check_mode: true
+
 - name: Replace a broken replica's data, and keep the old data for a look
   innodb.xtrabackup.xtrabackup_restore:
     src: /srv/restore/ready
@@ -190,13 +258,28 @@ layout:
     innodb_undo_directory: /var/lib/mysql
     aria_log_dir_path: /var/lib/mysql
 files:
-  description: How many files were put in place.
+  description: How many files were put in place. In check mode those that would be.
   returned: when something was restored
   type: int
 bytes:
   description: How many bytes they have.
   returned: when something was restored
   type: int
+unfinished:
+  description: Whether an interrupted run of this very restore will be taken up again.
+  returned: with O(look_ahead=true)
+  type: bool
+carried_out:
+  description: How O(request) was carried out on this host; null when it was not yet.
+  returned: in check mode, and when nothing was to be done, with O(request)
+  type: dict
+  sample:
+    id: 2026-11-28-shop
+    sha256: 0f4b2c1d9e8a7b6c5d4e3f2a1b0c9d8e7f6a5b4c3d2e1f0a9b8c7d6e5f4a3b2c
+    created: '2026-11-28T10:00:00Z'
+    backup: /srv/backups/full.xbstream
+    manifest_sha256: 5b1c0dbd0d54a3c4c4ab0d1f2a8c2bb1b1a5a0e1f7a4a3c2b1a0918273645546
+    finished_at: '2026-11-28T10:12:43Z'
 seconds:
   description: How long it took.
   returned: when something was restored
@@ -238,17 +321,21 @@ error:
 """
 
 import contextlib
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.engine.errors import InvalidOption
 from ..module_utils.engine.progress import Progress
 from ..module_utils.engine.recovery.prepare import PrepareOptions
+from ..module_utils.engine.restore.forecast import forecast
 from ..module_utils.engine.restore.layout import Layout
 from ..module_utils.engine.restore.ownership import resolve_ownership
 from ..module_utils.engine.restore.place import restore
-from ..module_utils.engine.restore.plan import RestoreOptions, plan_restore
+from ..module_utils.engine.restore.plan import RestoreOptions, RestorePlan, plan_restore
+from ..module_utils.engine.restore.request import manifest_digest_from_option, request_from_options
 from ..module_utils.engine.restore.source import layout_for
 from ..module_utils.engine.stream.cipher import read_key_file
 from ..module_utils.engine.units import parse_duration
@@ -272,6 +359,18 @@ def _argument_spec() -> dict[str, Any]:
         "keyring_file": {"type": "path", "no_log": False},
         "timeout": {"type": "str", "default": "10m"},
         "progress_file": {"type": "path"},
+        "manifest_sha256": {"type": "str"},
+        "request": {
+            "type": "dict",
+            "options": {
+                "id": {"type": "str", "required": True},
+                "sha256": {"type": "str", "required": True},
+                "created": {"type": "str", "required": True},
+                "expires": {"type": "str"},
+            },
+        },
+        "origin": {"type": "path"},
+        "look_ahead": {"type": "bool", "default": False},
     }
 
 
@@ -295,21 +394,41 @@ def _options(params: dict[str, Any], layout: Layout) -> RestoreOptions:
             stall_timeout=parse_duration(params["timeout"], "timeout"),
             keyring_file=params["keyring_file"],
         ),
+        manifest_sha256=manifest_digest_from_option(params["manifest_sha256"]) if params["manifest_sha256"] else "",
+        request=request_from_options(params["request"]) if params["request"] else None,
+        origin=_path(params["origin"]),
+        look_ahead=params["look_ahead"],
     )
+
+
+def _prediction(planned: RestorePlan, options: RestoreOptions, answer: dict[str, Any]) -> Outcome:
+    """What check mode returns, and a run for which there is nothing to do."""
+    if planned.changed:
+        answer.update(files=len(planned.placements), bytes=planned.bytes)
+    else:
+        answer["backup"] = {**planned.record, "path": str(planned.layout.datadir)}
+    if options.request is not None:
+        answer["carried_out"] = asdict(planned.carried_out) if planned.carried_out else None
+    if not options.look_ahead:
+        return Outcome(planned.changed, planned.before, planned.after, answer)
+    answer["unfinished"] = planned.unfinished is not None
+    return Outcome(planned.changed, *forecast(planned, options), answer)
 
 
 def _restore(module: AnsibleModule) -> Outcome:
     params = module.params
-    defaults_file, datadir = _path(params["defaults_file"]), _path(params["datadir"])
-    layout = layout_for(Path(params["src"]), defaults_file, datadir, params["server_program"])
+    if params["look_ahead"] and not module.check_mode:
+        raise InvalidOption(
+            "look_ahead: this is not check mode", remedy="Give the task check_mode: true.", option="look_ahead"
+        )
+    defaults_file, datadir, source = _path(params["defaults_file"]), _path(params["datadir"]), Path(params["src"])
+    original = source if source.exists() or not params["origin"] else Path(params["origin"])
+    layout = layout_for(original, defaults_file, datadir, params["server_program"])
     options = _options(params, layout)
-    planned = plan_restore(Path(params["src"]), layout, options)
+    planned = plan_restore(source, layout, options)
     answer: dict[str, Any] = {"layout": layout.as_dict()}
-    if not planned.changed:
-        answer["backup"] = {**planned.record, "path": str(layout.datadir)}
-        return Outcome(False, planned.before, planned.after, answer)
-    if module.check_mode:
-        return Outcome(True, planned.before, planned.after, answer)
+    if not planned.changed or module.check_mode:
+        return _prediction(planned, options, answer)
     with contextlib.closing(Progress("restore", params["progress_file"])) as progress:
         result = restore(planned, options, progress)
     for warning in result.warnings:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from . import durable, manifest
 from .errors import BackupError, BackupPartial, FormatError, StreamError
 from .manifest import MANIFEST_NAME, PARTIAL, Manifest, digest_of
 from .recovery.backup_directory import is_backup_directory, read_backup_directory
+from .restore.markers import read_restored
 from .restore.placement import UNPACKED_SUFFIX
 from .server.start_position import RESTORE_MARKER, backup_record
 from .stream.listing import list_archive
@@ -65,12 +67,25 @@ def _describe_directory(place: Path, facts: dict[str, Any]) -> tuple[dict[str, A
         unfinished = RESTORE_IN_PROGRESS_MARKER in names
         problem = "a restore into it was begun and not ended" if unfinished else None
         facts.update(kind="datadir", restored=RESTORE_MARKER in names, complete=not unfinished, problem=problem)
+        facts.update(_request_facts(place))
         return facts, backup_record(place) if RESTORE_MARKER in names else None
     if is_backup_directory(place):
         return _describe_backup(place, facts)
     if names.intersection(_DATADIR_SIGNS):
-        return {**facts, "kind": "datadir", "restored": False, "complete": True, "problem": None}, None
+        facts.update(kind="datadir", restored=False, complete=True, problem=None, **_request_facts(place))
+        return facts, None
     return {**facts, "kind": "other" if names else "empty"}, None
+
+
+def _request_facts(datadir: Path) -> dict[str, Any]:
+    """Which restore request the data come from, and which ones were carried out here."""
+    restored = read_restored(datadir)
+    done = restored.carried_out if restored else None
+    return {
+        "request": asdict(done) if done else None,
+        "requests": [asdict(entry) for entry in restored.requests] if restored else [],
+        "source_sha256": restored.manifest_sha256 if restored else None,
+    }
 
 
 def _describe_backup(place: Path, facts: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
@@ -110,7 +125,12 @@ def _describe_file(place: Path, facts: dict[str, Any]) -> tuple[dict[str, Any], 
 
 
 def _manifest_facts(found: Manifest) -> dict[str, Any]:
-    return {"id": found.id, "files": len(found.files), "bytes": found.total_bytes}
+    return {
+        "id": found.id,
+        "files": len(found.files),
+        "bytes": found.total_bytes,
+        "source_sha256": found.source_sha256,
+    }
 
 
 def read_job(progress_file: str | os.PathLike[str]) -> dict[str, Any] | None:

@@ -491,6 +491,16 @@ class BackupPartial(BackupIncomplete):
     default_remedy = "Unpack the archive again without databases, tables and files, into another place."
 
 
+class BackupMismatch(BackupError):
+    """The backup is not the one whose manifest digest was asked for."""
+
+    code = "backup_mismatch"
+    default_remedy = (
+        "Name the backup that was meant, or its digest: xtrabackup_backup returns it (backup.manifest.sha256), and "
+        "xtrabackup_info does (source.source_sha256)."
+    )
+
+
 class NotPrepared(BackupError):
     """The backup must be prepared before it can be put in place."""
 
@@ -521,3 +531,33 @@ class RecoveryIncomplete(RecoveryFailed):
 
     code = "recovery_incomplete"
     default_remedy = "The backup's redo log is damaged or incomplete: use another copy of the backup."
+
+
+# --- restore requests ----------------------------------------------------------------------------
+
+
+class RequestError(XtrabackupError):
+    """A restore request cannot be carried out on this host."""
+
+    code = "request_error"
+
+
+class RequestChanged(RequestError):
+    """A restore request was carried out on this host, and its file has changed since."""
+
+    code = "request_changed"
+    default_remedy = "Requests do not change: undo the change, and write what is wanted now as a new request."
+
+
+class RequestSuperseded(RequestError):
+    """The host's data come from a newer request; carrying out this one would roll them back."""
+
+    code = "request_superseded"
+    default_remedy = "Remove the request, or, if its backup is wanted, write a new one with the time of today."
+
+
+class RequestExpired(RequestError):
+    """A restore request was not carried out in time."""
+
+    code = "request_expired"
+    default_remedy = "Remove the request, or write a new one if the backup is still wanted."

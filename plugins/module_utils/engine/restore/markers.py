@@ -15,6 +15,7 @@ from .. import durable
 from ..errors import FormatError
 from ..recovery.backup_directory import MOVING_NAME
 from .placement import RESTORED_NAME
+from .request import CarriedOut, Request, carried_out_from
 
 _FORMAT = 1
 
@@ -29,6 +30,8 @@ class InProgress:
     ``phase``: ``filling`` the staging places, or ``publishing``: all is there and durable, only renames are left.
     ``aside``: (from, to) of what is replaced; ``outside``: (staged, final) of files outside the data directory.
     ``unpacked``: where the archive ``source`` was unpacked, and its files are moved from; "" for a directory.
+    ``request`` that asks for it, if one does; ``origin``: the backup that ``source`` was made from; ``requests`` that
+    were carried out here before, oldest first: the data directory that tells may be aside when that is written again.
     """
 
     id: str
@@ -40,11 +43,14 @@ class InProgress:
     aside: tuple[tuple[str, str], ...] = ()
     outside: tuple[tuple[str, str], ...] = ()
     unpacked: str = ""
+    request: Request | None = None
+    origin: str = ""
+    requests: tuple[CarriedOut, ...] = ()
 
     def same_restore(self, other: InProgress) -> bool:
-        """Whether both are about the same backup, way and place."""
-        mine = (self.id, self.source_sha256, self.source, self.datadir, self.method)
-        return mine == (other.id, other.source_sha256, other.source, other.datadir, other.method)
+        """Whether both are about the same backup, way and place, for the same request."""
+        mine = (self.id, self.source_sha256, self.source, self.datadir, self.method, self.request)
+        return mine == (other.id, other.source_sha256, other.source, other.datadir, other.method, other.request)
 
     def write(self, directory: Path) -> None:
         """Put the marker into ``directory``, durably."""
@@ -68,6 +74,9 @@ def read_in_progress(directory: Path) -> InProgress | None:
             aside=tuple((str(one), str(other)) for one, other in found["aside"]),
             outside=tuple((str(one), str(other)) for one, other in found["outside"]),
             unpacked=str(found.get("unpacked", "")),
+            request=Request(**found["request"]) if found.get("request") else None,
+            origin=str(found.get("origin", "")),
+            requests=tuple(carried_out_from(entry) for entry in found.get("requests", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{directory / MOVING_NAME} is not readable: {error!r}", path=str(directory)) from error
@@ -83,7 +92,11 @@ def remove_in_progress(directory: Path) -> None:
 
 @dataclass(frozen=True)
 class Restored:
-    """``xtrabackup_restored.json``: the backup that a data directory was restored from. ``backup``: its record."""
+    """``xtrabackup_restored.json``: the backup that a data directory was restored from. ``backup``: its record.
+
+    ``request``: the id of the request that asked for it, "" when none did. ``requests``: all that were carried out on
+    this data directory and on those that it has replaced, oldest first.
+    """
 
     id: str
     manifest_sha256: str
@@ -91,6 +104,13 @@ class Restored:
     method: str
     finished_at: str
     backup: dict[str, Any]
+    request: str = ""
+    requests: tuple[CarriedOut, ...] = ()
+
+    @property
+    def carried_out(self) -> CarriedOut | None:
+        """The request that the data come from, None when nobody requested them."""
+        return next((entry for entry in self.requests if entry.id == self.request), None)
 
     def write(self, directory: Path) -> Path:
         """Put the marker into ``directory``, durably; returns its path."""
@@ -112,6 +132,8 @@ def read_restored(directory: Path) -> Restored | None:
             method=str(found["method"]),
             finished_at=str(found["finished_at"]),
             backup=dict(found["backup"]),
+            request=str(found.get("request", "")),
+            requests=tuple(carried_out_from(entry) for entry in found.get("requests", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{directory / RESTORED_NAME} is not readable: {error!r}", path=str(directory)) from error

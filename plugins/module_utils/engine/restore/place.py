@@ -34,6 +34,7 @@ from .copying import PART_SUFFIX, Copier, CopyTask, run_all
 from .markers import PUBLISHING, InProgress, Restored, read_in_progress, remove_in_progress
 from .placement import RESTORED_NAME, Placement, Staging, file_size, foreign_entries, publishing_order
 from .plan import COPY, MOVE, RestoreOptions, RestorePlan, plan_restore
+from .request import CarriedOut, utc_now
 
 _RESTORECON_SECONDS = 3600.0
 _ENDING_SECONDS = 30.0  # a recovering server of a killed run that is just ending
@@ -84,7 +85,7 @@ def restore(plan: RestorePlan, options: RestoreOptions, progress: Progress) -> R
         changed=True,
         record=plan.record,
         files=len(plan.placements),
-        bytes=sum(placement.size for placement in plan.placements),
+        bytes=plan.bytes,
         seconds=round(time.monotonic() - started, 3),
         replaced=replaced,
         recovery=prepared.report if prepared else None,
@@ -294,7 +295,7 @@ class _Restore:
                     durable.fsync_directory(directory)
                 if layout.redo_directory is not None and self._datadir not in layout.redo_directory.parents:
                     self._make_redo_directory(layout.redo_directory)
-                self._own(self._restored().write(self._root))
+                self._own(self._restored(marker).write(self._root))
                 if self._plan.staging.beside:
                     self._publish_beside()
                 else:
@@ -327,16 +328,23 @@ class _Restore:
         durable.remove_tree(self._root)
         durable.fsync_directory(self._datadir)
 
-    def _restored(self) -> Restored:
-        plan = self._plan
+    def _restored(self, marker: InProgress) -> Restored:
+        plan, now, request = self._plan, utc_now(), marker.request
+        requests = marker.requests
+        if request is not None:
+            backup = marker.origin or marker.source
+            done = CarriedOut(request.id, request.sha256, request.created, backup, marker.source_sha256, now)
+            requests = (*requests, done)
         return Restored(
             id=plan.wanted.id,
             manifest_sha256=plan.wanted.source_sha256,
             source=plan.wanted.source,
             # an archive stays where it is, as if it had been copied
             method=COPY if plan.wanted.unpacked else plan.wanted.method,
-            finished_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            finished_at=now,
             backup={**plan.record, "path": str(self._datadir)},
+            request=request.id if request else "",
+            requests=requests,
         )
 
     def _relabel(self, marker: InProgress) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from .. import durable
 from ..errors import (
     BackupIncomplete,
+    BackupMismatch,
     DiskFull,
     InvalidOption,
     NotABackup,
@@ -46,6 +47,7 @@ from .placement import (
     place_files,
     require_safe,
 )
+from .request import CarriedOut, Request, find_carried_out
 
 COPY = "copy"
 MOVE = "move"
@@ -58,7 +60,9 @@ _RECOVERY_MARGIN = 96 << 20  # a new redo log of the smallest size, and pages th
 class RestoreOptions:
     """How to restore. ``ownership`` of what is written, ``top_mode`` of the data directory itself; ``force``: replace a
     data directory that holds something else; ``keep_replaced``: keep that under another name. ``recovery``: how an
-    archive is decrypted and recovered."""
+    archive is decrypted and recovered. ``manifest_sha256``: the backup must be this one; "" for any. ``request`` that
+    asks for it. ``origin``: the backup that the source was, or will be, prepared from. ``look_ahead``: only tell; that
+    the backup will be prepared, and the server stopped, is taken for granted."""
 
     method: str = COPY
     ownership: Ownership = field(default_factory=Ownership)
@@ -67,6 +71,10 @@ class RestoreOptions:
     keep_replaced: bool = False
     parallel: int = 2
     recovery: PrepareOptions = field(default_factory=PrepareOptions)
+    manifest_sha256: str = ""
+    request: Request | None = None
+    origin: Path | None = None
+    look_ahead: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,26 +100,38 @@ class RestorePlan:
     placements: tuple[Placement, ...] = ()
     folders: tuple[str, ...] = ()
     before: dict[str, Any] = field(default_factory=dict)
+    carried_out: CarriedOut | None = None
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that will be put in place; 0 when an interrupted run has only renames left."""
+        return sum(placement.size for placement in self.placements)
 
 
 def plan_restore(src: Path, layout: Layout, options: RestoreOptions) -> RestorePlan:
     """Look at the backup and at this host; nothing is changed.
 
     Raises what a restore would raise before it starts: TargetUnsafe, NotABackup, NotPrepared, BackupIncomplete,
-    ServerRunning, TargetNotEmpty, InvalidOption, DiskFull; for an archive StreamError, DecryptionFailed,
-    MissingProgram, UnsupportedServer, too.
+    ServerRunning, TargetNotEmpty, InvalidOption, DiskFull, BackupMismatch, RequestError; for an archive StreamError,
+    DecryptionFailed, MissingProgram, UnsupportedServer, too.
     """
-    source = Path(os.path.abspath(src))
-    require_safe(layout.datadir, source, layout)
-    if options.parallel < 1:
-        raise InvalidOption(f"parallel: {options.parallel} is not a number of files", option="parallel")
     staging = choose_staging(layout.datadir)
     restored = read_restored(layout.datadir)
     there = read_in_progress(staging.root) or read_in_progress(layout.datadir)
+    source = _chosen_source(Path(os.path.abspath(src)), there, options)
+    require_safe(layout.datadir, source, layout)
+    if options.parallel < 1:
+        raise InvalidOption(f"parallel: {options.parallel} is not a number of files", option="parallel")
+    history = restored.requests if restored else ()
+    if restored and options.request and (there is None or there.request != options.request):
+        done = find_carried_out(options.request, history)
+        if done is not None:
+            return _plan_carried_out(source, layout, staging, restored, done)
     if restored and (not source.exists() or _is_ending(there, staging, source)):
         return _plan_without_backup(source, layout, staging, restored, there, options)
     archived = source.is_file()
     backup = read_archived_backup(source, staging.unpacked) if archived else _read_source(source)
+    require_expected(backup.source_sha256, options.manifest_sha256, source)
     wanted = InProgress(
         backup.id,
         backup.source_sha256,
@@ -120,14 +140,20 @@ def plan_restore(src: Path, layout: Layout, options: RestoreOptions) -> RestoreP
         MOVE if archived else options.method,
         FILLING,
         unpacked=str(staging.unpacked) if archived else "",
+        request=options.request,
+        origin=str(options.origin or ""),
+        requests=history,
     )
     if not archived:
-        _require_usable(backup, wanted)
+        _require_usable(backup, wanted, options)
     after = _state(layout.datadir, backup.id, "restored")
     plan = RestorePlan(backup.path, layout, staging, backup.record, wanted, after)
-    if there is None and restored and (restored.id, restored.manifest_sha256) == (backup.id, backup.source_sha256):
+    same = restored and (restored.id, restored.manifest_sha256) == (backup.id, backup.source_sha256)
+    # what a request wants is the backup's state, and the server has written since
+    if restored and same and there is None and options.request is None:
         return replace(plan, changed=False, before=plan.after, record=restored.backup if archived else backup.record)
-    running.require_unused(layout.datadir, pid_file=layout.pid_file, server_socket=layout.socket)
+    if not options.look_ahead:
+        running.require_unused(layout.datadir, pid_file=layout.pid_file, server_socket=layout.socket)
     plan = replace(plan, before=_before(layout.datadir, restored, there))
     if there is not None and there.same_restore(wanted):
         plan = replace(plan, unfinished=there)
@@ -137,7 +163,60 @@ def plan_restore(src: Path, layout: Layout, options: RestoreOptions) -> RestoreP
     else:
         plan = replace(plan, clearing=there)
     _require_replaceable(plan, options)
+    wanted_source = Path(os.path.abspath(src))
+    if options.look_ahead and (backup.state != PREPARED or wanted_source != source):
+        return _plan_unprepared(plan, backup, wanted_source, options)
     return _plan_archive(plan, backup, options) if archived else _plan_files(plan, backup)
+
+
+def require_expected(found: str, expected: str, where: Path) -> None:
+    """Raises BackupMismatch unless the manifest digest ``found`` at ``where`` is ``expected``, "" being any."""
+    if expected and found != expected:
+        raise BackupMismatch(
+            f"{where} is another backup than the one that was asked for: the digest of its manifest is {found}"
+            if found
+            else f"{where} has no manifest, so it cannot be told which backup it is",
+            path=str(where),
+            found=found,
+            expected=expected,
+        )
+
+
+def _chosen_source(source: Path, there: InProgress | None, options: RestoreOptions) -> Path:
+    """``source``; when looking ahead, its origin as long as ``source`` is not made from it."""
+    if not options.look_ahead or options.origin is None:
+        return source
+    if there is not None and there.source == str(source) and there.request == options.request:
+        return source
+    with contextlib.suppress(XtrabackupError):
+        found = read_backup_directory(source)
+        if found.state == PREPARED and options.manifest_sha256 in ("", found.source_sha256):
+            return source
+    return Path(os.path.abspath(options.origin))
+
+
+def _plan_carried_out(
+    source: Path, layout: Layout, staging: Staging, restored: Restored, done: CarriedOut
+) -> RestorePlan:
+    """Nothing is to be done for a request that was carried out, whether or not its data are still the latest."""
+    state = _state(layout.datadir, restored.id, "restored")
+    wanted = InProgress(done.id, done.manifest_sha256, str(source), str(layout.datadir), restored.method, FILLING)
+    return RestorePlan(
+        source, layout, staging, restored.backup, wanted, state, changed=False, before=state, carried_out=done
+    )
+
+
+def _plan_unprepared(plan: RestorePlan, backup: BackupDirectory, src: Path, options: RestoreOptions) -> RestorePlan:
+    """What is known of a backup that will be prepared into ``src`` first. Raises what is known to keep it from that."""
+    require_recoverable(backup, Path(plan.wanted.source), options.recovery)
+    plan = replace(plan, placements=tuple(place_files(backup, backup_files(backup), plan.layout, plan.staging)))
+    device = _nearest(plan.layout.datadir).stat().st_dev
+    places = {_nearest(src).stat().st_dev: src, device: plan.layout.datadir}
+    if str(src) == plan.wanted.source:
+        places.pop(_nearest(src).stat().st_dev, None)  # in place
+    for place in places.values():
+        _require_room(_nearest(place), plan.bytes + _RECOVERY_MARGIN, len(plan.placements))
+    return plan
 
 
 def _plan_files(plan: RestorePlan, backup: BackupDirectory) -> RestorePlan:
@@ -204,7 +283,7 @@ def _read_source(source: Path) -> BackupDirectory:
     return read_backup_directory(source, being_moved=True)
 
 
-def _require_usable(backup: BackupDirectory, wanted: InProgress) -> None:
+def _require_usable(backup: BackupDirectory, wanted: InProgress, options: RestoreOptions) -> None:
     moving = read_in_progress(backup.path)
     if moving is not None and not moving.same_restore(wanted):
         raise BackupIncomplete(
@@ -212,6 +291,8 @@ def _require_usable(backup: BackupDirectory, wanted: InProgress) -> None:
             remedy=f"Run that restore again (method: move, to {moving.datadir}); it goes on where it was.",
             path=str(backup.path),
         )
+    if options.look_ahead:
+        return
     if backup.state != PREPARED:
         raise NotPrepared(f"{backup.path} is not prepared", path=str(backup.path))
     if wanted.method == MOVE and not backup.manifest_is_current:
@@ -233,8 +314,9 @@ def _plan_without_backup(
 ) -> RestorePlan:
     """The backup is gone, or going: right when it was moved here, as the marker tells."""
     moved = restored.method == options.method == MOVE and restored.source == str(source)
-    if not moved and not source.exists():
+    if (not moved or (options.request and there is None)) and not source.exists():
         raise NotABackup(f"{source} does not exist", path=str(source))
+    require_expected(restored.manifest_sha256, options.manifest_sha256, source)
     state = _state(layout.datadir, restored.id, "restored")
     wanted = InProgress(
         restored.id, restored.manifest_sha256, str(source), str(layout.datadir), restored.method, FILLING
