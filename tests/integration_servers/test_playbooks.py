@@ -11,25 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.tests.support import plays
 from ansible_collections.innodb.xtrabackup.tests.support.checksums import assert_tables_equal, wait_until_caught_up
 from ansible_collections.innodb.xtrabackup.tests.support.estate import PASSWORDS, Estate
 from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad
-
-
-def succeeded(result: plays.PlayResult) -> plays.PlayResult:
-    """``result``, of a run without a failure."""
-    assert result.status == 0, result.output
-    return result
-
-
-def failed(result: plays.PlayResult, *texts: str) -> plays.PlayResult:
-    """``result``, of a run that has failed and says ``texts``."""
-    assert result.status != 0, result.output
-    flat = " ".join(result.output.split())
-    for text in texts:
-        assert text in flat, result.output
-    return result
+from ansible_collections.innodb.xtrabackup.tests.support.plays import failed, succeeded
 
 
 @pytest.fixture

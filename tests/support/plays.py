@@ -27,7 +27,7 @@ SERVICE = Path(__file__).with_name("service.py")
 BACKUP_GRANTS = "RELOAD, PROCESS, BINLOG MONITOR, SLAVE MONITOR, REPLICATION SLAVE ADMIN"
 MYSQL_BACKUP_GRANTS = "BACKUP_ADMIN, RELOAD, PROCESS, REPLICATION CLIENT, REPLICATION_SLAVE_ADMIN"
 
-_RECAP = re.compile(r"^(?P<host>\S+)\s+: (?P<counts>ok=\d+ .*failed=\d+ .*)$")
+_RECAP = re.compile(r"^(?P<host>\S+)\s+: (?P<counts>ok=\d+ .*failed=\d+ .*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,32 @@ class PlayResult:
     def changed(self) -> dict[str, int]:
         """How many tasks have changed something, by host."""
         return {host: counts["changed"] for host, counts in self.recap.items()}
+
+
+def succeeded(result: PlayResult) -> PlayResult:
+    """``result``, of a run without a failure."""
+    assert result.status == 0, result.output
+    return result
+
+
+def failed(result: PlayResult, *texts: str) -> PlayResult:
+    """``result``, of a run that has failed and says ``texts``."""
+    assert result.status != 0, result.output
+    flat = " ".join(result.output.split())
+    for text in texts:
+        assert text in flat, result.output
+    return result
+
+
+def recap_of(output: str) -> dict[str, dict[str, int]]:
+    """The recap at the end of ``output``; those of several playbooks are added up."""
+    recap: dict[str, dict[str, int]] = {}
+    for match in _RECAP.finditer(output):
+        counts = recap.setdefault(match["host"], {})
+        for pair in match["counts"].split():
+            key, value = pair.split("=")
+            counts[key] = counts.get(key, 0) + int(value)
+    return recap
 
 
 def write_private(path: Path, data: object) -> None:
@@ -126,7 +152,6 @@ def run_playbook(
         *arguments,
         str(PROJECT / "playbooks" / name),
     ]
-    recap: dict[str, dict[str, int]] = {}
     lines: list[str] = []
     with subprocess.Popen(
         command, cwd=PROJECT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -137,8 +162,5 @@ def run_playbook(
             lines.append(line)
             if echo is not None:
                 echo(line.rstrip("\n"))
-            match = _RECAP.match(line)
-            if match:
-                counts = (pair.split("=") for pair in match["counts"].split())
-                recap[match["host"]] = {key: int(value) for key, value in counts}
-    return PlayResult(play.returncode, "".join(lines), recap)
+    output = "".join(lines)
+    return PlayResult(play.returncode, output, recap_of(output))
