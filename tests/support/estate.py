@@ -28,15 +28,21 @@ class Estate:
     """A primary with some data, and hosts that may become its replicas; of one ``flavor``, mariadb or mysql."""
 
     def __init__(
-        self, directory: Path, options: Mapping[str, OptionValue] | None = None, *, flavor: str = "mariadb"
+        self,
+        directory: Path,
+        options: Mapping[str, OptionValue] | None = None,
+        *,
+        flavor: str = "mariadb",
+        passwords: Mapping[str, str] | None = None,
     ) -> None:
         self.directory = directory
         self.kind = KINDS[flavor]
+        self.passwords = dict(passwords or PASSWORDS)
         self.servers: dict[str, DatabaseServer] = {}
         self.ports: dict[str, int] = {}
         self.primary = self.host("primary", options)
         self.primary.start()
-        plays.create_accounts(self.primary, PASSWORDS)
+        plays.create_accounts(self.primary, self.passwords)
         self.primary.execute(
             "CREATE DATABASE shop",
             "USE shop",
@@ -72,7 +78,7 @@ class Estate:
             *arguments,
             inventory=inventory,
             scratch=self.directory / "ansible",
-            variables={**PASSWORDS, **variables},
+            variables={**self.passwords, **variables},
         )
 
     def assert_replica(self, replica: DatabaseServer) -> None:

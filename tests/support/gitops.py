@@ -27,6 +27,7 @@ class Repository:
     def __init__(self, estate: Estate) -> None:
         self.estate = estate
         self.path = estate.directory / "repository"
+        self.log = estate.directory / "ci.log"
         shutil.copytree(EXAMPLE, self.path)
         for request in (self.path / "requests").iterdir():
             request.unlink()
@@ -47,8 +48,8 @@ class Repository:
         path = self.path / "requests" / f"{request['id']}.yml"
         path.write_text(yaml.safe_dump(dict(request), sort_keys=False), encoding="utf-8")
 
-    def start(self, job: str, *arguments: str) -> subprocess.Popen[str]:
-        """Start the script of a ``job`` of the CI file as its CI does; ``arguments`` are added to its one command."""
+    def start(self, job: str) -> subprocess.Popen[bytes]:
+        """Start the script of a ``job`` of the CI file as its CI does; its output goes into the file ``log``."""
         (line,) = self.jobs[job]["script"]
         scratch = self.estate.directory / "ansible"
         # the collection is this one, not what requirements.yml names; the rest is for hosts that all are this machine
@@ -62,13 +63,15 @@ class Repository:
             "ANSIBLE_ASYNC_DIR": str(scratch / "async"),
             "ANSIBLE_NOCOLOR": "1",
         }
-        return subprocess.Popen(
-            [*shlex.split(line), *arguments], cwd=self.path, env=environment, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+        with open(self.log, "wb") as log:
+            return subprocess.Popen(
+                shlex.split(line), cwd=self.path, env=environment, stdin=subprocess.DEVNULL, stdout=log,
+                stderr=subprocess.STDOUT,
+            )  # fmt: skip
 
-    def run(self, job: str, *arguments: str) -> plays.PlayResult:
+    def run(self, job: str) -> plays.PlayResult:
         """``start``, and what came of it; of several playbooks the recaps are added up."""
-        with self.start(job, *arguments) as process:
-            output = process.communicate(timeout=_SECONDS)[0]
+        with self.start(job) as process:
+            process.wait(_SECONDS)
+        output = self.log.read_text(encoding="utf-8")
         return plays.PlayResult(process.returncode, output, plays.recap_of(output))

@@ -1,0 +1,196 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Secrets stay secret: passwords, keys and tokens that exist nowhere else are looked for while a replica is made and
+an encrypted backup taken and restored, and in everything that this leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import string
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.innodb.xtrabackup.tests.support.canaries import Finding, Watch, forms_of, search
+from ansible_collections.innodb.xtrabackup.tests.support.checksums import assert_tables_equal
+from ansible_collections.innodb.xtrabackup.tests.support.estate import Estate
+from ansible_collections.innodb.xtrabackup.tests.support.playbook import run_module
+from ansible_collections.innodb.xtrabackup.tests.support.plays import PlayResult, failed, succeeded
+
+# The files that are meant to hold a secret, by the secret; nobody but their owner may be able to read them.
+CREDENTIALS = r"\.?\w+\.(sender|receiver)\.json(\.\w+)?"
+HOLDERS = {
+    "backup password": r"variables\.yml|AnsiballZ_xtrabackup_(backup|info|replica)\.py",
+    "wrong password": r"variables\.yml|AnsiballZ_xtrabackup_(backup|info)\.py",
+    # a MariaDB server keeps the password of its channel
+    "replication password": r"variables\.yml|AnsiballZ_xtrabackup_replica\.py|master\.info",
+    "encryption key": r"key",
+    "token": CREDENTIALS + r"|AnsiballZ_xtrabackup_credentials\.py",
+    "private key": CREDENTIALS,
+}
+
+
+def canary(length: int = 32) -> str:
+    """A secret that exists nowhere else."""
+    return "".join(secrets.choice(string.ascii_letters + string.digits) for _number in range(length))
+
+
+def leaks(findings: Iterable[Finding]) -> list[str]:
+    """Those of ``findings`` that are not in a file that is meant to hold the secret, or open to others there."""
+    return sorted(
+        f"{one.secret}: {one.where}{' (open to others)' if one.open else ''}"
+        for one in findings
+        if one.open or not re.fullmatch(HOLDERS[one.secret.rstrip(" 0123456789")], Path(one.where).name)
+    )
+
+
+# --- the search itself ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", ["arguments", "environment"])
+def test_a_secret_that_a_process_has_shown_is_found(place: str, workdir: Path) -> None:
+    secret = canary()
+    with Watch(workdir) as watch:
+        command = [sys.executable, "-c", "import time; time.sleep(1)", *([f"--key={secret}"] * (place == "arguments"))]
+        environment = {**os.environ, **({"KEY": f"x{secret}x"} if place == "environment" else {})}
+        subprocess.run(command, env=environment, check=True)
+        answer = watch.ask({"token": secret.encode(), "wrong password": canary().encode()})
+    assert {(one.secret, one.where.split()[0]) for one in answer["findings"]} == {("token", place)}
+    assert leaks(answer["findings"])
+
+
+@pytest.mark.parametrize("form", range(len(forms_of(b"x"))))
+def test_a_secret_in_a_file_is_found_in_every_form_also_if_it_is_there_for_a_moment(form: int, workdir: Path) -> None:
+    secret = canary().encode()
+    text = b"some words" + (forms_of(secret)[form]) + b"more of them"
+    with Watch(workdir) as watch:
+        for name, mode in {"key": 0o600, "sender.json": 0o644}.items():
+            (workdir / name).touch(mode=mode)
+            (workdir / name).chmod(mode)
+            (workdir / name).write_bytes(text)
+        found = search(workdir, {"encryption key": secret})
+        time.sleep(1)
+        (workdir / "key").unlink()
+        answer = watch.ask({"encryption key": secret}, files=("sender.json",))
+    places = {Path(one.where).name: one.open for one in found}
+    assert places == {"key": False, "sender.json": True}
+    workdir_is_private = not workdir.stat().st_mode & 0o077
+    seen = {Path(one.where).name: one.open for one in answer["findings"]}
+    assert seen == {"key": False, "sender.json": not workdir_is_private}
+    assert answer["contents"] == [text]
+    assert leaks(found) == [f"encryption key: {workdir / 'sender.json'} (open to others)"]
+
+
+# --- the whole of it -----------------------------------------------------------------------------
+
+_TAP = """
+import os, syslog
+def _tap(*arguments):
+    with open(os.environ["XTRABACKUP_TEST_SYSLOG"], "a") as log:
+        log.write(f"{arguments}\\n")
+syslog.syslog = _tap
+"""
+
+
+@pytest.mark.slow
+def test_no_secret_is_seen_anywhere_while_a_replica_is_made_and_an_encrypted_backup_restored(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {name: canary() for name in ("backup password", "replication password", "wrong password", "encryption key")}
+    logs = workdir / "logs"
+    logs.mkdir()
+    (logs / "sitecustomize.py").write_text(_TAP)  # what Ansible's modules tell the system's log
+    monkeypatch.setenv("PYTHONPATH", str(logs))
+    monkeypatch.setenv("XTRABACKUP_TEST_SYSLOG", str(logs / "syslog"))
+    monkeypatch.setenv("ANSIBLE_LOG_PATH", str(logs / "ansible.log"))
+    estate = Estate(
+        workdir,
+        passwords={
+            "xtrabackup_backup_password": known["backup password"],
+            "xtrabackup_replication_password": known["replication password"],
+        },
+    )
+    # MariaDB writes CREATE USER into its binary log as it was said, password and all; that was this test
+    estate.primary.execute("RESET MASTER")
+    try:
+        with Watch(workdir) as watch:
+            results = _play_everything(estate, known)
+            # keys and tokens were made by the run
+            answer = watch.ask({}, files=("sender.json", "receiver.json"))
+            generated = _generated(answer["contents"])
+            assert {name.rstrip(" 0123456789") for name in generated} == {"token", "private key"}
+            all_secrets = {**{name: secret.encode() for name, secret in known.items()}, **generated}
+            answer = watch.ask(all_secrets)
+        # the watch has seen what is to be seen, the holders too
+        assert answer["sweeps"] > 100
+        assert {"ansible-playbook", "mariadbd", "AnsiballZ_xtrabackup_backup.py"} <= set(answer["names"])
+        assert {one.secret.rstrip(" 0123456789") for one in answer["findings"]} == set(HOLDERS)
+        assert leaks(answer["findings"]) == []
+
+        for number, result in enumerate(results):
+            (logs / f"output-{number}").write_text(result.output)
+        assert "NOT_LOGGING_PARAMETER" in (logs / "syslog").read_text()
+        assert (logs / "ansible.log").stat().st_size > 100_000
+        run_module(
+            "xbstream",
+            {
+                "state": "extracted",
+                "src": str(workdir / "backups/replica.xbstream"),
+                "dest": str(workdir / "unpacked"),
+                "decrypt": {"key_file": str(workdir / "key")},
+            },
+        )
+        left = search(workdir, all_secrets)
+        assert {Path(one.where).name for one in left} == {"key", "variables.yml", "master.info"}
+        assert leaks(one for one in left if not one.where.endswith("master.info")) == []
+        assert (estate.servers["replica"].datadir.stat().st_mode & 0o077) == 0  # where master.info is
+    finally:
+        estate.close()
+
+
+def _play_everything(estate: Estate, known: dict[str, str]) -> list[PlayResult]:
+    """A login that fails, a provisioning, an encrypted backup of the replica, and its restore; all with -vvv."""
+    replica, target = estate.host("replica"), estate.host("target")
+    (key := estate.directory / "key").touch(mode=0o600)
+    key.write_text(known["encryption key"])
+    archive = {"xtrabackup_backup_directory": str(estate.directory / "backups"), "xtrabackup_backup_name": "replica"}
+    results = [
+        failed(estate.play("-vvv", "--limit=replica", xtrabackup_backup_password=known["wrong password"]), "login"),
+        succeeded(estate.play("-vvv", "--limit=primary,replica")),
+        succeeded(
+            estate.play(
+                "-vvv", "--diff", playbook="backup.yml", xtrabackup_hosts="replica", **archive,
+                xtrabackup_backup_format="xbstream", xtrabackup_encrypt={"key_file": str(key)},
+            )
+        ),
+        succeeded(
+            estate.play(
+                "-vvv", "--diff", playbook="restore.yml", xtrabackup_hosts="target",
+                xtrabackup_restore_src=str(estate.directory / "backups/replica.xbstream"),
+                xtrabackup_restore_prepared_dir=str(estate.directory / "prepared"),
+                xtrabackup_restore_decrypt={"key_file": str(key)}, xtrabackup_restore_method="move",
+            )
+        ),
+    ]  # fmt: skip
+    assert_tables_equal(replica, target)
+    return results
+
+
+def _generated(contents: list[bytes]) -> dict[str, bytes]:
+    """The tokens and private keys in ``contents`` of credentials files, by a name with a number."""
+    found: dict[str, bytes] = {}
+    for content in contents:
+        document = json.loads(content)
+        lines = document["private_key"].splitlines()[1:-1]
+        for kind, value in (("token", document["token"]), ("private key", "".join(lines[:1]))):
+            if value and value.encode() not in found.values():
+                found[f"{kind} {len(found)}"] = value.encode()
+    return found
