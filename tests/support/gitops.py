@@ -49,7 +49,8 @@ class Repository:
         path.write_text(yaml.safe_dump(dict(request), sort_keys=False), encoding="utf-8")
 
     def start(self, job: str) -> subprocess.Popen[bytes]:
-        """Start the script of a ``job`` of the CI file as its CI does; its output goes into the file ``log``."""
+        """Start the script of a ``job`` of the CI file as its CI does, in a process group of its own; its output goes
+        into the file ``log``."""
         (line,) = self.jobs[job]["script"]
         scratch = self.estate.directory / "ansible"
         # the collection is this one, not what requirements.yml names; the rest is for hosts that all are this machine
@@ -66,7 +67,7 @@ class Repository:
         with open(self.log, "wb") as log:
             return subprocess.Popen(
                 shlex.split(line), cwd=self.path, env=environment, stdin=subprocess.DEVNULL, stdout=log,
-                stderr=subprocess.STDOUT,
+                stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
 
     def run(self, job: str) -> plays.PlayResult:
