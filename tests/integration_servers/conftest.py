@@ -21,6 +21,7 @@ from typing import Any, Callable, TypeVar
 
 import pytest
 
+from ansible_collections.innodb.xtrabackup.tests.support.estate import Estate
 from ansible_collections.innodb.xtrabackup.tests.support.mysql import MySQLServer
 from ansible_collections.innodb.xtrabackup.tests.support.servers import (
     DatabaseServer,
@@ -87,6 +88,16 @@ def workdir() -> Iterator[Path]:
         yield directory
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def estate(workdir: Path) -> Iterator[Estate]:
+    """A primary, and hosts for playbooks, all of whose servers end with the test."""
+    made = Estate(workdir)
+    try:
+        yield made
+    finally:
+        made.close()
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +24,6 @@ from ansible_collections.innodb.xtrabackup.tests.support.plays import PlayResult
 from ansible_collections.innodb.xtrabackup.tests.support.servers import DatabaseServer
 
 PRECIOUS = ("CREATE DATABASE precious", "CREATE TABLE precious.t (a INT)", "INSERT INTO precious.t VALUES (1)")
-
-
-@pytest.fixture
-def estate(workdir: Path) -> Iterator[Estate]:
-    """An estate, all of whose servers end with the test."""
-    made = Estate(workdir)
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 def take_backup(estate: Estate, name: str, **options: Any) -> dict[str, Any]:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,16 +14,6 @@ from ansible_collections.innodb.xtrabackup.tests.support.checksums import assert
 from ansible_collections.innodb.xtrabackup.tests.support.estate import PASSWORDS, Estate
 from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad
 from ansible_collections.innodb.xtrabackup.tests.support.plays import failed, succeeded
-
-
-@pytest.fixture
-def estate(workdir: Path) -> Iterator[Estate]:
-    """An estate, all of whose servers end with the test."""
-    made = Estate(workdir)
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 def test_an_empty_host_becomes_a_replica_under_load_and_a_second_run_changes_nothing(estate: Estate) -> None:
