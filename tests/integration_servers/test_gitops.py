@@ -169,7 +169,8 @@ def test_of_two_hosts_one_fails_and_the_next_runs_carry_on(estate: Estate) -> No
     assert (last.changed["one"], last.changed["two"]) == (0, 1)
     assert_tables_equal(estate.primary, two)
     unchanged(repository.run("restore"))
-    assert estate.leftovers() == []
+    # what Ansible has noted about the job that was killed stays where it keeps such notes
+    assert [name for name in estate.leftovers() if not name.startswith("ansible/async/")] == []
 
 
 def _wait_for(sign: Path) -> None:
