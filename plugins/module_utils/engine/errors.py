@@ -499,6 +499,7 @@ class BackupMismatch(BackupError):
         "Name the backup that was meant, or its digest: xtrabackup_backup returns it (backup.manifest.sha256), and "
         "xtrabackup_info does (source.source_sha256)."
     )
+    modules = _by(RESTORE)
 
 
 class NotPrepared(BackupError):
@@ -540,17 +541,25 @@ class RequestError(XtrabackupError):
     """A restore request cannot be carried out on this host."""
 
     code = "request_error"
+    default_remedy = "See the guide to restores by request."
+    modules = _by(RESTORE)
 
 
 class RequestChanged(RequestError):
-    """A restore request was carried out on this host, and its file has changed since."""
+    """A restore request was carried out on this host, and its file has changed since.
+
+    The host knows the digest of what was requested; comments, the order of fields and the description do not count.
+    """
 
     code = "request_changed"
     default_remedy = "Requests do not change: undo the change, and write what is wanted now as a new request."
 
 
 class RequestSuperseded(RequestError):
-    """The host's data come from a newer request; carrying out this one would roll them back."""
+    """The host's data come from a newer request; carrying out this one would roll them back.
+
+    Newer is what was ``created`` later. A request that was carried out before the newer one is no error.
+    """
 
     code = "request_superseded"
     default_remedy = "Remove the request, or, if its backup is wanted, write a new one with the time of today."
