@@ -118,8 +118,10 @@ def plan_restore(src: Path, layout: Layout, options: RestoreOptions) -> RestoreP
     staging = choose_staging(layout.datadir)
     restored = read_restored(layout.datadir)
     there = read_in_progress(staging.root) or read_in_progress(layout.datadir)
-    source = _chosen_source(Path(os.path.abspath(src)), there, options)
-    require_safe(layout.datadir, source, layout)
+    wanted_source = Path(os.path.abspath(src))
+    source = _chosen_source(wanted_source, there, options)
+    for place in {source, wanted_source}:
+        require_safe(layout.datadir, place, layout)
     if options.parallel < 1:
         raise InvalidOption(f"parallel: {options.parallel} is not a number of files", option="parallel")
     history = restored.requests if restored else ()
@@ -163,7 +165,6 @@ def plan_restore(src: Path, layout: Layout, options: RestoreOptions) -> RestoreP
     else:
         plan = replace(plan, clearing=there)
     _require_replaceable(plan, options)
-    wanted_source = Path(os.path.abspath(src))
     if options.look_ahead and (backup.state != PREPARED or wanted_source != source):
         return _plan_unprepared(plan, backup, wanted_source, options)
     return _plan_archive(plan, backup, options) if archived else _plan_files(plan, backup)

@@ -23,6 +23,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     RequestSuperseded,
     ServerRunning,
     TargetNotEmpty,
+    TargetUnsafe,
     XtrabackupError,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import running
@@ -211,6 +212,12 @@ def test_a_look_ahead_refuses_what_the_restore_would(
     host.restore(request=FIRST)
     with pytest.raises(expected):
         ahead(host, **changes)
+
+
+def test_a_look_ahead_refuses_to_prepare_the_backup_in_the_data_directory(host: Host) -> None:
+    for place in (host.datadir, host.datadir / "inner"):
+        with pytest.raises(TargetUnsafe):
+            plan(host, place, origin=host.backup, look_ahead=True, request=FIRST)
 
 
 def test_a_look_ahead_goes_on_with_what_was_prepared_unless_it_is_another_backup(host: Host) -> None:
