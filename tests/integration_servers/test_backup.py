@@ -37,17 +37,17 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.si
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import ServerFactory
 from ansible_collections.innodb.xtrabackup.tests.support import checksums, datasets
 from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad, check_invariants
-from ansible_collections.innodb.xtrabackup.tests.support.servers import MariaDBServer
+from ansible_collections.innodb.xtrabackup.tests.support.servers import DatabaseServer, MariaDBServer
 
 EVERY_ENGINE = ("MyISAM", "Aria")
 
 
-def options_for(server: MariaDBServer, **changes: Any) -> job.BackupOptions:
+def options_for(server: DatabaseServer, **changes: Any) -> job.BackupOptions:
     connection = ConnectionParameters(unix_socket=str(server.socket), user="root")
     return job.BackupOptions(**{"connection": connection, "tool_version": "0.1.0", **changes})
 
 
-def take(server: MariaDBServer, dest: Path, **changes: Any) -> dict[str, Any]:
+def take(server: DatabaseServer, dest: Path, **changes: Any) -> dict[str, Any]:
     return job.take_backup(options_for(server, **changes), DirectorySink(dest), Progress("backup"))
 
 
@@ -68,7 +68,7 @@ def our_prepare(directory: Path) -> None:
 PREPARE = {"ours": our_prepare, "stock": stock_prepare}
 
 
-def start_copy(make_server: ServerFactory, name: str, directory: Path, source: MariaDBServer) -> MariaDBServer:
+def start_copy(make_server: ServerFactory, name: str, directory: Path, source: DatabaseServer) -> MariaDBServer:
     """Start a server of its own on the prepared ``directory``."""
     layout = ("innodb_data_file_path", "innodb_page_size", "innodb_undo_tablespaces", "lower_case_table_names")
     copy = make_server(name, {option: source.options.get(option, False) for option in layout}, start=False)
@@ -76,7 +76,7 @@ def start_copy(make_server: ServerFactory, name: str, directory: Path, source: M
     return copy.start()
 
 
-def replicate(copy: MariaDBServer, source: MariaDBServer, gtid: str) -> None:
+def replicate(copy: DatabaseServer, source: DatabaseServer, gtid: str) -> None:
     """Let ``copy`` follow ``source`` from ``gtid``, as a replica that was just restored."""
     source.create_account("repl", "repl-secret", "REPLICATION SLAVE")
     copy.execute(

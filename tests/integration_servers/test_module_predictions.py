@@ -14,7 +14,7 @@ from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest im
 from ansible_collections.innodb.xtrabackup.tests.support.playbook import run_module
 
 
-def done_once(module: str, changes: bool = True, **options: Any) -> None:
+def done_once(module: str, options: dict[str, Any], *, changes: bool = True) -> None:
     """Check mode touches nothing and tells what the run then does; after it there is nothing to do in either mode."""
     predicted, done, again, after = (
         run_module(module, options, check=check, diff=True) for check in (True, False, False, True)
@@ -33,16 +33,16 @@ def test_each_module_does_what_it_predicts_and_does_it_once(make_server: ServerF
     backup, archive, packed = str(workdir / "backup"), str(workdir / "archive.xb"), str(workdir / "packed.xb")
     unpacked, ready = str(workdir / "unpacked"), str(workdir / "ready")
     unpack = {"state": "extracted", "src": archive, "dest": unpacked}
-    done_once("xtrabackup_backup", **login, dest=backup)
-    done_once("xtrabackup_backup", **login, dest=archive, format="xbstream", compress={"algorithm": "zstd"})
-    done_once("xbstream", **unpack)
-    done_once("xbstream", state="created", src=backup, dest=packed)
+    done_once("xtrabackup_backup", {**login, "dest": backup})
+    done_once("xtrabackup_backup", {**login, "dest": archive, "format": "xbstream", "compress": {"algorithm": "zstd"}})
+    done_once("xbstream", unpack)
+    done_once("xbstream", {"state": "created", "src": backup, "dest": packed})
     for state in ("listed", "verified"):
-        done_once("xbstream", changes=False, state=state, src=archive)
-    done_once("xtrabackup_prepare", src=backup, target_dir=ready)
-    done_once("xtrabackup_prepare", src=unpacked)
+        done_once("xbstream", {"state": state, "src": archive}, changes=False)
+    done_once("xtrabackup_prepare", {"src": backup, "target_dir": ready})
+    done_once("xtrabackup_prepare", {"src": unpacked})
     # the tasks before are still fulfilled
     assert run_module("xbstream", unpack)["changed"] is False
-    done_once("xtrabackup_restore", src=ready, datadir=str(workdir / "one" / "data"))
-    done_once("xtrabackup_restore", src=archive, datadir=str(workdir / "two" / "data"))
-    done_once("xtrabackup_restore", src=unpacked, datadir=str(workdir / "three" / "data"), method="move")
+    done_once("xtrabackup_restore", {"src": ready, "datadir": str(workdir / "one" / "data")})
+    done_once("xtrabackup_restore", {"src": archive, "datadir": str(workdir / "two" / "data")})
+    done_once("xtrabackup_restore", {"src": unpacked, "datadir": str(workdir / "three" / "data"), "method": "move"})

@@ -32,6 +32,7 @@ from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest im
 from ansible_collections.innodb.xtrabackup.tests.support import checksums, datasets, mysql_datasets
 from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad, check_invariants
 from ansible_collections.innodb.xtrabackup.tests.support.mysql import SERVER_PROGRAM, MySQLServer
+from ansible_collections.innodb.xtrabackup.tests.support.servers import DatabaseServer
 
 _CARRIED = (
     "innodb_data_file_path",
@@ -55,7 +56,7 @@ class Slow:
         cancelled.wait(count / self._rate)
 
 
-def take(server: MySQLServer, dest: Path, **changes: Any) -> dict[str, Any]:
+def take(server: DatabaseServer, dest: Path, **changes: Any) -> dict[str, Any]:
     connection = ConnectionParameters(unix_socket=str(server.socket), user="root")
     options = job.BackupOptions(**{"connection": connection, "tool_version": "0.1.0", **changes})
     return job.take_backup(options, DirectorySink(dest), Progress("backup"))
@@ -68,14 +69,14 @@ def prepared(directory: Path) -> dict[str, Any]:
     return result.record
 
 
-def start_copy(make_mysql: MySQLFactory, name: str, directory: Path, source: MySQLServer) -> MySQLServer:
+def start_copy(make_mysql: MySQLFactory, name: str, directory: Path, source: DatabaseServer) -> MySQLServer:
     """Start a server of its own on the prepared ``directory``."""
     copy = make_mysql(name, {option: source.options.get(option, False) for option in _CARRIED}, start=False)
     shutil.move(str(directory), copy.datadir)
     return copy.start()
 
 
-def replicate(copy: MySQLServer, source: MySQLServer, place: str = "SOURCE_AUTO_POSITION=1") -> None:
+def replicate(copy: DatabaseServer, source: DatabaseServer, place: str = "SOURCE_AUTO_POSITION=1") -> None:
     """Let ``copy`` follow ``source`` from where its data are."""
     source.create_account("repl", "repl-secret", "REPLICATION SLAVE")
     copy.execute(

@@ -58,6 +58,7 @@ def test_xa_transactions_stay_prepared_and_all_others_are_rolled_back(
     assert (result.report.prepared_transactions, result.report.rolled_back) == (2, 1)
     assert any("2 XA transactions" in warning for warning in result.warnings)
     directory = ready or backup
+    copy: DatabaseServer
     if flavor == "mysql":
         copy = test_mysql_backup.start_copy(make_mysql, "copy", directory, source)
         test_mysql_backup.replicate(copy, source)

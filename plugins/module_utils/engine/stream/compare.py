@@ -45,8 +45,8 @@ def directory_holds(directory: str | os.PathLike[str], listing: Listing) -> bool
     those that are stored as they are, the same sizes.
     """
     if listing.manifest is not None:
-        found, wanted_identity = directory_manifest(directory), identity(listing.manifest)
-        return found is not None and wanted_identity in (identity(found), found.source_sha256)
+        there = directory_manifest(directory)
+        return there is not None and identity(listing.manifest) in (identity(there), there.source_sha256)
     root = Path(directory)
     found = {str(path.relative_to(root)): path.stat().st_size for path in root.rglob("*") if path.is_file()}
     wanted = {output_name(stored): stored for stored in listing.entries}
