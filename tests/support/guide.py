@@ -16,6 +16,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,9 +62,12 @@ def _section(title: str, body: str) -> Section:
 
 
 class World:
-    """The namespaces. ``root``: a directory for what is mounted; ``socket``: the server's, for /run/mysqld."""
+    """The namespaces. ``root``: a directory for what is mounted; ``socket``: the server's, for /run/mysqld; ``mounts``:
+    more of them (a path of this machine, and where it is seen in here)."""
 
-    def __init__(self, root: Path, socket: Path, hosts: tuple[str, ...]) -> None:
+    def __init__(
+        self, root: Path, socket: Path, hosts: tuple[str, ...], mounts: Sequence[tuple[Path, str]] = ()
+    ) -> None:
         self.root = root
         self._hosts = hosts
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -74,8 +78,10 @@ class World:
         home = Path(pwd.getpwuid(os.geteuid()).pw_dir)
         (home / ".ssh").mkdir(mode=0o700, exist_ok=True)
         self._make_keys()
+        more = "".join(f"mount --bind {source} {place}\n" for source, place in mounts)
         setup = f"""
             set -eu
+            {more}
             mount --bind {root}/srv /srv
             mount --bind {root}/hosts /etc/hosts
             mount --bind {root}/ssh {home}/.ssh

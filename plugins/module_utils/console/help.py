@@ -102,8 +102,8 @@ def manual(dialect: Dialect) -> str:
         ".SH DESCRIPTION",
         _roff(
             f"Answers to the options of the stock {dialect.program}, with their meaning. What is different says so, "
-            "what is not done is refused by name, with a status that is not zero. All is well exactly when the last line "
-            'is "completed OK!" and the status is zero.'
+            "what is not done is refused by name, with a status that is not zero. All is well exactly when the last "
+            'line is "completed OK!" and the status is zero.'
             if dialect.tool != STREAM
             else f"Answers to the options of the stock {dialect.program}, with their meaning."
         ),

@@ -28,6 +28,7 @@ from ..restore import running
 from ..restore.copying import Copier, CopyTask, sync_files
 from ..stream.extract import extract_archive
 from ..stream.listing import require_no_key
+from ..stream.unpack_directory import settle_directory
 from .backup_directory import (
     PREPARED,
     BackupDirectory,
@@ -301,6 +302,8 @@ def _extract(planned: PreparePlan, staging: Path, progress: Progress, options: P
 
 def _prepare_in_place(directory: Path, job: RecoveryJob) -> tuple[dict[str, Any], RecoveryReport | None]:
     running.wait_until_unused(directory, _ENDING_SECONDS)
+    # other tools unpack archives, too, and leave it at that
+    settle_directory(directory)
     backup = read_backup_directory(directory)
     refuse_what_cannot_be_recovered(directory, in_place=True)
     if backup.manifest and not backup.interrupted:

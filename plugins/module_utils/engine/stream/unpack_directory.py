@@ -29,6 +29,7 @@ from .xbstream import TYPE_PAYLOAD, Chunk
 
 _READ_SIZE = 1 << 20  # bytes
 _STAGING_NAME = ".unpacking"
+_NOTHING = Decoding(decompress=False, decrypt=False)
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,18 @@ def unpack_directory(directory: Path, options: UnpackOptions, progress: Progress
         finally:
             durable.remove_tree(staging)
         return [task.stored for task in tasks]
+
+
+def settle_directory(directory: Path) -> None:
+    """Have a directory that another tool has unpacked from our archive be what its manifest means: that tool does not
+    know which files schema changes during the backup made void, nor under which name others belong.
+
+    Nothing is done to one whose files are still packed. Raises StorageError, FormatError.
+    """
+    manifest = _manifest(directory)
+    if manifest is not None and _is_unfinished(directory, _NOTHING, manifest):
+        _settle(directory, manifest)
+        durable.write_file(directory / MANIFEST_NAME, manifest.plain().render())
 
 
 def _manifest(directory: Path) -> Manifest | None:

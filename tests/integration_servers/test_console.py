@@ -1,0 +1,217 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line on real servers: a user's script, secrets, failures, MySQL."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
+from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import MySQLFactory, ServerFactory
+from ansible_collections.innodb.xtrabackup.tests.support import console, load
+from ansible_collections.innodb.xtrabackup.tests.support.checksums import assert_tables_equal
+from ansible_collections.innodb.xtrabackup.tests.support.mysql import ROOT
+from ansible_collections.innodb.xtrabackup.tests.support.plays import BACKUP_GRANTS, PROJECT
+
+PASSWORD = "in nobody's process list"
+
+
+@pytest.fixture(name="programs")
+def _programs(workdir: Path) -> Path:
+    return console.build(workdir / "bin")
+
+
+def guide_script() -> str:
+    """The script of the guide, as it is written for mariadb-backup."""
+    text = (PROJECT / "docs/docsite/rst/guide_console.rst").read_text(encoding="utf-8")
+    block = text.partition(".. code-block:: bash\n   :name: nightly\n\n")[2]
+    lines = []
+    for line in block.splitlines():
+        if line and not line.startswith("   "):
+            break
+        lines.append(line[3:])
+    return "\n".join(lines)
+
+
+def test_a_script_for_mariadb_backup_runs_with_only_the_programs_path_changed(
+    programs: Path, workdir: Path, make_server: ServerFactory
+) -> None:
+    source, target = make_server("source"), make_server("target", start=False)
+    target.datadir.mkdir(mode=0o700)
+    with load.WriteLoad(source) as writing:
+        writing.wait_for(20)
+        places = {
+            "SOURCE_CNF": str(source.option_file),
+            "TARGET_CNF": str(target.option_file),
+            "BACKUPS": str(workdir / "backups"),
+        }
+        assignments = "".join(f"{name}={value}\n" for name, value in places.items())
+        (workdir / "backups").mkdir()
+        script = guide_script()
+        assert "mariadb-backup --defaults-file" in script
+        done = console.require(console.shell(assignments + console.with_paths(script, programs), workdir))
+        writing.stop()
+    assert done.said.count("completed OK!") == 3
+    target.start()
+    load.check_invariants(target)
+    record = manifest.read(workdir / "backups" / "today").backup
+    assert record["state"] == "prepared"
+    # what a server has changed since is not what was asked for
+    again = console.run(
+        programs / "mariadb-backup",
+        f"--defaults-file={target.option_file}",
+        "--copy-back",
+        f"--target-dir={workdir}/backups/today",
+    )
+    assert again.status == 1
+    assert "completed OK!" not in again.said
+
+
+def test_a_password_is_in_no_process_list_and_may_be_typed(
+    programs: Path, workdir: Path, make_server: ServerFactory
+) -> None:
+    server = make_server("source")
+    server.create_account("backup", PASSWORD, BACKUP_GRANTS)
+    server.execute("CREATE DATABASE shop", "CREATE TABLE shop.t (id INT) ENGINE=MyISAM")
+    words = [
+        str(programs / "mariadb-backup"),
+        "--no-defaults",
+        "--backup",
+        "--user=backup",
+        f"--socket={server.socket}",
+        f"--target-dir={workdir}/typed",
+    ]
+    with server.session() as blocker, blocker.cursor() as cursor:
+        cursor.execute("LOCK TABLES shop.t WRITE")
+        given = subprocess.Popen([*words[:-1], f"--password={PASSWORD}", f"--target-dir={workdir}/given"])
+        deadline = time.monotonic() + 60
+        while not server.value(
+            "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'backup' AND info LIKE 'BACKUP STAGE%%'"
+        ):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        shown = Path(f"/proc/{given.pid}/cmdline").read_bytes()
+        assert PASSWORD.encode() not in shown
+        assert b"--password=xxx" in shown
+        assert PASSWORD.encode() not in Path(f"/proc/{given.pid}/environ").read_bytes()
+    assert given.wait(120) == 0
+    controller, terminal = pty.openpty()
+    # a session of its own, with this terminal: passwords are asked for there
+    typed = subprocess.Popen(
+        ["setsid", "--ctty", "--wait", *words, "--password"], stdin=terminal, stdout=terminal, stderr=terminal
+    )
+    os.close(terminal)
+    said = b""
+    while b"password:" not in said:
+        said += os.read(controller, 1000)
+    os.write(controller, f"{PASSWORD}\n".encode())
+    reader = threading.Thread(target=_drain, args=(controller,), daemon=True)
+    reader.start()
+    assert typed.wait(120) == 0
+    assert manifest.read(workdir / "typed").files
+
+
+def _drain(descriptor: int) -> None:
+    try:
+        while os.read(descriptor, 4096):
+            pass
+    except OSError:
+        return
+
+
+@pytest.mark.parametrize("reader", ["head -c 100000", "true"])
+def test_a_broken_pipe_ends_the_backup_in_seconds_and_is_no_success(
+    programs: Path, workdir: Path, make_server: ServerFactory, reader: str
+) -> None:
+    server = make_server("source")
+    began = time.monotonic()
+    words = f"{programs}/xtrabackup --defaults-file={server.option_file} --backup --stream=xbstream"
+    done = console.shell(f"{words} --parallel=4 --compress | {reader} > /dev/null", workdir)
+    assert time.monotonic() - began < 60
+    assert done.status == 1
+    assert "broken pipe" in done.said
+    assert "completed OK!" not in done.said
+    # no lock is left behind
+    server.execute("CREATE TABLE mysql.after_it (id INT)")
+
+
+def test_a_reader_that_goes_while_a_lock_is_waited_for_ends_the_backup(
+    programs: Path, workdir: Path, make_server: ServerFactory
+) -> None:
+    server = make_server("source")
+    server.execute("CREATE DATABASE shop", "CREATE TABLE shop.t (id INT) ENGINE=MyISAM")
+    with server.session() as blocker, blocker.cursor() as cursor:
+        cursor.execute("LOCK TABLES shop.t WRITE")
+        words = f"{programs}/xtrabackup --defaults-file={server.option_file} --backup --stream=xbstream"
+        done = console.shell(f"{words} --ftwrl-wait-timeout=100 | true", workdir, timeout=60)
+    assert done.status == 1
+    assert "broken pipe" in done.said
+
+
+def test_a_lock_that_is_not_granted_in_time_and_a_signal_leave_nothing(
+    programs: Path, workdir: Path, make_server: ServerFactory
+) -> None:
+    server = make_server("source")
+    server.execute("CREATE DATABASE shop", "CREATE TABLE shop.t (id INT) ENGINE=MyISAM")
+    words = [programs / "mariabackup", f"--defaults-file={server.option_file}", "--backup"]
+    with server.session() as blocker, blocker.cursor() as cursor:
+        cursor.execute("LOCK TABLES shop.t WRITE")
+        late = console.run(*words, "--startup-wait-timeout=1", f"--target-dir={workdir}/late")
+        assert late.status == 1
+        assert "was not granted within 1 s" in late.said
+        stopped = subprocess.Popen([*map(str, words), f"--target-dir={workdir}/stopped"], stderr=subprocess.PIPE)
+        time.sleep(3)
+        stopped.send_signal(signal.SIGTERM)
+        _out, said = stopped.communicate(timeout=60)
+        assert stopped.returncode == 1
+        assert b"SIGTERM" in said
+    assert sorted(path.name for path in workdir.iterdir()) == ["bin", "source"]
+
+
+def test_what_the_engine_does_not_do_is_refused_before_anything_is_touched(
+    programs: Path, workdir: Path, make_server: ServerFactory
+) -> None:
+    server = make_server("source")
+    words = [programs / "mariadb-backup", f"--defaults-file={server.option_file}", "--backup"]
+    for option in ("--incremental-basedir=x", "--no-lock", "--databases=shop", "--history", "--galera-info"):
+        done = console.run(*words, option, f"--target-dir={workdir}/refused")
+        assert done.status == 1
+        assert f"{option.partition('=')[0]} is not supported" in done.said
+    other = console.run(*words, f"--datadir={workdir}", f"--target-dir={workdir}/refused")
+    assert other.status == 1
+    assert "the server that answers has its data in" in other.said
+    assert not (workdir / "refused").exists()
+
+
+def test_a_mysql_server_is_backed_up_encrypted_unpacked_prepared_and_restored(
+    programs: Path, workdir: Path, make_mysql: MySQLFactory
+) -> None:
+    source, target = make_mysql("source"), make_mysql("target", start=False)
+    source.execute("CREATE DATABASE shop", "CREATE TABLE shop.t (id INT PRIMARY KEY, text VARCHAR(100))")
+    source.execute(f"INSERT INTO shop.t SELECT seq, REPEAT('x', 90) FROM {source.numbers(5000)}")
+    (workdir / "key").write_bytes(os.urandom(32))
+    (workdir / "key").chmod(0o600)
+    key = f"--encrypt-key-file={workdir}/key"
+    script = f"""
+        mkdir restore
+        xtrabackup --defaults-file={source.option_file} --backup --stream --compress --encrypt=AES256 {key} \\
+            | xbstream -x -C restore -p 2
+        xtrabackup --decrypt=AES256 {key} --decompress --remove-original --parallel=2 --target-dir=restore
+        xtrabackup --prepare --target-dir=restore --use-memory=64M
+        xtrabackup --defaults-file={target.option_file} --move-back --target-dir=restore
+    """
+    done = console.require(
+        console.shell(console.with_paths(script, programs), workdir, path=f"{ROOT}/usr/sbin:{ROOT}/usr/bin")
+    )
+    assert done.said.count("completed OK!") == 4
+    target.start()
+    assert_tables_equal(source, target)
