@@ -8,13 +8,12 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
-place=${1:-.build/console}
+place=.build/console
 program=$place/bin/xtrabackup.pyz
 
-python3 roles/install/files/build_console.py "$program" ${PYTHON:+"$PYTHON"}
-mkdir -p "$place/share/man/man1"
+rm -rf "$place"
+python3 roles/install/files/build_console.py "$program" "${PYTHON:-/usr/bin/env python3}" "$place/share/man/man1"
 for name in xtrabackup mariadb-backup mariabackup xbstream mbstream; do
-    ln -sfn xtrabackup.pyz "$place/bin/$name"
-    python3 "$program" manual "$name" >"$place/share/man/man1/$name.1"
+    ln -s xtrabackup.pyz "$place/bin/$name"
 done
 echo "$place/bin: xtrabackup mariadb-backup mariabackup xbstream mbstream"

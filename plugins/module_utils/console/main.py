@@ -30,6 +30,9 @@ def main() -> int:
         if len(sys.argv) == 3 and sys.argv[1] == "manual" and sys.argv[2] in DIALECTS:
             standard_output.write(output, help_texts.manual(DIALECTS[sys.argv[2]]))
             return 0
+        if sys.argv[1:] == ["documentation"]:
+            standard_output.write(output, help_texts.documentation())
+            return 0
         dialect, words = choose(sys.argv)
     except InvalidOption as error:
         sys.stderr.write(f"{error.message}. {error.remedy}\n")

@@ -1,21 +1,24 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes one file of the command line and the engine: ``build_console.py OUTPUT [PYTHON]``.
+"""Makes one file of the command line and the engine: ``build_console.py OUTPUT [PYTHON [MANUALS]]``.
 
 The file is a zip archive that PYTHON (by default whichever python3 comes first) runs. It depends on the collection's
-content alone, byte for byte. Needs nothing but the standard library and the collection that this script is in.
+content alone, byte for byte. Its manual pages go into the directory MANUALS. Needs nothing but the standard library and
+the collection that this script is in.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 _PACKAGE = "innodb_xtrabackup"
+NAMES = ("xtrabackup", "mariadb-backup", "mariabackup", "xbstream", "mbstream")
 _ROOMS = ("console", "engine")
 _START = f"""import sys
 
@@ -58,6 +61,16 @@ def main() -> None:
     temporary.write_bytes(made)
     temporary.chmod(0o755)
     os.replace(temporary, output)
+    if len(sys.argv) > 3:
+        write_manuals(output, Path(sys.argv[3]))
+
+
+def write_manuals(program: Path, directory: Path) -> None:
+    """Have the program write its manual pages."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in NAMES:
+        with open(directory / f"{name}.1", "wb") as page:
+            subprocess.run([sys.executable, str(program), "manual", name], stdout=page, check=True)
 
 
 if __name__ == "__main__":
