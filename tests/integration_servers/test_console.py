@@ -162,7 +162,7 @@ def test_a_lock_that_is_not_granted_in_time_and_a_signal_leave_nothing(
 ) -> None:
     server = make_server("source")
     server.execute("CREATE DATABASE shop", "CREATE TABLE shop.t (id INT) ENGINE=MyISAM")
-    words = [programs / "mariabackup", f"--defaults-file={server.option_file}", "--backup"]
+    words: list[str | Path] = [programs / "mariabackup", f"--defaults-file={server.option_file}", "--backup"]
     with server.session() as blocker, blocker.cursor() as cursor:
         cursor.execute("LOCK TABLES shop.t WRITE")
         late = console.run(*words, "--startup-wait-timeout=1", f"--target-dir={workdir}/late")
@@ -181,7 +181,7 @@ def test_what_the_engine_does_not_do_is_refused_before_anything_is_touched(
     programs: Path, workdir: Path, make_server: ServerFactory
 ) -> None:
     server = make_server("source")
-    words = [programs / "mariadb-backup", f"--defaults-file={server.option_file}", "--backup"]
+    words: list[str | Path] = [programs / "mariadb-backup", f"--defaults-file={server.option_file}", "--backup"]
     for option in ("--incremental-basedir=x", "--no-lock", "--databases=shop", "--history", "--galera-info"):
         done = console.run(*words, option, f"--target-dir={workdir}/refused")
         assert done.status == 1

@@ -165,7 +165,8 @@ def documentation() -> str:
 def _owners(option: Option) -> str:
     if option.ours:
         return "ours alone"
-    return {("percona",): "Percona", ("mariadb",): "MariaDB"}.get(option.vendors, "both")
+    owners: dict[tuple[str, ...], str] = {("percona",): "Percona", ("mariadb",): "MariaDB"}
+    return owners.get(option.vendors, "both")
 
 
 def _prose(option: Option) -> str:

@@ -143,12 +143,17 @@ def test_encoded_files_stay_so_unless_they_are_wanted_otherwise(
     decrypt = ["--decrypt=AES256", f"--encrypt-key-file={tmp_path}/key"] if key else []
     for name in ("at_once", "later", "changed"):
         (tmp_path / name).mkdir()
-    unpack = [programs / "xbstream", "-x", "-C"]
+    unpack: list[str | Path] = [programs / "xbstream", "-x", "-C"]
     console.require(console.run(*unpack, tmp_path / "at_once", *decrypt, "--decompress", stdin=stream))
     console.require(console.run(*unpack, tmp_path / "later", stdin=stream))
     suffix = ".zst.xbcrypt" if key else ".zst"
     assert (tmp_path / "later" / f"ibdata1{suffix}").exists()
-    later = [programs / "xtrabackup", "--no-defaults", f"--target-dir={tmp_path}/later", "--parallel=2"]
+    later: list[str | Path] = [
+        programs / "xtrabackup",
+        "--no-defaults",
+        f"--target-dir={tmp_path}/later",
+        "--parallel=2",
+    ]
     if key:
         console.require(console.run(*later, *decrypt, "--remove-original"))
         assert (tmp_path / "later" / "ibdata1.zst").exists()
@@ -172,7 +177,7 @@ def test_files_that_were_changed_while_they_were_packed_are_noticed(programs: Pa
     make_archive(tmp_path / "other", {**other, "xtrabackup_info": b""}, algorithm="lz4")
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-    unpack = [programs / "xbstream", "-x", "-C"]
+    unpack: list[str | Path] = [programs / "xbstream", "-x", "-C"]
     console.require(console.run(*unpack, tmp_path / "one", stdin=(tmp_path / "stream").read_bytes()))
     console.require(console.run(*unpack, tmp_path / "two", stdin=(tmp_path / "other").read_bytes()))
     (tmp_path / "two" / "ibdata1.lz4").replace(tmp_path / "one" / "ibdata1.lz4")
@@ -188,7 +193,7 @@ def test_any_files_can_be_packed_and_unpacked(programs: Path, tmp_path: Path) ->
     (tmp_path / "into").mkdir()
     (tmp_path / "from/db/one").write_bytes(os.urandom(3 << 20))
     (tmp_path / "from/two").write_bytes(b"")
-    words = [programs / "xbstream", "-c", "-C", tmp_path / "from", "./db/one", "two"]
+    words: list[str | Path] = [programs / "xbstream", "-c", "-C", tmp_path / "from", "./db/one", "two"]
     packed = console.require(console.run(*words))
     console.require(console.run(programs / "mbstream", "-x", "-C", tmp_path / "into", stdin=packed.out))
     assert fingerprints(tmp_path / "into") == fingerprints(tmp_path / "from")
@@ -201,7 +206,7 @@ def test_any_files_can_be_packed_and_unpacked(programs: Path, tmp_path: Path) ->
 def test_a_stream_into_a_full_device_is_an_error(programs: Path, tmp_path: Path) -> None:
     (tmp_path / "big").write_bytes(bytes(4 << 20))
     with open("/dev/full", "wb") as full:
-        words = [programs / "xbstream", "-c", "big"]
+        words: list[str | Path] = [programs / "xbstream", "-c", "big"]
         done = subprocess.run(words, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, check=False)
     assert done.returncode == 1
     assert b"standard output" in done.stderr
