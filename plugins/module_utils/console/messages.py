@@ -35,6 +35,7 @@ _OPTIONS = {
     "decrypt: {key_file: ...}": "--decrypt=ALGORITHM and --encrypt-key-file",
     "Run xtrabackup_prepare on it first": "Prepare it first (--prepare)",
     ", or say force: true to replace what is there": "",
+    " (become: true?)": "",
 }
 
 

@@ -10,9 +10,16 @@ import select
 
 
 def open_missing() -> None:
-    """Open what of the first three descriptors is closed, so that no file of ours gets such a number."""
+    """Open what of the first three descriptors is closed, so that no file of ours gets such a number.
+
+    A standard output that was closed cannot be written to afterwards either: a stream that went nowhere is no success.
+    """
     null = os.open(os.devnull, os.O_RDWR)
     while null < 3:
+        if null == 1:
+            unwritable = os.open(os.devnull, os.O_RDONLY)
+            os.dup2(unwritable, null)
+            os.close(unwritable)
         os.set_inheritable(null, True)
         null = os.open(os.devnull, os.O_RDWR)
     os.close(null)

@@ -77,6 +77,14 @@ EVERYTHING = Decoding()
 ENCODED = (cipher.SUFFIX, ".qp", *(codec.SUFFIX for codec in CODECS.values()))
 
 
+def bare_name(stored: str) -> str:
+    """``stored`` without the suffixes of any encoding, also of one that is not undone or not known here (.qp)."""
+    for suffix in ENCODED:
+        if stored.endswith(suffix):
+            stored = stored[: -len(suffix)]
+    return stored
+
+
 def _decoders(stored: str, decrypt_key: bytes | None, decoding: Decoding) -> list[Decoder]:
     decoders: list[Decoder] = []
     name = stored

@@ -25,7 +25,7 @@ from ..progress import Progress
 from . import cipher
 from .buffers import BufferPool
 from .digests import DigestingSource, StreamDigests
-from .entry import EVERYTHING, Decoding, EntrySkipper, EntryWriter, Unpacked
+from .entry import EVERYTHING, Decoding, EntrySkipper, EntryWriter, Unpacked, bare_name
 from .holes import PageSizeOf
 from .listing import (
     MAX_MANIFEST,
@@ -320,7 +320,7 @@ class Extractor:
             self._check_mac(manifest)
         elif self._require_manifest:
             raise no_manifest(self._where)
-        elif not self._any_files or looks_like_backup(unpacked.name for unpacked in self._unpacked.values()):
+        elif not self._any_files or looks_like_backup(self._unpacked):
             self._check_foreign()
         if self._part is not None:
             manifest = self._chosen(self._part.manifest, manifest)
@@ -361,7 +361,7 @@ class Extractor:
             raise StreamCorrupt(f"{self._where}: {some_of(faults)}", where=self._where, files=faults[:100])
 
     def _check_foreign(self) -> None:
-        names = {unpacked.name for unpacked in self._unpacked.values()}
+        names = {bare_name(stored) for stored in self._unpacked}
         for alternatives in _FOREIGN_FILES:
             if not names.intersection(alternatives):
                 raise StreamTruncated(

@@ -13,16 +13,16 @@ from pathlib import Path
 from .. import durable
 from ..errors import StreamCorrupt
 from ..manifest import MANIFEST_NAME, Manifest
-from .entry import Decoding, Unpacked
+from .entry import Decoding, Unpacked, bare_name
 
 #: files that only a backup has: where one of them is, all that tells of the backup must be, too
 _SIGNS = {"ibdata1", "ib_logfile0", "xtrabackup_logfile", "mysql.ibd", "aria_log_control"}
 
 
 def looks_like_backup(names: Iterable[str]) -> bool:
-    """Whether a stream with these entries is a backup, or the beginning of one, and not just files that somebody
-    packed."""
-    return not _SIGNS.isdisjoint(names)
+    """Whether a stream with these entries, encoded or not, is a backup, or the beginning of one, and not just files
+    that somebody packed."""
+    return not _SIGNS.isdisjoint(map(bare_name, names))
 
 
 def settle(

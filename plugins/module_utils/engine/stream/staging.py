@@ -52,7 +52,8 @@ def staging_inside(dest: str | os.PathLike[str]) -> Iterator[Path]:
     """A new directory in ``dest``, which exists and may hold other things, for the block; at its end all its files get
     their places in ``dest``, the manifest last, and none of what is there is replaced. After an error nothing is left.
 
-    Raises TargetNotEmpty, with nothing moved, when a name is taken; TargetBusy when another job unpacks there.
+    Raises, with nothing moved, TargetNotEmpty when a name is taken, TargetUnsafe when a directory's name is that of
+    something else or of another file system; TargetBusy when another job unpacks there.
     """
     final = Path(dest)
     if not final.is_dir():
@@ -80,6 +81,8 @@ def _move_in(staging: Path, final: Path) -> None:
             path=str(final),
         )
     folders = sorted({parent for path in files for parent in path.parents})
+    for folder in folders[1:]:
+        _require_inner(final, folder)
     with durable.storage_errors("writing", final):
         for folder in folders:
             (final / folder).mkdir(mode=0o750, exist_ok=True)
@@ -89,6 +92,20 @@ def _move_in(staging: Path, final: Path) -> None:
                     os.rename(staging / path, final / path)
             for folder in folders:
                 durable.fsync_directory(final / folder)
+
+
+def _require_inner(final: Path, folder: Path) -> None:
+    """Files are renamed into ``folder``, which must not lead anywhere else, nor fail when half of them are there."""
+    target = final / folder
+    with durable.storage_errors("looking at", target):
+        if os.path.lexists(target) and (
+            target.is_symlink() or not target.is_dir() or target.stat().st_dev != final.stat().st_dev
+        ):
+            raise TargetUnsafe(
+                f"{target} is there already, and is no directory of the file system of {final}",
+                remedy="Unpack into another directory.",
+                path=str(target),
+            )
 
 
 def is_taken(dest: Path) -> bool:
