@@ -11,8 +11,10 @@ outside the lock.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hmac
 import math
+import os
 import select
 import socket
 import ssl
@@ -214,10 +216,18 @@ class Connection:
             left = until - time.monotonic()
             # looked at even when the time is up: perhaps it was this process that stood still
             if ready(self._socket, events, max(0.0, min(left, _POLL_SLICE))):
+                self._check_network()
                 return
             if left <= 0:
                 waited = max(0.0, until - began)
                 raise PeerTimeout(f"{self.peer} gave no sign of life for {waited:.1f} s", peer=self.peer)
+
+    def _check_network(self) -> None:
+        """Raises PeerTimeout when the kernel has given the peer up. The kernel says so once, and Python's ssl (3.10 and
+        3.11 at least) takes it for the end of the connection, as if the peer had hung up."""
+        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code == errno.ETIMEDOUT:
+            raise broken(OSError(code, os.strerror(code)), self.peer)
 
     def drain(self, until: float) -> None:
         """Throw away what the peer still sends, until it hangs up: closing with unread bytes would reset the

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from dataclasses import replace
@@ -326,3 +327,18 @@ def test_after_a_failure_the_same_destination_can_be_used_again(ends: Ends) -> N
     sink.publish(send(sink, FILES))
     receiver.join()
     assert_arrived(renewed)
+
+
+def test_a_connection_that_the_kernel_gives_up_was_lost_by_the_network_not_ended_by_the_receiver(ends: Ends) -> None:
+    receiver = FakeReceiver(ends)  # never reads, so that the kernel's own time-out is the first to be over
+    sink = TlsSink(ends.target(timeout=60, connections=1))
+    for connection in sink._session.connections:
+        connection._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000)
+    threads, errors = write_endlessly(sink, ["db/0.ibd"])
+    with limit(20):
+        for thread in threads:
+            thread.join()
+        sink.abort(errors[0])
+    receiver.close()
+    assert isinstance(errors[0], PeerTimeout), errors[0]
+    assert "the network lost the connection with the receiver" in errors[0].message
