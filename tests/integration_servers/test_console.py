@@ -204,8 +204,9 @@ def test_a_mysql_server_is_backed_up_encrypted_unpacked_prepared_and_restored(
     script = f"""
         mkdir restore
         xtrabackup --defaults-file={source.option_file} --backup --stream --compress --encrypt=AES256 {key} \\
-            | xbstream -x -C restore -p 2
+            --extra-lsndir=lsn --throttle=50 --lock-ddl=ON | xbstream -x -C restore -p 2
         xtrabackup --decrypt=AES256 {key} --decompress --remove-original --parallel=2 --target-dir=restore
+        cmp restore/xtrabackup_checkpoints lsn/xtrabackup_checkpoints
         xtrabackup --prepare --target-dir=restore --use-memory=64M
         xtrabackup --defaults-file={target.option_file} --move-back --target-dir=restore
     """

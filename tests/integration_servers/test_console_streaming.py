@@ -106,6 +106,11 @@ class Page:
         finally:
             receiver.kill()
 
+    def wait_for_the_end_of_receivers(self) -> None:
+        """Wait until nothing is connected, or listens, on the page's port any more."""
+        over = "while ss -Htan 'sport = :9999' | grep -qv TIME-WAIT; do sleep 0.1; done"
+        subprocess.run(self.world.enter("bash", "-c", over), check=True, timeout=60)
+
     def _wait_for_listener(self) -> None:
         listening = "until ss -Hltn 'sport = :9999' | grep -q .; do sleep 0.1; done"
         subprocess.run(self.world.enter("bash", "-c", listening), check=True, timeout=30)
@@ -158,6 +163,9 @@ def test_the_commands_of_the_streaming_page_run_as_they_are_written(
         console.require(page.run("throttled", "throttled"))
         assert verify_archive(arrived) is not None
         arrived.unlink()
+        console.require(page.run("one-liner", "sender"))
+        page.wait_for_the_end_of_receivers()
+        assert verify_archive(arrived) is not None
         for name in ("directory", "directory lz4", "level"):
             assert page.run(name, "packed").completed
             assert any((page.data / "backup").rglob("*.lz4" if name.endswith("lz4") else "*.zst"))

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
 import subprocess
 import sys
 import zipfile
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.console import process_list
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.console import messages, process_list
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.console.dialects import DIALECTS
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.console.tables import options_of
 from ansible_collections.innodb.xtrabackup.tests.support import console
@@ -98,6 +100,32 @@ def test_secrets_of_the_command_line_are_blanked(program: str, words: list[str],
         [sys.executable, "-c", script, *words], env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == blanked
+
+
+def test_how_far_a_job_is_can_be_seen() -> None:
+    status = {"phase": "copying", "bytes": 1 << 29, "bytes_total": 1 << 30, "mib_per_second": 100.0, "eta_seconds": 5.1}
+    assert messages.render(status) == f"copying: [{'#' * 15}{' ' * 15}]  50% of 1.0 GiB, 100.0 MiB/s, 5 s left"
+    assert messages.render({**status, "bytes_total": None}) == "copying: 512.0 MiB, 100.0 MiB/s"
+
+
+def test_a_terminal_gets_a_bar_and_a_file_gets_lines(programs: Path, tmp_path: Path) -> None:
+    make_archive(tmp_path / "stream", some_files(), algorithm="zstd")
+    with open(tmp_path / "stream", "rb") as stream:
+        (tmp_path / "packed").mkdir()
+        subprocess.run([programs / "xbstream", "-xC", tmp_path / "packed"], stdin=stream, check=True)
+    words = [str(programs / "xtrabackup"), "--no-defaults", "--decompress", f"--target-dir={tmp_path}/packed"]
+    controller, terminal = pty.openpty()
+    with subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=terminal) as job:
+        os.close(terminal)
+        shown = b""
+        with contextlib.suppress(OSError):  # the terminal's other end is closed with the job
+            while data := os.read(controller, 4096):
+                shown += data
+        assert job.wait() == 0
+    os.close(controller)
+    assert b"\r\x1b[K" in shown
+    assert shown.rstrip().endswith(b"completed OK!")
+    assert "\x1b" not in console.run(*words).said
 
 
 def test_words_behind_the_end_of_options_are_no_secrets() -> None:
