@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import signal
 import subprocess
 import threading
@@ -175,6 +176,27 @@ def test_a_lock_that_is_not_granted_in_time_and_a_signal_leave_nothing(
         assert stopped.returncode == 1
         assert b"SIGTERM" in said
     assert sorted(path.name for path in workdir.iterdir()) == ["bin", "source"]
+
+
+def test_a_signal_ends_a_backup_whose_reader_takes_nothing(
+    programs: Path, workdir: Path, make_server: ServerFactory
+) -> None:
+    server = make_server("source")
+    words = [str(programs / "xtrabackup"), f"--defaults-file={server.option_file}", "--backup", "--stream=xbstream"]
+    # nobody reads its standard output: the pipe is full after 64 KiB
+    stalled = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert stalled.stdout is not None
+    assert stalled.stderr is not None
+    deadline = time.monotonic() + 60
+    while not select.select([stalled.stdout], [], [], 0.1)[0]:
+        assert time.monotonic() < deadline
+    time.sleep(1)
+    stalled.send_signal(signal.SIGTERM)
+    assert stalled.wait(30) == 1
+    said = stalled.stderr.read()
+    assert b"SIGTERM" in said
+    assert b"completed OK!" not in said
+    server.execute("CREATE TABLE mysql.after_it (id INT)")
 
 
 def test_what_the_engine_does_not_do_is_refused_before_anything_is_touched(

@@ -128,11 +128,13 @@ def _act(session: Session, action: str) -> None:
 
 def _defaults(session: Session, words: list[str]) -> str:
     """What ``--print-defaults`` says; passwords are not shown."""
-    own = [word for word in session.files.own_words(session.dialect) if word not in session.server_words]
+    logins = session.files.client_words(session.dialect)
+    seen = [*session.server_words, *logins]
+    own = [word for word in session.files.own_words(session.dialect) if word not in seen]
     rest = [word for word in words if not word.startswith(("--print", "--defaults", "--no-defaults"))]
     options = options_of(session.dialect)
     shown = []
-    for word in [*session.server_words, *own, *rest]:
+    for word in [*dict.fromkeys(seen), *own, *rest]:
         hidden = next(iter(process_list.secrets_in([word], options)), None)
         shown.append(word if hidden is None else word[: hidden[1]] + "*****")
     return f"{session.dialect.program} would have been started with the following arguments:\n{' '.join(shown)} \n"

@@ -91,7 +91,7 @@ def login(session: Session) -> ConnectionParameters:
     arguments = session.arguments
     password = arguments.values.get("password")
     if password == "":
-        password = getpass.getpass("Enter password: ")
+        password = _ask_for_password()
     socket, port, host = arguments.text("socket"), arguments.number("port") or None, arguments.text("host")
     protocol = arguments.text("protocol")
     if protocol == "tcp" or (host not in (None, "localhost") and session.said.text("socket") is None):
@@ -109,6 +109,17 @@ def login(session: Session) -> ConnectionParameters:
         config_file="",
         **_tls(arguments),
     )
+
+
+def _ask_for_password() -> str:
+    try:
+        return getpass.getpass("Enter password: ")
+    except (EOFError, OSError) as error:
+        raise InvalidOption(
+            "--password without a value asks for it, and there is no terminal to ask at",
+            remedy="Put the password into an option file that only its owner can read, or say --password=....",
+            option="password",
+        ) from error
 
 
 def _tls(arguments: Arguments) -> dict[str, Any]:

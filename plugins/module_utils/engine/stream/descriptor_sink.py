@@ -7,35 +7,69 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import stat
+import threading
 from collections.abc import Sequence
 from typing import Any
 
 from .. import durable
-from ..errors import PeerFailed
-from .archive import Channel, StreamSink, write_all
+from ..errors import Cancelled, PeerFailed
+from .archive import IOV_MAX, Channel, StreamSink, drop_written
 from .codec import Compression
 from .sink import Buffer
+
+_LOOK_SECONDS = 0.5  # between looks whether the job was stopped while the reader takes nothing
 
 
 class DescriptorChannel(Channel):
     """``descriptor`` (which this object owns) as a channel; ``name`` is for errors.
 
-    Raises PeerFailed when nobody reads from it any more, StorageError when a file cannot take it.
+    Raises PeerFailed when nobody reads from it any more, StorageError when a file cannot take it. A pipe is written to
+    through an opening of its own, which does not block: the job can be stopped while the reader takes nothing, and
+    others who hold the pipe notice nothing. A reader may take as long as it likes.
     """
 
     def __init__(self, descriptor: int, name: str) -> None:
-        self._descriptor = descriptor
         self._name = name
+        self._stopped = threading.Event()
+        self._given = descriptor
+        self._descriptor = self._without_blocking(descriptor)
+
+    def _without_blocking(self, descriptor: int) -> int:
+        """Another opening of the pipe ``descriptor``; itself where it is none, or where /proc is not to be had."""
+        if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            return descriptor
+        try:
+            return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                raise self.broken() from error
+            return descriptor
 
     def write(self, buffers: Sequence[Buffer]) -> None:
-        try:
-            write_all(self._descriptor, buffers)
-        except OSError as error:
-            if error.errno == errno.EPIPE:
+        views = [memoryview(buffer) for buffer in buffers if len(buffer)]
+        while views:
+            if self._stopped.is_set():
+                raise Cancelled(f"{self._name}: the job was stopped")
+            try:
+                drop_written(views, os.writev(self._descriptor, views[:IOV_MAX]))
+            except BlockingIOError:
+                self._wait_for_room()
+            except BrokenPipeError as error:
                 raise self.broken() from error
-            with durable.storage_errors("writing", self._name):
-                raise
+            except OSError:
+                with durable.storage_errors("writing", self._name):
+                    raise
+
+    def _wait_for_room(self) -> None:
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLOUT)
+        poll.poll(_LOOK_SECONDS * 1000)
+
+    def stop(self) -> None:
+        """End whoever waits in ``write`` for the reader."""
+        self._stopped.set()
 
     def broken(self) -> PeerFailed:
         """The error of a pipe whose reader has gone."""
@@ -55,8 +89,8 @@ class DescriptorChannel(Channel):
 
     def close(self) -> None:
         """Close the descriptor, once."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
+        descriptors, self._descriptor, self._given = {self._descriptor, self._given}, -1, -1
+        for descriptor in descriptors - {-1}:
             os.close(descriptor)
 
 
@@ -89,4 +123,4 @@ class DescriptorSink(StreamSink):
 
     def _abort(self, reason: BaseException) -> None:
         # the process ends, and the descriptor with it: closing it here could hit a thread that still writes
-        return
+        self._channel.stop()

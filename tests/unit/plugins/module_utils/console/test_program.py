@@ -62,11 +62,20 @@ def test_misuse_has_a_status_of_its_own_and_says_nothing_on_standard_output(prog
         assert "completed OK!" not in done.said
 
 
+def test_a_password_cannot_be_asked_for_where_nobody_is(programs: Path) -> None:
+    words = [str(programs / "xtrabackup"), "--no-defaults", "--backup", "--password", "--target-dir=/nowhere/at-all"]
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, start_new_session=True, check=False)
+    assert done.returncode == 1
+    assert b"there is no terminal to ask at" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
 def test_passwords_are_not_shown_by_print_defaults(programs: Path, tmp_path: Path) -> None:
-    (tmp_path / "my.cnf").write_text("[xtrabackup]\npassword = hush\n[mysqld]\ndatadir = /d\n")
+    (tmp_path / "my.cnf").write_text("[xtrabackup]\npassword = hush\n[mysqld]\ndatadir = /d\n[client]\nuser = me\n")
     words = ["--print-defaults", f"--defaults-file={tmp_path}/my.cnf", "--backup", "--password=hush"]
     done = console.require(console.run(programs / "xtrabackup", *words))
     assert b"--datadir=/d" in done.out
+    assert b"--user=me" in done.out
     assert b"--backup" in done.out
     assert b"hush" not in done.out
 
