@@ -325,8 +325,15 @@ backup:
       type: dict
       sample: {sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}
     manifest:
-      description: Path and SHA-256 of the manifest.
+      description: The manifest, which stands for the whole backup.
       type: dict
+      contains:
+        path:
+          description: Its path; null for a stream.
+          type: str
+        sha256:
+          description: Its SHA-256, the same for a directory and an archive of the backup.
+          type: str
     warnings:
       description: What to know about this backup.
       type: list
