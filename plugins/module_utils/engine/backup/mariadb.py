@@ -145,10 +145,12 @@ class MariadbBackup(BackupRun):
 
     # --- after the locks -------------------------------------------------------------------------
 
+    def _configuration(self) -> bytes:
+        return metadata.render_configuration(self._layout)
+
     def _metadata(self, coordinates: Coordinates, ended: datetime) -> dict[str, bytes]:
         texts = {
             metadata.CHECKPOINTS_NAME: metadata.Checkpoints(metadata.FULL, 0, self._to_lsn, self._last_lsn).render(),
-            metadata.CONFIGURATION_NAME: metadata.render_configuration(self._layout),
             metadata.INFO_NAME: self._info(coordinates, ended).render(),
         }
         if coordinates.binlog is not None:

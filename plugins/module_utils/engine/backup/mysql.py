@@ -251,20 +251,21 @@ class MysqlBackup(BackupRun):
     def _finish_redo(self) -> list[FileEntry]:
         return super()._finish_redo() + self._binlog_entries
 
-    def _metadata(self, coordinates: Coordinates, ended: datetime) -> dict[str, bytes]:
-        layout, identity = self._layout, self._identity
+    def _configuration(self) -> bytes:
+        identity = self._identity
         encryption = self._connection.variables("innodb_redo_log_encrypt", "innodb_undo_log_encrypt")
-        configuration = metadata.MysqlConfiguration(
-            layout,
+        return metadata.MysqlConfiguration(
+            self._layout,
             identity.server_id,
             identity.server_uuid,
             redo_log_encrypt=encryption.get("innodb_redo_log_encrypt") == "ON",
             undo_log_encrypt=encryption.get("innodb_undo_log_encrypt") == "ON",
-        )
+        ).render()
+
+    def _metadata(self, coordinates: Coordinates, ended: datetime) -> dict[str, bytes]:
         checkpoints = metadata.Checkpoints(metadata.FULL, 0, self._to_lsn, self._last_lsn, flushed_lsn=0)
         texts = {
             metadata.CHECKPOINTS_NAME: checkpoints.render(),
-            metadata.CONFIGURATION_NAME: configuration.render(),
             metadata.INFO_NAME: self._info(coordinates, ended).render(),
             metadata.TABLESPACES_NAME: self._tablespaces,
         }

@@ -158,6 +158,8 @@ class BackupRun:
         """Take the backup; returns its record. On an error all locks are released and the error is raised."""
         self._require_space()
         try:
+            # first, as the stock tools do it: a stream that is cut off anywhere is known as the beginning of a backup
+            configuration = self._write_metadata(metadata.CONFIGURATION_NAME, self._configuration())
             coordinates = self._copy_everything()
             entries = self._finish_redo()
         except BaseException as error:
@@ -172,7 +174,7 @@ class BackupRun:
             if self._follower is not None:
                 self._follower.stop()
             self._pool.close()
-        return self._publish(entries, coordinates)
+        return self._publish([configuration, *entries], coordinates)
 
     # --- what a family fills in ------------------------------------------------------------------
 
@@ -192,8 +194,12 @@ class BackupRun:
         """The server's newest LSN, written or not (bytes of redo)."""
         raise NotImplementedError
 
+    def _configuration(self) -> bytes:
+        """``backup-my.cnf``: what a server needs to know to recover the files."""
+        raise NotImplementedError
+
     def _metadata(self, coordinates: Coordinates, ended: datetime) -> dict[str, bytes]:
-        """Name and content of the small files that tell about the backup."""
+        """Name and content of the other small files that tell about the backup."""
         raise NotImplementedError
 
     def _info(self, coordinates: Coordinates, ended: datetime) -> metadata.BackupInfo:
@@ -363,14 +369,16 @@ class BackupRun:
         ended = time.time()
         texts = self._metadata(coordinates, datetime.fromtimestamp(ended))
         self._write_extra_copies(texts)
-        for name, data in texts.items():
-            with self._sink.open(name, compress=False) as target:
-                target.write(data)
-                entries.append(target.close())
+        entries.extend(self._write_metadata(name, data) for name, data in texts.items())
         record = self._record(entries, coordinates, ended)
         published = self._sink.publish(Manifest(record, tuple(entries)))
         manifest = {"path": published.get("path"), "sha256": published["sha256"]}
         return {**record, "manifest": manifest, "digests": published.get("digests", {})}
+
+    def _write_metadata(self, name: str, data: bytes) -> FileEntry:
+        with self._sink.open(name, compress=False) as target:
+            target.write(data)
+            return target.close()
 
     def _write_extra_copies(self, texts: dict[str, bytes]) -> None:
         """Where the backup itself goes elsewhere, somebody wants to know its LSNs here. Before it is complete: once it

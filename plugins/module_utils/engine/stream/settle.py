@@ -16,7 +16,7 @@ from ..manifest import MANIFEST_NAME, Manifest
 from .entry import Decoding, Unpacked, bare_name
 
 #: files that only a backup has: where one of them is, all that tells of the backup must be, too
-_SIGNS = {"ibdata1", "ib_logfile0", "xtrabackup_logfile", "mysql.ibd", "aria_log_control"}
+_SIGNS = {"backup-my.cnf", "ibdata1", "ib_logfile0", "xtrabackup_logfile", "mysql.ibd", "aria_log_control"}
 
 
 def looks_like_backup(names: Iterable[str]) -> bool:
