@@ -15,7 +15,7 @@ from ansible_collections.innodb.xtrabackup.tests.support.estate import Estate
 from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad, check_invariants
 
 
-@pytest.mark.parametrize("number", range(12))
+@pytest.mark.parametrize("number", range(20))
 def test_an_empty_host_becomes_a_replica_equal_to_its_primary(workdir: Path, number: int) -> None:
     options = {
         "innodb_flush_log_at_trx_commit": number % 3,

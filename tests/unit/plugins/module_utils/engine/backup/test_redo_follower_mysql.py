@@ -313,8 +313,8 @@ def test_an_archive_that_is_behind_is_waited_for(log: SyntheticRedo, archive: Ar
     log.fill(200)
     log.checkpoint(log.lsn - 100)
     follower._running.set()
+    following.expect(lambda: follower._in_archive)
     time.sleep(0.1)
-    assert follower._in_archive
     assert follower.lsn < log.lsn - 100 * 512
     assert following.failures == []
     archive.catch_up()
