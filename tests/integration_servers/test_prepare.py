@@ -310,7 +310,9 @@ def test_killed_at_random_moments_the_next_run_prepares_it(
         options = {"src": str(source)} if in_place else {"src": str(source), "target_dir": str(ready)}
         process = start_module(PREPARE, options)
         time.sleep(chance.uniform(0.15, 0.95) * usual)
-        survived += process.poll() is not None
+        if process.poll() is not None:
+            survived += 1
+            usual *= 0.7  # the machine has less to do than when the time was taken
         process.kill()
         process.communicate()
         if not in_place and ready.exists():

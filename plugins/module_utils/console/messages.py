@@ -64,7 +64,7 @@ class Messages:
         for number, line in enumerate(text.splitlines()):
             self._write(self._dialect.line("ERROR", line if number == 0 else f"  {line}"))
 
-    def bar(self, text: str) -> None:
+    def show_bar(self, text: str) -> None:
         """Show ``text`` at the bottom of the terminal in place of what was there."""
         with self._lock, contextlib.suppress(OSError, ValueError):
             sys.stderr.write("\r\x1b[K" + text)
@@ -104,12 +104,12 @@ class ConsoleProgress(Progress):
         while not self._over.wait(pause):
             status = self.snapshot()
             if self._messages.on_terminal:
-                self._messages.bar(render(status))
+                self._messages.show_bar(render(status))
             elif time.monotonic() - told >= _LINE_SECONDS:
                 told = time.monotonic()
                 self._messages.note(render(status))
         if self._messages.on_terminal:
-            self._messages.bar("")
+            self._messages.show_bar("")
 
 
 def render(status: dict[str, Any]) -> str:
@@ -119,6 +119,6 @@ def render(status: dict[str, Any]) -> str:
     if not total:
         return f"{status['phase']}: {format_size(done)}, {rate}"
     share = min(done / total, 1.0)
-    bar = "#" * round(share * _BAR_WIDTH)
+    filled = "#" * round(share * _BAR_WIDTH)
     left = "" if status["eta_seconds"] is None else f", {status['eta_seconds']:.0f} s left"
-    return f"{status['phase']}: [{bar:<{_BAR_WIDTH}}] {share:4.0%} of {format_size(total)}, {rate}{left}"
+    return f"{status['phase']}: [{filled:<{_BAR_WIDTH}}] {share:4.0%} of {format_size(total)}, {rate}{left}"

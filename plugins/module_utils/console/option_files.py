@@ -84,7 +84,7 @@ class OptionFiles:
         return [line for line in lines if line.startswith("--")]
 
     def _read_ourselves(self, groups: tuple[str, ...]) -> list[str]:
-        names = {name + suffix for name in groups for suffix in {"", self.suffix}}
+        names = {name + suffix for name in groups for suffix in ("", self.suffix)}
         if self.defaults_file:
             paths = [Path(self.defaults_file)]
         else:

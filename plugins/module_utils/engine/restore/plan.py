@@ -120,7 +120,7 @@ def plan_restore(src: Path, layout: Layout, options: RestoreOptions) -> RestoreP
     there = read_in_progress(staging.root) or read_in_progress(layout.datadir)
     wanted_source = Path(os.path.abspath(src))
     source = _chosen_source(wanted_source, there, options)
-    for place in {source, wanted_source}:
+    for place in dict.fromkeys((source, wanted_source)):
         require_safe(layout.datadir, place, layout)
     if options.parallel < 1:
         raise InvalidOption(f"parallel: {options.parallel} is not a number of files", option="parallel")
