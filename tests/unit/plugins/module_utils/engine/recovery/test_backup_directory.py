@@ -148,7 +148,7 @@ def test_hard_links_matter_only_where_files_are_changed(backup: Backup, tmp_path
         refuse_what_cannot_be_recovered(backup.path, in_place=True)
 
 
-@pytest.mark.parametrize("name", ["shop/t.ibd.zst", "shop/t.ibd.qp", "shop/t.ibd.xbcrypt"])
+@pytest.mark.parametrize("name", ["shop/other.ibd.zst", "shop/other.ibd.qp", "shop/other.ibd.xbcrypt"])
 def test_packed_files_are_refused(backup: Backup, name: str) -> None:
     backup.put(name, b"packed")
     with pytest.raises(BackupIncomplete, match="still packed"):
