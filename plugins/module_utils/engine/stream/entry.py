@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Union
 
 from ..errors import DecryptionFailed, StreamCorrupt, UnknownFormat
-from ..manifest import new_digest
+from ..manifest import FileEntry, new_digest
 from . import cipher
 from .codec import CODECS, Decompressor
 from .holes import PageSizeOf, PageSplitter, digest_zeros
@@ -35,6 +35,15 @@ class Unpacked:
     size: int
     digest: str
     stored_digest: bytes | None
+
+    def faults(self, file: FileEntry) -> list[str]:
+        """In what the unpacked bytes differ from what a manifest says of ``file``."""
+        if self.size != file.size:
+            return [f"{file.path}: {self.size} bytes instead of {file.size}"]
+        # the manifest of a prepared backup does not know the digest of what recovery has changed
+        if file.digest and self.digest != file.digest:
+            return [f"{file.path}: other content than when the backup was taken"]
+        return []
 
 
 def output_name(stored: str) -> str:

@@ -347,16 +347,12 @@ class Extractor:
         return chosen
 
     def _check_content(self, manifest: Manifest) -> None:
-        faults = []
+        faults: list[str] = []
         for file in manifest.files:
             unpacked = self._unpacked[file.stored or file.path]
             if self._is_sealed(unpacked.stored) or self._decoding.keeps(unpacked.stored):
                 continue
-            if unpacked.size != file.size:
-                faults.append(f"{file.path}: {unpacked.size} bytes instead of {file.size}")
-            elif file.digest and unpacked.digest != file.digest:
-                # the manifest of a prepared backup does not know the digest of what recovery has changed
-                faults.append(f"{file.path}: other content than when the backup was taken")
+            faults += unpacked.faults(file)
         if faults:
             raise StreamCorrupt(f"{self._where}: {some_of(faults)}", where=self._where, files=faults[:100])
 

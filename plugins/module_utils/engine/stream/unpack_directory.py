@@ -182,15 +182,12 @@ def _check(directory: Path, manifest: Manifest, unpacked: dict[str, Unpacked], o
         stored = {name: _stored_digest(directory, name, unpacked.get(name)) for name in names}
         authenticated = replace(manifest, mac=None).render()
         cipher.check_manifest_mac(options.decrypt_key, authenticated, stored, manifest.mac, str(directory))
-    faults = []
+    faults: list[str] = []
     for file in manifest.files:
         found = unpacked.get(file.stored or file.path)
         if found is None or options.decoding.keeps(found.stored):
             continue
-        if found.size != file.size:
-            faults.append(f"{file.path}: {found.size} bytes instead of {file.size}")
-        elif file.digest and found.digest != file.digest:
-            faults.append(f"{file.path}: other content than when the backup was taken")
+        faults += found.faults(file)
     if faults:
         raise StreamCorrupt(f"{directory}: {'; '.join(faults[:5])}", where=str(directory), files=faults[:100])
 
