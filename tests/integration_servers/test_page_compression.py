@@ -16,7 +16,8 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.li
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import ServerFactory
 from ansible_collections.innodb.xtrabackup.tests.support.checksums import TableState, table_states
 from ansible_collections.innodb.xtrabackup.tests.support.playbook import module_result, run_module, start_module
-from ansible_collections.innodb.xtrabackup.tests.support.servers import MariaDBServer, free_port
+from ansible_collections.innodb.xtrabackup.tests.support.ports import free_port
+from ansible_collections.innodb.xtrabackup.tests.support.servers import MariaDBServer
 
 COLUMNS = "id INT PRIMARY KEY, number INT, text VARCHAR(400), KEY (number)"
 TABLES = {

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.start_position import RESTORE_MARKER
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.markers import Restored
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import ServerFactory
 from ansible_collections.innodb.xtrabackup.tests.support.playbook import run_module, run_task
 from ansible_collections.innodb.xtrabackup.tests.support.servers import MariaDBServer, program
@@ -137,7 +136,7 @@ def test_every_other_place_is_told_apart(make_server: ServerFactory, workdir: Pa
     datadir = info(src=str(server.datadir))
     assert (datadir["source"]["kind"], datadir["source"]["restored"]) == ("datadir", False)
     assert datadir["backup"] is None
-    (server.datadir / RESTORE_MARKER).write_text(json.dumps({"id": "b1", "backup": {"id": "b1"}}))
+    Restored("b1", "0" * 64, "/b/full", "copy", "2026-01-01T00:00:00Z", {"id": "b1"}).write(server.datadir)
     restored = info(src=str(server.datadir))
     assert (restored["source"]["restored"], restored["source"]["complete"]) == (True, True)
     assert restored["backup"] == {"id": "b1"}

@@ -23,9 +23,10 @@ from ansible_collections.innodb.xtrabackup.tests.integration_servers.test_backup
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.test_backup_streams import mbstream_extract
 from ansible_collections.innodb.xtrabackup.tests.support import checksums, datasets
 from ansible_collections.innodb.xtrabackup.tests.support.playbook import module_result, run_module, start_module
+from ansible_collections.innodb.xtrabackup.tests.support.ports import free_port
 from ansible_collections.innodb.xtrabackup.tests.support.servers import MariaDBServer, program
 from ansible_collections.innodb.xtrabackup.tests.support.streams import fingerprints
-from ansible_collections.innodb.xtrabackup.tests.support.transfer import free_port, make_ends, wait_for_phase
+from ansible_collections.innodb.xtrabackup.tests.support.transfer import make_ends, wait_for_phase
 
 HERE = "127.0.0.1"
 TIMEOUT = "30s"

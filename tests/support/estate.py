@@ -13,7 +13,8 @@ from typing import Any
 from . import plays, service
 from .checksums import assert_tables_equal, wait_until_caught_up
 from .mysql import MySQLServer
-from .servers import DatabaseServer, MariaDBServer, OptionValue, free_port
+from .ports import free_port
+from .servers import DatabaseServer, MariaDBServer, OptionValue
 
 KINDS: dict[str, type[DatabaseServer]] = {"mariadb": MariaDBServer, "mysql": MySQLServer}
 

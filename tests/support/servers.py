@@ -17,13 +17,10 @@ layout options, since initialising takes seconds and a copy does not.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import hashlib
 import os
-import random
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -34,11 +31,11 @@ from typing import Any, TypeVar, Union
 import pymysql
 
 from .client import DatabaseClient
+from .ports import free_port
 
 OptionValue = Union[str, int, None]
 _Server = TypeVar("_Server", bound="DatabaseServer")
 
-PORTS = range(25000, 26000)
 TEMPLATES = Path(__file__).resolve().parents[2] / ".cache" / "datadirs"
 
 DEFAULT_OPTIONS: dict[str, OptionValue] = {
@@ -86,15 +83,6 @@ def program(name: str) -> str:
     if path is None:
         raise ServerFailed(f"{name} is not installed: run `make setup`")
     return path
-
-
-def free_port() -> int:
-    """A TCP port of PORTS on which nothing listens now."""
-    for port in random.sample(PORTS, len(PORTS)):
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise ServerFailed(f"no free port between {PORTS.start} and {PORTS.stop - 1}")
 
 
 def render_options(options: Mapping[str, OptionValue]) -> str:

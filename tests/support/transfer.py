@@ -13,7 +13,6 @@ import contextlib
 import itertools
 import json
 import random
-import socket
 import sys
 import threading
 import time
@@ -36,20 +35,10 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tls_sender import TlsSink, TlsTarget
 
-FIRST_PORT, LAST_PORT = 24400, 24499
+from .ports import free_port
+
 TOKEN = "0123456789abcdef0123456789abcdef"
 BLOCK = 1 << 20
-
-
-def free_port() -> int:
-    """A loopback port of this project's range on which nobody listens."""
-    for port in random.sample(range(FIRST_PORT, LAST_PORT + 1), LAST_PORT + 1 - FIRST_PORT):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                return port
-    raise AssertionError("no port is free")
 
 
 @dataclass(frozen=True)

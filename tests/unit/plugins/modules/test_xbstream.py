@@ -21,6 +21,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream import extract
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tcp_sender import TcpSink, TcpTarget
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tls_sender import TlsSink
+from ansible_collections.innodb.xtrabackup.tests.support.ports import free_port
 from ansible_collections.innodb.xtrabackup.tests.support.streams import (
     make_archive,
     raw_archive,
@@ -28,7 +29,7 @@ from ansible_collections.innodb.xtrabackup.tests.support.streams import (
     tree,
     write_backup,
 )
-from ansible_collections.innodb.xtrabackup.tests.support.transfer import free_port, make_ends, send
+from ansible_collections.innodb.xtrabackup.tests.support.transfer import make_ends, send
 
 MODULE = "ansible_collections.innodb.xtrabackup.plugins.modules.xbstream"
 #: what Ansible itself adds about the file at ``path``, and about the call

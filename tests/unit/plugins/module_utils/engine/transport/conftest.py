@@ -21,7 +21,8 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tls_connection import Connection
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tls_framing import FrameType
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tls_sender import dial
-from ansible_collections.innodb.xtrabackup.tests.support.transfer import TOKEN, Ends, free_port, make_ends
+from ansible_collections.innodb.xtrabackup.tests.support.ports import free_port
+from ansible_collections.innodb.xtrabackup.tests.support.transfer import TOKEN, Ends, make_ends
 
 FILES = {"ibdata1": b"system" * 1000, "db/t.ibd": os.urandom(3 << 20), "db/empty.frm": b"", "db/u.ibd": b"u" * 70_000}
 
