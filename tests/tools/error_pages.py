@@ -4,7 +4,7 @@
 """The part of the troubleshooting guide that is made from the tree of errors (``make error-pages``).
 
 The guide is a file of the repository, so that it can be read there; what stands between its two marks is made here from
-``engine/errors.py``. A unit test fails when the two differ.
+``engine/errors``. A unit test fails when the two differ.
 """
 
 from __future__ import annotations
@@ -14,36 +14,49 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import errors
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
+    asked,
+    backups,
+    formats,
+    requests,
+    server,
+    storage,
+    streams,
+)
 
 PROJECT = Path(__file__).resolve().parents[2]
 GUIDE = PROJECT / "docs" / "docsite" / "rst" / "guide_troubleshooting.rst"
 BEGIN = ".. errors: begin, made by make error-pages\n"
 END = ".. errors: end\n"
 
-_HEADING = re.compile(r"^# --- (.+?) -+$")
 _TYPED = re.compile(r"\b(?:\w+\.)*\w+_\w+\b(?:\.\w+)*|\binnodb\.xtrabackup\.\w+|\bforce: \w+")
-_CLASS = re.compile(r"^class (\w+)\(")
+
+
+BRANCHES = (asked, server, formats, streams, storage, backups, requests)  # in the guide's order
 
 
 @dataclass(frozen=True)
 class Group:
-    """A section of ``errors.py``: its title and its classes, in their order there."""
+    """A branch of the tree: its title and its classes, in their order there."""
 
     title: str
     classes: list[type[errors.XtrabackupError]]
 
 
 def groups() -> list[Group]:
-    """The sections of ``errors.py``; the root of the tree is in none of them."""
-    found: list[Group] = []
-    for line in inspect.getsource(errors).splitlines():
-        if heading := _HEADING.match(line):
-            found.append(Group(heading[1], []))
-        elif (declared := _CLASS.match(line)) and found:
-            found[-1].classes.append(getattr(errors, declared[1]))
-    return found
+    """The branches of the tree; its root is in none of them."""
+    return [Group(_title(branch), _declared(branch)) for branch in BRANCHES]
+
+
+def _title(branch: ModuleType) -> str:
+    return inspect.cleandoc(branch.__doc__ or "").rstrip(".")
+
+
+def _declared(branch: ModuleType) -> list[type[errors.XtrabackupError]]:
+    return [kind for kind in vars(branch).values() if isinstance(kind, type) and kind.__module__ == branch.__name__]
 
 
 def render() -> str:
@@ -55,7 +68,7 @@ def render() -> str:
         lines += [f"   * - `{kind.code}`_", f"     - {first_sentence(kind)}"]
     lines.append("")
     for group in sections:
-        lines += _heading(group.title[0].upper() + group.title[1:], "-")
+        lines += _heading(group.title, "-")
         for kind in group.classes:
             lines += _entry(kind)
     return "\n".join(lines)

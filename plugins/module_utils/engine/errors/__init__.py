@@ -1,0 +1,101 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One tree of typed errors: what was being done, to what, and what the operator can do.
+
+Each class has a stable ``code`` (part of the interface: playbooks match on it) and a default
+``remedy``. A message names the thing and the place; ``details`` holds the same facts as data.
+
+Each branch is a module; the classes are imported from here. The troubleshooting guide is made from them
+(``make error-pages``): the first paragraph of a class's docstring says what has happened, the others when it happens
+and in what state things are left; ``default_remedy`` is what to do; ``modules`` are those that return it, which
+subclasses inherit.
+"""
+
+from __future__ import annotations
+
+from .asked import Cancelled, InvalidOption, MissingLibrary, MissingProgram
+from .backups import (
+    BackupError,
+    BackupIncomplete,
+    BackupMismatch,
+    BackupPartial,
+    NotABackup,
+    NotPrepared,
+    RecoveryFailed,
+    RecoveryIncomplete,
+)
+from .base import XtrabackupError
+from .formats import FormatError, PageCorrupt, RedoCorrupt, UnknownFormat
+from .requests import RequestChanged, RequestError, RequestExpired, RequestSuperseded
+from .server import (
+    ConnectionFailed,
+    DdlConflict,
+    LockTimeout,
+    MissingPrivilege,
+    RedoOverwritten,
+    RedoReplaced,
+    ReplicationError,
+    ServerError,
+    UnsupportedServer,
+    UnsupportedTable,
+)
+from .storage import DiskFull, ServerRunning, StorageError, TargetBusy, TargetNotEmpty, TargetUnsafe
+from .streams import (
+    CommandFailed,
+    DecryptionFailed,
+    PeerFailed,
+    PeerRefused,
+    PeerTimeout,
+    StreamCorrupt,
+    StreamError,
+    StreamTruncated,
+)
+
+__all__ = [
+    "BackupError",
+    "BackupIncomplete",
+    "BackupMismatch",
+    "BackupPartial",
+    "Cancelled",
+    "CommandFailed",
+    "ConnectionFailed",
+    "DdlConflict",
+    "DecryptionFailed",
+    "DiskFull",
+    "FormatError",
+    "InvalidOption",
+    "LockTimeout",
+    "MissingLibrary",
+    "MissingPrivilege",
+    "MissingProgram",
+    "NotABackup",
+    "NotPrepared",
+    "PageCorrupt",
+    "PeerFailed",
+    "PeerRefused",
+    "PeerTimeout",
+    "RecoveryFailed",
+    "RecoveryIncomplete",
+    "RedoCorrupt",
+    "RedoOverwritten",
+    "RedoReplaced",
+    "ReplicationError",
+    "RequestChanged",
+    "RequestError",
+    "RequestExpired",
+    "RequestSuperseded",
+    "ServerError",
+    "ServerRunning",
+    "StorageError",
+    "StreamCorrupt",
+    "StreamError",
+    "StreamTruncated",
+    "TargetBusy",
+    "TargetNotEmpty",
+    "TargetUnsafe",
+    "UnknownFormat",
+    "UnsupportedServer",
+    "UnsupportedTable",
+    "XtrabackupError",
+]

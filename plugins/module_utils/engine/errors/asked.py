@@ -1,0 +1,53 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What was asked for."""
+
+from __future__ import annotations
+
+from .base import BACKUP, PREPARE, RESTORE, XtrabackupError, returned_by
+
+
+class InvalidOption(XtrabackupError):
+    """An option has a value that cannot be used, or two options contradict each other.
+
+    Also for what an option leads to: an option file that cannot be understood, a port that is taken, a password
+    that is too long for replication. Nothing was done.
+    """
+
+    code = "invalid_option"
+    default_remedy = "Correct the option that the message names."
+
+
+class MissingLibrary(XtrabackupError):
+    """A Python library that this operation needs is not importable on the managed host.
+
+    The message names the interpreter that runs the modules. Where the role made a virtual environment,
+    ``ansible_python_interpreter`` must name that one.
+    """
+
+    code = "missing_library"
+    default_remedy = "Run the role innodb.xtrabackup.install on this host, or install the named package."
+
+
+class MissingProgram(XtrabackupError):
+    """A program that this operation runs is not installed on the managed host.
+
+    ``my_print_defaults`` finds the server's option files, ``mariadbd`` or ``mysqld`` recovers a backup; a pipeline
+    runs what it was given.
+    """
+
+    code = "missing_program"
+    default_remedy = "Install the package that provides the named program."
+    modules = returned_by(BACKUP, PREPARE, RESTORE)
+
+
+class Cancelled(XtrabackupError):
+    """The job was told to stop (signal, or another worker failed first).
+
+    Locks were released and half-written files removed. A play that was interrupted, a lost SSH session and the limit
+    of ``async`` end a job like that.
+    """
+
+    code = "cancelled"
+    default_remedy = "Look for the error that came first, or run the job again."

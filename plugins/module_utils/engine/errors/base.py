@@ -1,0 +1,58 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The root of the tree of errors, and the modules that return them."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+BACKUP = "xtrabackup_backup"
+INFO = "xtrabackup_info"
+PREPARE = "xtrabackup_prepare"
+REPLICA = "xtrabackup_replica"
+RESTORE = "xtrabackup_restore"
+XBSTREAM = "xbstream"
+
+
+def returned_by(*modules: str) -> tuple[str, ...]:
+    """The modules that return an error."""
+    return modules
+
+
+class XtrabackupError(Exception):
+    """Any failure of the engine."""
+
+    code: ClassVar[str] = "error"
+    default_remedy: ClassVar[str] = "See the message and the details beside it."
+    #: the modules that return it; none stands for all of them
+    modules: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, message: str, *, remedy: str | None = None, **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy or self.default_remedy
+        self.details = details
+
+    def __str__(self) -> str:
+        return self.message
+
+    def as_dict(self) -> dict[str, Any]:
+        """The error as modules return it: code, message, remedy, details (JSON types only)."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "remedy": self.remedy,
+            "details": {name: _plain(value) for name, value in self.details.items()},
+        }
+
+
+def _plain(value: Any) -> Any:
+    """``value`` in JSON types; anything unknown becomes its text."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(item) for item in value]
+    return str(value)

@@ -1,0 +1,71 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Places on disk."""
+
+from __future__ import annotations
+
+from .base import BACKUP, PREPARE, RESTORE, XBSTREAM, XtrabackupError, returned_by
+
+
+class StorageError(XtrabackupError):
+    """Reading or writing a file failed; the message names it.
+
+    The message has the operating system's own words, such as "Permission denied" or "Input/output error".
+    """
+
+    code = "storage_error"
+    default_remedy = "Check the path's owner and permissions (become: true?), its mount and the storage below it."
+
+
+class DiskFull(StorageError):
+    """There is not enough space (or quota, or inodes) for what was to be written.
+
+    Where it can be known, it is asked before anything is written; ``details`` has how much is needed and what is free.
+    """
+
+    code = "disk_full"
+    default_remedy = "Free space or choose another place; what was half-written has been removed."
+
+
+class TargetBusy(StorageError):
+    """Another job holds the lock on this place.
+
+    A process holds the lock, so a job that died does not. Two plays at the same time are the usual cause.
+    """
+
+    code = "target_busy"
+    default_remedy = "Wait for the other job to end."
+
+
+class TargetNotEmpty(StorageError):
+    """The target holds data that is not this backup; nothing was touched."""
+
+    code = "target_not_empty"
+    default_remedy = (
+        "Choose an empty place; or consent to replace what is there (force: true) where the module has that option."
+    )
+    modules = returned_by(BACKUP, XBSTREAM, PREPARE, RESTORE)
+
+
+class TargetUnsafe(StorageError):
+    """The target is a place that must never be written to (such as / or a foreign mount).
+
+    The root directory, a symbolic link, a mount point, a place inside the backup, or a directory with files that look
+    like nobody's data directory. ``force`` does not help.
+    """
+
+    code = "target_unsafe"
+    default_remedy = "Choose a directory of its own for the data."
+    modules = returned_by(BACKUP, XBSTREAM, PREPARE, RESTORE)
+
+
+class ServerRunning(StorageError):
+    """A server is running on the directory that was to be replaced.
+
+    Seen by its locks on files, its pid file and its socket. The message names the process.
+    """
+
+    code = "server_running"
+    default_remedy = "Stop the server first."
+    modules = returned_by(PREPARE, RESTORE)
