@@ -38,8 +38,8 @@ test: setup ## Everything: lint, types, unit tests, sanity, tests on real server
 	@tests/tools/test.sh static unit sanity integration
 
 .PHONY: test-all
-test-all: setup ## test, and all that takes longer: Pythons, ansible-cores, Galaxy, real hosts, prepared transactions, fuzzing
-	@tests/tools/test.sh static docs galaxy unit units sanity integration cores provisionings fuzz molecule
+test-all: setup ## test, and all that takes longer: Pythons, ansible-cores, Galaxy, real hosts, transactions, DDL, fuzzing
+	@tests/tools/test.sh static docs galaxy unit units sanity integration cores provisionings storms fuzz molecule
 
 .PHONY: test-quick
 test-quick: setup ## As test, without sanity and the slow tests on servers

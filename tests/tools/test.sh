@@ -4,8 +4,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
 # Runs the steps named as arguments (static, unit, sanity, integration, integration-quick; docs, galaxy, units, cores,
-# provisionings, fuzz, molecule), all of them even when one fails, and ends with one line for each. `make` has run setup.sh
-# before and has put .venv into PATH.
+# provisionings, storms, fuzz, molecule), all of them even when one fails, and ends with one line for each. `make` has
+# run setup.sh before and has put .venv into PATH.
 set -uo pipefail
 
 cd "$(dirname "$0")/../.." || exit
@@ -82,6 +82,10 @@ for step in "$@"; do
         provisionings)
             export PROVISIONINGS=13
             check "prepared transactions" executed provisionings tests/integration_servers/test_mysql_provision.py
+            ;;
+        storms)
+            export STORMS=10
+            check "storms of DDL" executed storms tests/integration_servers/test_ddl_storm.py
             ;;
         integration-quick) check "server tests" executed servers tests/integration_servers -m "not slow" ;;
         *) echo "unknown step: $step" >&2; exit 2 ;;
