@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import libraries
+from ..addresses import endpoint
 from ..errors import ConnectionFailed, InvalidOption, ServerError
 from .option_file import read_options
 
@@ -115,7 +116,7 @@ class ConnectionParameters:
     @property
     def where(self) -> str:
         """The place for a person: ``socket /run/mysqld/mysqld.sock`` or ``db1:3306``."""
-        return f"socket {self.unix_socket}" if self.unix_socket else f"{self.host}:{self.port}"
+        return f"socket {self.unix_socket}" if self.unix_socket else endpoint(self.host or "", self.port or 0)
 
     @property
     def uses_tls(self) -> bool:

@@ -163,12 +163,18 @@ def render_slave_info(channels: list[ReplicaChannel]) -> str:
     if gtid:
         lines.append(f"SET GLOBAL gtid_slave_pos='{gtid}';")
     for channel in channels:
-        name = f" '{channel.channel}'" if channel.channel else ""
+        name = f" {quoted(channel.channel)}" if channel.channel else ""
         if gtid and channel.by_gtid:
             lines.append(f"CHANGE MASTER{name} TO master_use_gtid = slave_pos;")
         else:
             lines.append(f"CHANGE MASTER{name} TO MASTER_LOG_FILE='{channel.file}', MASTER_LOG_POS={channel.position};")
     return "".join(line + "\n" for line in lines)
+
+
+def quoted(name: str) -> str:
+    """``name`` as a string of SQL, whatever is in it; for files that people copy statements from."""
+    text = name.replace("\\", "\\\\").replace("'", "''")
+    return f"'{text}'"
 
 
 def render_galera_info(state: GaleraState) -> str:

@@ -22,7 +22,7 @@ from typing import Any
 
 from ..errors import ServerError
 from .connection import Connection
-from .coordinates import BinlogCoordinates, ReplicaChannel
+from .coordinates import BinlogCoordinates, ReplicaChannel, quoted
 
 # channels of group replication are set up by the group itself, never by CHANGE REPLICATION SOURCE
 GROUP_CHANNELS = "group_replication_"
@@ -134,6 +134,6 @@ def render_slave_info(channels: Sequence[ReplicaChannel]) -> str:
             if channel.by_gtid
             else f"SOURCE_LOG_FILE='{channel.file}', SOURCE_LOG_POS={channel.position}"
         )
-        name = f" FOR CHANNEL '{channel.channel}'" if channel.channel else ""
+        name = f" FOR CHANNEL {quoted(channel.channel)}" if channel.channel else ""
         lines.append(f"CHANGE REPLICATION SOURCE TO {where}{name};")
     return "".join(line + "\n" for line in lines)

@@ -15,6 +15,7 @@ import socket
 import time
 from typing import Any, Callable, TypeVar
 
+from ..addresses import endpoint
 from ..errors import InvalidOption, PeerFailed, PeerTimeout
 
 _KEEPALIVE_PROBES = 3
@@ -82,8 +83,8 @@ def sender_name(address: tuple[Any, ...]) -> str:
     host = str(address[0])
     mapped = ipaddress.ip_address(host.partition("%")[0])
     if isinstance(mapped, ipaddress.IPv6Address):
-        host = str(mapped.ipv4_mapped) if mapped.ipv4_mapped else f"[{host}]"
-    return f"the sender {host}:{address[1]}"
+        host = str(mapped.ipv4_mapped or host)
+    return f"the sender {endpoint(host, address[1])}"
 
 
 def connect(

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..addresses import endpoint
 from ..stream.archive import StreamSink
 from ..stream.codec import Compression
 from ..stream.digests import StreamDigests
@@ -31,7 +32,7 @@ class TcpTarget:
     @property
     def peer(self) -> str:
         """The receiver's name in messages."""
-        return f"the receiver {self.host}:{self.port}"
+        return f"the receiver {endpoint(self.host, self.port)}"
 
 
 class TcpSink(StreamSink):

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..addresses import endpoint
 from ..errors import InvalidOption, StreamCorrupt
 from ..manifest import Manifest, digest_of
 from ..stream.archive import Channel, StreamSink
@@ -48,7 +49,7 @@ class TlsTarget:
     @property
     def peer(self) -> str:
         """The receiver's name in messages."""
-        return f"the receiver {self.host}:{self.port}"
+        return f"the receiver {endpoint(self.host, self.port)}"
 
 
 class TlsSink(StreamSink):

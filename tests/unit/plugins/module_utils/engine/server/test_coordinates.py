@@ -61,6 +61,12 @@ def test_slave_info_without_gtid_names_file_and_position() -> None:
     assert coordinates.render_slave_info([]) == ""
 
 
+def test_a_channel_may_have_any_name() -> None:
+    assert coordinates.render_slave_info([channel("it's \\ here")]).splitlines()[1:] == [
+        "CHANGE MASTER 'it''s \\\\ here' TO master_use_gtid = slave_pos;"
+    ]
+
+
 def test_a_channel_without_gtid_has_none_in_its_record() -> None:
     assert channel(using_gtid="No").as_dict()["gtid"] == ""
     assert channel().as_dict()["gtid"] == "0-1-5"
