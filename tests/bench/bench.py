@@ -27,7 +27,7 @@ from ansible_collections.innodb.xtrabackup.tests.bench.comparison import HEADER,
 from ansible_collections.innodb.xtrabackup.tests.bench.follower import follower_speed
 from ansible_collections.innodb.xtrabackup.tests.bench.measure import directory_bytes, run_module, write_report
 from ansible_collections.innodb.xtrabackup.tests.support.datasets import create_big, create_many_tables
-from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad
+from ansible_collections.innodb.xtrabackup.tests.support.load import AS_FAST_AS_IT_CAN, WriteLoad
 from ansible_collections.innodb.xtrabackup.tests.support.servers import MariaDBServer
 
 MIB = int(os.environ.get("BENCH_MIB", "2048"))
@@ -56,7 +56,7 @@ def block_commit(bench: Bench) -> dict[str, Any]:
     """Milliseconds under each lock of a backup with 1,000 more tables, under write load: the worst of the rounds."""
     create_many_tables(bench.server, 1000)
     worst: dict[str, Any] = {}
-    with WriteLoad(bench.server) as load:
+    with WriteLoad(bench.server, per_second=AS_FAST_AS_IT_CAN) as load:
         for dummy in range(ROUNDS):
             load.wait_for(10)
             dest = bench.fresh("ours")

@@ -11,7 +11,7 @@ from pathlib import Path
 from ansible_collections.innodb.xtrabackup.tests.bench.comparison import Bench, Comparison
 from ansible_collections.innodb.xtrabackup.tests.bench.follower import make_backlog
 from ansible_collections.innodb.xtrabackup.tests.bench.measure import Measurement, run_module, run_stock, warm
-from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad
+from ansible_collections.innodb.xtrabackup.tests.support.load import AS_FAST_AS_IT_CAN, WriteLoad
 
 
 def backup(bench: Bench) -> Comparison:
@@ -32,7 +32,7 @@ def prepare(bench: Bench) -> Comparison:
     """One backup with much redo, taken under write load, recovered."""
     source = bench.fresh("loaded")
     make_backlog(bench.server)
-    with WriteLoad(bench.server, payload=2000) as load:
+    with WriteLoad(bench.server, payload=2000, per_second=AS_FAST_AS_IT_CAN) as load:
         load.wait_for(100)
         run_module("xtrabackup_backup", dict(bench.login, dest=str(source), parallel=1), bench.scratch)
     redo = (source / "ib_logfile0").stat().st_size

@@ -50,6 +50,15 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(_Executed())
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Several workers share the tests one by one; but those that share a server or a backup stay on one worker."""
+    for item in items:
+        fixtures: Mapping[str, Any] = getattr(item, "_fixtureinfo").name2fixturedefs  # noqa: B009
+        if any(fixture.scope == "module" for found in fixtures.values() for fixture in found):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """A test on servers that is skipped is a failed one."""

@@ -36,7 +36,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.co
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.sink import DirectorySink
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import ServerFactory
 from ansible_collections.innodb.xtrabackup.tests.support import checksums, datasets
-from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad, check_invariants
+from ansible_collections.innodb.xtrabackup.tests.support.load import AS_FAST_AS_IT_CAN, WriteLoad, check_invariants
 from ansible_collections.innodb.xtrabackup.tests.support.servers import DatabaseServer, MariaDBServer
 
 EVERY_ENGINE = ("MyISAM", "Aria")
@@ -179,7 +179,7 @@ def test_schema_changes_while_files_are_copied_are_in_the_backup(
 def test_a_long_alter_table_that_is_half_way_is_rolled_back(
     make_server: ServerFactory, workdir: Path, algorithm: str
 ) -> None:
-    source = make_server("source")
+    source = make_server("source", {"innodb_log_file_size": "512M"})
     datasets.create_big(source, 300, tables=1)
     before = checksums.table_states(source)
     altering = threading.Thread(target=_alter, args=(source, algorithm), daemon=True)
@@ -284,7 +284,7 @@ def test_the_manifest_names_every_file_and_finds_a_change(make_server: ServerFac
 def test_redo_that_is_overwritten_stops_the_backup_at_once(make_server: ServerFactory, workdir: Path) -> None:
     source = make_server("source", {"innodb_log_file_size": "8M"})
     datasets.create_big(source, 100)
-    with WriteLoad(source, payload=4000) as load:
+    with WriteLoad(source, payload=4000, per_second=AS_FAST_AS_IT_CAN) as load:
         load.wait_for(100)
         stalled = _StallFollower(load)
         with pytest.raises(RedoOverwritten, match="innodb_log_file_size|overwr"):

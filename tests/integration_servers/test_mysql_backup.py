@@ -30,7 +30,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.lo
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.sink import DirectorySink
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import MySQLFactory
 from ansible_collections.innodb.xtrabackup.tests.support import checksums, datasets, mysql_datasets
-from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad, check_invariants
+from ansible_collections.innodb.xtrabackup.tests.support.load import AS_FAST_AS_IT_CAN, WriteLoad, check_invariants
 from ansible_collections.innodb.xtrabackup.tests.support.mysql import SERVER_PROGRAM, MySQLServer
 from ansible_collections.innodb.xtrabackup.tests.support.servers import DatabaseServer
 
@@ -258,7 +258,7 @@ def test_pages_of_every_size_are_copied(make_mysql: MySQLFactory, workdir: Path,
 def test_a_redo_log_that_rotates_many_times_is_followed(make_mysql: MySQLFactory, workdir: Path) -> None:
     source = make_mysql("source", {"innodb_redo_log_capacity": "8M"})
     datasets.create_big(source, 100)
-    with WriteLoad(source, payload=4000) as load:
+    with WriteLoad(source, payload=4000, per_second=AS_FAST_AS_IT_CAN) as load:
         load.wait_for(100)
         record = take(source, workdir / "backup", throttle=Slow(20 << 20))
         assert record["redo"]["bytes"] > 8 << 20, "the log did not rotate often enough to prove anything"
@@ -268,7 +268,7 @@ def test_a_redo_log_that_rotates_many_times_is_followed(make_mysql: MySQLFactory
 
 def test_a_replica_can_go_on_by_file_and_position(make_mysql: MySQLFactory, workdir: Path) -> None:
     source = make_mysql("source", {"gtid_mode": "OFF", "enforce_gtid_consistency": "OFF", "sync_binlog": 1})
-    with WriteLoad(source, threads=8) as load:
+    with WriteLoad(source, threads=8, per_second=AS_FAST_AS_IT_CAN) as load:
         load.wait_for(200)
         record = take(source, workdir / "backup")
         assert record["binlog"]["gtid"] == ""

@@ -34,7 +34,7 @@ def test_an_empty_host_becomes_a_replica_under_load_and_a_second_run_changes_not
     replica = estate.host("replica")
     # for tables that are not InnoDB's
     estate.primary.execute("GRANT LOCK TABLES, SELECT ON *.* TO backup@localhost")
-    with WriteLoad(estate.primary, per_second=200, step_engines=("MyISAM",)):
+    with WriteLoad(estate.primary, per_second=100, step_engines=("MyISAM",)):
         predicted = succeeded(estate.play("--check", "--diff"))
         assert predicted.changed["replica"] > 0
         assert "Would copy primary to" in predicted.output

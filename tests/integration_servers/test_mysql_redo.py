@@ -38,7 +38,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.re
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.redo_status import (
     RedoStatus,
 )
-from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad, check_invariants
+from ansible_collections.innodb.xtrabackup.tests.support.load import AS_FAST_AS_IT_CAN, WriteLoad, check_invariants
 from ansible_collections.innodb.xtrabackup.tests.support.mysql import MySQLServer
 from ansible_collections.innodb.xtrabackup.tests.support.mysql_keyring import KeyringMySQLServer
 from ansible_collections.innodb.xtrabackup.tests.support.mysql_redo import (
@@ -97,7 +97,10 @@ def test_a_hot_copy_with_the_copied_log_is_recovered_to_that_very_instant(
     source = make_mysql("source", {"innodb_flush_log_at_trx_commit": flush, "innodb_redo_log_capacity": capacity})
     restored = make_mysql("restored", start=False)
     log = workdir / "log"
-    with WriteLoad(source, payload=3000, threads=2) as load, following(source, log, consumer=consumer) as copy:
+    with (
+        WriteLoad(source, payload=3000, threads=2, per_second=AS_FAST_AS_IT_CAN) as load,
+        following(source, log, consumer=consumer) as copy,
+    ):
         copy_data(source, restored.datadir)
         wait_for(lambda: copy.has_copied(mebibytes * MIB), 120)
         target, gtids = copy.finish()
@@ -122,7 +125,10 @@ def test_a_hot_copy_with_the_copied_log_is_recovered_to_that_very_instant(
 
 def test_the_capacity_may_change_while_the_log_is_followed(make_mysql: ServerFactory, workdir: Path) -> None:
     source = make_mysql()
-    with WriteLoad(source, payload=3000, threads=2), following(source, workdir / "log") as copy:
+    with (
+        WriteLoad(source, payload=3000, threads=2, per_second=AS_FAST_AS_IT_CAN),
+        following(source, workdir / "log") as copy,
+    ):
         for capacity in (64, 8, 32):
             copied = copy.follower.copied_bytes
             source.execute(f"SET GLOBAL innodb_redo_log_capacity = {capacity * MIB}")
@@ -134,7 +140,7 @@ def test_the_capacity_may_change_while_the_log_is_followed(make_mysql: ServerFac
 
 def test_the_log_of_a_killed_server_ends_where_its_own_recovery_does(make_mysql: ServerFactory, workdir: Path) -> None:
     server = make_mysql(options={"log_error_verbosity": 3, "innodb_flush_log_at_trx_commit": 1})
-    with WriteLoad(server, payload=3000, threads=2, may_lose_server=True) as load:
+    with WriteLoad(server, payload=3000, threads=2, may_lose_server=True, per_second=AS_FAST_AS_IT_CAN) as load:
         load.wait_for(1000)
         server.kill()
     with (workdir / "log").open("wb") as output:
@@ -199,7 +205,10 @@ def test_a_consumer_lets_no_redo_be_lost_while_the_follower_stands_still(
     make_mysql: ServerFactory, workdir: Path
 ) -> None:
     source = make_mysql()
-    with WriteLoad(source, payload=3000, threads=2) as load, following(source, workdir / "log", consumer=True) as copy:
+    with (
+        WriteLoad(source, payload=3000, threads=2, per_second=AS_FAST_AS_IT_CAN) as load,
+        following(source, workdir / "log", consumer=True) as copy,
+    ):
         wait_for(lambda: copy.has_copied(MIB))
         copy.follower._running.clear()
         time.sleep(2.5)  # the server is full after one: it waits
@@ -216,7 +225,7 @@ def test_a_consumer_lets_no_redo_be_lost_while_the_follower_stands_still(
 def test_a_killed_backup_holds_up_nobody(make_mysql: ServerFactory) -> None:
     source = make_mysql()
     with (
-        WriteLoad(source, payload=3000, threads=2) as load,
+        WriteLoad(source, payload=3000, threads=2, per_second=AS_FAST_AS_IT_CAN) as load,
         FollowerProcess(source.socket, redo_directory(source), lease=600) as process,
     ):
         wait_for(lambda: process.state["held"] and process.state["copied"] > MIB)
@@ -233,7 +242,7 @@ def test_a_killed_backup_holds_up_nobody(make_mysql: ServerFactory) -> None:
 def test_a_stopped_backup_holds_up_the_server_for_a_lease_only_and_fails(make_mysql: ServerFactory) -> None:
     source = make_mysql()
     with (
-        WriteLoad(source, payload=3000, threads=2),
+        WriteLoad(source, payload=3000, threads=2, per_second=AS_FAST_AS_IT_CAN),
         FollowerProcess(source.socket, redo_directory(source), lease=3) as process,
     ):
         wait_for(lambda: process.state["held"] and process.state["copied"] > MIB)
@@ -250,7 +259,10 @@ def test_a_follower_that_was_stopped_without_a_consumer_fails_and_copied_nothing
     make_mysql: ServerFactory, workdir: Path
 ) -> None:
     source = make_mysql()
-    with WriteLoad(source, payload=3000, threads=2), following(source, workdir / "log") as copy:
+    with (
+        WriteLoad(source, payload=3000, threads=2, per_second=AS_FAST_AS_IT_CAN),
+        following(source, workdir / "log") as copy,
+    ):
         wait_for(lambda: copy.has_copied(MIB))
         copy.follower._running.clear()
         held_at = read_lsn(source)
@@ -305,7 +317,10 @@ def test_an_encrypted_log_is_followed_with_its_keyring_and_recovered(make_mysql:
         with pytest.raises(UnsupportedServer, match="keyring_file|no key"):
             wait_for(lambda: copy.has_copied(MIB))
     keyring = Keyring.read(workdir / "home" / "keyring")
-    with WriteLoad(source, payload=3000, threads=2), following(source, log, keyring=keyring) as copy:
+    with (
+        WriteLoad(source, payload=3000, threads=2, per_second=AS_FAST_AS_IT_CAN),
+        following(source, log, keyring=keyring) as copy,
+    ):
         copy_data(source, restored.datadir)
         wait_for(lambda: copy.has_copied(5 * MIB), 120)
         source.execute("ALTER INSTANCE ROTATE INNODB MASTER KEY")

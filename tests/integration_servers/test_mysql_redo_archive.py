@@ -28,7 +28,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.co
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.redo_archive import RedoArchive
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.redo_consumer import RedoConsumer
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.sink import DirectorySink
-from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad, check_invariants
+from ansible_collections.innodb.xtrabackup.tests.support.load import AS_FAST_AS_IT_CAN, WriteLoad, check_invariants
 from ansible_collections.innodb.xtrabackup.tests.support.mysql import SERVER_PROGRAM, MySQLServer
 from ansible_collections.innodb.xtrabackup.tests.support.mysql_keyring import KeyringMySQLServer
 from ansible_collections.innodb.xtrabackup.tests.support.mysql_redo import (
@@ -108,7 +108,10 @@ def test_what_was_recycled_is_read_from_the_archive_and_recovered_to_that_very_i
 ) -> None:
     restored = make_mysql("restored", {"innodb_redo_log_capacity": "8M"}, start=False)
     log = workdir / "log"
-    with WriteLoad(source, payload=3000, threads=2), following(source, log, archived=True) as copy:
+    with (
+        WriteLoad(source, payload=3000, threads=2, per_second=AS_FAST_AS_IT_CAN),
+        following(source, log, archived=True) as copy,
+    ):
         copy_data(source, restored.datadir)
         stand_still(copy)
         stand_still(copy)
@@ -136,7 +139,7 @@ def test_an_encrypted_log_is_encrypted_in_its_archive_too(workdir: Path, archive
     with kind(workdir / "source", encrypted, server_id=1) as source:
         keyring = Keyring.read(workdir / "home" / "keyring")
         with (
-            WriteLoad(source, payload=3000, threads=2),
+            WriteLoad(source, payload=3000, threads=2, per_second=AS_FAST_AS_IT_CAN),
             following(source, log, archived=True, keyring=keyring) as copy,
         ):
             copy_data(source, restored.datadir)
@@ -157,7 +160,10 @@ def test_an_archive_whose_session_was_killed_ends_and_the_follower_says_so(
     source: MySQLServer, workdir: Path, archive_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redo_follower_mysql, "_ARCHIVE_WAIT", 1.0)
-    with WriteLoad(source, payload=3000, threads=2), following(source, workdir / "log", archived=True) as copy:
+    with (
+        WriteLoad(source, payload=3000, threads=2, per_second=AS_FAST_AS_IT_CAN),
+        following(source, workdir / "log", archived=True) as copy,
+    ):
         reached = read_lsn(source)
         wait_for(lambda: copy.follower.lsn > reached)
         source.execute(f"KILL {copy.archive._connection.thread_id}")
@@ -235,7 +241,7 @@ def test_a_backup_that_falls_behind_is_whole_where_the_server_archives_its_log(
     make_mysql: Any, source: MySQLServer, workdir: Path, archive_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mysql, "MysqlRedoFollower", Stalling)
-    with WriteLoad(source, payload=3000, threads=2) as load:
+    with WriteLoad(source, payload=3000, threads=2, per_second=AS_FAST_AS_IT_CAN) as load:
         load.wait_for(50)
         record = take(source, workdir / "backup")
         load.wait_for(10)
@@ -258,6 +264,9 @@ def test_without_an_archive_it_fails_and_one_that_keeps_up_says_what_would_help(
     assert "another consumer of the redo log is registered" in warning
     assert warning.endswith("nor did it archive the log for us: innodb_redo_log_archive_dirs is not set")
     monkeypatch.setattr(mysql, "MysqlRedoFollower", Stalling)
-    with WriteLoad(source, payload=3000, threads=2), pytest.raises(RedoOverwritten) as failed:
+    with (
+        WriteLoad(source, payload=3000, threads=2, per_second=AS_FAST_AS_IT_CAN),
+        pytest.raises(RedoOverwritten) as failed,
+    ):
         take(source, workdir / "second")
     assert "innodb_redo_log_archive_dirs" in failed.value.remedy

@@ -43,7 +43,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.pr
     require_replication_privileges,
 )
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import MySQLFactory
-from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad
+from ansible_collections.innodb.xtrabackup.tests.support.load import AS_FAST_AS_IT_CAN, WriteLoad
 from ansible_collections.innodb.xtrabackup.tests.support.mysql import MySQLServer
 from ansible_collections.innodb.xtrabackup.tests.support.playbook import run_module
 from ansible_collections.innodb.xtrabackup.tests.support.servers import program
@@ -273,7 +273,7 @@ def number_of_last(gtid: str) -> int:
 def test_lsn_position_and_gtids_of_an_instant_belong_together_under_load(make_mysql: MySQLFactory) -> None:
     server = make_mysql()
     taken: list[LogStatus] = []
-    with opener(server)() as connection, WriteLoad(server, threads=4):
+    with opener(server)() as connection, WriteLoad(server, threads=4, per_second=AS_FAST_AS_IT_CAN):
         for _instant in range(20):
             taken.append(read_log_status(connection))
             time.sleep(0.05)
@@ -384,7 +384,7 @@ def test_a_busy_channel_without_gtids_is_sure_only_when_it_has_nothing_to_do(mak
     replica.execute("SET GLOBAL replica_parallel_workers = 4")
     follow(source, replica, "SOURCE_LOG_FILE='binlog.000001', SOURCE_LOG_POS=4")
     with opener(replica)() as connection:
-        with WriteLoad(source, threads=4):
+        with WriteLoad(source, threads=4, per_second=AS_FAST_AS_IT_CAN):
             time.sleep(1)
             assert read_log_status(connection).unsure == ("",)
         row = source.rows("SHOW BINARY LOG STATUS")[0]

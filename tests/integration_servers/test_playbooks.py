@@ -18,7 +18,7 @@ from ansible_collections.innodb.xtrabackup.tests.support.plays import failed, su
 
 def test_an_empty_host_becomes_a_replica_under_load_and_a_second_run_changes_nothing(estate: Estate) -> None:
     replica = estate.host("replica")
-    with WriteLoad(estate.primary, per_second=200, step_engines=("MyISAM", "Aria")):
+    with WriteLoad(estate.primary, per_second=100, step_engines=("MyISAM", "Aria")):
         predicted = succeeded(estate.play("--check", "--diff"))
         assert predicted.changed["replica"] > 0
         assert "Would copy primary to" in predicted.output

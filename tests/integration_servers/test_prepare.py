@@ -45,7 +45,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.si
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import ServerFactory
 from ansible_collections.innodb.xtrabackup.tests.support.checksums import TableState, table_states
 from ansible_collections.innodb.xtrabackup.tests.support.datasets import create_zoo
-from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad, check_invariants
+from ansible_collections.innodb.xtrabackup.tests.support.load import AS_FAST_AS_IT_CAN, WriteLoad, check_invariants
 from ansible_collections.innodb.xtrabackup.tests.support.playbook import run_module, start_module
 from ansible_collections.innodb.xtrabackup.tests.support.servers import MariaDBServer
 
@@ -147,7 +147,7 @@ def _backups() -> Iterator[dict[str, Backup]]:
                     cursor.execute(f"XA {statement}")
                     if statement.startswith("START"):
                         cursor.execute("INSERT INTO pending.prepared_one VALUES (1)")
-            with WriteLoad(source, payload=800) as load, touching(source):
+            with WriteLoad(source, payload=800, per_second=AS_FAST_AS_IT_CAN) as load, touching(source):
                 load.wait_for(500)
                 stock("--backup", f"--socket={source.socket}", "--user=root", f"--target-dir={place / 'stock'}")
                 load.wait_for(200)

@@ -36,7 +36,7 @@ def _provision_and_compare(estate: Estate, number: int) -> None:
         datasets.create_big(estate.primary, 64)
     schema_changes = number % 5 == 4
     with WriteLoad(
-        estate.primary, step_engines=("MyISAM", "Aria"), schema_changes=schema_changes, per_second=200
+        estate.primary, step_engines=("MyISAM", "Aria"), schema_changes=schema_changes, per_second=100
     ) as load:
         load.wait_for(50)
         report = estate.directory / "report.json"

@@ -34,7 +34,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.ta
     unwritten_tablespace,
 )
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import ServerFactory
-from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad, check_invariants
+from ansible_collections.innodb.xtrabackup.tests.support.load import AS_FAST_AS_IT_CAN, WriteLoad, check_invariants
 from ansible_collections.innodb.xtrabackup.tests.support.servers import MariaDBServer
 
 NOT_DATA = ("ib_logfile", "ibtmp", "binlog", "relay", "ib_buffer_pool")
@@ -163,7 +163,7 @@ def test_a_hot_copy_with_the_copied_log_is_recovered_to_that_very_instant(
     restored = make_server("restored", start=False)
     restored.datadir.mkdir()
     with (
-        WriteLoad(source, payload=3000, threads=8) as load,
+        WriteLoad(source, payload=3000, threads=8, per_second=AS_FAST_AS_IT_CAN) as load,
         following(source, restored.datadir / "ib_logfile0") as copy,
     ):
         capacity = (source.datadir / "ib_logfile0").stat().st_size - redo.START_OFFSET
@@ -196,7 +196,10 @@ def test_a_follower_that_was_held_up_for_a_lap_fails_and_copies_nothing_wrong(
     make_server: ServerFactory, workdir: Path
 ) -> None:
     source = make_server(options={"innodb_log_file_size": "4M", "innodb_max_dirty_pages_pct": 5})
-    with WriteLoad(source, payload=3000, threads=8) as load, following(source, workdir / "copied") as copy:
+    with (
+        WriteLoad(source, payload=3000, threads=8, per_second=AS_FAST_AS_IT_CAN) as load,
+        following(source, workdir / "copied") as copy,
+    ):
         wait_for(lambda: copy.has_copied(1 << 20))
         copy.follower._running.clear()
         held_at = copy.current_lsn()
@@ -239,7 +242,7 @@ def test_an_idle_server_is_followed_to_its_current_lsn(make_server: ServerFactor
 def test_the_walk_ends_where_the_servers_own_recovery_does(make_server: ServerFactory, log_size: str) -> None:
     server = make_server(options={"innodb_log_file_size": log_size, "innodb_flush_log_at_trx_commit": 1})
     path = server.datadir / "ib_logfile0"
-    load = WriteLoad(server, payload=3000, threads=8, may_lose_server=True)
+    load = WriteLoad(server, payload=3000, threads=8, may_lose_server=True, per_second=AS_FAST_AS_IT_CAN)
     with load:
         load.wait_for(1500)
         server.kill()

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 ACCOUNTS = 1000
 OPENING_BALANCE = 1000
+USUAL_RATE = 100
+AS_FAST_AS_IT_CAN = 0
 
 
 class LoadFailed(AssertionError):
@@ -68,7 +70,8 @@ class WriteLoad:
     """A load that runs while the ``with`` block does; after it, ``report`` says what was done.
 
     ``schema_changes`` lets one more thread create, alter, rename, truncate and drop tables all the time.
-    ``per_second`` bounds the transactions a second of all threads together (0: as fast as they can).
+    ``per_second`` bounds the transactions a second of all threads together; AS_FAST_AS_IT_CAN takes a processor from
+    whatever else is running.
     ``may_lose_server`` is for tests that kill the server under it: lost connections are then no failure.
     """
 
@@ -81,7 +84,7 @@ class WriteLoad:
         payload: int = 200,
         step_engines: tuple[str, ...] = (),
         schema_changes: bool = False,
-        per_second: float = 0,
+        per_second: float = USUAL_RATE,
         max_seconds: float = 900,
         may_lose_server: bool = False,
     ) -> None:
@@ -344,6 +347,7 @@ class _Writers:
 
     def _change_schema(self, connection: Any, _number: int) -> None:
         turn = 0
+        pause = 2 / self.settings["per_second"] if self.settings["per_second"] else 0.0
         with connection.cursor() as cursor:
             while not self.stopping.is_set():
                 turn += 1
@@ -364,7 +368,7 @@ class _Writers:
                     connection.commit()
                     with self.lock:
                         self.schema_changes += 1
-                    if self.stopping.is_set():
+                    if self.stopping.wait(pause):
                         return
 
 
