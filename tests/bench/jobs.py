@@ -59,14 +59,14 @@ def copy_back(bench: Bench) -> Comparison:
     run_module("xtrabackup_prepare", {"src": str(source)}, bench.scratch)
 
     def ours() -> Measurement:
-        wanted = {"src": str(source), "datadir": str(bench.fresh("ours")), "method": "copy", "parallel": 2}
         warm(source)
+        wanted = {"src": str(source), "datadir": str(bench.fresh("ours")), "method": "copy", "parallel": 2}
         return run_module("xtrabackup_restore", wanted, bench.scratch)
 
     def theirs() -> Measurement:
+        warm(source)
         datadir = bench.fresh("theirs")
         stock = ["mariadb-backup", "--no-defaults", "--copy-back", f"--target-dir={source}"]
-        warm(source)
         return run_stock([[*stock, f"--datadir={datadir}", "--parallel=2"]], bench.scratch)
 
     return bench.compare("copy back", ours, theirs)

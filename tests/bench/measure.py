@@ -69,7 +69,11 @@ def settle() -> None:
 
 def warm(directory: Path) -> None:
     """Have the content of ``directory`` in the page cache. The stock tool drops what it has read, ours leaves it: each
-    would start from what the other left."""
+    would start from what the other left.
+
+    To be done before the last run's output is removed: otherwise whoever must read much here has used up the memory
+    that this sets free, and its run starts with memory that a virtual machine must first get from its host.
+    """
     for path in directory.rglob("*"):
         if path.is_file():
             with open(path, "rb", buffering=0) as source:

@@ -50,13 +50,13 @@ def pack(bench: Bench) -> Comparison:
     files = sorted(str(path.relative_to(source)) for path in source.rglob("*") if path.is_file())
 
     def ours() -> Measurement:
-        wanted = {"state": "created", "src": str(source), "dest": str(bench.fresh("ours.xbstream")), "parallel": 2}
         warm(source)
+        wanted = {"state": "created", "src": str(source), "dest": str(bench.fresh("ours.xbstream")), "parallel": 2}
         return run_module("xbstream", wanted, bench.scratch)
 
     def theirs() -> Measurement:
-        archive = bench.fresh("theirs.xbstream")
         warm(source)
+        archive = bench.fresh("theirs.xbstream")
         return run_stock([["mbstream", "-c", "-C", str(source), *files]], bench.scratch, output=archive)
 
     comparison = bench.compare("pack", ours, theirs)

@@ -19,16 +19,17 @@ _NO_LIMIT = 1 << 60  # version 1 says "no limit" as a number near 2**63
 _CHUNK = 1 << 20  # the server rounds to this
 
 
-def choose_buffer_pool(redo_bytes: int, data_bytes: int, use_memory: str, available: int) -> int:
-    """Bytes of buffer pool for the recovery of ``redo_bytes`` over ``data_bytes``, when ``available`` are free.
+def choose_buffer_pool(redo_bytes: int, use_memory: str, available: int) -> int:
+    """Bytes of buffer pool for the recovery of ``redo_bytes``, when ``available`` are free.
 
     ``use_memory`` is ``auto``, a size, or a share of what is free (``40%``). InnoDB keeps parsed redo in at most a
-    third of the pool and works in batches when that is not enough, reading the same pages again: three times the
-    redo avoids that, and the pages that are changed want room beside it. Raises InvalidOption.
+    third of the pool and works in batches when that is not enough, reading the same pages again. As much as the redo
+    means three batches or so, whose pages are in the page cache; more costs more than it saves, since memory that was
+    never used must be made first. Raises InvalidOption.
     """
     if use_memory.strip().lower() != "auto":
         return _explicit(use_memory, available)
-    wanted = max(_COMFORTABLE, 3 * redo_bytes + min(data_bytes, redo_bytes) + _BASE)
+    wanted = max(_COMFORTABLE, redo_bytes + _BASE)
     chosen = min(wanted, int(available * _SHARE))
     if chosen < MINIMUM:
         raise InvalidOption(

@@ -128,8 +128,7 @@ def _gtid_warnings(backup: BackupDirectory, report: native.RecoveryReport) -> li
 def _sizes(backup: BackupDirectory, job: RecoveryJob, family: Family) -> tuple[int, int]:
     """Bytes of the buffer pool and of the log that the recovering server makes."""
     redo = family.redo_bytes(backup)
-    data = sum(status.st_size for _name, status in walk_files(backup.path))
-    pool = memory.choose_buffer_pool(redo, data, job.use_memory, memory.available_memory())
+    pool = memory.choose_buffer_pool(redo, job.use_memory, memory.available_memory())
     log_file_size = min(max(backup.configuration.log_file_size, family.min_log_size), family.max_log_size)
     free = durable.free_bytes(backup.path)
     if free < log_file_size + _SPACE_MARGIN:
