@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import sys
 from typing import Any, Callable
 
@@ -30,8 +31,12 @@ def killed_at(step: int, action: Callable[[], Any]) -> bool:
 
             return call
 
+        # until Python 3.10 pathlib keeps the functions that it found when it was imported
+        accessor = getattr(pathlib, "_NormalAccessor", None)
         for name in CHANGES:
             setattr(os, name, dying(getattr(os, name)))
+            if accessor is not None:
+                setattr(accessor, name, staticmethod(getattr(os, name)))
         try:
             action()
         except BaseException as error:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 import select
 import subprocess
 import sys
@@ -32,6 +31,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.co
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.redo_consumer import RedoConsumer
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.redo_status import read_redo_status
+from ansible_collections.innodb.xtrabackup.tests.support.children import same_imports
 
 
 class FollowerProcess:
@@ -48,7 +48,7 @@ class FollowerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env=same_imports(),
         )
         threading.Thread(target=self._read, daemon=True).start()
         return self

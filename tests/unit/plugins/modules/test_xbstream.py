@@ -21,6 +21,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream import extract
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tcp_sender import TcpSink, TcpTarget
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tls_sender import TlsSink
+from ansible_collections.innodb.xtrabackup.tests.support.children import same_imports
 from ansible_collections.innodb.xtrabackup.tests.support.ports import free_port
 from ansible_collections.innodb.xtrabackup.tests.support.streams import (
     make_archive,
@@ -47,7 +48,7 @@ def call(*, check: bool = False, fails: bool = False, **arguments: Any) -> dict[
         capture_output=True,
         text=True,
         timeout=120,
-        env=dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path))),
+        env=same_imports(),
         check=False,
     )
     assert (done.returncode != 0) is fails, done.stdout + done.stderr

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 import stat
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport import credentials
+from ansible_collections.innodb.xtrabackup.tests.support.children import same_imports
 
 TOKEN = "secret-token-0123456789"
 MODULE = "ansible_collections.innodb.xtrabackup.plugins.modules.xtrabackup_credentials"
@@ -29,7 +29,7 @@ class Module:
 
     def __call__(self, *, check: bool = False, fails: bool = False, **arguments: Any) -> dict[str, Any]:
         arguments = {"path": str(self.path), "_ansible_check_mode": check, "_ansible_diff": True, **arguments}
-        environment = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path)))
+        environment = same_imports()
         done = subprocess.run(
             [sys.executable, "-m", MODULE],
             input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),

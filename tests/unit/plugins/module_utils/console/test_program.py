@@ -19,7 +19,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.console import m
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.console.dialects import DIALECTS
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.console.tables import options_of
 from ansible_collections.innodb.xtrabackup.tests.support import console
-from ansible_collections.innodb.xtrabackup.tests.support.plays import PROJECT
+from ansible_collections.innodb.xtrabackup.tests.support.children import same_imports
 from ansible_collections.innodb.xtrabackup.tests.support.streams import fingerprints, make_archive, prints, some_files
 
 
@@ -104,9 +104,8 @@ def test_secrets_of_the_command_line_are_blanked(program: str, words: list[str],
         "shown = open('/proc/self/cmdline', 'rb').read().split(b'\\0')[:-1]\n"
         "print(b' '.join(shown[-len(words):]).decode())\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT / ".build/collections")}
     done = subprocess.run(
-        [sys.executable, "-c", script, *words], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", script, *words], env=same_imports(), capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == blanked
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import io
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +18,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.entry import Decoding
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import Extractor
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.staging import staging_inside
-from ansible_collections.innodb.xtrabackup.tests.support.plays import PROJECT
+from ansible_collections.innodb.xtrabackup.tests.support.children import same_imports
 from ansible_collections.innodb.xtrabackup.tests.support.streams import (
     chunks_of,
     end,
@@ -40,7 +39,7 @@ def xbstream(*words: str | Path, stdin: bytes = b"", redirect: str = "") -> subp
         ["bash", "-c", f'exec "$@" {redirect}', "bash", sys.executable, "-c", start, "xbstream", *map(str, words)],
         input=stdin,
         capture_output=True,
-        env={**os.environ, "PYTHONPATH": str(PROJECT / ".build/collections")},
+        env=same_imports(),
         check=False,
     )
 

@@ -31,6 +31,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport
     Received,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tcp_sender import TcpSink
+from ansible_collections.innodb.xtrabackup.tests.support.children import same_imports
 from ansible_collections.innodb.xtrabackup.tests.support.streams import (
     make_archive,
     raw_archive,
@@ -102,7 +103,7 @@ def test_a_killed_sender_is_never_taken_for_a_finished_one(tmp_path: Path, port:
         "        file.write(data); file.close()\n"
         "print('sent', flush=True); time.sleep(60)\n"
     )
-    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path)))
+    environment = same_imports()
     with subprocess.Popen([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE) as process:
         assert process.stdout
         assert process.stdout.readline() == b"sent\n"

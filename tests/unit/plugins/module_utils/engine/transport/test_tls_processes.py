@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tls_receiver import receive
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tls_sender import TlsSink
 from ansible_collections.innodb.xtrabackup.tests.support import transfer
+from ansible_collections.innodb.xtrabackup.tests.support.children import same_imports
 from ansible_collections.innodb.xtrabackup.tests.support.transfer import Ends, Receiver, make_ends, send_blocks
 
 ENDLESS = 1_000_000  # blocks
@@ -37,7 +37,7 @@ class OtherEnd:
     def __init__(self, command: str, ends: Ends, count: int = ENDLESS) -> None:
         arguments = [command, str(ends.directory), str(ends.port), str(count)]
         module = transfer.__name__
-        environment = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path)))
+        environment = same_imports()
         self.process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments], env=environment, stdout=subprocess.PIPE, text=True
         )
