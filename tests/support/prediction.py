@@ -25,11 +25,15 @@ class WrongPrediction(AssertionError):
 
 @dataclass
 class Run:
-    """One run of a playbook. ``results`` are by host, task and how often that task came there before."""
+    """One run of a playbook. ``results`` are by host, task and how often that task came there before.
+
+    What an asynchronous task did is what its job, of ``jobs``, had done at its end.
+    """
 
     playbook: str
     check: bool
     results: dict[tuple[str, str, int], dict[str, Any]] = field(default_factory=dict)
+    jobs: dict[str, tuple[str, str, int]] = field(default_factory=dict)
     announced: dict[str, list[str]] = field(default_factory=dict)
     stats: dict[str, dict[str, int]] = field(default_factory=dict)
 
@@ -55,8 +59,16 @@ def _add(run: Run, event: dict[str, Any], seen: Counter[tuple[str, str]]) -> Non
     if event["action"].rpartition(".")[2] == "debug":  # what a run says; it changes nothing itself
         run.announced.setdefault(host, []).append(str(result.get("msg", "")))
         return
+    job = result.get("ansible_job_id", "")
+    if job in run.jobs:
+        if result.get("finished"):
+            run.results[run.jobs[job]] = result
+        return
     seen[host, task] += 1
-    run.results[host, task, seen[host, task]] = result
+    key = (host, task, seen[host, task])
+    run.results[key] = result
+    if job and not result.get("finished"):
+        run.jobs[job] = key
 
 
 def differences(check: Run, real: Run) -> list[str]:

@@ -52,6 +52,24 @@ def test_each_kind_of_difference_is_found(check: list[str], real: list[str], dif
         compare(check, real)
 
 
+def as_job(events: list[str], ends: bool) -> list[str]:
+    """``events`` of a task whose work is a job, for whose end another task waits."""
+    playbook, task, *rest = map(json.loads, events)
+    begun = {**task, "result": {"ansible_job_id": "j1.1", "started": True, "finished": False, "changed": False}}
+    looked = {**begun, "task": "Wait"}
+    ended = {**looked, "result": {**task["result"], "ansible_job_id": "j1.1", "finished": True}}
+    return [json.dumps(event) for event in (playbook, begun, looked, *([ended] if ends else []), *rest)]
+
+
+def test_what_a_job_did_is_what_its_task_was_to_do() -> None:
+    diff = {"before": "old", "after": "new"}
+    compare(run(True, diff=diff), as_job(run(False, diff=diff), ends=True))
+    with pytest.raises(prediction.WrongPrediction, match="Restore: predicted diff"):
+        compare(run(True, diff=diff), as_job(run(False), ends=True))
+    with pytest.raises(prediction.WrongPrediction, match="Restore: predicted changed=True, was False"):
+        compare(run(True, diff=diff), as_job(run(False), ends=False))
+
+
 @pytest.mark.parametrize("runs", [[], [run(True)], [run(False)], [run(False), run(True)]])
 def test_no_comparison_is_no_success(runs: list[list[str]]) -> None:
     with pytest.raises(prediction.WrongPrediction, match="there is no prediction and run"):
