@@ -25,6 +25,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / ".build" / "collections"))
 
+from ansible_collections.innodb.xtrabackup.tests.support import service
 from ansible_collections.innodb.xtrabackup.tests.support.checksums import assert_tables_equal, wait_until_caught_up
 from ansible_collections.innodb.xtrabackup.tests.support.datasets import create_big
 from ansible_collections.innodb.xtrabackup.tests.support.estate import Estate
@@ -137,6 +138,7 @@ def measure(estate: Estate) -> dict[str, list[float]]:
                 wait_until_caught_up(estate.primary, replica)
                 assert_tables_equal(estate.primary, replica)
             replica.kill()
+            service.stop(replica.directory, 30)  # the playbook's was not started by us
             estate.servers.pop(f"{way}{number}", None)
             shutil.rmtree(replica.directory)
     return seconds

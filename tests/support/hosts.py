@@ -32,10 +32,17 @@ STEP_ENGINES = {"mariadb": ("MyISAM", "Aria"), "mysql": ("MyISAM",)}
 
 
 class HostServer(DatabaseClient):
-    """A server at a TCP address."""
+    """A server at a TCP address, whose binary log knows nothing of what is done here unless it ``logs``.
 
-    def __init__(self, address: str, settings: dict[str, Any]) -> None:
+    Who reads the first time after a restart from a table of the engine MEMORY has the server write that it is empty;
+    a transaction of a replica's own, which stops its replication in GTID strict mode.
+    """
+
+    def __init__(self, address: str, settings: dict[str, Any], *, logs: bool = False) -> None:
         self.address = address
+        self._settings = {} if logs else {"sql_log_bin": 0}
+        if settings["flavor"] == "mysql":
+            self._settings["cte_max_recursion_depth"] = 10_000_000  # for numbers()
         self.flavor = settings["flavor"]
         self._login = {"user": settings["user"], "password": settings["password"]}
 
@@ -44,7 +51,9 @@ class HostServer(DatabaseClient):
         arguments = {"autocommit": True, "charset": "utf8mb4", "connect_timeout": 30, **self._login, **arguments}
         if self.flavor == "mysql":
             arguments.setdefault("ssl", {"check_hostname": False, "verify_mode": "none"})
-            arguments.setdefault("init_command", "SET SESSION cte_max_recursion_depth = 10000000")  # for numbers()
+        if self._settings:
+            values = ", ".join(f"{name} = {value}" for name, value in self._settings.items())
+            arguments.setdefault("init_command", f"SET SESSION {values}")
         return pymysql.connect(host=self.address, **arguments)
 
     def log_tail(self, lines: int = 30) -> str:
@@ -54,7 +63,7 @@ class HostServer(DatabaseClient):
 
 def fill(settings: dict[str, Any]) -> dict[str, Any]:
     """Make data of every kind, and the tables that the write load fills."""
-    primary = HostServer(settings["primary"], settings)
+    primary = HostServer(settings["primary"], settings, logs=True)
     if primary.flavor == "mysql":
         mysql_datasets.create_zoo(primary)
     else:
