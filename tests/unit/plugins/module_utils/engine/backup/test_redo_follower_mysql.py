@@ -27,42 +27,12 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     ServerError,
     StorageError,
     UnsupportedServer,
-    XtrabackupError,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb import redo_mysql as redo
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.redo_status import RedoStatus
 from ansible_collections.innodb.xtrabackup.tests.support import redo_files_mysql as made
+from ansible_collections.innodb.xtrabackup.tests.support.following_mysql import ArchivedLog, Following, overtake
 from ansible_collections.innodb.xtrabackup.tests.support.redo_files_mysql import SyntheticRedo
-
-
-class Following:
-    """A follower of a synthetic log, what it wrote, and what it reported."""
-
-    def __init__(self, log: SyntheticRedo, output: Any = None, archive: str = "") -> None:
-        self.log = log
-        self.output = output or io.BytesIO()
-        self.failures: list[XtrabackupError] = []
-        self.progress: list[int] = []
-        self.status = RedoStatus(log.lsn, log.start_lsn, made.UUID)
-        self.follower = MysqlRedoFollower(
-            str(log.directory),
-            "9.7.4",
-            lambda: self.status,
-            self.output,
-            self.failures.append,
-            on_progress=self.progress.append,
-            archive=archive,
-        )
-
-    @property
-    def blocks(self) -> bytes:
-        return bytes(self.output.getvalue()[2048:])
-
-    def expect(self, condition: Any, seconds: float = 10) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, "the follower did not get there"
-            time.sleep(0.002)
 
 
 @pytest.fixture
@@ -252,38 +222,6 @@ def test_what_is_read_ahead_is_bounded_and_then_no_sign_of_life_is_given(
 @pytest.fixture
 def archive(log: SyntheticRedo) -> ArchivedLog:
     return ArchivedLog(log)
-
-
-class ArchivedLog:
-    """An archive of ``log``, begun in the block that the log ends in, as servers do it."""
-
-    def __init__(self, log: SyntheticRedo) -> None:
-        self.log = log
-        self.path = log.directory.parent / "archive.uuid.000001.log"
-        self.start_lsn = redo.block_start(log.lsn)
-        self.path.write_bytes(bytes(4096))
-
-    def catch_up(self, *, damage: int | None = None) -> None:
-        """Write what the log has, as chunks of 4096 bytes."""
-        blocks = self.log.linear[self.start_lsn - self.log.start_lsn :]
-        data = bytearray(4096) + blocks[: len(blocks) - len(blocks) % 4096]
-        if damage is not None:
-            data[4096 + damage - self.start_lsn + 100] ^= 1
-        self.path.write_bytes(data)
-
-
-def overtake(following: Following, archive: ArchivedLog, blocks: int = 200, behind: int = 100) -> None:
-    """The log goes on, and recycles its files, while the follower stands still at its tail."""
-    log = following.log
-    following.expect(lambda: following.follower.lsn == redo.block_start(log.lsn))
-    following.follower._running.clear()
-    time.sleep(0.1)
-    log.fill(blocks)
-    log.append(b"tail")
-    archive.catch_up()
-    following.status = RedoStatus(log.lsn, log.lsn - behind, made.UUID)
-    log.checkpoint(log.lsn - behind)
-    following.follower._running.set()
 
 
 def test_what_was_recycled_is_read_from_the_archive_and_the_tail_from_the_log(
