@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from .connection import Connection
 _WITHOUT_FILES = frozenset({"memory", "blackhole", "federated", "performance_schema"})
 # mysql has general_log and slow_log, which cannot be locked, and are nobody's data
 _SYSTEM_SCHEMAS = ("mysql", "performance_schema")
+_WRITING_SECONDS = 1.0  # in which a definition that is being written is whole; the server takes milliseconds
+_PAUSE = 0.02
 
 
 @dataclass(frozen=True)
@@ -63,22 +66,32 @@ def tables_in(datadir: Path) -> list[UserTable]:
     with durable.storage_errors("reading", datadir):
         for database in sorted(entry.path for entry in os.scandir(datadir) if entry.is_dir()):
             if os.path.basename(database) not in _SYSTEM_SCHEMAS:
-                names = sorted(entry.name for entry in os.scandir(database) if entry.name.endswith(".sdi"))
-                found += [_read(Path(database, name)) for name in names]
+                found += [_read(Path(database, name)) for name in _definitions(database)]
     return [table for table in found if table is not None and table.engine.lower() not in _WITHOUT_FILES]
 
 
-def _read(path: Path) -> UserTable | None:
-    """The table that is defined in ``path``, None when it has just been dropped."""
+def _definitions(database: str) -> list[str]:
+    """The names of the definitions in a database's directory, none when it has just been dropped."""
     try:
-        text = path.read_bytes()
+        return sorted(entry.name for entry in os.scandir(database) if entry.name.endswith(".sdi"))
     except FileNotFoundError:
-        return None
-    try:
-        definition = json.loads(text)["dd_object"]
-        return UserTable(str(definition["schema_ref"]), str(definition["name"]), str(definition["engine"]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise FormatError(f"{path} is no definition of a table: {error!r}", path=str(path)) from error
+        return []
+
+
+def _read(path: Path) -> UserTable | None:
+    """The table that is defined in ``path``, None when it has just been dropped; one that is being written is read
+    again."""
+    deadline = time.monotonic() + _WRITING_SECONDS
+    while True:
+        try:
+            definition = json.loads(path.read_bytes())["dd_object"]
+            return UserTable(str(definition["schema_ref"]), str(definition["name"]), str(definition["engine"]))
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            if time.monotonic() > deadline:
+                raise FormatError(f"{path} is no definition of a table: {error!r}", path=str(path)) from error
+        time.sleep(_PAUSE)
 
 
 def _quote(name: str) -> str:

@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,6 +46,32 @@ def test_a_definition_that_cannot_be_read_is_named(tmp_path: Path, text: str) ->
     (tmp_path / "shop" / "t_1.sdi").write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(FormatError, match=r"shop/t_1\.sdi"):
         tables_in(tmp_path)
+
+
+def test_a_definition_that_is_being_written_is_read_again(tmp_path: Path) -> None:
+    define(tmp_path, "shop", "t_1.sdi", "shop", "t", "MyISAM")
+    file = tmp_path / "shop" / "t_1.sdi"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-10])
+    writing = threading.Timer(0.2, file.write_bytes, [whole])
+    writing.start()
+    assert tables_in(tmp_path) == [UserTable("shop", "t", "MyISAM")]
+    writing.join()
+
+
+def test_a_database_that_is_dropped_meanwhile_has_no_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    define(tmp_path, "a", "t_1.sdi", "a", "t", "MyISAM")
+    define(tmp_path, "b", "t_2.sdi", "b", "t", "MyISAM")
+    scan = os.scandir
+
+    def dropping(path: str | Path) -> Any:
+        if Path(path).name == "a":
+            Path(path, "t_1.sdi").unlink()
+            Path(path).rmdir()
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", dropping)
+    assert tables_in(tmp_path) == [UserTable("b", "t", "MyISAM")]
 
 
 def test_a_data_directory_on_another_host_is_said_to_be_elsewhere(tmp_path: Path) -> None:
