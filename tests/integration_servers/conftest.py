@@ -53,9 +53,10 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Several workers share the tests one by one; but those that share a server or a backup stay on one worker."""
-    for item in items:
-        fixtures: Mapping[str, Any] = getattr(item, "_fixtureinfo").name2fixturedefs  # noqa: B009
-        if any(fixture.scope == "module" for found in fixtures.values() for fixture in found):
+    functions = [item for item in items if isinstance(item, pytest.Function)]
+    for item in functions:
+        fixtures = item._fixtureinfo.name2fixturedefs.values()
+        if any(fixture.scope == "module" for found in fixtures for fixture in found):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 

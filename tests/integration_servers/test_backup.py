@@ -33,22 +33,13 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.co
     Connection,
     ConnectionParameters,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.sink import DirectorySink
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import ServerFactory
 from ansible_collections.innodb.xtrabackup.tests.support import checksums, datasets
+from ansible_collections.innodb.xtrabackup.tests.support.backups import Slow, take
 from ansible_collections.innodb.xtrabackup.tests.support.load import AS_FAST_AS_IT_CAN, WriteLoad, check_invariants
 from ansible_collections.innodb.xtrabackup.tests.support.servers import DatabaseServer, MariaDBServer
 
 EVERY_ENGINE = ("MyISAM", "Aria")
-
-
-def options_for(server: DatabaseServer, **changes: Any) -> job.BackupOptions:
-    connection = ConnectionParameters(unix_socket=str(server.socket), user="root")
-    return job.BackupOptions(**{"connection": connection, "tool_version": "0.1.0", **changes})
-
-
-def take(server: DatabaseServer, dest: Path, **changes: Any) -> dict[str, Any]:
-    return job.take_backup(options_for(server, **changes), DirectorySink(dest), Progress("backup"))
 
 
 def stock_prepare(directory: Path) -> None:
@@ -131,16 +122,6 @@ def test_a_redo_log_that_wraps_many_times_is_followed(make_server: ServerFactory
         assert record["redo"]["bytes"] > 3 * (8 << 20), "the log did not wrap often enough to prove anything"
         our_prepare(workdir / "backup")
         prove(make_server, source, workdir / "backup", record, load)
-
-
-class Slow:
-    """A throttle that is only there to make a backup last."""
-
-    def __init__(self, bytes_per_second: int) -> None:
-        self._rate = bytes_per_second
-
-    def take(self, count: int, cancelled: threading.Event) -> None:
-        cancelled.wait(count / self._rate)
 
 
 def test_every_kind_of_table_and_definition_is_in_the_backup(make_server: ServerFactory, workdir: Path) -> None:

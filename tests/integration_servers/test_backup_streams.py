@@ -21,14 +21,13 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import ServerFactory
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.test_backup import (
     EVERY_ENGINE,
-    Slow,
     assert_nothing_is_left,
-    options_for,
     our_prepare,
     prove,
     stock_prepare,
 )
 from ansible_collections.innodb.xtrabackup.tests.support import datasets
+from ansible_collections.innodb.xtrabackup.tests.support.backups import Slow, options_for
 from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad
 
 

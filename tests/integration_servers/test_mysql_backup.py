@@ -27,9 +27,9 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.co
     ConnectionParameters,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.locks_mysql import MysqlLocks
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.sink import DirectorySink
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import MySQLFactory
 from ansible_collections.innodb.xtrabackup.tests.support import checksums, datasets, mysql_datasets
+from ansible_collections.innodb.xtrabackup.tests.support.backups import Slow, take
 from ansible_collections.innodb.xtrabackup.tests.support.load import AS_FAST_AS_IT_CAN, WriteLoad, check_invariants
 from ansible_collections.innodb.xtrabackup.tests.support.mysql import SERVER_PROGRAM, MySQLServer
 from ansible_collections.innodb.xtrabackup.tests.support.servers import DatabaseServer
@@ -43,23 +43,6 @@ _CARRIED = (
     "enforce_gtid_consistency",
 )
 PREPARE = PrepareOptions(server_program=str(SERVER_PROGRAM))
-
-
-class Slow:
-    """A throttle that is only there to make a backup last."""
-
-    def __init__(self, bytes_per_second: int) -> None:
-        self._rate = bytes_per_second
-
-    def take(self, count: int, cancelled: threading.Event) -> None:
-        """Wait as long as ``count`` bytes take."""
-        cancelled.wait(count / self._rate)
-
-
-def take(server: DatabaseServer, dest: Path, **changes: Any) -> dict[str, Any]:
-    connection = ConnectionParameters(unix_socket=str(server.socket), user="root")
-    options = job.BackupOptions(**{"connection": connection, "tool_version": "0.1.0", **changes})
-    return job.take_backup(options, DirectorySink(dest), Progress("backup"))
 
 
 def prepared(directory: Path) -> dict[str, Any]:

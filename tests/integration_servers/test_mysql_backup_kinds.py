@@ -23,15 +23,14 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.ex
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import MySQLFactory
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.test_mysql_backup import (
     PREPARE,
-    Slow,
     before_lock,
     prepared,
     prove,
     replicate,
     start_copy,
-    take,
 )
 from ansible_collections.innodb.xtrabackup.tests.support import checksums, datasets
+from ansible_collections.innodb.xtrabackup.tests.support.backups import Slow, take
 from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad, check_invariants
 from ansible_collections.innodb.xtrabackup.tests.support.mysql import SERVER_PROGRAM
 from ansible_collections.innodb.xtrabackup.tests.support.mysql_keyring import KeyringMySQLServer

@@ -21,9 +21,9 @@ from ansible_collections.innodb.xtrabackup.tests.integration_servers.test_mysql_
     prepared,
     replicate,
     start_copy,
-    take,
 )
 from ansible_collections.innodb.xtrabackup.tests.support import checksums
+from ansible_collections.innodb.xtrabackup.tests.support.backups import take
 from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad, check_invariants
 from ansible_collections.innodb.xtrabackup.tests.support.mysql import MySQLServer
 

@@ -14,6 +14,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.
 from ansible_collections.innodb.xtrabackup.tests.integration_servers import test_backup, test_mysql_backup
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import MySQLFactory, ServerFactory
 from ansible_collections.innodb.xtrabackup.tests.support import checksums
+from ansible_collections.innodb.xtrabackup.tests.support.backups import take
 from ansible_collections.innodb.xtrabackup.tests.support.mysql import SERVER_PROGRAM
 from ansible_collections.innodb.xtrabackup.tests.support.servers import DatabaseServer
 
@@ -51,7 +52,7 @@ def test_xa_transactions_stay_prepared_and_all_others_are_rolled_back(
     backup, ready = workdir / "backup", None if in_place else workdir / "ready"
     with source.session(autocommit=False) as session:
         session.cursor().execute("UPDATE d.t SET b = 'open' WHERE a = 2")
-        taken = test_mysql_backup.take(source, backup) if flavor == "mysql" else test_backup.take(source, backup)
+        taken = take(source, backup)
     program = str(SERVER_PROGRAM) if flavor == "mysql" else None
     result = prepare(backup, ready, PrepareOptions(server_program=program), Progress("prepare"))
     assert result.report is not None

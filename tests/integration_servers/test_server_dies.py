@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import ServerError
-from ansible_collections.innodb.xtrabackup.tests.integration_servers import test_backup
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import MySQLFactory, ServerFactory
 from ansible_collections.innodb.xtrabackup.tests.support import datasets
+from ansible_collections.innodb.xtrabackup.tests.support.backups import take
 from ansible_collections.innodb.xtrabackup.tests.support.servers import DatabaseServer
 
 
@@ -46,10 +46,10 @@ def test_a_backup_whose_server_dies_fails_and_is_not_there(
     datasets.create_big(source, 60)
     deadly = Deadly(source, after)
     with pytest.raises(ServerError) as raised:
-        test_backup.take(source, workdir / "backup", throttle=deadly)
+        take(source, workdir / "backup", throttle=deadly)
     assert deadly.killed is not None
     assert time.monotonic() - deadly.killed < 30
     assert raised.value.remedy
     assert list(workdir.glob("backup*")) == []
     source.start()  # with what it has itself
-    assert test_backup.take(source, workdir / "backup")["state"] == "copied"
+    assert take(source, workdir / "backup")["state"] == "copied"

@@ -12,8 +12,9 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.throttle import Throttle
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import ServerFactory
-from ansible_collections.innodb.xtrabackup.tests.integration_servers.test_backup import our_prepare, prove, take
+from ansible_collections.innodb.xtrabackup.tests.integration_servers.test_backup import our_prepare, prove
 from ansible_collections.innodb.xtrabackup.tests.support import datasets
+from ansible_collections.innodb.xtrabackup.tests.support.backups import take
 from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad
 from ansible_collections.innodb.xtrabackup.tests.support.playbook import run_module
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pymysql
 
+from .checksums import base_tables
 from .servers import DatabaseServer, MariaDBServer
 
 _LOST = (2006, 2013)  # server has gone away, lost connection
@@ -217,9 +218,9 @@ class _Session:
         )
 
 
-def damaged_tables(server: DatabaseServer, tables: list[tuple[str, str, str]]) -> list[dict[str, Any]]:
-    """What CHECK TABLE says against any of ``tables`` (database, name, engine)."""
-    said = [
-        row for database, name, _engine in tables for row in server.rows(f"CHECK TABLE `{database}`.`{name}` EXTENDED")
-    ]
+def damaged_tables(server: DatabaseServer) -> list[dict[str, Any]]:
+    """What CHECK TABLE says against any table of ``server``."""
+    said = []
+    for database, name, _engine in base_tables(server):
+        said += server.rows(f"CHECK TABLE `{database}`.`{name}` EXTENDED")
     return [row for row in said if row["Msg_type"] in ("error", "Error", "warning") or row["Msg_text"] == "Corrupt"]

@@ -287,9 +287,13 @@ class _Writers:
                 self.errors.append(f"writer {number}: {error}")
             self.stopping.set()
 
+    def _pause(self, transactions: int) -> float:
+        """Seconds in which all threads together may make so many transactions."""
+        return transactions / self.settings["per_second"] if self.settings["per_second"] else 0.0
+
     def _write(self, connection: pymysql.Connection[Any], writer: int) -> None:
         chance = random.Random(writer)
-        pause = self.settings["threads"] / self.settings["per_second"] if self.settings["per_second"] else 0.0
+        pause = self._pause(self.settings["threads"])
         with connection.cursor() as cursor:
             number = self._last_step(cursor, writer)
             while not self.stopping.is_set():
@@ -347,7 +351,7 @@ class _Writers:
 
     def _change_schema(self, connection: Any, _number: int) -> None:
         turn = 0
-        pause = 2 / self.settings["per_second"] if self.settings["per_second"] else 0.0
+        pause = self._pause(2)
         with connection.cursor() as cursor:
             while not self.stopping.is_set():
                 turn += 1

@@ -42,7 +42,7 @@ docs_lint() {
 executed() {
     local name=$1
     shift
-    pytest -n "${TEST_WORKERS:-2}" --durations=10 --junitxml=".build/junit-$name.xml" "$@" || return 1
+    pytest -n "${TEST_WORKERS:-2}" --dist loadgroup --durations=10 --junitxml=".build/junit-$name.xml" "$@" || return 1
     python - ".build/junit-$name.xml" <<'P'
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -72,7 +72,7 @@ for step in "$@"; do
             ;;
         unit) check "unit tests" executed unit --dist loadfile tests/unit ;;
         sanity) check "sanity" tests/tools/sanity.sh ;;
-        integration) check "server tests" executed servers --dist loadgroup tests/integration_servers ;;
+        integration) check "server tests" executed servers tests/integration_servers ;;
         molecule) check "real hosts" tests/tools/molecule.sh ;;
         fuzz) check "fuzzing" fuzz ;;
         docs) check "documentation" tests/tools/docs.sh ;;
@@ -81,13 +81,13 @@ for step in "$@"; do
         galaxy) check "Galaxy's importer" tests/tools/galaxy.sh ;;
         provisionings)
             export PROVISIONINGS=13
-            check "prepared transactions" executed provisionings --dist loadgroup tests/integration_servers/test_mysql_provision.py
+            check "prepared transactions" executed provisionings tests/integration_servers/test_mysql_provision.py
             ;;
         storms)
             export STORMS=10
-            check "storms of DDL" executed storms --dist loadgroup tests/integration_servers/test_ddl_storm.py
+            check "storms of DDL" executed storms tests/integration_servers/test_ddl_storm.py
             ;;
-        integration-quick) check "server tests" executed servers --dist loadgroup tests/integration_servers -m "not slow" ;;
+        integration-quick) check "server tests" executed servers tests/integration_servers -m "not slow" ;;
         *) echo "unknown step: $step" >&2; exit 2 ;;
     esac
 done
