@@ -69,10 +69,12 @@ def test_a_load_on_a_server_that_dies_fails_unless_that_is_expected(make_server:
     with pytest.raises(load.LoadFailed, match="the load failed"), load.WriteLoad(server) as writes:
         writes.wait_for(10)
         server.kill()
+        writes.wait_until_ended()
     server.start()
     with load.WriteLoad(server, may_lose_server=True) as writes:
         writes.wait_for(10)
         server.kill()
+        writes.wait_until_ended()
     assert writes.report is not None
     assert writes.report.errors
 

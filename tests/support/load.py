@@ -148,6 +148,14 @@ class WriteLoad:
                 raise LoadFailed(f"no {transactions} transactions in {timeout} s")
             time.sleep(0.02)
 
+    def wait_until_ended(self, timeout: float = 60) -> None:
+        """Wait until the load has ended by itself, as it does when its server dies; raises LoadFailed."""
+        assert self._process is not None
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired as error:
+            raise LoadFailed(f"the load still runs after {timeout} s") from error
+
     def stop(self) -> LoadReport:
         """End the load and return its report; raises LoadFailed when a writer failed or nothing was written."""
         if self.report is not None:
