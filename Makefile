@@ -28,7 +28,7 @@ demo-down: ## Remove everything that the demo made
 	@./demo/down
 
 .PHONY: bench
-bench: setup ## Times against the stock tools, in the same run (FLAVOR=mysql BENCH_MIB=2048 BENCH_ROUNDS=3)
+bench: setup ## Times against the stock tools, in the same run (FLAVOR=mysql BENCH_MIB=2048 BENCH_ROUNDS=5)
 	@$(BIN)/python tests/bench/bench$(if $(filter mysql,$(FLAVOR)),_mysql).py
 
 # --- prove ---------------------------------------------------------------------------------------

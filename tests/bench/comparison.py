@@ -1,12 +1,11 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One job done in two ways, in turn, and the ratio of the medians."""
+"""One job done in two ways, in turn, and the ratio of the fastest runs."""
 
 from __future__ import annotations
 
 import shutil
-import statistics
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
@@ -25,16 +24,14 @@ class Comparison:
     theirs: list[Measurement]
 
     def ratio(self, attribute: str) -> float:
-        """Median of ours over median of theirs."""
-        ours, theirs = (
-            statistics.median(float(getattr(run, attribute)) for run in side) for side in (self.ours, self.theirs)
-        )
+        """The fastest of ours over the fastest of theirs."""
+        ours, theirs = (min(float(getattr(run, attribute)) for run in side) for side in (self.ours, self.theirs))
         return ours / theirs
 
     def line(self, size: int) -> str:
         """One line of the table; ``size`` in bytes."""
-        ours, theirs = (statistics.median(run.seconds for run in side) for side in (self.ours, self.theirs))
-        durable = [statistics.median(run.durable_seconds for run in side) for side in (self.ours, self.theirs)]
+        ours, theirs = (min(run.seconds for run in side) for side in (self.ours, self.theirs))
+        durable = [min(run.durable_seconds for run in side) for side in (self.ours, self.theirs)]
         peak = max(run.peak_bytes for run in self.ours) >> 20
         return (
             f"{self.name:<24}{ours:>8.2f}{theirs:>8.2f}{self.ratio('seconds'):>8.2f}"

@@ -82,7 +82,7 @@ def test_a_failed_sender_leaves_nothing_behind_and_the_next_run_heals(estate: Es
         cursor.execute("BACKUP STAGE START")  # somebody else's backup
         failed(estate.play(xtrabackup_lock_timeout="2s"), "No backup has arrived", "Take the backup on the primary")
     # a receiver to which nobody comes is told to stop
-    failed(estate.play(xtrabackup_replica_address="127.0.0.2", xtrabackup_transfer_timeout="3s"), "127.0.0.2")
+    failed(estate.play(xtrabackup_replica_address="127.0.0.2", xtrabackup_transfer_connect_timeout="3s"), "127.0.0.2")
     assert not replica.datadir.exists()
     assert estate.leftovers() == ["replica/data.incoming.journal"]
     processes = Path("/proc").glob("[0-9]*/cmdline")

@@ -1,0 +1,112 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the roles learn of a host's server, from programs that answer as the real ones do."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parents[3] / "roles" / "restore" / "files" / "server.py"
+MARIADB = "echo 'mariadbd  Ver 10.11.6-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)'"
+MYSQL = "echo '/usr/sbin/mysqld  Ver 8.4.3-0ubuntu1 for Linux on x86_64 ((Ubuntu))'"
+NOTHING = {"flavor": "", "program": "", "defaults_file": "", "datadir": "", "socket": ""}
+
+
+def facts(directory: Path, programs: dict[str, str], **wishes: str) -> subprocess.CompletedProcess[str]:
+    """Run the script where only ``programs`` (shell commands by name) are installed."""
+    for name, command in programs.items():
+        program = directory / name
+        program.write_text(f"#!/bin/sh\n{command}\n")
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    return subprocess.run(
+        [sys.executable, "-c", SCRIPT.read_text(), "facts", json.dumps({**NOTHING, **wishes})],
+        env={**os.environ, "PATH": str(directory)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def found(directory: Path, programs: dict[str, str], **wishes: str) -> dict[str, Any]:
+    """What the script has found."""
+    answer = facts(directory, programs, **wishes)
+    assert answer.returncode == 0, answer.stderr
+    result = json.loads(answer.stdout)
+    assert isinstance(result, dict)
+    return result
+
+
+def test_a_host_without_a_server_has_its_usual_places(tmp_path: Path) -> None:
+    assert found(tmp_path, {}) == {
+        "installed": False,
+        "flavor": "mariadb",
+        "version": "",
+        "options": {},
+        "datadir": "/var/lib/mysql",
+        "socket": "/run/mysqld/mysqld.sock",
+        "running": False,
+        "answers": False,
+        "pid": None,
+    }
+
+
+def test_the_last_line_of_an_option_counts_and_secrets_stay_where_they_are(tmp_path: Path) -> None:
+    options = (
+        "echo --datadir=/a; echo --datadir=/data/b/; echo --server-id=7; echo --ssl-passphrase=secret; echo --skip-x"
+    )
+    host = found(tmp_path, {"mariadbd": MARIADB, "mysqld": MARIADB, "my_print_defaults": options})
+    assert (host["flavor"], host["version"], host["datadir"]) == ("mariadb", "10.11.6", "/data/b")
+    assert host["options"] == {"datadir": "/data/b/", "server_id": "7"}
+
+
+def test_what_the_inventory_says_counts_more_than_option_files(tmp_path: Path) -> None:
+    programs = {"mariadbd": MARIADB, "my_print_defaults": "echo --datadir=/a; echo --socket=/a.sock"}
+    host = found(tmp_path, programs, datadir="/mine/", socket="/mine.sock")
+    assert (host["datadir"], host["socket"]) == ("/mine", "/mine.sock")
+
+
+@pytest.mark.parametrize(
+    ("programs", "flavor", "expected"),
+    [
+        ({"mysqld": MYSQL}, "", ("mysql", "8.4.3")),
+        ({"mysqld": MYSQL}, "mysql", ("mysql", "8.4.3")),
+        ({"mysqld": MYSQL}, "mariadb", ("mariadb", "")),
+        ({"mysqld": MARIADB}, "mysql", ("mysql", "")),
+        ({"mysqld": MYSQL, "mariadbd": MARIADB}, "", ("mariadb", "10.11.6")),
+        ({"mysqld": "exit 1"}, "", ("mariadb", "")),
+    ],
+)
+def test_which_server_it_is(tmp_path: Path, programs: dict[str, str], flavor: str, expected: tuple[str, str]) -> None:
+    host = found(tmp_path, {"my_print_defaults": "echo $*", **programs}, flavor=flavor)
+    assert (host["flavor"], host["version"]) == expected
+    assert host["installed"] is bool(expected[1])
+
+
+def test_each_family_reads_the_sections_of_its_own(tmp_path: Path) -> None:
+    programs = {"my_print_defaults": 'echo "--datadir=$*"', "mariadbd": MARIADB, "mysqld": MYSQL}
+    assert found(tmp_path, programs)["options"]["datadir"] == "--mysqld"
+    mysql = found(tmp_path, programs, flavor="mysql", defaults_file="/my.cnf")
+    assert mysql["options"]["datadir"] == "--defaults-file=/my.cnf mysqld server mysqld-8.4"
+
+
+def test_a_program_outside_the_path_is_the_server_that_was_named(tmp_path: Path) -> None:
+    host = found(tmp_path, {"own": MYSQL, "my_print_defaults": "true"}, program=str(tmp_path / "own"))
+    assert (host["flavor"], host["version"]) == ("mysql", "8.4.3")
+
+
+def test_option_files_that_cannot_be_read_are_no_empty_ones(tmp_path: Path) -> None:
+    missing = facts(tmp_path, {"mariadbd": MARIADB})
+    assert missing.returncode == 1
+    assert "my_print_defaults, which reads the server's option files, cannot be run" in missing.stderr
+    failing = facts(tmp_path, {"my_print_defaults": "echo no such file >&2; exit 1"}, defaults_file="/my.cnf")
+    assert failing.returncode == 1
+    assert "my_print_defaults --defaults-file=/my.cnf --mysqld ended with status 1: no such file" in failing.stderr
