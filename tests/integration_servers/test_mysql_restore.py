@@ -139,6 +139,12 @@ def names(path: Path) -> list[str]:
     return sorted(str(one.relative_to(path)) for one in path.rglob("*"))
 
 
+def test_a_backup_says_whose_rows_it_cannot_hold(prepared: Prepared) -> None:
+    (warning,) = prepared.record["warnings"]
+    assert "engine MEMORY" in warning
+    assert warning.endswith(": zoo.memory_1")
+
+
 # --- where files go ------------------------------------------------------------------------------
 
 

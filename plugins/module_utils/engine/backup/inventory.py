@@ -19,9 +19,11 @@ from typing import Callable
 
 from .. import durable
 from ..errors import UnsupportedTable
+from ..file_names import decode_name
 from ..server.flavor import Layout
 
 _NON_TRANSACTIONAL = frozenset({"MYD", "MYI", "MRG", "ARM", "ARZ", "CSM", "CSV", "MAD", "MAI"})
+_FRM_MAGIC, _FRM_MEMORY = 0xFE, 6
 _DEFINITIONS = frozenset({"frm", "TRG", "TRN", "opt", "par"})
 _NOT_DATABASES = frozenset({"lost+found", "#innodb_temp", "#innodb_redo"})
 _UNDO_NAME = re.compile(r"undo\d{3}")
@@ -140,6 +142,29 @@ def find_plain_files(
         if not count:
             empty.append(database.name)
     return PlainFiles(tuple(files), tuple(empty), tuple(unknown))
+
+
+def memory_tables(files: Iterable[PlainFile]) -> list[str]:
+    """Which tables of ``files`` have their rows in the server's memory alone: database.table, by the .frm file, whose
+    header is FE 01, a version, and the number of the engine (MariaDB Knowledge Base, ".frm file format")."""
+    found = []
+    for file in files:
+        if file.path.endswith(".frm") and _head(file.source, 4)[::3] == bytes((_FRM_MAGIC, _FRM_MEMORY)):
+            database, _slash, table = file.path[: -len(".frm")].partition("/")
+            found.append(f"{decode_name(database)}.{decode_name(table)}")
+    return found
+
+
+def _head(path: Path, count: int) -> bytes:
+    """The first ``count`` bytes of a file; none when it has just been dropped."""
+    try:
+        with open(path, "rb", buffering=0) as source:
+            return source.read(count)
+    except FileNotFoundError:
+        return b""
+    except OSError:
+        with durable.storage_errors("reading", path):
+            raise
 
 
 def aria_logs(layout: Layout) -> list[tuple[str, Path]]:

@@ -19,7 +19,7 @@ from ..server.locks import BackupStages
 from . import metadata
 from .copier import READ_SIZE
 from .ddl_watch import check_dictionary, compare
-from .inventory import InnodbFile, PlainFiles, aria_logs, innodb_files, plain_files
+from .inventory import InnodbFile, PlainFiles, aria_logs, innodb_files, memory_tables, plain_files
 from .redo_follower import RedoFollower
 from .redo_log_file import LogFile
 from .redo_output import RedoOutput
@@ -100,6 +100,9 @@ class MariadbBackup(BackupRun):
 
     def _current_lsn(self) -> int:
         return _lsn(self._connection)
+
+    def _memory_tables(self) -> list[str]:
+        return memory_tables(self._plain_files().files)
 
     # --- BACKUP STAGE START ----------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from ..server.locks_mysql import MysqlLocks, non_transactional_tables
 from ..server.redo_archive import RedoArchive
 from ..server.redo_consumer import RedoConsumer
 from ..server.redo_status import read_redo_status
+from ..server.user_tables import memory_tables
 from . import metadata, tablespaces
 from .copier import READ_SIZE
 from .ddl_watch import compare
@@ -116,6 +117,9 @@ class MysqlBackup(BackupRun):
 
     def _plain_files(self) -> PlainFiles:
         return plain_files(self._layout)
+
+    def _memory_tables(self) -> list[str]:
+        return [str(table) for table in memory_tables(self._layout.datadir)]
 
     def _current_lsn(self) -> int:
         return read_redo_status(self._connection).current_lsn

@@ -25,6 +25,7 @@ from ..server.connection import Connection, ConnectionParameters
 from ..server.coordinates import BinlogCoordinates, ReplicaChannel
 from ..server.flavor import Layout, ServerIdentity
 from ..stream.archive import ArchiveSink
+from ..stream.listing import some_of
 from ..stream.sink import DirectorySink, Sink, SinkFile
 from . import metadata
 from .copier import CopiedTablespace, CopierContext, Throttle, UnstableFile, copy_tablespace, read_header
@@ -194,6 +195,10 @@ class BackupRun:
         """The server's newest LSN, written or not (bytes of redo)."""
         raise NotImplementedError
 
+    def _memory_tables(self) -> list[str]:
+        """The tables whose rows no file holds, as ``database.table``."""
+        raise NotImplementedError
+
     def _configuration(self) -> bytes:
         """``backup-my.cnf``: what a server needs to know to recover the files."""
         raise NotImplementedError
@@ -342,6 +347,12 @@ class BackupRun:
             self._totals.warnings.append(
                 f"{len(self._plain.unknown)} files in database directories are of no known kind and were left out: "
                 + ", ".join(self._plain.unknown[:5])
+            )
+        in_memory = self._memory_tables()
+        if in_memory:
+            self._totals.warnings.append(
+                "the rows of tables of the engine MEMORY are in no file and so in no backup; a copy has these tables "
+                f"empty: {some_of(in_memory)}"
             )
 
     def _catch_up(self) -> None:

@@ -56,6 +56,17 @@ def non_transactional_tables(connection: Connection) -> list[UserTable]:
 
 def tables_in(datadir: Path) -> list[UserTable]:
     """As non_transactional_tables, of the server with the data directory ``datadir``."""
+    return [table for table in _defined_in(datadir) if table.engine.lower() not in _WITHOUT_FILES]
+
+
+def memory_tables(datadir: Path) -> list[UserTable]:
+    """The user tables whose rows are in the memory of the server with the data directory ``datadir`` alone; raises as
+    non_transactional_tables."""
+    return [table for table in _defined_in(datadir) if table.engine.lower() == "memory"]
+
+
+def _defined_in(datadir: Path) -> list[UserTable]:
+    """The user tables that have a definition beside InnoDB's dictionary."""
     if not datadir.is_dir():
         raise UnsupportedServer(
             f"the server's data directory {datadir} is not on this host",
@@ -67,7 +78,7 @@ def tables_in(datadir: Path) -> list[UserTable]:
         for database in sorted(entry.path for entry in os.scandir(datadir) if entry.is_dir()):
             if os.path.basename(database) not in _SYSTEM_SCHEMAS:
                 found += [_read(Path(database, name)) for name in _definitions(database)]
-    return [table for table in found if table is not None and table.engine.lower() not in _WITHOUT_FILES]
+    return [table for table in found if table is not None]
 
 
 def _definitions(database: str) -> list[str]:

@@ -21,6 +21,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     UnsupportedServer,
     UnsupportedTable,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.file_names import encode_name
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import FileEntry
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.flavor import Layout
@@ -183,3 +184,15 @@ def test_a_file_that_took_the_inode_of_a_removed_one_is_another_file(tmp_path: P
         os.close(descriptor)
         path.unlink()
     assert len(seen) == 20
+
+
+def test_tables_in_memory_are_known_by_their_definitions(datadir: Path) -> None:
+    name = "m\u00e4h"
+    (datadir / "shop").mkdir(exist_ok=True)
+    (datadir / "shop" / f"{encode_name(name)}.frm").write_bytes(bytes.fromhex("fe010a06") + bytes(60))
+    (datadir / "shop" / "innodb.frm").write_bytes(bytes.fromhex("fe010a0c") + bytes(60))
+    (datadir / "shop" / "seen.frm").write_bytes(b"TYPE=VIEW\n")
+    (datadir / "shop" / "short.frm").write_bytes(b"\xfe")
+    files = inventory.plain_files(_layout(datadir)).files
+    (datadir / "shop" / "innodb.frm").unlink()  # dropped meanwhile
+    assert inventory.memory_tables(files) == [f"shop.{name}"]
