@@ -102,7 +102,7 @@ class MariadbBackup(BackupRun):
         return _lsn(self._connection)
 
     def _memory_tables(self) -> list[str]:
-        return memory_tables(self._plain_files().files)
+        return memory_tables(self._plain.files)
 
     # --- BACKUP STAGE START ----------------------------------------------------------------------
 

@@ -73,6 +73,8 @@ class PlainCopies:
         self._entries: dict[str, FileEntry] = {}
         self._growing: list[_Growing] = []
         self._last: list[PlainFile] = []
+        #: what stage BLOCK_DDL has found
+        self.files: tuple[PlainFile, ...] = ()
         self.unknown: tuple[str, ...] = ()
 
     @property
@@ -94,7 +96,7 @@ class PlainCopies:
     def copy_all(self) -> None:
         """Stage BLOCK_DDL: definitions, and every table that is not here yet or differs from its early copy."""
         found = self._find()
-        self.unknown = found.unknown
+        self.files, self.unknown = found.files, found.unknown
         for path in sorted(set(self._early) - {file.path for file in found.files}):
             self._sink.discard(path)
         now = [file for file in found.files if file.kind in (Kind.TABLE, Kind.DEFINITION)]
