@@ -91,7 +91,10 @@ def consumer_elsewhere(server: MySQLServer) -> Iterator[None]:
 
 
 def stand_still(copy: Copy) -> None:
-    """Hold the follower still, once it has reached its archive, until the log was full several times."""
+    """Hold the follower still until the log was full several times.
+
+    The load begins after the follower: what was logged before the archive began is in the server's own files only.
+    """
     reached = read_lsn(copy.server)
     wait_for(lambda: copy.has_copied(0) and copy.follower.lsn > reached)
     copy.follower._running.clear()
@@ -109,8 +112,8 @@ def test_what_was_recycled_is_read_from_the_archive_and_recovered_to_that_very_i
     restored = make_mysql("restored", {"innodb_redo_log_capacity": "8M"}, start=False)
     log = workdir / "log"
     with (
-        WriteLoad(source, payload=3000, threads=2, per_second=AS_FAST_AS_IT_CAN),
         following(source, log, archived=True) as copy,
+        WriteLoad(source, payload=3000, threads=2, per_second=AS_FAST_AS_IT_CAN),
     ):
         copy_data(source, restored.datadir)
         stand_still(copy)
@@ -139,8 +142,8 @@ def test_an_encrypted_log_is_encrypted_in_its_archive_too(workdir: Path, archive
     with kind(workdir / "source", encrypted, server_id=1) as source:
         keyring = Keyring.read(workdir / "home" / "keyring")
         with (
-            WriteLoad(source, payload=3000, threads=2, per_second=AS_FAST_AS_IT_CAN),
             following(source, log, archived=True, keyring=keyring) as copy,
+            WriteLoad(source, payload=3000, threads=2, per_second=AS_FAST_AS_IT_CAN),
         ):
             copy_data(source, restored.datadir)
             stand_still(copy)
@@ -161,8 +164,8 @@ def test_an_archive_whose_session_was_killed_ends_and_the_follower_says_so(
 ) -> None:
     monkeypatch.setattr(redo_follower_mysql, "_ARCHIVE_WAIT", 1.0)
     with (
-        WriteLoad(source, payload=3000, threads=2, per_second=AS_FAST_AS_IT_CAN),
         following(source, workdir / "log", archived=True) as copy,
+        WriteLoad(source, payload=3000, threads=2, per_second=AS_FAST_AS_IT_CAN),
     ):
         reached = read_lsn(source)
         wait_for(lambda: copy.follower.lsn > reached)

@@ -63,10 +63,11 @@ install_packages() {
     fi
 }
 
-# A Python of 3.11 or newer: $PYTHON, or the first of these; its real path, never a shim.
+# A Python of 3.11 or newer: $PYTHON, or the first of these; its real path, never a shim. The distribution's comes first:
+# it is what managed hosts have, and a quarter faster than one that was compiled without optimisation.
 find_python() {
     local candidate
-    for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11 /usr/bin/python3; do
+    for candidate in ${PYTHON:-} /usr/bin/python3 python3 python3.13 python3.12 python3.11; do
         "$candidate" -c 'import os, sys; assert sys.version_info >= (3, 11); print(os.path.realpath(sys.executable))' \
             2>/dev/null && return
     done
