@@ -22,6 +22,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -185,10 +186,13 @@ class DatabaseServer(DatabaseClient):
         with open(TEMPLATES / "lock", "w", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # several test runs may want the same template
             if not template.exists():
-                unfinished = template.with_suffix(".unfinished")
-                shutil.rmtree(unfinished, ignore_errors=True)
-                cls.install_datadir(unfinished, layout)
-                unfinished.rename(template)
+                for old in TEMPLATES.glob("unfinished-*"):  # of a run that was killed
+                    shutil.rmtree(old, ignore_errors=True)
+                # in a place of its own each time: what the killed run has started may still be writing to the old one
+                unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=TEMPLATES))
+                cls.install_datadir(unfinished / "data", layout)
+                (unfinished / "data").rename(template)
+                unfinished.rmdir()
         return template
 
     # --- its life --------------------------------------------------------------------------------
