@@ -63,7 +63,7 @@ class Line:
 
 
 def record(cast: Path) -> int:
-    """Run the command in a terminal of its own and write what it prints; returns its status."""
+    """Run the command in a terminal of its own and write what it prints, and end its servers; returns its status."""
     begun = time.monotonic()
     directory = Path(tempfile.gettempdir()) / "xtrabackup-demo"
     # as if make were not run by make
@@ -89,7 +89,10 @@ def record(cast: Path) -> int:
             # where this working copy is tells nobody anything
             told = data.replace(f"{PROJECT}/", "")
             target.write(json.dumps([round(time.monotonic() - begun, 3), "o", told]) + "\n")
-    return process.wait()
+    status = process.wait()
+    down = str(PROJECT / "demo" / "down")
+    subprocess.run([down], cwd=PROJECT, env=environment, stdout=subprocess.DEVNULL, check=False)
+    return status
 
 
 def _output(controller: int) -> Iterator[str]:
