@@ -189,10 +189,10 @@ class DatabaseServer(DatabaseClient):
                 for old in TEMPLATES.glob("unfinished-*"):  # of a run that was killed
                     shutil.rmtree(old, ignore_errors=True)
                 # in a place of its own each time: what the killed run has started may still be writing to the old one
-                unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=TEMPLATES))
-                cls.install_datadir(unfinished / "data", layout)
-                (unfinished / "data").rename(template)
-                unfinished.rmdir()
+                with tempfile.TemporaryDirectory(prefix="unfinished-", dir=TEMPLATES) as unfinished:
+                    datadir = Path(unfinished, "data")
+                    cls.install_datadir(datadir, layout)
+                    datadir.rename(template)
         return template
 
     # --- its life --------------------------------------------------------------------------------
