@@ -277,7 +277,8 @@ def test_lsn_position_and_gtids_of_an_instant_belong_together_under_load(make_my
         for _instant in range(20):
             taken.append(read_log_status(connection))
             time.sleep(0.05)
-    assert [status.lsn for status in taken] == sorted({status.lsn for status in taken})
+    # a load without a processor writes nothing for a while, so two instants may be one and the same
+    assert [status.lsn for status in taken] == sorted(status.lsn for status in taken)
     assert all(status.checkpoint_lsn <= status.lsn for status in taken)
     for status in (taken[0], taken[10], taken[-1]):
         assert status.binlog is not None
