@@ -66,17 +66,7 @@ def test_data_of_others_are_refused_and_replaced_with_consent_only(estate: Estat
 
 
 @pytest.mark.slow
-def test_a_freshly_installed_server_needs_no_consent(estate: Estate) -> None:
-    replica = estate.host("replica")
-    replica.start()
-    result = succeeded(estate.play())
-    assert "freshly installed" in result.output
-    estate.assert_replica(replica)
-    assert estate.leftovers() == []
-
-
-@pytest.mark.slow
-def test_a_failed_sender_leaves_nothing_behind_and_the_next_run_heals(estate: Estate) -> None:
+def test_a_failed_sender_or_start_leaves_nothing_behind_and_the_next_run_goes_on_there(estate: Estate) -> None:
     replica = estate.host("replica")
     with estate.primary.session() as connection, connection.cursor() as cursor:
         cursor.execute("BACKUP STAGE START")  # somebody else's backup
@@ -88,7 +78,11 @@ def test_a_failed_sender_leaves_nothing_behind_and_the_next_run_heals(estate: Es
     processes = Path("/proc").glob("[0-9]*/cmdline")
     assert not [path for path in processes if _names(path, f"{estate.directory}/replica/run")]
 
-    succeeded(estate.play())
+    failed(estate.play(xtrabackup_server_start_command=["/bin/false"]), "/bin/false")
+    assert estate.leftovers() == ["replica/data.incoming.journal"]
+    result = succeeded(estate.play())
+    assert "an earlier run was interrupted there" in result.output
+    assert "Take the backup on the primary" not in result.output
     estate.assert_replica(replica)
     assert estate.leftovers() == []
 
@@ -101,22 +95,12 @@ def _names(path: Path, text: str) -> bool:
 
 
 @pytest.mark.slow
-def test_a_run_that_was_interrupted_before_the_start_goes_on_there(estate: Estate) -> None:
-    replica = estate.host("replica")
-    failed(estate.play(xtrabackup_server_start_command=["/bin/false"]), "/bin/false")
-    assert estate.leftovers() == ["replica/data.incoming.journal"]
-    result = succeeded(estate.play())
-    assert "an earlier run was interrupted there" in result.output
-    assert "Take the backup on the primary" not in result.output
-    estate.assert_replica(replica)
-    assert estate.leftovers() == []
-
-
-@pytest.mark.slow
-def test_a_run_that_was_interrupted_before_placing_uses_what_has_arrived(estate: Estate) -> None:
+def test_a_fresh_server_needs_no_consent_and_a_run_that_ended_before_placing_uses_what_has_arrived(
+    estate: Estate,
+) -> None:
     replica = estate.host("replica")
     replica.start()
-    failed(estate.play(xtrabackup_server_stop_command=["/bin/false"]), "/bin/false")
+    failed(estate.play(xtrabackup_server_stop_command=["/bin/false"]), "freshly installed", "/bin/false")
     assert replica.running
     result = succeeded(estate.play())
     assert "Take the backup on the primary" not in result.output

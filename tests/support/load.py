@@ -286,8 +286,9 @@ class _Writers:
     def _guard(self, work: Any, number: int) -> None:
         try:
             connection = pymysql.connect(
-                unix_socket=self.settings["socket"], user="root", database=self.settings["database"], autocommit=False
-            )
+                unix_socket=self.settings["socket"], user="root", database=self.settings["database"], autocommit=False,
+                ssl_disabled=True,
+            )  # fmt: skip
             with contextlib.closing(connection):
                 work(connection, number)
         except (pymysql.MySQLError, OSError) as error:
