@@ -37,7 +37,13 @@ _Server = TypeVar("_Server", bound=DatabaseServer)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Name what is missing once, before the first test; let SIGTERM end the servers too."""
+    """Name what is missing once, before the first test; let SIGTERM end the servers too.
+
+    Playbooks find the modules that earlier ones of this process have packed (see callback_plugins/packed_modules.py).
+    """
+    packed = tempfile.TemporaryDirectory(prefix="xtrabackup-packed-")
+    config.add_cleanup(packed.cleanup)
+    os.environ["XTRABACKUP_TEST_PACKED"] = packed.name
     for name in ("mariadbd", "mariadb-install-db", "mariadb-backup", "mbstream"):
         program(name)
     MySQLServer.executable()

@@ -39,16 +39,6 @@ def test_an_empty_host_becomes_a_replica_under_load_and_a_second_run_changes_not
 
 
 @pytest.mark.slow
-def test_two_replicas_are_made_in_one_batch(estate: Estate) -> None:
-    replicas = [estate.host("one"), estate.host("two")]
-    result = succeeded(estate.play(xtrabackup_serial=2))
-    assert result.recap["one"]["failed"] == result.recap["two"]["failed"] == 0
-    for replica in replicas:
-        estate.assert_replica(replica)
-    assert estate.leftovers() == []
-
-
-@pytest.mark.slow
 def test_data_of_others_are_refused_and_replaced_with_consent_only(estate: Estate) -> None:
     replica = estate.host("replica")
     replica.start()

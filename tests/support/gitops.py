@@ -52,17 +52,12 @@ class Repository:
         """Start the script of a ``job`` of the CI file as its CI does, in a process group of its own; its output goes
         into the file ``log``."""
         (line,) = self.jobs[job]["script"]
-        scratch = self.estate.directory / "ansible"
         # the collection is this one, not what requirements.yml names; the rest is for hosts that all are this machine
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
+            **plays.ansible_settings(self.estate.directory / "ansible"),
             "PWD": str(self.path),
             "PATH": f"{plays.PROJECT / '.venv/bin'}:{os.environ.get('PATH', '')}",
-            "ANSIBLE_COLLECTIONS_PATH": str(plays.PROJECT / ".build/collections"),
-            "ANSIBLE_LOCAL_TEMP": str(scratch / "local"),
-            "ANSIBLE_REMOTE_TEMP": str(scratch / "remote"),
-            "ANSIBLE_ASYNC_DIR": str(scratch / "async"),
-            "ANSIBLE_NOCOLOR": "1",
         }
         with open(self.log, "wb") as log:
             return subprocess.Popen(

@@ -23,7 +23,7 @@ from typing import Any
 
 import yaml
 
-from .plays import PROJECT, write_private
+from .plays import PROJECT, ansible_settings, write_private
 
 GUIDES = PROJECT / "docs" / "docsite" / "rst"
 _START_SECONDS = 30
@@ -117,12 +117,8 @@ class World:
         (scratch / "ansible.cfg").touch()
         environment = {
             **os.environ,
+            **ansible_settings(scratch),
             "ANSIBLE_CONFIG": str(scratch / "ansible.cfg"),
-            "ANSIBLE_COLLECTIONS_PATH": str(PROJECT / ".build/collections"),
-            "ANSIBLE_LOCAL_TEMP": str(scratch / "local"),
-            "ANSIBLE_REMOTE_TEMP": str(scratch / "remote"),
-            "ANSIBLE_ASYNC_DIR": str(scratch / "async"),
-            "ANSIBLE_NOCOLOR": "1",
         }
         words = self.enter(
             str(Path(sys.executable).with_name("ansible-playbook")),

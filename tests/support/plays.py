@@ -117,6 +117,22 @@ def common_variables() -> dict[str, Any]:
     }
 
 
+def ansible_settings(scratch: Path) -> dict[str, str]:
+    """Ansible's environment for hosts that all are this machine: this collection, and its files in ``scratch``."""
+    settings = {
+        "ANSIBLE_COLLECTIONS_PATH": str(PROJECT / ".build/collections"),
+        "ANSIBLE_LOCAL_TEMP": str(scratch / "local"),
+        "ANSIBLE_REMOTE_TEMP": str(scratch / "remote"),
+        "ANSIBLE_ASYNC_DIR": str(scratch / "async"),
+        "ANSIBLE_PIPELINING": "true",
+        "ANSIBLE_NOCOLOR": "1",
+    }
+    if "XTRABACKUP_TEST_PACKED" in os.environ:  # a session of tests
+        settings["ANSIBLE_CALLBACK_PLUGINS"] = str(Path(__file__).with_name("callback_plugins"))
+        settings["ANSIBLE_CALLBACKS_ENABLED"] = "packed_modules"
+    return settings
+
+
 def run_playbook(
     name: str,
     *arguments: str,
@@ -136,14 +152,9 @@ def run_playbook(
     nothing.touch()
     environment = {
         **os.environ,
+        **ansible_settings(scratch),
         "ANSIBLE_CONFIG": str(nothing),
-        "ANSIBLE_COLLECTIONS_PATH": str(PROJECT / ".build/collections"),
-        "ANSIBLE_LOCAL_TEMP": str(scratch / "local"),
-        "ANSIBLE_REMOTE_TEMP": str(scratch / "remote"),
-        "ANSIBLE_ASYNC_DIR": str(scratch / "async"),
-        "ANSIBLE_PIPELINING": "true",
         "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "false",
-        "ANSIBLE_NOCOLOR": "1",
     }
     command = [
         str(Path(sys.executable).with_name("ansible-playbook")),
