@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ansible import constants
+from ansible import constants  # type: ignore[attr-defined] # ansible has no types
 from ansible.plugins.callback import CallbackBase
 
 DOCUMENTATION = r"""
