@@ -155,7 +155,7 @@ def test_of_two_hosts_one_fails_and_the_next_runs_carry_on(estate: Estate) -> No
     with repository.start("restore") as play:
         _wait_for(two.datadir.with_name("data.requested.partial"))
         os.killpg(play.pid, signal.SIGKILL)
-    _kill_modules(estate.directory / "ansible" / "remote")
+    _kill_what_is_left(estate.directory / "ansible" / "remote", repository.path)
     assert_tables_equal(estate.primary, one)
     assert two.value("SELECT a FROM precious.t") == 1
 
@@ -180,12 +180,13 @@ def _wait_for(sign: Path) -> None:
         time.sleep(0.01)
 
 
-def _kill_modules(place: Path) -> None:
-    """Kill every process of a module below ``place``: jobs in the background outlive their controller."""
-    name = os.fsencode(place)
+def _kill_what_is_left(modules: Path, controller: Path) -> None:
+    """Kill every process of a module below ``modules``, and Ansible's own that work in ``controller``: jobs in the
+    background outlive their controller, and its workers are in sessions of their own."""
+    name = os.fsencode(modules)
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if name in (process / "cmdline").read_bytes():
+            if name in (process / "cmdline").read_bytes() or (process / "cwd").readlink() == controller:
                 os.kill(int(process.name), signal.SIGKILL)
 
 
