@@ -21,7 +21,9 @@ def test_a_job_is_found_again_on_a_host_that_was_away(workdir: Path) -> None:
         "vars": {"xtrabackup_poll": 1, "xtrabackup_job_timeout": 120, "xtrabackup_reconnect_timeout": 60},
         "tasks": [
             {
-                "ansible.builtin.command": {"argv": ["sh", "-c", f"sleep 2; touch {away}; sleep 6; echo the work is done"]},
+                "ansible.builtin.command": {
+                    "argv": ["sh", "-c", f"sleep 2; touch {away}; sleep 6; echo the work is done"]
+                },
                 "async": 120,
                 "poll": 0,
                 "register": "__xtrabackup_job",
