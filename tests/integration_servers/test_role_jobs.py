@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from ansible_collections.innodb.xtrabackup.tests.support import plays
 
 
-def test_a_job_is_found_again_on_a_host_that_was_away(workdir: Path) -> None:
+def test_a_job_is_found_again_on_a_host_that_was_away(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     away = workdir / "away"
     play = {
         "hosts": "all",
@@ -35,20 +35,12 @@ def test_a_job_is_found_again_on_a_host_that_was_away(workdir: Path) -> None:
     plays.write_private(workdir / "play.yml", [play])
     host = {"ansible_connection": "once_away", "ansible_python_interpreter": sys.executable}
     plays.write_private(workdir / "inventory.yml", {"all": {"hosts": {"db1": host}}})
-    environment = {
-        **os.environ,
-        **plays.ansible_settings(workdir / "ansible"),
-        "ANSIBLE_CONNECTION_PLUGINS": str(plays.PROJECT / "tests/support/connection_plugins"),
-        "XTRABACKUP_TEST_AWAY": str(away),
-    }
-    command = ["ansible-playbook", f"--inventory={workdir}/inventory.yml", str(workdir / "play.yml")]
-    command[0] = str(Path(sys.executable).with_name(command[0]))
-    run = subprocess.run(
-        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        timeout=300, check=False,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stdout
-    assert "the host is away" in run.stdout
-    assert "Make sure that the host was not restarted" in run.stdout
-    assert "it has said: the work is done" in run.stdout
-    assert list((workdir / "ansible" / "async").iterdir()) == []
+    monkeypatch.setenv("ANSIBLE_CONNECTION_PLUGINS", str(plays.PROJECT / "tests/support/connection_plugins"))
+    monkeypatch.setenv("XTRABACKUP_TEST_AWAY", str(away))
+    scratch = workdir / "ansible"
+    run = plays.run_playbook(str(workdir / "play.yml"), inventory=workdir / "inventory.yml", scratch=scratch)
+    plays.succeeded(run)
+    assert "the host is away" in run.output
+    assert "Make sure that the host was not restarted" in run.output
+    assert "it has said: the work is done" in run.output
+    assert list((scratch / "async").iterdir()) == []

@@ -288,8 +288,7 @@ class DatabaseServer(DatabaseClient):
     def connect(self, *, user: str = "root", password: str = "", **arguments: Any) -> pymysql.Connection[Any]:
         """A new connection over the socket, autocommit on; the caller closes it."""
         # without TLS, which the driver would try first: reading all authorities' certificates costs more than the login
-        defaults = {"autocommit": True, "charset": "utf8mb4", "ssl_disabled": "ssl" not in arguments}
-        arguments = {**defaults, **arguments}
+        arguments = {"autocommit": True, "charset": "utf8mb4", "ssl_disabled": "ssl" not in arguments, **arguments}
         return pymysql.connect(unix_socket=str(self.socket), user=user, password=password, **arguments)
 
     def create_account(self, user: str, password: str, privileges: str | None = None) -> None:
