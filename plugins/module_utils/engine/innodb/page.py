@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Verification of InnoDB pages as they are in the file: checksum and page number.
+"""Verification of InnoDB pages as they are in the file: checksum, page number, tablespace id.
 
 MariaDB's checksums are over the stored bytes, so compressed and encrypted pages are verified as they are. Which bytes a
 checksum covers, by kind (n = physical page size; all numbers big endian; checked against MariaDB 10.11):
@@ -12,6 +12,10 @@ checksum covers, by kind (n = physical page size; all numbers big endian; checke
 * ROW_FORMAT=COMPRESSED: bytes 4 to 15, 24 to 25 and 34 to n-1, stored at 0;
 * encrypted pages in files of the two older kinds: the same bytes, stored at 30;
 * page_compressed pages in crc32 files have none: they are decompressed, and the page inside is verified.
+
+Every page has the id of its tablespace at 34. It is readable everywhere but in full_crc32 pages that are compressed or
+encrypted. It is no proof in the system tablespace's older pages (servers before 4.1.1 left anything there), nor in a
+file whose page 0, which tells the id, is not written yet.
 
 MySQL has crc32 and ROW_FORMAT=COMPRESSED only (checked against MySQL 9.7). The checksum of a compressed or encrypted
 page is that of the page in the buffer pool, so it is decrypted and decompressed to be verified; without the key, of an
@@ -35,6 +39,7 @@ from .page_mysql import ENCRYPTED_TYPES, PageUnreadable, page_type, plain_page
 from .tablespace import Buffer, ChecksumKind, TablespaceHeader, is_unwritten, parse_tablespace_header
 
 FIL_PAGE_DATA = 38
+_SPACE_ID_AT = 34
 PAGE_COMPRESSED = 34354
 PAGE_COMPRESSED_ENCRYPTED = 37401
 COMPRESSED_TYPE_FLAG = 0x8000
@@ -90,8 +95,11 @@ class PageVerifier:
         self._zero_page = bytes(self.page_size)
         self._crc32c: Callable[..., int] = libraries.require("crc32c").crc32c
         n = self.page_size
-        self._full_fields = struct.Struct(f">II12xIH{n - 34}xII").iter_unpack
-        self._legacy_fields = struct.Struct(f">II12xI{n - 32}xII").iter_unpack
+        self._full_fields = struct.Struct(f">II12xIH8xI{n - 46}xII").iter_unpack
+        self._legacy_fields = struct.Struct(f">II12xI10xI{n - 46}xII").iter_unpack
+        self._space_id = header.space_id
+        full_crc32 = header.checksum is ChecksumKind.FULL_CRC32
+        self._check_space_id = header.checksum is not ChecksumKind.UNKNOWN and (full_crc32 or header.space_id != 0)
         mysql = header.family == "mysql"
         self._check = {
             ChecksumKind.FULL_CRC32: self._full_crc32_fault,
@@ -142,11 +150,12 @@ class PageVerifier:
         covered = n - 4
         number = self._first_page_no + first
         start = 0
-        for key_version, page_no, lsn, _page_type, lsn_copy, stored in self._full_fields(view):
+        for key_version, page_no, lsn, _page_type, space_id, lsn_copy, stored in self._full_fields(view):
             # pages that fail here are looked at again in full: zero pages, compressed ones, faulty ones
             if (
                 not stored
                 or page_no != number
+                or (space_id != self._space_id and not key_version)
                 or (lsn != lsn_copy and not key_version)
                 or crc32c(view[start : start + covered]) != stored
             ):
@@ -162,11 +171,12 @@ class PageVerifier:
         end_of_body = n - 8
         number = self._first_page_no + first
         start = 0
-        for stored, page_no, lsn, stored_copy, lsn_copy in self._legacy_fields(view):
+        for stored, page_no, lsn, space_id, stored_copy, lsn_copy in self._legacy_fields(view):
             if (
                 not stored
                 or stored != stored_copy
                 or page_no != number
+                or space_id != self._space_id
                 or lsn != lsn_copy
                 or crc32c(view[start + 4 : start + 26]) ^ crc32c(view[start + FIL_PAGE_DATA : start + end_of_body])
                 != stored
@@ -190,10 +200,14 @@ class PageVerifier:
 
     # --- one page: None, or why it is faulty
 
-    def _wrong_number(self, page: memoryview, number: int) -> str | None:
+    def _wrong_place(self, page: memoryview, number: int, *, shows_space_id: bool = True) -> str | None:
+        """Of a page that is another one's: of another number, or, where that can be read, of another tablespace."""
         found = _U32(page, 4)[0]
         if found != number and self._check_page_numbers:
             return f"it says that it is page {found}"
+        space_id = _U32(page, _SPACE_ID_AT)[0]
+        if shows_space_id and self._check_space_id and space_id != self._space_id:
+            return f"it says that it is of tablespace {space_id} and not of {self._space_id}"
         return None
 
     def _is_zero(self, page: memoryview) -> bool:
@@ -211,24 +225,25 @@ class PageVerifier:
                 return f"its compressed size is {size} bytes"
         if self._crc32c(page[: size - 4]) != _U32(page, size - 4)[0]:
             return CHECKSUM_MISMATCH
-        if not compressed and not _U32(page, 0)[0] and page[20:24] != page[size - 8 : size - 4]:
+        plain = not compressed and not _U32(page, 0)[0]
+        if plain and page[20:24] != page[size - 8 : size - 4]:
             return TORN
-        return self._wrong_number(page, number)
+        return self._wrong_place(page, number, shows_space_id=plain)
 
     def _crc32_fault(self, page: memoryview, number: int) -> str | None:
         if self._is_zero(page):
             return None
         page_type = _U16(page, 24)[0]
         if page_type == PAGE_COMPRESSED:
-            return self._wrong_number(page, number) or self._page_compressed_fault(page)
+            return self._wrong_place(page, number) or self._page_compressed_fault(page)
         checksum = self._crc32_of(page)
         # of encrypted pages only page 0 has no key version; spatial indexes keep other things in its place
         encrypted_matches = bool(number) and _U32(page, 26)[0] != 0 and _U32(page, 30)[0] == checksum
         if page_type == PAGE_COMPRESSED_ENCRYPTED:
-            return self._wrong_number(page, number) if encrypted_matches else CHECKSUM_MISMATCH
+            return self._wrong_place(page, number) if encrypted_matches else CHECKSUM_MISMATCH
         if not encrypted_matches:
-            return self._plain_crc32_fault(page, checksum) or self._wrong_number(page, number)
-        return self._wrong_number(page, number)
+            return self._plain_crc32_fault(page, checksum) or self._wrong_place(page, number)
+        return self._wrong_place(page, number)
 
     def _plain_crc32_fault(self, page: memoryview, checksum: int) -> str | None:
         """Of a page that is as in the buffer pool; ``checksum`` is its crc32."""
@@ -271,7 +286,7 @@ class PageVerifier:
         encrypted_matches = bool(number) and _U32(page, 26)[0] != 0 and _U32(page, 30)[0] == checksum
         if not encrypted_matches and not _is_zip_checksum(page, checksum):
             return CHECKSUM_MISMATCH
-        return self._wrong_number(page, number)
+        return self._wrong_place(page, number)
 
     def _zip_crc32_of(self, page: memoryview) -> int:
         return self._crc32c(page[4:16]) ^ self._crc32c(page[24:26]) ^ self._crc32c(page[34:])
@@ -297,16 +312,13 @@ class PageVerifier:
         if plain is not page and _was_empty(page) and (plain is None or self._is_zero(plain[FIL_PAGE_DATA:])):
             return None
         reason = self._opaque_fault(page) if plain is None else fault(plain)
-        return reason or self._wrong_number(page, number)
+        return reason or self._wrong_place(page, number)
 
     def _opaque_fault(self, page: memoryview) -> str | None:
         """Of an encrypted page without its key."""
         if self.header.checksum is ChecksumKind.UNKNOWN:
             return None
-        if not self.header.encrypted:
-            return "it is encrypted, and page 0 names no key"
-        found = _U32(page, 34)[0]
-        return f"it says that it is of tablespace {found}" if found != self.header.space_id else None
+        return None if self.header.encrypted else "it is encrypted, and page 0 names no key"
 
     # --- of a file whose page 0 is not written yet: any kind of checksum will do
 

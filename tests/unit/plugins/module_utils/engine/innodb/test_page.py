@@ -7,6 +7,7 @@ import bz2
 import lzma
 import random
 import zlib
+from dataclasses import replace
 from typing import Callable
 
 import crc32c
@@ -212,6 +213,30 @@ def test_a_page_at_another_place_is_a_fault(kind: ChecksumKind, compression: str
     assert fault == pages.PageFault(4, 4 * size, "it says that it is page 5")
     unnumbered = PageVerifier(header(kind, size, compression), check_page_numbers=False)
     assert unnumbered.faults(good, 4) == []
+
+
+#: their tablespace id is compressed or encrypted
+WITHOUT_SPACE_ID = (full_crc32_encrypted, full_crc32_compressed)
+
+
+@all_kinds
+def test_a_page_of_another_tablespace_is_a_fault_where_that_can_be_seen(
+    kind: ChecksumKind, compression: str | None, make: Maker
+) -> None:
+    """As it is after a write that went to the wrong file, or while IMPORT TABLESPACE rewrites the pages."""
+    size = 4096
+    other = replace(header(kind, size, compression), space_id=13)
+    reasons = {fault.reason for fault in PageVerifier(other).faults(make(4, size) + make(5, size), 4)}
+    assert reasons == (set() if make in WITHOUT_SPACE_ID else {"it says that it is of tablespace 12 and not of 13"})
+    assert PageVerifier(other).faults(bytes(size), 4) == []
+
+
+def test_what_no_server_relied_on_is_not_held_against_a_page_of_the_system_tablespace() -> None:
+    """Servers before 4.1.1 left anything in the place of the tablespace id; full_crc32 files are younger."""
+    for kind, make, faults in ((ChecksumKind.CRC32, legacy, 0), (ChecksumKind.FULL_CRC32, full_crc32, 1)):
+        verifier = PageVerifier(replace(header(kind, 16384), space_id=0))
+        assert len(verifier.faults(make(5), 5)) == faults
+    assert PageVerifier(unwritten_tablespace(16384)).faults(full_crc32(5), 5) == []
 
 
 @all_kinds

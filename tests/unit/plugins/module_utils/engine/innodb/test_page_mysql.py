@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import zlib
+from dataclasses import replace
 from typing import Any, Callable
 
 import crc32c
@@ -138,6 +139,14 @@ def test_good_pages_of_every_kind_and_size(name: str, size: int) -> None:
     data = b"".join(make(number, size) for number in range(10, 14))
     assert verifier(kind, size).faults(data, 10) == []
     assert verifier(kind, size).faults(data, 11)[0].reason == "it says that it is page 10"
+
+
+@all_kinds
+def test_a_page_of_another_tablespace_is_a_fault(name: str) -> None:
+    kind, make = KINDS[name]
+    other = replace(verifier(kind).header, space_id=SPACE + 1)
+    (fault,) = PageVerifier(other, key=KEY).faults(make(3, 4096), 3)
+    assert fault.reason == f"it says that it is of tablespace {SPACE} and not of {SPACE + 1}"
 
 
 @all_kinds
