@@ -18,7 +18,7 @@ import pytest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable, manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import job, mariadb
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.copier import CopiedTablespace
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.ddl_watch import check_dictionary
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.ddl_watch_mariadb import check_dictionary
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     DiskFull,
     LockTimeout,

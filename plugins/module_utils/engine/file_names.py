@@ -18,6 +18,9 @@ from .errors import InvalidOption
 #: what the server puts before a name whose file name is not encoded
 RAW_PREFIX = "#mysql50#"
 
+#: what stands between the names of a table and of its partition in a file's name; ``#`` in a name itself is encoded
+_PARTITION = re.compile("#p#", re.IGNORECASE)
+
 _SAFE = re.compile(r"[0-9A-Za-z_]")
 _DEVICE = re.compile(r"(con|nul|prn|aux|com[1-9]|lpt[1-9])", re.IGNORECASE)
 _DEVICE_SUFFIX = "@@@"
@@ -109,3 +112,10 @@ def decode_name(encoded: str) -> str:
     # the two forms do not overlap: no code consists of two hexadecimal digits
     name = _ENCODED.sub(character, encoded[: -len(_DEVICE_SUFFIX)] if encoded.endswith(_DEVICE_SUFFIX) else encoded)
     return name if encode_name(name) == encoded else RAW_PREFIX + encoded
+
+
+def table_of(path: str) -> str:
+    """The table whose file is ``database/table.extension`` or a partition's, as ``database.table``."""
+    database, _slash, name = path.rpartition("/")
+    table = _PARTITION.split(name.rpartition(".")[0])[0]
+    return f"{decode_name(database.rpartition('/')[2])}.{decode_name(table)}"

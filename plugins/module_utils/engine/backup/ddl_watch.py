@@ -9,24 +9,15 @@ generation) and tablespace id are equal. All that changed *inside* such a file s
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from ..errors import DdlConflict
-from ..server.connection import Connection
 from .copier import CopiedTablespace, CopierContext, UnstableFile, read_identity
 from .inventory import InnodbFile
 
-#: information_schema.INNODB_SYS_TABLESPACES lists the system and the temporary tablespace, too
-_TEMPORARY_SPACE_ID = 0xFFFFFFFE
-
 #: of a copy whose page 0 the server has not written yet; its id is in the redo log only
-_UNWRITTEN_SPACE_ID = 0
-
-#: of the tables of a fulltext index, named after the ids of table and index; no user's table may be called so
-_FULLTEXT_NAME = re.compile(r"FTS_[0-9a-f]{16}_(?:[0-9a-f]{16}_INDEX_[1-6]|(?:BEING_)?DELETED(?:_CACHE)?|CONFIG)\.ibd")
+UNWRITTEN_SPACE_ID = 0
 
 
 @dataclass(frozen=True)
@@ -80,40 +71,5 @@ def _unchanged(copy: CopiedTablespace, file: InnodbFile, context: CopierContext,
     except UnstableFile as error:
         raise DdlConflict(f"{file.source} changes although schema changes are blocked: {error}") from error
     # page 0 that was not written when it was copied is in the redo log since before the backup's first LSN
-    same = identity == copy.identity and copy.space_id in (space_id, _UNWRITTEN_SPACE_ID)
+    same = identity == copy.identity and copy.space_id in (space_id, UNWRITTEN_SPACE_ID)
     return same and space_id not in altered
-
-
-def check_dictionary(connection: Connection, copied: Mapping[str, CopiedTablespace]) -> None:
-    """Every tablespace that the server's dictionary names must have been copied, under its id.
-
-    The last word on DDL: raises DdlConflict naming the tablespaces for which that is not so.
-    """
-    wrong = []
-    by_path = {path: copy.space_id for path, copy in copied.items()}
-    for row in connection.query("SELECT SPACE, NAME, FILENAME FROM information_schema.INNODB_SYS_TABLESPACES"):
-        space_id, file_name = int(row["SPACE"]), str(row["FILENAME"] or "")
-        if space_id in (0, _TEMPORARY_SPACE_ID) or not file_name.endswith(".ibd"):
-            continue
-        path = "/".join(PurePosixPath(file_name).parts[-2:])
-        if path not in by_path and _is_intermediate(path):
-            continue
-        if by_path.get(path) not in (space_id, _UNWRITTEN_SPACE_ID):
-            wrong.append(f"{path} (tablespace {space_id}, copied {by_path.get(path)})")
-    if wrong:
-        raise DdlConflict(
-            f"the dictionary names tablespaces that were not copied as such: {', '.join(wrong[:5])}"
-            + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""),
-            tablespaces=wrong[:100],
-        )
-
-
-def _is_intermediate(path: str) -> bool:
-    """Whether ``path`` is what a running ALTER TABLE fills, which BLOCK_DDL does not hold up: a copy of its table, or
-    the tables of a fulltext index.
-
-    One that was made after the files were listed is in the redo log from its first byte, so recovery can make it
-    without a copy; then it rolls the ALTER back.
-    """
-    name = path.rpartition("/")[2]
-    return name.startswith("#sql") or bool(_FULLTEXT_NAME.fullmatch(name))

@@ -33,6 +33,7 @@ from .tablespaces import Tablespace, backup_path
 _TABLES = frozenset({"MYD", "MYI", "MAD", "MAI", "MRG", "ARM", "ARZ", "CSM", "CSV"})
 _DEFINITIONS = frozenset({"sdi", "opt"})
 _UNDO_NAME = re.compile(r"undo_\d{3}")
+_DICTIONARY_FILE = "mysql.ibd"  # the dictionary does not name its own
 _NOT_A_DATABASE = "lost+found"  # and all that begins with # or a point, which are encoded in the names of databases
 
 
@@ -54,6 +55,22 @@ def innodb_files(layout: Layout, tablespaces: Iterable[Tablespace]) -> list[Inno
         if size is not None:
             found[path] = InnodbFile(path, source, size)
     return sorted(found.values(), key=lambda file: (-file.size, file.path))
+
+
+def known_files(
+    layout: Layout, tablespaces: Iterable[Tablespace], files: Iterable[InnodbFile]
+) -> tuple[list[InnodbFile], list[str]]:
+    """Those of ``files`` that belong to the server's data, and the names in a backup of the others: of a table that is
+    discarded, of none, or a second file of one tablespace; but for those of running schema changes, which are in the
+    dictionary only when they are done."""
+    named = {backup_path(tablespace, layout) for tablespace in tablespaces} | {_DICTIONARY_FILE}
+    known, unknown = [], []
+    for file in files:
+        if not file.path.endswith((".ibd", ".ibu")) or file.path in named:
+            known.append(file)
+        elif not file.source.name.startswith("#sql"):
+            unknown.append(file.path)
+    return known, sorted(unknown)
 
 
 def plain_files(layout: Layout) -> PlainFiles:

@@ -18,7 +18,8 @@ from ..server.flavor import Layout, ServerIdentity
 from ..server.locks import BackupStages
 from . import metadata
 from .copier import READ_SIZE
-from .ddl_watch import check_dictionary, compare
+from .ddl_watch import compare
+from .ddl_watch_mariadb import Dictionary, check_dictionary, known_files, read_dictionary
 from .inventory import InnodbFile, PlainFiles, aria_logs, innodb_files, memory_tables, plain_files
 from .redo_follower import RedoFollower
 from .redo_log_file import LogFile
@@ -76,6 +77,7 @@ class MariadbBackup(BackupRun):
             stages.start()
             self._prove_same_datadir(before)
             self._follow(self._follower_of)
+            dictionary = read_dictionary(self._connection)
             if self._options.lock_ddl == "on":
                 stages.flush()
                 stages.block_ddl()
@@ -84,7 +86,7 @@ class MariadbBackup(BackupRun):
                 stages.flush()
                 self._copy_idle_tables()
                 stages.block_ddl()
-            self._copy_what_ddl_changed()
+            self._copy_what_ddl_changed(dictionary)
             self._copy_other_files()
             self._catch_up()
             stages.block_commit()
@@ -93,7 +95,9 @@ class MariadbBackup(BackupRun):
         return coordinates
 
     def _innodb_files(self) -> list[InnodbFile]:
-        return innodb_files(self._layout)
+        files = innodb_files(self._layout)
+        known, self._unknown_tablespaces = known_files(files, read_dictionary(self._connection))
+        return known
 
     def _plain_files(self) -> PlainFiles:
         return plain_files(self._layout)
@@ -127,8 +131,10 @@ class MariadbBackup(BackupRun):
 
     # --- BACKUP STAGE BLOCK_DDL ------------------------------------------------------------------
 
-    def _copy_what_ddl_changed(self) -> None:
-        self._copy_changes(compare(self._copied, self._void, self._innodb_files(), self._context))
+    def _copy_what_ddl_changed(self, before: Dictionary) -> None:
+        """``before``: what the dictionary said before anything was copied."""
+        altered = read_dictionary(self._connection).altered_since(before)
+        self._copy_changes(compare(self._copied, self._void, self._innodb_files(), self._context, altered))
         check_dictionary(self._connection, self._copied)
 
     # --- BACKUP STAGE BLOCK_COMMIT ---------------------------------------------------------------

@@ -37,7 +37,7 @@ from .copier import READ_SIZE
 from .ddl_watch import compare
 from .ddl_watch_mysql import Dictionary, read_dictionary, require_all_copied
 from .inventory import InnodbFile, PlainFiles
-from .inventory_mysql import innodb_files, plain_files
+from .inventory_mysql import innodb_files, known_files, plain_files
 from .redo_directory_mysql import RedoDirectory
 from .redo_follower_mysql import MysqlRedoFollower
 from .redo_output import RedoOutput
@@ -113,7 +113,9 @@ class MysqlBackup(BackupRun):
         return coordinates
 
     def _innodb_files(self) -> list[InnodbFile]:
-        return innodb_files(self._layout, tablespaces.read_tablespaces(self._connection))
+        named = tablespaces.read_tablespaces(self._connection)
+        files, self._unknown_tablespaces = known_files(self._layout, named, innodb_files(self._layout, named))
+        return files
 
     def _plain_files(self) -> PlainFiles:
         return plain_files(self._layout)

@@ -146,6 +146,7 @@ class BackupRun:
         self._output: RedoOutput | None = None
         self._copied: dict[str, CopiedTablespace] = {}
         self._void: set[str] = set()
+        self._unknown_tablespaces: list[str] = []
         self._locks: dict[str, float] = {}
         self._to_lsn = self._last_lsn = 0
         self._page_numbers: dict[str, tuple[int, Any]] = {}
@@ -184,7 +185,8 @@ class BackupRun:
         raise NotImplementedError
 
     def _innodb_files(self) -> list[InnodbFile]:
-        """Every InnoDB data file that there is now, the largest first."""
+        """Every InnoDB data file of the server's data that there is now, the largest first; the names of files that
+        only look so go to ``_unknown_tablespaces``."""
         raise NotImplementedError
 
     def _plain_files(self) -> PlainFiles:
@@ -347,6 +349,11 @@ class BackupRun:
             self._totals.warnings.append(
                 f"{len(self._plain.unknown)} files in database directories are of no known kind and were left out: "
                 + ", ".join(self._plain.unknown[:5])
+            )
+        if self._unknown_tablespaces:
+            self._totals.warnings.append(
+                f"{len(self._unknown_tablespaces)} tablespace files belong to no table of the server, or to one whose "
+                f"tablespace is discarded, and were left out: {some_of(self._unknown_tablespaces)}"
             )
         in_memory = self._memory_tables()
         if in_memory:

@@ -1,0 +1,142 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tablespace files that come, go, and are not what they look like, on servers of both families."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.prepare import PrepareOptions, prepare
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.locks import BackupStages
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.locks_mysql import MysqlLocks
+from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import MySQLFactory, ServerFactory
+from ansible_collections.innodb.xtrabackup.tests.support import checksums
+from ansible_collections.innodb.xtrabackup.tests.support.backups import take
+from ansible_collections.innodb.xtrabackup.tests.support.mysql import SERVER_PROGRAM
+from ansible_collections.innodb.xtrabackup.tests.support.servers import DatabaseServer
+
+FAMILIES = ("mariadb", "mysql")
+Factory = Callable[..., DatabaseServer]
+
+
+@pytest.fixture(params=FAMILIES)
+def make(request: pytest.FixtureRequest, make_server: ServerFactory, make_mysql: MySQLFactory) -> Factory:
+    """What makes servers, of each family in turn."""
+    return make_server if request.param == "mariadb" else make_mysql
+
+
+def start_copy(make: Factory, directory: Path) -> DatabaseServer:
+    """Prepare ``directory`` and start a server of its own on it."""
+    copy = make("copy", start=False)
+    program = {} if copy.flavor == "mariadb" else {"server_program": str(SERVER_PROGRAM)}
+    prepare(directory, None, PrepareOptions(**program), Progress("prepare"))
+    shutil.move(str(directory), copy.datadir)
+    return copy.start()
+
+
+def create_tables(server: DatabaseServer, *names: str, rows: int = 2000) -> None:
+    server.execute("CREATE DATABASE IF NOT EXISTS d")
+    for name in names:
+        server.execute(
+            f"CREATE TABLE {name} (id INT PRIMARY KEY, k INT, text VARCHAR(2000), KEY k (k)) ENGINE=InnoDB",
+            f"INSERT INTO {name} SELECT seq, seq % 97, REPEAT('x', 1500) FROM {server.numbers(rows)}",
+            database="d",
+        )
+
+
+class Exported:
+    """The files of a table, exported and kept; the table goes on, its indexes get other ids."""
+
+    def __init__(self, server: DatabaseServer, table: str, directory: Path) -> None:
+        self._server, self._table, self._directory = server, table, directory / f"exported-{table}"
+        self._directory.mkdir()
+        with server.session(database="d") as session, session.cursor() as cursor:
+            cursor.execute(f"FLUSH TABLES {table} FOR EXPORT")
+            for ending in ("ibd", "cfg"):
+                shutil.copy(server.datadir / "d" / f"{table}.{ending}", self._directory)
+            cursor.execute("UNLOCK TABLES")
+        server.execute(
+            f"ALTER TABLE {table} DROP INDEX k, ALGORITHM=INPLACE",
+            f"ALTER TABLE {table} ADD INDEX k (k), ALGORITHM=INPLACE",
+            database="d",
+        )
+
+    def discard(self) -> None:
+        """Discard the table's tablespace, and put the exported files in its place."""
+        self._server.execute(f"ALTER TABLE {self._table} DISCARD TABLESPACE", database="d")
+        for path in self._directory.iterdir():
+            shutil.copy(path, self._server.datadir / "d")
+
+    def import_(self) -> None:
+        """The other half of it."""
+        self._server.execute(f"ALTER TABLE {self._table} IMPORT TABLESPACE", database="d")
+
+
+class Once:
+    """A throttle that lets something happen before the read with that number, while a file is copied."""
+
+    def __init__(self, number: int, action: Callable[[], None]) -> None:
+        self._left, self._action = number, action
+
+    def take(self, count: int, cancelled: threading.Event) -> None:
+        """Wait for nothing."""
+        self._left -= 1
+        if not self._left:
+            self._action()
+
+
+def before_ddl_is_blocked(monkeypatch: pytest.MonkeyPatch, action: Callable[[], None]) -> None:
+    """Let ``action`` happen when all InnoDB files have been copied, and schema changes are not blocked yet."""
+    for kind, name in ((BackupStages, "flush"), (MysqlLocks, "lock_instance")):
+
+        real_method: Callable[[Any], None] = getattr(kind, name)
+
+        def act(locks: Any, real: Callable[[Any], None] = real_method) -> None:
+            action()
+            real(locks)
+
+        monkeypatch.setattr(kind, name, act)
+
+
+def test_imported_tablespaces_are_in_the_backup_and_files_of_no_table_are_not(
+    make: Factory, workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make("source")
+    create_tables(source, "during", rows=20_000)  # the largest file, so it is copied first
+    create_tables(source, "later", "half_done", "other")
+    during, later, half_done = (Exported(source, name, workdir) for name in ("during", "later", "half_done"))
+    later.discard()
+    half_done.discard()
+    source.execute("FLUSH TABLES other FOR EXPORT", "UNLOCK TABLES", database="d")
+    shutil.copy(source.datadir / "d" / "other.ibd", source.datadir / "d" / "somebodys_copy.ibd")
+
+    def replace() -> None:
+        during.discard()
+        during.import_()
+
+    before_ddl_is_blocked(monkeypatch, later.import_)
+    record = take(source, workdir / "backup", throttle=Once(3, replace), parallel=1)
+
+    (warning,) = [text for text in record["warnings"] if "left out" in text and "tablespace" in text]
+    assert warning.endswith("left out: d/half_done.ibd; d/somebodys_copy.ibd")
+    files = {entry.path for entry in manifest.read(workdir / "backup").files}
+    assert {path for path in files if path.endswith(".ibd") and path.startswith("d/")} == {
+        "d/during.ibd",
+        "d/later.ibd",
+        "d/other.ibd",
+    }
+    copy = start_copy(make, workdir / "backup")
+    for server in (source, copy):
+        server.execute("DROP TABLE half_done", database="d")
+    for table in ("during", "later", "other"):
+        assert copy.rows(f"CHECK TABLE d.{table} EXTENDED")[0]["Msg_text"] == "OK"
+        assert copy.value(f"SELECT COUNT(*) FROM d.{table} FORCE INDEX (k) WHERE k >= 0") >= 2000
+    checksums.assert_tables_equal(source, copy, at_least=3)
