@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import subprocess
 import threading
@@ -307,6 +308,7 @@ def test_a_damaged_page_of_the_source_is_named_and_never_copied(make_server: Ser
     with open(victim, "r+b") as damaged:
         damaged.seek(37 * 16384 + 5000)
         damaged.write(b"\xff\x00\xff\x00")
+    os.utime(victim, (0, 0))  # long ago: no write is on its way that could heal it
     source.start()
     with pytest.raises(PageCorrupt, match="page 37 ") as caught:
         take(source, workdir / "backup")

@@ -36,8 +36,8 @@ def make(request: pytest.FixtureRequest, make_server: ServerFactory, make_mysql:
 def start_copy(make: Factory, directory: Path) -> DatabaseServer:
     """Prepare ``directory`` and start a server of its own on it."""
     copy = make("copy", start=False)
-    program = {} if copy.flavor == "mariadb" else {"server_program": str(SERVER_PROGRAM)}
-    prepare(directory, None, PrepareOptions(**program), Progress("prepare"))
+    options = PrepareOptions() if copy.flavor == "mariadb" else PrepareOptions(server_program=str(SERVER_PROGRAM))
+    prepare(directory, None, options, Progress("prepare"))
     shutil.move(str(directory), copy.datadir)
     return copy.start()
 
@@ -96,7 +96,6 @@ class Once:
 def before_ddl_is_blocked(monkeypatch: pytest.MonkeyPatch, action: Callable[[], None]) -> None:
     """Let ``action`` happen when all InnoDB files have been copied, and schema changes are not blocked yet."""
     for kind, name in ((BackupStages, "flush"), (MysqlLocks, "lock_instance")):
-
         real_method: Callable[[Any], None] = getattr(kind, name)
 
         def act(locks: Any, real: Callable[[Any], None] = real_method) -> None:
@@ -140,3 +139,36 @@ def test_imported_tablespaces_are_in_the_backup_and_files_of_no_table_are_not(
         assert copy.rows(f"CHECK TABLE d.{table} EXTENDED")[0]["Msg_text"] == "OK"
         assert copy.value(f"SELECT COUNT(*) FROM d.{table} FORCE INDEX (k) WHERE k >= 0") >= 2000
     checksums.assert_tables_equal(source, copy, at_least=3)
+
+
+def updates(server: DatabaseServer, stop: threading.Event) -> None:
+    with server.session(database="d") as session, session.cursor() as cursor:
+        while not stop.is_set():
+            cursor.execute("UPDATE t SET k = k + 1, text = REPEAT(CHAR(65 + k % 26), 1500) WHERE id % 7 = k % 7")
+
+
+def test_pages_without_a_checksum_are_read_twice_and_counted(make: Factory, workdir: Path) -> None:
+    """Of MySQL's old setting, and of page_compressed tables whose algorithm only MariaDB's server has."""
+    source = make("source")
+    if source.flavor == "mariadb":
+        source.restart({"innodb_checksum_algorithm": "crc32", "plugin_load_add": "provider_lz4"})
+        source.execute("SET GLOBAL innodb_compression_algorithm = 'lz4'", "SET GLOBAL innodb_compression_default = ON")
+    else:
+        source.restart({"innodb_checksum_algorithm": "none"})
+    create_tables(source, "t", rows=4000)
+    stop = threading.Event()
+    writer = threading.Thread(target=updates, args=(source, stop))
+    writer.start()
+    try:
+        record = take(source, workdir / "backup")
+    finally:
+        stop.set()
+        writer.join()
+    pages = record["pages"]
+    assert pages["checked"] > pages["unverified"] > 100
+    (warning,) = [text for text in record["warnings"] if "no checksum that could be verified" in text]
+    assert warning.startswith(f"{pages['unverified']} pages")
+    assert "d/t.ibd" in warning
+    if source.flavor == "mysql":
+        copy = start_copy(make, workdir / "backup")
+        assert copy.rows("CHECK TABLE d.t EXTENDED")[0]["Msg_text"] == "OK"

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Copies of single files: InnoDB files page-verified, all others as they are.
 
-Memory: one buffer of READ_SIZE bytes for each worker, however large the data is; two where encrypted pages are copied
-without their key.
+Memory: one buffer of READ_SIZE bytes for each worker, however large the data is; two, and some MiB more, where pages
+are copied whose checksum cannot be verified.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import fcntl
 import os
 import struct
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import Callable, Protocol
 from .. import durable
 from ..errors import Cancelled, FormatError, PageCorrupt
 from ..innodb.keyring import Keyring
-from ..innodb.page import PageVerifier
+from ..innodb.page import PageFault, PageVerifier
 from ..innodb.tablespace import (
     ChecksumKind,
     TablespaceHeader,
@@ -35,17 +34,10 @@ from ..manifest import FileEntry
 from ..progress import Progress
 from ..stream.sink import SinkFile
 from .inventory import InnodbFile
+from .torn_pages import PageReader, TruncatedFile, UnsettledPages, attempts_for, pause, read_into
 
 READ_SIZE = 4 << 20
 _LARGEST_PAGE = 64 << 10
-
-#: A page that is being written reads torn for microseconds; a damaged one for ever.
-_PAGE_ATTEMPTS = 10
-_PAGE_PAUSE = 0.1
-
-#: Pages whose checksum cannot be seen are read twice, this long (s) apart, until both are the same.
-_OPAQUE_ATTEMPTS = 50
-_OPAQUE_PAUSE = 0.005
 
 _FS_IOC_GETVERSION = 0x80087601  # linux/fs.h: an inode's generation, different after its number was used again
 
@@ -87,7 +79,10 @@ class FileIdentity:
 
 @dataclass(frozen=True)
 class CopiedTablespace:
-    """What was copied: the file, which life of it, its tablespace id, and its manifest entry."""
+    """What was copied: the file, which life of it, its tablespace id, and its manifest entry.
+
+    ``unverified`` of its ``pages`` have no checksum that could be verified; they were read twice instead.
+    """
 
     file: InnodbFile
     identity: FileIdentity
@@ -95,6 +90,7 @@ class CopiedTablespace:
     entry: FileEntry
     retried_pages: int
     pages: int
+    unverified: int = 0
 
 
 @dataclass(frozen=True)
@@ -159,31 +155,31 @@ def copy_tablespace(
         page_size, hole_pages = header.physical_size, header.hole_pages
         size -= size % page_size
         unstable: UnstableFile | None = None
-        retried = offset = 0
-        with context.open_file(file.path) as target:
+        copied = 0
+        reader = PageReader(descriptor, file.source, source.verifier, context.cancelled)
+        with context.open_file(file.path) as target, contextlib.closing(reader):
             try:
-                while offset < size:
-                    wanted = min(len(buffer), size - offset)
-                    context.before_read(wanted)
-                    count = _read(descriptor, file.source, buffer[:wanted], offset)
-                    count -= count % page_size
-                    if not count:  # truncated meanwhile: what is gone now is no longer part of the data
-                        break
-                    pages = buffer[:count]
-                    retried += _settle(source, pages, offset)
+                for pages in reader.batches(buffer, size, context.before_read):
                     if hole_pages is not None:
                         target.write_pages(pages, hole_pages)
                     else:
                         target.write(pages)
-                    context.progress.advance(count)
-                    offset += count
-            except UnstableFile as error:
-                unstable = error
+                    context.progress.advance(len(pages))
+                    copied += len(pages)
+            except UnsettledPages as error:
+                fault = _damaged(source, error.faults)
+                if not isinstance(fault, UnstableFile):
+                    raise fault from None
+                unstable = fault
+            except TruncatedFile as error:
+                unstable = UnstableFile(str(error))
             entry = target.close()
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     if unstable is not None:
         raise UnstableFile(str(unstable), written=True)
-    return CopiedTablespace(file, identity, header.space_id, entry, retried, offset // page_size)
+    return CopiedTablespace(
+        file, identity, header.space_id, entry, reader.retried, copied // page_size, reader.unverified
+    )
 
 
 def copy_plain(path: str, source: Path, context: CopierContext, buffer: memoryview) -> FileEntry:
@@ -225,9 +221,11 @@ def read_header(file: InnodbFile, descriptor: int, context: CopierContext) -> Ta
     log. Its header is then that of an unwritten tablespace (id 0).
     """
     fault: Exception | None = None
-    for attempt in range(_PAGE_ATTEMPTS):
+    for attempt in range(attempts_for(descriptor)):
         if attempt:
-            time.sleep(_PAGE_PAUSE)
+            pause(context.cancelled)
+            # a page that was torn when the kernel read it stays so in its cache
+            os.posix_fadvise(descriptor, 0, _LARGEST_PAGE, os.POSIX_FADV_DONTNEED)
         page = os.pread(descriptor, _LARGEST_PAGE, 0)
         if file.replaceable and is_unwritten(page[: context.page_size]):
             return unwritten_tablespace(context.page_size, context.family)
@@ -247,27 +245,12 @@ def read_header(file: InnodbFile, descriptor: int, context: CopierContext) -> Ta
     )
 
 
-def _settle(source: _Source, pages: memoryview, offset: int) -> int:
-    """Read the bad pages in ``pages`` (at ``offset`` of the file) again until all are good; how many were bad."""
-    verifier, file, size = source.verifier, source.file, source.verifier.page_size
-    changed = 0 if verifier.sees_all else _settle_opaque(source, pages, offset)
-    faults = verifier.faults(pages, offset // size)
-    bad = len(faults) + changed
-    for _attempt in range(_PAGE_ATTEMPTS):
-        if not faults:
-            return bad
-        time.sleep(_PAGE_PAUSE)
-        remaining = []
-        for fault in faults:
-            _read_page(source, pages[fault.offset - offset :][:size], fault.offset)
-            remaining += verifier.faults(pages[fault.offset - offset :][:size], fault.offset // size)
-        faults = remaining
-    if not faults:
-        return bad
+def _damaged(source: _Source, faults: list[PageFault]) -> Exception:
+    """What to raise for pages that stay faulty."""
+    file, worst = source.file, faults[0]
     if file.replaceable and not _as_it_was(source):
-        raise UnstableFile(f"{file.source}: replaced or altered while it was copied")
-    worst = faults[0]
-    raise PageCorrupt(
+        return UnstableFile(f"{file.source}: replaced or altered while it was copied")
+    return PageCorrupt(
         f"{file.source}: page {worst.page_no} (offset {worst.offset}) is damaged: {worst.reason}"
         + (f"; {len(faults) - 1} more pages near it" if len(faults) > 1 else ""),
         path=str(file.source),
@@ -275,44 +258,6 @@ def _settle(source: _Source, pages: memoryview, offset: int) -> int:
         offset=worst.offset,
         reason=worst.reason,
     )
-
-
-def _settle_opaque(source: _Source, pages: memoryview, offset: int) -> int:
-    """Read encrypted pages, of which no checksum can be seen, until two readings are the same; how many were not."""
-    size = source.verifier.page_size
-    again = bytearray(len(pages))
-    time.sleep(_OPAQUE_PAUSE)
-    if _read(source.descriptor, source.file.source, memoryview(again), offset) < len(pages):
-        raise UnstableFile(f"{source.file.source}: truncated while it was copied")
-    if again == bytes(pages):
-        return 0
-    changed = 0
-    for at in range(0, len(pages), size):
-        page = pages[at : at + size]
-        if page != again[at : at + size] and source.verifier.is_opaque(page):
-            changed += 1
-            _read_until_same(source, page, offset + at)
-    return changed
-
-
-def _read_until_same(source: _Source, page: memoryview, offset: int) -> None:
-    for _attempt in range(_OPAQUE_ATTEMPTS):
-        before = bytes(page)
-        time.sleep(_OPAQUE_PAUSE)
-        _read_page(source, page, offset)
-        if page == before:
-            return
-    raise PageCorrupt(
-        f"{source.file.source}: the encrypted page at offset {offset} differed at each of {_OPAQUE_ATTEMPTS} readings",
-        remedy="Give keyring_file, so that the checksum of encrypted pages can be verified.",
-        path=str(source.file.source),
-        offset=offset,
-    )
-
-
-def _read_page(source: _Source, page: memoryview, offset: int) -> None:
-    if _read(source.descriptor, source.file.source, page, offset) < len(page):
-        raise UnstableFile(f"{source.file.source}: truncated while it was copied")
 
 
 def _as_it_was(source: _Source) -> bool:
@@ -337,14 +282,8 @@ def _still_there(source: Path, identity: FileIdentity) -> bool:
 
 def _read(descriptor: int, source: Path, buffer: memoryview, offset: int) -> int:
     """Fill ``buffer`` from ``offset`` as far as the file goes; returns the bytes read."""
-    done = 0
     with durable.storage_errors("reading", source):
-        while done < len(buffer):
-            count = os.preadv(descriptor, [buffer[done:]], offset + done)
-            if not count:
-                break
-            done += count
-    return done
+        return read_into(descriptor, buffer, offset)
 
 
 @contextlib.contextmanager

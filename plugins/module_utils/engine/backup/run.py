@@ -372,8 +372,23 @@ class BackupRun:
 
     # --- after the locks -------------------------------------------------------------------------
 
+    @property
+    def _unverified_pages(self) -> int:
+        """How many pages of the backup were taken without a look at their checksum."""
+        return sum(copied.unverified for copied in self._copied.values())
+
+    def _warn_of_unverified_pages(self) -> None:
+        names = sorted(path for path, copied in self._copied.items() if copied.unverified)
+        if names:
+            self._totals.warnings.append(
+                f"{self._unverified_pages} pages have no checksum that could be verified (encrypted without "
+                "keyring_file, or written without one), so damage in them would not be seen; each was read twice: "
+                + some_of(names)
+            )
+
     def _finish_redo(self) -> list[FileEntry]:
         self._progress.phase("finishing")
+        self._warn_of_unverified_pages()
         if self._output is None:
             raise RuntimeError("the redo log was not followed")
         if not self._redo.checkpoint_lsn <= self._to_lsn <= self._last_lsn:
@@ -435,6 +450,10 @@ class BackupRun:
                 "peak_mib_per_second": round(self._redo.peak_mib_per_second, 1),
             },
             "locks": self._locks,
-            "pages": {"checked": self._totals.pages, "retried": self._totals.retried},
+            "pages": {
+                "checked": self._totals.pages,
+                "retried": self._totals.retried,
+                "unverified": self._unverified_pages,
+            },
             "warnings": self._totals.warnings,
         }

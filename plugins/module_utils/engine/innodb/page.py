@@ -40,6 +40,7 @@ from .tablespace import Buffer, ChecksumKind, TablespaceHeader, is_unwritten, pa
 
 FIL_PAGE_DATA = 38
 _SPACE_ID_AT = 34
+_ALGORITHM_AT = 33  # of page_compressed pages
 PAGE_COMPRESSED = 34354
 PAGE_COMPRESSED_ENCRYPTED = 37401
 COMPRESSED_TYPE_FLAG = 0x8000
@@ -107,32 +108,41 @@ class PageVerifier:
             ChecksumKind.ZIP: self._mysql_zip_fault if mysql else self._zip_fault,
             ChecksumKind.UNKNOWN: self._any_mysql_fault if mysql else self._any_fault,
         }[header.checksum]
-        self._scan: Callable[[memoryview, int], list[PageFault]] = self._scan_any
+        self._scan: Callable[[memoryview, int, list[int]], list[PageFault]] = self._scan_any
         if check_page_numbers and not header.page_compressed:
             if header.checksum is ChecksumKind.FULL_CRC32:
                 self._scan = self._scan_full_crc32
             elif header.checksum is ChecksumKind.CRC32:
                 self._scan = self._scan_crc32
 
-    def faults(self, buffer: Buffer, first_page_no: int) -> list[PageFault]:
+    def faults(self, buffer: Buffer, first_page_no: int, opaque: list[int] | None = None) -> list[PageFault]:
         """The faulty pages in ``buffer``, whose first byte is that of the page ``first_page_no`` of the file (counted
-        from 0 in each file). Bytes behind the last whole page are ignored."""
+        from 0 in each file). Bytes behind the last whole page are ignored.
+
+        The offsets in the file (bytes) of pages that may be damaged all the same are added to ``opaque``: see
+        is_opaque.
+        """
         view = memoryview(buffer)
         count = len(view) // self.page_size
         found: list[PageFault] = []
+        unseen: list[int] = [] if opaque is None else opaque
         for start, end in self._verified_ranges(first_page_no, first_page_no + count):
             piece = view[(start - first_page_no) * self.page_size : (end - first_page_no) * self.page_size]
-            found += self._scan(piece, start)
+            found += self._scan(piece, start, unseen)
         return found
 
-    @property
-    def sees_all(self) -> bool:
-        """Whether damage anywhere in a page is found: not in encrypted MySQL pages without the key."""
-        return self._key is not None or self.header.family != "mysql" or not self.header.encrypted
-
     def is_opaque(self, page: Buffer) -> bool:
-        """Whether ``page`` is one of those of which ``faults`` sees the header only."""
-        return not self.sees_all and page_type(page) in ENCRYPTED_TYPES
+        """Whether ``page`` is one of those of which ``faults`` sees the header only: of an encrypted MySQL tablespace
+        without its key, written without a checksum, or compressed as only the server can undo it."""
+        kind = page_type(page)
+        if self.header.family == "mysql":
+            if kind in ENCRYPTED_TYPES and self._key is None:
+                return True
+        elif self.header.checksum is ChecksumKind.FULL_CRC32 or kind == PAGE_COMPRESSED_ENCRYPTED:
+            return False
+        elif kind == PAGE_COMPRESSED:
+            return page[_ALGORITHM_AT] not in _DECOMPRESSORS
+        return bool(_U32(page, 0)[0] == NO_CHECKSUM_MAGIC)
 
     def _verified_ranges(self, start: int, end: int) -> list[tuple[int, int]]:
         """The parts of a range of page numbers that are outside the doublewrite buffer."""
@@ -145,7 +155,7 @@ class PageVerifier:
 
     # --- the loops
 
-    def _scan_full_crc32(self, view: memoryview, first: int) -> list[PageFault]:
+    def _scan_full_crc32(self, view: memoryview, first: int, opaque: list[int]) -> list[PageFault]:
         crc32c, n, found = self._crc32c, self.page_size, []
         covered = n - 4
         number = self._first_page_no + first
@@ -166,7 +176,7 @@ class PageVerifier:
             start += n
         return found
 
-    def _scan_crc32(self, view: memoryview, first: int) -> list[PageFault]:
+    def _scan_crc32(self, view: memoryview, first: int, opaque: list[int]) -> list[PageFault]:
         crc32c, n, found = self._crc32c, self.page_size, []
         end_of_body = n - 8
         number = self._first_page_no + first
@@ -184,17 +194,21 @@ class PageVerifier:
                 reason = self._check(view[start : start + n], number)
                 if reason:
                     found.append(self._fault(first + start // n, reason))
+                elif self.is_opaque(view[start : start + n]):
+                    opaque.append(first * n + start)
             number += 1
             start += n
         return found
 
-    def _scan_any(self, view: memoryview, first: int) -> list[PageFault]:
+    def _scan_any(self, view: memoryview, first: int, opaque: list[int]) -> list[PageFault]:
         check, n, found = self._check, self.page_size, []
         number = self._first_page_no + first
         for start in range(0, len(view), n):
             reason = check(view[start : start + n], number)
             if reason:
                 found.append(self._fault(first + start // n, reason))
+            elif self.is_opaque(view[start : start + n]):
+                opaque.append(first * n + start)
             number += 1
         return found
 
@@ -260,7 +274,7 @@ class PageVerifier:
 
     def _page_compressed_fault(self, page: memoryview) -> str | None:
         """Of a page of type 34354: the algorithm is at 26 (8 bytes), the compressed size at 38, the data from 40 on."""
-        size, algorithm = _U16(page, FIL_PAGE_DATA)[0], page[33]
+        size, algorithm = _U16(page, FIL_PAGE_DATA)[0], page[_ALGORITHM_AT]
         if not 0 < size <= len(page) - 40 or not algorithm or any(page[26:33]):
             return f"its compressed size is {size} bytes, by algorithm {algorithm}"
         decompress = _DECOMPRESSORS.get(algorithm)

@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from pathlib import Path
 from typing import Any, Callable
 
 import crc32c
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import copier
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import torn_pages
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.copier import (
     CopiedTablespace,
     CopierContext,
@@ -65,7 +67,7 @@ class Place:
         self.sink = DirectorySink(directory / "copy")
         self.events: list[Callable[[], None]] = []
         self.waits = 0
-        monkeypatch.setattr(copier.time, "sleep", self._sleep)
+        monkeypatch.setattr(torn_pages.time, "sleep", self._sleep)
 
     def _sleep(self, _seconds: float) -> None:
         self.waits += 1
@@ -99,16 +101,77 @@ def test_an_encrypted_page_that_is_being_written_is_read_until_it_stays(
 ) -> None:
     place = Place(tmp_path, monkeypatch, first_page() + TORN + page(2, 16, b"x"))
     place.events = [place.put(SIZE, OLD[:500]), place.put(SIZE, NEW)]
-    assert place.copy().retried_pages == 1
+    copied = place.copy()
+    assert (copied.retried_pages, copied.unverified) == (1, 2)
     assert place.copied == first_page() + NEW + page(2, 16, b"x")
     assert place.waits == 3  # one for each write, and one in which nothing happens
+
+
+def without_checksum(made: bytearray) -> bytearray:
+    made[0:4] = made[-8:-4] = (0xDEADBEEF).to_bytes(4, "big")
+    return made
+
+
+def test_a_page_that_was_written_without_a_checksum_is_read_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """innodb_checksum_algorithm=none: only the LSN at both ends would tell that such a page is torn."""
+    old, new = (bytes(without_checksum(page(1, 17855, body * 4000))) for body in (b"old", b"new"))
+    place = Place(tmp_path, monkeypatch, first_page(0x4021, b"") + new[:8192] + old[8192:] + sealed(page(2, 17855)))
+    place.events = [place.put(SIZE, new)]
+    copied = place.copy()
+    assert (copied.retried_pages, copied.unverified, copied.pages) == (1, 1, 3)
+    assert place.copied == place.source.read_bytes()
+
+
+def test_a_file_that_nobody_has_written_for_long_is_read_twice_without_a_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(tmp_path, monkeypatch, first_page() + OLD)
+    os.utime(place.source, (0, time.time() - 60))
+    assert place.copy().unverified == 1
+    assert place.waits == 0
+
+
+def test_all_of_a_file_is_copied_however_many_windows_are_read_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torn_pages, "_WINDOW_PAGES", 100)
+    encrypted = b"".join(bytes(page(number, 15, number.to_bytes(2, "big") * 5000)) for number in range(1, 250))
+    place = Place(tmp_path, monkeypatch, first_page() + encrypted)
+    place.events = [place.put(230 * SIZE, page(230, 15, b"other"))]
+    copied = place.copy()
+    assert (copied.pages, copied.unverified) == (250, 249)
+    assert place.copied == place.source.read_bytes()
 
 
 def test_what_is_not_encrypted_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = sealed(page(1, 17855))
     place = Place(tmp_path, monkeypatch, first_page(0x4021, b"") + plain)
-    assert place.copy().retried_pages == 0
+    copied = place.copy()
+    assert (copied.retried_pages, copied.unverified) == (0, 0)
     assert place.waits == 0
+
+
+def test_a_write_that_is_stalled_for_seconds_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last write began moments ago, so the torn page need not be a damaged one."""
+    whole = bytes(sealed(page(1, 17855, b"new" * 4000)))
+    place = Place(tmp_path, monkeypatch, first_page(0x4021, b"") + whole[:8192] + bytes(8192))
+    place.events = [lambda: None] * 250 + [place.put(SIZE, whole)]
+    assert place.copy().retried_pages == 1
+    assert place.waits == 251
+    assert place.copied == first_page(0x4021, b"") + whole
+
+
+@pytest.mark.parametrize(("age", "waits"), [(0, 300), (60, 10)])
+def test_a_page_that_stays_torn_is_damaged_sooner_where_nobody_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, age: int, waits: int
+) -> None:
+    place = Place(tmp_path, monkeypatch, first_page(0x4021, b"") + bytes(sealed(page(1, 17855)))[:-1] + b"x")
+    os.utime(place.source, (0, time.time() - age))
+    with pytest.raises(PageCorrupt, match=r"page 1 \(offset 16384\) is damaged"):
+        place.copy()
+    assert place.waits == waits
 
 
 def test_an_encrypted_page_that_never_stays_the_same_is_an_error(
@@ -116,9 +179,25 @@ def test_an_encrypted_page_that_never_stays_the_same_is_an_error(
 ) -> None:
     place = Place(tmp_path, monkeypatch, first_page() + OLD)
     place.events = [place.put(SIZE + 2000, bytes([number])) for number in range(100)]
-    with pytest.raises(PageCorrupt, match="offset 16384 differed at each of 50 readings") as caught:
+    with pytest.raises(PageCorrupt, match="offset 16384, of which no checksum can be verified, differed") as caught:
         place.copy()
     assert "keyring_file" in str(caught.value.remedy)
+
+
+def test_a_fresh_reading_is_of_any_part_of_a_file(tmp_path: Path) -> None:
+    """With O_DIRECT, where the file system has it, and without."""
+    content = os.urandom(5 * 4096 + 777)
+    source = tmp_path / "file"
+    source.write_bytes(content)
+    with open(source, "rb") as file:
+        readers = [torn_pages.FreshReader(file.fileno()) for _each in range(2)]
+        readers[1].close()
+        for reader in readers:
+            for offset, size in ((0, 4096), (1024, 1024), (3000, 9000), (4 * 4096, 4096), (20_000, 5000), (30_000, 10)):
+                target = memoryview(bytearray(size))
+                count = reader.read(target, offset)
+                assert bytes(target[:count]) == content[offset : offset + size]
+        readers[0].close()
 
 
 def test_a_table_that_is_encrypted_while_it_is_copied_is_copied_again_later(
