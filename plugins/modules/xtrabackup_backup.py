@@ -133,6 +133,18 @@ options:
         queries that were in the way.
     type: str
     default: 60s
+  allow_missing_tables:
+    description:
+      - Tables, each as C(database.table), whose data file may be missing on the server. Without this, a backup of a
+        server with such a table is refused.
+      - The backup is then one without these tables' data, and says so in RV(backup.missing_tables) and in
+        RV(backup.warnings). On a server that is restored from it, these tables exist and cannot be used, as on the
+        source.
+      - On MySQL, schema changes wait from the beginning to the end of such a backup, as with O(lock_ddl=on), since the
+        server cannot tell what they have done.
+    type: list
+    elements: str
+    default: []
   keyring_file:
     description:
       - For MySQL, the file of the server's C(component_keyring_file). With its keys, encrypted pages are verified as
@@ -318,8 +330,18 @@ backup:
       type: dict
       sample: {start: 5210.2, flush: 12.1, block_ddl: 34.0, block_commit: 18.9, block_commit_wait: 2.5}
     pages:
-      description: How many pages were verified, and how many had to be read again.
+      description: >-
+        How many pages were C(checked), and how many had to be read again (C(retried)). Of C(unverified) ones among
+        them no checksum could be verified, because they are encrypted and O(keyring_file) was not given, or were
+        written without one; those were read twice, and must have been the same.
       type: dict
+      sample: {checked: 6400, retried: 2, unverified: 0}
+    missing_tables:
+      description: Tables without their data, because their files are missing on the server; see
+        O(allow_missing_tables).
+      returned: when there are any
+      type: list
+      elements: str
     digests:
       description: Digests of the archive or stream, as O(digests) says.
       type: dict
@@ -410,6 +432,7 @@ def _argument_spec() -> dict[str, Any]:
         "throttle": {"type": "str"},
         "lock_ddl": {"type": "str", "choices": ["reduced", "on"], "default": "reduced"},
         "lock_timeout": {"type": "str", "default": "60s"},
+        "allow_missing_tables": {"type": "list", "elements": "str", "default": []},
         "keyring_file": {"type": "path"},
         "spool_dir": {"type": "path", "default": "/var/tmp"},
         "digests": {
@@ -437,6 +460,7 @@ def _backup_options(params: dict[str, Any]) -> job.BackupOptions:
         compressed=params["compress"] is not None,
         encrypted=params["encrypt"] is not None,
         keyring_file=params["keyring_file"],
+        allow_missing_tables=tuple(params["allow_missing_tables"]),
     )
 
 

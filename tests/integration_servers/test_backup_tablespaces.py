@@ -13,13 +13,15 @@ from typing import Any, Callable
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import job
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import TableFileMissing
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.prepare import PrepareOptions, prepare
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.locks import BackupStages
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.locks_mysql import MysqlLocks
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import MySQLFactory, ServerFactory
 from ansible_collections.innodb.xtrabackup.tests.support import checksums
-from ansible_collections.innodb.xtrabackup.tests.support.backups import take
+from ansible_collections.innodb.xtrabackup.tests.support.backups import options_for, take
 from ansible_collections.innodb.xtrabackup.tests.support.mysql import SERVER_PROGRAM
 from ansible_collections.innodb.xtrabackup.tests.support.servers import DatabaseServer
 
@@ -46,8 +48,8 @@ def create_tables(server: DatabaseServer, *names: str, rows: int = 2000) -> None
     server.execute("CREATE DATABASE IF NOT EXISTS d")
     for name in names:
         server.execute(
-            f"CREATE TABLE {name} (id INT PRIMARY KEY, k INT, text VARCHAR(2000), KEY k (k)) ENGINE=InnoDB",
-            f"INSERT INTO {name} SELECT seq, seq % 97, REPEAT('x', 1500) FROM {server.numbers(rows)}",
+            f"CREATE TABLE `{name}` (id INT PRIMARY KEY, k INT, text VARCHAR(2000), KEY k (k)) ENGINE=InnoDB",
+            f"INSERT INTO `{name}` SELECT seq, seq % 97, REPEAT('x', 1500) FROM {server.numbers(rows)}",
             database="d",
         )
 
@@ -172,3 +174,33 @@ def test_pages_without_a_checksum_are_read_twice_and_counted(make: Factory, work
     if source.flavor == "mysql":
         copy = start_copy(make, workdir / "backup")
         assert copy.rows("CHECK TABLE d.t EXTENDED")[0]["Msg_text"] == "OK"
+
+
+def test_a_table_whose_file_is_gone_is_named_and_left_out_only_on_request(make: Factory, workdir: Path) -> None:
+    source = make("source")
+    create_tables(source, "good", "gone-1")
+    source.execute("CREATE TABLE parts (a INT PRIMARY KEY) PARTITION BY HASH (a) PARTITIONS 2", database="d")
+    source.stop()
+    (source.datadir / "d" / "gone@002d1.ibd").unlink()
+    (part,) = (path for path in (source.datadir / "d").glob("parts#*p1.ibd"))
+    part.unlink()
+    source.start()
+    for allowed in ((), ("d.parts",), ("d.gone",)):
+        with pytest.raises(TableFileMissing, match="gone@002d1.ibd of d.gone-1") as caught:
+            job.preflight(options_for(source, allow_missing_tables=allowed))
+        assert "d.good" not in caught.value.message
+        assert ("d.parts" in caught.value.message) is ("d.parts" not in allowed)
+        assert "allow_missing_tables: [d.gone-1" in str(caught.value.remedy)
+    with pytest.raises(TableFileMissing):
+        take(source, workdir / "backup")
+    assert not list(workdir.glob("backup*"))
+
+    record = take(source, workdir / "backup", allow_missing_tables=("d.gone-1", "d.parts", "d.good"))
+    assert record["missing_tables"] == ["d.gone-1", "d.parts"]
+    assert manifest.read(workdir / "backup").backup["missing_tables"] == record["missing_tables"]
+    assert [text for text in record["warnings"] if "without their data: d.gone-1; d.parts" in text]
+    copy = start_copy(make, workdir / "backup")
+    assert copy.rows("CHECK TABLE d.good EXTENDED")[0]["Msg_text"] == "OK"
+    for server in (source, copy):
+        server.execute("DROP TABLE `gone-1`", "DROP TABLE parts", database="d")
+    checksums.assert_tables_equal(source, copy)

@@ -68,6 +68,7 @@ def _options(session: Session) -> job.BackupOptions:
         encrypted=arguments.text("encrypt") is not None,
         keyring_file=arguments.text("keyring-file"),
         extra_lsn_directory=arguments.text("extra-lsndir"),
+        allow_missing_tables=tuple(filter(None, (arguments.text("allow-missing-tables") or "").split(","))),
     )
 
 

@@ -260,6 +260,14 @@ DATA = (
         ours=True,
     ),
     Option(
+        "allow-missing-tables",
+        TEXT,
+        "Tables (database.table,...) whose data file may be missing on the server; the backup is one without their "
+        "data.",
+        parameter="allow_missing_tables",
+        ours=True,
+    ),
+    Option(
         "open-files-limit",
         NUMBER,
         "How many files may be open, as far as the system allows.",

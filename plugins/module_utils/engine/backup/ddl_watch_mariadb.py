@@ -115,7 +115,7 @@ def check_dictionary(
     connection: Connection, copied: Mapping[str, CopiedTablespace], left_out: Collection[str] = ()
 ) -> None:
     """Every tablespace that the server's dictionary names must have been copied, under its id; but for ``left_out``,
-    names in the backup.
+    names in a backup.
 
     The last word on DDL: raises DdlConflict naming the tablespaces for which that is not so.
     """

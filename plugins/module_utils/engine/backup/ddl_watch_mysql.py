@@ -11,7 +11,7 @@ so, or whose set of index ids or whose flags differ, are copied again.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from ..errors import DdlConflict
@@ -55,15 +55,16 @@ class Dictionary:
         )
 
 
-def read_dictionary(connection: Connection) -> Dictionary:
-    """The dictionary now; needs PROCESS."""
+def read_dictionary(connection: Connection, *, with_indexes: bool = True) -> Dictionary:
+    """The dictionary now; needs PROCESS. ``with_indexes``: raises ServerError when the file of any table is missing."""
     spaces = connection.query(
         "SELECT SPACE, NAME, FLAG FROM information_schema.INNODB_TABLESPACES "
         # the system tablespace has no id of its own, the temporary one no data, a discarded one no file
         "WHERE SPACE_TYPE <> 'System' AND COALESCE(STATE, '') <> 'discarded'"
     )
     indexes: dict[int, set[int]] = defaultdict(set)
-    for row in connection.query("SELECT SPACE, INDEX_ID FROM information_schema.INNODB_INDEXES"):
+    rows = connection.query("SELECT SPACE, INDEX_ID FROM information_schema.INNODB_INDEXES") if with_indexes else ()
+    for row in rows:
         indexes[int(row["SPACE"])].add(int(row["INDEX_ID"]))
     return Dictionary(
         {int(row["SPACE"]): str(row["NAME"]) for row in spaces},
@@ -72,9 +73,12 @@ def read_dictionary(connection: Connection) -> Dictionary:
     )
 
 
-def require_all_copied(dictionary: Dictionary, copied: Mapping[str, CopiedTablespace]) -> None:
-    """The last word on DDL: raises DdlConflict naming tablespaces of the dictionary that were not copied."""
-    ids = {copy.space_id for copy in copied.values()}
+def require_all_copied(
+    dictionary: Dictionary, copied: Mapping[str, CopiedTablespace], left_out: Collection[int] = ()
+) -> None:
+    """The last word on DDL: raises DdlConflict naming tablespaces of the dictionary that were not copied, but for those
+    with the ids ``left_out``."""
+    ids = {*(copy.space_id for copy in copied.values()), *left_out}
     wrong = sorted(name for space_id, name in dictionary.names.items() if space_id not in ids)
     if wrong:
         raise DdlConflict(

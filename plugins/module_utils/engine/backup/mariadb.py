@@ -16,7 +16,7 @@ from ..server.connection import Connection
 from ..server.coordinates import read_channels, read_coordinates, render_binlog_info, render_slave_info
 from ..server.flavor import Layout, ServerIdentity
 from ..server.locks import BackupStages
-from . import metadata
+from . import metadata, missing_tables
 from .copier import READ_SIZE
 from .ddl_watch import compare
 from .ddl_watch_mariadb import Dictionary, check_dictionary, known_files, read_dictionary
@@ -53,6 +53,16 @@ def _checkpoint_in(path: Path) -> int:
     """The newest checkpoint LSN in the log file ``path``."""
     with contextlib.closing(LogFile(str(path))) as log:
         return log.newest_checkpoint().lsn
+
+
+def missing_files(connection: Connection, layout: Layout) -> list[str]:
+    """The names in a backup of files that the dictionary has and that are not there."""
+
+    def look() -> set[str]:
+        files = innodb_files(layout)
+        return set(read_dictionary(connection).missing(files))
+
+    return missing_tables.settled(look)
 
 
 class MariadbBackup(BackupRun):
@@ -133,9 +143,15 @@ class MariadbBackup(BackupRun):
 
     def _copy_what_ddl_changed(self, before: Dictionary) -> None:
         """``before``: what the dictionary said before anything was copied."""
-        altered = read_dictionary(self._connection).altered_since(before)
-        self._copy_changes(compare(self._copied, self._void, self._innodb_files(), self._context, altered))
-        check_dictionary(self._connection, self._copied)
+        now = read_dictionary(self._connection)
+        files = self._innodb_files()
+        missing = now.missing(files)
+        self._missing_tables = missing_tables.require_allowed(missing, self._options.allow_missing_tables)
+        self._copy_changes(compare(self._copied, self._void, files, self._context, now.altered_since(before)))
+        if missing:
+            check_dictionary(self._connection, self._copied, missing)
+        else:
+            check_dictionary(self._connection, self._copied)
 
     # --- BACKUP STAGE BLOCK_COMMIT ---------------------------------------------------------------
 

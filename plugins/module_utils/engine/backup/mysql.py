@@ -32,7 +32,7 @@ from ..server.redo_archive import RedoArchive
 from ..server.redo_consumer import RedoConsumer
 from ..server.redo_status import read_redo_status
 from ..server.user_tables import memory_tables
-from . import metadata, tablespaces
+from . import metadata, missing_tables, tablespaces
 from .copier import READ_SIZE
 from .ddl_watch import compare
 from .ddl_watch_mysql import Dictionary, read_dictionary, require_all_copied
@@ -70,6 +70,16 @@ def read_keyring(options: BackupOptions) -> Keyring | None:
     return Keyring.read(options.keyring_file) if options.keyring_file else None
 
 
+def missing_files(connection: Connection, layout: Layout) -> list[str]:
+    """The names in a backup of files that the dictionary has and that are not there."""
+
+    def look() -> set[str]:
+        named = tablespaces.read_tablespaces(connection)
+        return {tablespaces.backup_path(tablespace, layout) for tablespace in tablespaces.missing(layout, named)}
+
+    return missing_tables.settled(look)
+
+
 class MysqlBackup(BackupRun):
     """One run. ``_copy_everything`` reads like the timeline in the design; each step is below it, in order."""
 
@@ -83,18 +93,19 @@ class MysqlBackup(BackupRun):
         self._binlog_entries: list[FileEntry] = []
 
     def _copy_everything(self) -> Coordinates:
+        self._find_missing_tables()
         with contextlib.ExitStack() as held:
             locks = held.enter_context(
                 MysqlLocks(self._connection, lambda: Connection(self._options.connection), self._options.lock_timeout)
             )
-            if self._options.lock_ddl == "on":
+            if self._lock_ddl == "on":
                 locks.lock_instance()
             consumer = held.enter_context(self._consumer())
             archive = held.enter_context(self._archive(consumer))
             self._follow(lambda output: self._follower_of(output, consumer, archive))
-            since, before = self._current_lsn(), read_dictionary(self._connection)
+            since, before = self._current_lsn(), self._read_dictionary()
             self._copy_innodb()
-            if self._options.lock_ddl != "on":
+            if self._lock_ddl != "on":
                 self._catch_up()
                 locks.lock_instance()
             self._copy_what_ddl_changed(before, since)
@@ -171,15 +182,33 @@ class MysqlBackup(BackupRun):
         )
         return self._mysql_redo
 
+    # --- the dictionary ---------------------------------------------------------------------------
+
+    def _find_missing_tables(self) -> None:
+        """Where a table's file is missing, the server does not tell which indexes there are, of no table; so schema
+        changes, which are seen by that, must wait from the beginning."""
+        missing = missing_files(self._connection, self._layout)
+        self._missing_tables = missing_tables.require_allowed(missing, self._options.allow_missing_tables)
+        if self._missing_tables:
+            self._lock_ddl = "on"
+
+    def _read_dictionary(self) -> Dictionary:
+        if self._missing_tables:
+            return read_dictionary(self._connection, with_indexes=False)
+        return read_dictionary(self._connection)
+
     # --- LOCK INSTANCE FOR BACKUP ----------------------------------------------------------------
 
     def _copy_what_ddl_changed(self, before: Dictionary, since: int) -> None:
         """``since``: the LSN that the server was at before anything was copied."""
-        now = read_dictionary(self._connection)
+        now = self._read_dictionary()
         altered = now.altered_since(before) | self._loaded(before, now, since)
         files = self._innodb_files()
         self._copy_changes(compare(self._copied, self._void, files, self._context, altered))
-        require_all_copied(now, self._copied)
+        missing = tablespaces.missing(self._layout, tablespaces.read_tablespaces(self._connection))
+        paths = [tablespaces.backup_path(tablespace, self._layout) for tablespace in missing]
+        self._missing_tables = missing_tables.require_allowed(paths, self._options.allow_missing_tables)
+        require_all_copied(now, self._copied, {tablespace.space_id for tablespace in missing})
 
     def _loaded(self, before: Dictionary, now: Dictionary, since: int) -> frozenset[int]:
         """The ids of the tablespaces to which indexes were written without redo since the LSN ``since``: also those of

@@ -46,7 +46,8 @@ _SPACE_MARGIN = 64 << 20
 @dataclass(frozen=True)
 class BackupOptions:
     """What a backup is taken of and how. ``lock_timeout`` in seconds, for each lock; ``lock_ddl``: ``reduced`` lets
-    DDL run while InnoDB's files are copied, ``on`` blocks it all the time."""
+    DDL run while InnoDB's files are copied, ``on`` blocks it all the time. ``allow_missing_tables``: which tables
+    (``database.table``) may lack their data file."""
 
     connection: ConnectionParameters
     tool_version: str
@@ -60,6 +61,7 @@ class BackupOptions:
     keyring_file: str | None = None
     #: a directory for one more copy of the files that tell the LSNs
     extra_lsn_directory: str | None = None
+    allow_missing_tables: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,8 @@ class BackupRun:
         self._copied: dict[str, CopiedTablespace] = {}
         self._void: set[str] = set()
         self._unknown_tablespaces: list[str] = []
+        self._missing_tables: list[str] = []
+        self._lock_ddl = job.options.lock_ddl
         self._locks: dict[str, float] = {}
         self._to_lsn = self._last_lsn = 0
         self._page_numbers: dict[str, tuple[int, Any]] = {}
@@ -224,7 +228,7 @@ class BackupRun:
             compressed=self._options.compressed,
             flavor=self._identity.flavor.value,
             encrypted=self._options.encrypted,
-            lock_ddl=self._options.lock_ddl,
+            lock_ddl=self._lock_ddl,
         )
 
     def _layout_record(self) -> dict[str, Any]:
@@ -355,6 +359,11 @@ class BackupRun:
                 f"{len(self._unknown_tablespaces)} tablespace files belong to no table of the server, or to one whose "
                 f"tablespace is discarded, and were left out: {some_of(self._unknown_tablespaces)}"
             )
+        if self._missing_tables:
+            self._totals.warnings.append(
+                "the data files of these tables are missing on the server, so the backup is one without their data: "
+                + some_of(self._missing_tables)
+            )
         in_memory = self._memory_tables()
         if in_memory:
             self._totals.warnings.append(
@@ -455,5 +464,6 @@ class BackupRun:
                 "retried": self._totals.retried,
                 "unverified": self._unverified_pages,
             },
+            **({"missing_tables": self._missing_tables} if self._missing_tables else {}),
             "warnings": self._totals.warnings,
         }

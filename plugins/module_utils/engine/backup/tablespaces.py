@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .. import durable
 from ..errors import FormatError, UnknownFormat
 from ..server.connection import Connection
 from ..server.flavor import Layout
@@ -80,6 +81,12 @@ def read_tablespaces(connection: Connection) -> list[Tablespace]:
         for row in rows
         if (space_id := int(row["SPACE"])) in kinds
     ]
+
+
+def missing(layout: Layout, tablespaces: Iterable[Tablespace]) -> list[Tablespace]:
+    """Those of ``tablespaces`` whose file is not there."""
+    with durable.storage_errors("looking at", layout.datadir):
+        return [tablespace for tablespace in tablespaces if not tablespace.path(layout).exists()]
 
 
 def backup_path(tablespace: Tablespace, layout: Layout) -> str:

@@ -37,6 +37,7 @@ from .server import (
     RedoReplaced,
     ReplicationError,
     ServerError,
+    TableFileMissing,
     UnsupportedServer,
     UnsupportedTable,
 )
@@ -91,6 +92,7 @@ __all__ = [
     "StreamCorrupt",
     "StreamError",
     "StreamTruncated",
+    "TableFileMissing",
     "TargetBusy",
     "TargetNotEmpty",
     "TargetUnsafe",

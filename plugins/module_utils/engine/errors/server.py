@@ -53,6 +53,19 @@ class UnsupportedTable(ServerError):
     modules = returned_by(BACKUP, PREPARE, RESTORE)
 
 
+class TableFileMissing(ServerError):
+    """The server's dictionary has a table whose data file is not there.
+
+    Somebody has removed it, or it was lost; the table cannot be used. The backup could only be one without the table's
+    data, so it is refused before anything is copied, unless ``allow_missing_tables`` names the table. Then the backup's
+    record has it in ``missing_tables``; on MySQL, schema changes wait while such a backup is taken.
+    """
+
+    code = "table_file_missing"
+    default_remedy = "Bring the file back, drop the table, or name it in allow_missing_tables."
+    modules = returned_by(BACKUP)
+
+
 class MissingPrivilege(ServerError):
     """The backup account lacks a privilege; the message holds the exact GRANT.
 
