@@ -14,7 +14,7 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import job
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import TableFileMissing
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import TableFileMissing, UnsupportedTable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.prepare import PrepareOptions, prepare
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.locks import BackupStages
@@ -204,3 +204,26 @@ def test_a_table_whose_file_is_gone_is_named_and_left_out_only_on_request(make: 
     for server in (source, copy):
         server.execute("DROP TABLE `gone-1`", "DROP TABLE parts", database="d")
     checksums.assert_tables_equal(source, copy)
+
+
+#: names of undo tablespaces and, on the other family, of a file of every backup
+ODD_NAMES = {"mariadb": ("undo001", "xtrabackup_logfile"), "mysql": ("undo_003", "aria_log_control")}
+
+
+def test_databases_that_are_called_as_files_are_and_links_in_circles_do_no_harm(make: Factory, workdir: Path) -> None:
+    source = make("source")
+    create_tables(source, "t")
+    names = ODD_NAMES[source.flavor]
+    for name in names:
+        source.execute(f"CREATE DATABASE {name}", f"CREATE TABLE {name}.t SELECT * FROM d.t LIMIT 10")
+    for place in (source.datadir, source.datadir / "d"):
+        (place / "circle").symlink_to("circle")
+    (source.datadir / "d" / "circle.MYD").symlink_to("circle.MYD")
+    record = take(source, workdir / "backup")
+    assert [text for text in record["warnings"] if "d/circle.MYD" in text]
+    copy = start_copy(make, workdir / "backup")
+    checksums.assert_tables_equal(source, copy, at_least=3)
+
+    source.execute("CREATE DATABASE xtrabackup_checkpoints")
+    with pytest.raises(UnsupportedTable, match="the database xtrabackup_checkpoints"):
+        job.preflight(options_for(source))

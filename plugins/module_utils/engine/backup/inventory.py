@@ -9,10 +9,11 @@ File sets: formats reference, "File sets, MariaDB"; extensions as the server's s
 from __future__ import annotations
 
 import enum
+import errno
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
@@ -91,9 +92,10 @@ def innodb_files(layout: Layout) -> list[InnodbFile]:
     found = list(system_files(layout))
     with durable.storage_errors("listing", layout.innodb_undo_directory):
         for entry in os.scandir(layout.innodb_undo_directory):
-            if _UNDO_NAME.fullmatch(entry.name):
-                found.append(InnodbFile(entry.name, Path(entry.path), entry.stat().st_size))
-    for database in _databases(layout):
+            size = size_of(entry) if _UNDO_NAME.fullmatch(entry.name) else None
+            if size is not None:  # a database may be called so, too
+                found.append(InnodbFile(entry.name, Path(entry.path), size))
+    for database in databases(layout):
         for entry in entries_of(database):
             if entry.name.endswith(".isl"):
                 raise UnsupportedTable(
@@ -111,7 +113,7 @@ def innodb_files(layout: Layout) -> list[InnodbFile]:
 
 def plain_files(layout: Layout) -> PlainFiles:
     """Every file that is not InnoDB's, found in the database directories, in the order of their names."""
-    return find_plain_files(_databases(layout), _kind)
+    return find_plain_files(databases(layout), _kind)
 
 
 def find_plain_files(
@@ -139,6 +141,8 @@ def find_plain_files(
             size = size_of(entry)
             if size is not None:
                 files.append(PlainFile(path, Path(entry.path), kind, size))
+            elif os.path.islink(entry.path):  # to what is not there; a file that has vanished is no link
+                unknown.append(path)
         if not count:
             empty.append(database.name)
     return PlainFiles(tuple(files), tuple(empty), tuple(unknown))
@@ -183,17 +187,38 @@ def system_files(layout: Layout) -> Iterator[InnodbFile]:
         yield InnodbFile(source.name, source, size, index)
 
 
-def _databases(layout: Layout) -> Iterator[os.DirEntry[str]]:
+def databases(layout: Layout) -> Iterator[os.DirEntry[str]]:
+    """The directories of databases."""
     with durable.storage_errors("listing", layout.datadir):
         entries = list(os.scandir(layout.datadir))
     for entry in entries:
         if entry.name.startswith(".") or entry.name in _NOT_DATABASES:
             continue
-        try:
-            if entry.is_dir():
-                yield entry
-        except OSError:
-            continue
+        if is_directory(entry):
+            yield entry
+
+
+def require_database_names(names: Iterable[str], taken: Collection[str]) -> None:
+    """Raises UnsupportedTable for a database whose directory (``names``) would be called as one of the files ``taken``
+    that a backup has beside the data."""
+    for name in names:
+        if name in taken:
+            raise UnsupportedTable(
+                f"the database {name} cannot be in a backup, which has a file of that name",
+                remedy="Move its tables into a database of another name (RENAME TABLE), and drop it.",
+                database=name,
+            )
+
+
+def is_directory(entry: os.DirEntry[str]) -> bool:
+    """Whether ``entry`` is a directory (links followed); a link that leads nowhere, or in a circle, is none."""
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return False
+        with durable.storage_errors("looking at", entry):
+            raise
 
 
 def entries_of(directory: os.PathLike[str]) -> list[os.DirEntry[str]]:
@@ -208,11 +233,17 @@ def entries_of(directory: os.PathLike[str]) -> list[os.DirEntry[str]]:
 
 
 def size_of(entry: os.DirEntry[str] | Path) -> int | None:
-    """Bytes of the regular file ``entry`` (links followed), None when it has vanished or is none."""
+    """Bytes of the regular file ``entry`` (links followed), None when it has vanished or is none; a link that leads
+    nowhere, or in a circle, is none."""
     try:
         status = entry.stat()
     except FileNotFoundError:
         return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return None
+        with durable.storage_errors("looking at", entry):
+            raise
     return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 

@@ -25,6 +25,7 @@ from .inventory import (
     PlainFiles,
     entries_of,
     find_plain_files,
+    is_directory,
     size_of,
     system_files,
 )
@@ -75,7 +76,7 @@ def known_files(
 
 def plain_files(layout: Layout) -> PlainFiles:
     """Every file that is not InnoDB's, found in the database directories, in the order of their names."""
-    return find_plain_files(_databases(layout), _kind)
+    return find_plain_files(databases(layout), _kind)
 
 
 def _listed(layout: Layout) -> Iterator[tuple[str, Path]]:
@@ -86,7 +87,7 @@ def _listed(layout: Layout) -> Iterator[tuple[str, Path]]:
     for entry in entries_of(layout.datadir):
         if entry.name.endswith((".ibd", ".ibu")):
             yield entry.name, Path(entry.path)
-    for database in _databases(layout):
+    for database in databases(layout):
         for entry in entries_of(database):
             if entry.name.endswith(".ibd"):
                 yield f"{database.name}/{entry.name}", Path(entry.path)
@@ -112,11 +113,12 @@ def _require_same(path: str, one: Path, other: Path) -> None:
         )
 
 
-def _databases(layout: Layout) -> list[Path]:
+def databases(layout: Layout) -> list[Path]:
+    """The directories of databases."""
     found = []
     with durable.storage_errors("listing", layout.datadir):
         for entry in os.scandir(layout.datadir):
-            if entry.name[0] not in "#." and entry.name != _NOT_A_DATABASE and entry.is_dir():
+            if entry.name[0] not in "#." and entry.name != _NOT_A_DATABASE and is_directory(entry):
                 found.append(Path(entry.path))
     return found
 

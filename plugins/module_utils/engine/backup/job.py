@@ -13,7 +13,7 @@ from ..server.flavor import Flavor, Layout, ServerIdentity, identify, read_layou
 from ..server.locks_mysql import require_table_privileges
 from ..server.privileges import require_backup_privileges
 from ..stream.sink import Sink
-from . import mariadb, missing_tables, mysql
+from . import inventory, inventory_mysql, mariadb, metadata, missing_tables, mysql
 from .run import BackupOptions, Job
 from .workers import Failure
 
@@ -33,12 +33,15 @@ def _preflight(connection: Connection, options: BackupOptions) -> tuple[ServerId
     layout = read_layout(connection)
     if identity.flavor is Flavor.MARIADB:
         mariadb.prove_local(connection, layout)
+        databases = [database.name for database in inventory.databases(layout)]
         missing = mariadb.missing_files(connection, layout)
     else:
         mysql.prove_local(connection, layout)
         mysql.read_keyring(options)
         require_table_privileges(connection)
+        databases = [database.name for database in inventory_mysql.databases(layout)]
         missing = mysql.missing_files(connection, layout)
+    inventory.require_database_names(databases, metadata.NAMES[metadata.family(identity.flavor.value)])
     missing_tables.require_allowed(missing, options.allow_missing_tables)
     return identity, layout
 

@@ -31,6 +31,24 @@ LOGFILE_NAME = "xtrabackup_logfile"
 #: mariadb-backup 11.1 and newer write the second name
 CHECKPOINTS_NAMES = (CHECKPOINTS_NAME, "mariadb_backup_checkpoints")
 
+#: what a backup of each family has beside the data
+NAMES = {
+    "mariadb": frozenset(
+        {CHECKPOINTS_NAME, INFO_NAME, BINLOG_INFO_NAME, SLAVE_INFO_NAME, CONFIGURATION_NAME, REDO_NAME}
+    ),
+    "mysql": frozenset(
+        {
+            CHECKPOINTS_NAME,
+            INFO_NAME,
+            BINLOG_INFO_NAME,
+            SLAVE_INFO_NAME,
+            CONFIGURATION_NAME,
+            LOGFILE_NAME,
+            TABLESPACES_NAME,
+        }
+    ),
+}
+
 FULL = "full-backuped"
 PREPARED = "log-applied"
 PREPARED_MYSQL = "full-prepared"

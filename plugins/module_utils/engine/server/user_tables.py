@@ -75,7 +75,7 @@ def _defined_in(datadir: Path) -> list[UserTable]:
         )
     found = []
     with durable.storage_errors("reading", datadir):
-        for database in sorted(entry.path for entry in os.scandir(datadir) if entry.is_dir()):
+        for database in sorted(entry.path for entry in os.scandir(datadir) if os.path.isdir(entry.path)):
             if os.path.basename(database) not in _SYSTEM_SCHEMAS:
                 found += [_read(Path(database, name)) for name in _definitions(database)]
     return [table for table in found if table is not None]

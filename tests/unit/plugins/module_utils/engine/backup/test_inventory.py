@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import ddl_watch, inventory
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import ddl_watch, inventory, metadata
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.copier import (
     CopiedTablespace,
     CopierContext,
@@ -129,6 +129,29 @@ def test_other_files_are_classified_and_what_is_unknown_is_named(datadir: Path) 
     }
     assert found.empty_databases == ("empty",)
     assert found.unknown == ("shop/notes.txt",)
+
+
+def test_what_only_has_the_name_of_a_file_and_links_to_nowhere_are_no_files(datadir: Path) -> None:
+    (datadir / "undo003").mkdir()
+    (datadir / "undo003/t.frm").write_bytes(b"x")
+    os.symlink("circle", datadir / "circle")
+    os.symlink("circle.ibd", datadir / "shop/circle.ibd")
+    os.symlink("circle.MYD", datadir / "shop/circle.MYD")
+    os.symlink("/nowhere", datadir / "shop/unmounted.MYI")
+    assert {"undo003", "shop/circle.ibd"}.isdisjoint(file.path for file in inventory.innodb_files(_layout(datadir)))
+    found = inventory.plain_files(_layout(datadir))
+    assert "undo003/t.frm" in {file.path for file in found.files}
+    assert found.unknown == ("shop/circle.MYD", "shop/notes.txt", "shop/unmounted.MYI")
+
+
+def test_a_database_that_is_called_as_a_file_of_every_backup_is_refused(datadir: Path) -> None:
+    (datadir / "xtrabackup_info").mkdir()
+    with pytest.raises(UnsupportedTable, match="database xtrabackup_info"):
+        names = [database.name for database in inventory.databases(_layout(datadir))]
+        inventory.require_database_names(names, metadata.NAMES["mariadb"])
+    inventory.require_database_names(["xtrabackup_logfile"], metadata.NAMES["mariadb"])
+    with pytest.raises(UnsupportedTable, match="database xtrabackup_logfile"):
+        inventory.require_database_names(["xtrabackup_logfile"], metadata.NAMES["mysql"])
 
 
 def test_the_aria_control_file_comes_before_the_aria_logs(datadir: Path) -> None:
