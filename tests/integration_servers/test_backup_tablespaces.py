@@ -20,7 +20,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.locks import BackupStages
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.locks_mysql import MysqlLocks
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import MySQLFactory, ServerFactory
-from ansible_collections.innodb.xtrabackup.tests.support import checksums
+from ansible_collections.innodb.xtrabackup.tests.support import checksums, console, playbook
 from ansible_collections.innodb.xtrabackup.tests.support.backups import options_for, take
 from ansible_collections.innodb.xtrabackup.tests.support.mysql import SERVER_PROGRAM
 from ansible_collections.innodb.xtrabackup.tests.support.servers import DatabaseServer
@@ -195,7 +195,15 @@ def test_a_table_whose_file_is_gone_is_named_and_left_out_only_on_request(make: 
         take(source, workdir / "backup")
     assert not list(workdir.glob("backup*"))
 
-    record = take(source, workdir / "backup", allow_missing_tables=("d.gone-1", "d.parts", "d.good"))
+    programs = console.build(workdir)
+    words = ("--no-defaults", "--backup", f"--socket={source.socket}", "--user=root", f"--target-dir={workdir}/by_hand")
+    refused = console.run(programs / "xtrabackup", *words, "--allow-missing-tables=d.parts")
+    assert refused.status == 1
+    assert "--allow-missing-tables=d.gone-1" in refused.said
+    console.require(console.run(programs / "xtrabackup", *words, "--allow-missing-tables=d.parts,d.gone-1"))
+
+    options = {"dest": str(workdir / "backup"), "allow_missing_tables": ["d.gone-1", "d.parts", "d.good"]}
+    record = playbook.run_module("xtrabackup_backup", {**source.login(), **options})["backup"]
     assert record["missing_tables"] == ["d.gone-1", "d.parts"]
     assert manifest.read(workdir / "backup").backup["missing_tables"] == record["missing_tables"]
     assert [text for text in record["warnings"] if "without their data: d.gone-1; d.parts" in text]

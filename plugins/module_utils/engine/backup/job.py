@@ -34,13 +34,13 @@ def _preflight(connection: Connection, options: BackupOptions) -> tuple[ServerId
     if identity.flavor is Flavor.MARIADB:
         mariadb.prove_local(connection, layout)
         databases = [database.name for database in inventory.databases(layout)]
-        missing = mariadb.missing_files(connection, layout)
+        missing = mariadb.missing_files(connection, layout, options.allow_missing_tables)
     else:
         mysql.prove_local(connection, layout)
         mysql.read_keyring(options)
         require_table_privileges(connection)
         databases = [database.name for database in inventory_mysql.databases(layout)]
-        missing = mysql.missing_files(connection, layout)
+        missing = mysql.missing_files(connection, layout, options.allow_missing_tables)
     inventory.require_database_names(databases, metadata.NAMES[metadata.family(identity.flavor.value)])
     missing_tables.require_allowed(missing, options.allow_missing_tables)
     return identity, layout

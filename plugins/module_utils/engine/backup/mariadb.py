@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 
@@ -55,14 +56,14 @@ def _checkpoint_in(path: Path) -> int:
         return log.newest_checkpoint().lsn
 
 
-def missing_files(connection: Connection, layout: Layout) -> list[str]:
-    """The names in a backup of files that the dictionary has and that are not there."""
+def missing_files(connection: Connection, layout: Layout, allowed: Collection[str]) -> list[str]:
+    """The names in a backup of files that the dictionary has and that are not there; see missing_tables.settled."""
 
     def look() -> set[str]:
         files = innodb_files(layout)
         return set(read_dictionary(connection).missing(files))
 
-    return missing_tables.settled(look)
+    return missing_tables.settled(look, allowed)
 
 
 class MariadbBackup(BackupRun):

@@ -22,12 +22,12 @@ _LOOKS = 5
 _PAUSE = 0.2
 
 
-def settled(look: Callable[[], Set[str]]) -> list[str]:
-    """The names that each of several looks has found: a file that is missing in the middle of a schema change is there
-    at another one. One look is enough when nothing is missing."""
+def settled(look: Callable[[], Set[str]], allowed: Collection[str] = ()) -> list[str]:
+    """The names (in a backup) that each of several looks has found: a file that is missing in the middle of a schema
+    change is there at another one. One look is enough when no table but ``allowed`` ones lacks its file."""
     missing = set(look())
     for _look in range(_LOOKS):
-        if not missing:
+        if all(_name(path) in allowed for path in missing):
             break
         time.sleep(_PAUSE)
         missing &= look()

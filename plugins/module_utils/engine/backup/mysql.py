@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -70,14 +70,14 @@ def read_keyring(options: BackupOptions) -> Keyring | None:
     return Keyring.read(options.keyring_file) if options.keyring_file else None
 
 
-def missing_files(connection: Connection, layout: Layout) -> list[str]:
-    """The names in a backup of files that the dictionary has and that are not there."""
+def missing_files(connection: Connection, layout: Layout, allowed: Collection[str]) -> list[str]:
+    """The names in a backup of files that the dictionary has and that are not there; see missing_tables.settled."""
 
     def look() -> set[str]:
         named = tablespaces.read_tablespaces(connection)
         return {tablespaces.backup_path(tablespace, layout) for tablespace in tablespaces.missing(layout, named)}
 
-    return missing_tables.settled(look)
+    return missing_tables.settled(look, allowed)
 
 
 class MysqlBackup(BackupRun):
@@ -187,7 +187,7 @@ class MysqlBackup(BackupRun):
     def _find_missing_tables(self) -> None:
         """Where a table's file is missing, the server does not tell which indexes there are, of no table; so schema
         changes, which are seen by that, must wait from the beginning."""
-        missing = missing_files(self._connection, self._layout)
+        missing = missing_files(self._connection, self._layout, self._options.allow_missing_tables)
         self._missing_tables = missing_tables.require_allowed(missing, self._options.allow_missing_tables)
         if self._missing_tables:
             self._lock_ddl = "on"

@@ -35,4 +35,5 @@ def test_a_file_that_is_there_at_one_look_is_not_missing(monkeypatch: pytest.Mon
     assert missing_tables.settled(lambda: next(looks)) == ["d/gone.ibd"]
     waits.clear()
     assert missing_tables.settled(set) == []
+    assert missing_tables.settled(lambda: {"d/gone.ibd"}, ["d.gone"]) == ["d/gone.ibd"]
     assert not waits
