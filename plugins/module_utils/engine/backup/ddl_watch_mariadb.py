@@ -91,7 +91,7 @@ def read_dictionary(connection: Connection) -> Dictionary:
     discarded = {
         int(row["TABLE_ID"])
         for row in connection.query(
-            "SELECT DISTINCT TABLE_ID FROM information_schema.INNODB_SYS_INDEXES WHERE SPACE IS NULL"
+            "SELECT DISTINCT TABLE_ID FROM information_schema.INNODB_SYS_INDEXES WHERE SPACE IS NULL OR PAGE_NO IS NULL"
         )
     }
     return Dictionary(files, {id_: table for id_, table in tables.items() if table.table_id not in discarded})

@@ -67,7 +67,7 @@ def known_files(
     named = {backup_path(tablespace, layout) for tablespace in tablespaces} | {_DICTIONARY_FILE}
     known, unknown = [], []
     for file in files:
-        if not file.path.endswith((".ibd", ".ibu")) or file.path in named:
+        if not file.replaceable or file.path in named:
             known.append(file)
         elif not file.source.name.startswith("#sql"):
             unknown.append(file.path)

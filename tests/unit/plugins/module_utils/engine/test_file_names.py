@@ -11,6 +11,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.file_names import (
     decode_name,
     encode_name,
+    table_of,
 )
 
 SEEN = {
@@ -50,3 +51,17 @@ def test_what_no_server_encodes_so_has_the_prefix_that_servers_show(encoded: str
 def test_a_character_that_is_in_no_name_is_refused() -> None:
     with pytest.raises(InvalidOption, match="U\\+1F600"):
         encode_name("\U0001f600")
+
+
+@pytest.mark.parametrize(
+    ("path", "table"),
+    [
+        ("d/t.ibd", "d.t"),
+        ("a@002db/t@00231.ibd", "a-b.t#1"),
+        ("d/t#P#p0.ibd", "d.t"),
+        ("d/t#p#p0#sp#s1.ibd", "d.t"),
+        ("/elsewhere/d/t.ibd", "d.t"),
+    ],
+)
+def test_the_table_of_a_file(path: str, table: str) -> None:
+    assert table_of(path) == table

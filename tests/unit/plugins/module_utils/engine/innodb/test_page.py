@@ -313,6 +313,29 @@ def test_the_none_checksum_of_older_servers_is_accepted() -> None:
     assert len(verifier.faults(page, 9)) == 1
 
 
+def test_pages_whose_content_nothing_verifies_are_named() -> None:
+    """Without a checksum, or compressed by lz4, lzo or snappy; all others are verified as they are stored."""
+    none = legacy(3)
+    put(none, 0, 0xDEADBEEF)
+    put(none, 16384 - 8, 0xDEADBEEF)
+    lz4 = legacy_compressed(4)
+    put(lz4, 26, 2, 8)
+    data = legacy(2) + none + lz4 + legacy_compressed(5) + legacy_encrypted(6) + legacy_compressed_encrypted(7)
+    for compression in (None, "unknown"):
+        opaque: list[int] = []
+        assert PageVerifier(header(ChecksumKind.CRC32, 16384, compression)).faults(data, 2, opaque) == []
+        assert opaque == [3 * 16384, 4 * 16384]
+    for kind, compression, make in KINDS:
+        opaque = []
+        size = 8192 if kind is ChecksumKind.ZIP else 16384
+        assert PageVerifier(header(kind, size, compression)).faults(make(1, size), 1, opaque) == []
+        assert opaque == []
+    zip_none = zipped(1)
+    put(zip_none, 0, 0xDEADBEEF)
+    assert PageVerifier(header(ChecksumKind.ZIP, 8192)).faults(zip_none, 1, opaque) == []
+    assert opaque == [8192]
+
+
 def test_the_innodb_checksum_of_older_servers_is_accepted() -> None:
     page = legacy(9, 4096)
     new, _old = innodb_checksums(page)
