@@ -75,8 +75,16 @@ def prove(
     """The copy keeps the load's invariants, holds exactly the transactions that the backup says, catches up while the
     load goes on, and equals the source after it."""
     copy = start_copy(make_mysql, "copy", directory, source)
+    directory = copy.datadir
     check_invariants(copy, load.database)
-    assert copy.value("SELECT @@gtid_executed").replace("\n", "") == record["binlog"]["gtid"]
+    held = copy.value("SELECT @@gtid_executed").replace("\n", "")
+    assert held == record["binlog"]["gtid"]
+    assert (directory / "xtrabackup_binlog_info").read_text().split() == [
+        record["binlog"]["file"],
+        str(record["binlog"]["position"]),
+        held,
+    ]
+    assert f"GTID of the last change '{held}'" in (directory / "xtrabackup_info").read_text()
     replicate(copy, source)
     load.wait_for(50)
     load.stop()
@@ -92,7 +100,7 @@ def test_a_backup_under_load_is_consistent_at_every_durability_setting(
     source = make_mysql(
         "source", {"innodb_flush_log_at_trx_commit": flush_log, "sync_binlog": sync_binlog, "binlog_format": "ROW"}
     )
-    with WriteLoad(source, step_engines=("MyISAM",)) as load:
+    with WriteLoad(source, threads=8, step_engines=("MyISAM",)) as load:
         load.wait_for(200)
         take(source, workdir / "backup")
         record = prepared(workdir / "backup")

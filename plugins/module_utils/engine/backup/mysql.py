@@ -23,7 +23,7 @@ from ..errors import DdlConflict, StorageError, UnsupportedServer
 from ..innodb.keyring import Keyring
 from ..manifest import FileEntry
 from ..server.connection import Connection
-from ..server.coordinates import BinlogCoordinates
+from ..server.coordinates import BinlogCoordinates, ReplicaChannel
 from ..server.coordinates_mysql import read_log_status, render_binlog_info, render_slave_info
 from ..server.flavor import ServerIdentity
 from ..server.layout import Layout
@@ -32,6 +32,7 @@ from ..server.redo_archive import RedoArchive
 from ..server.redo_consumer import RedoConsumer
 from ..server.redo_status import read_redo_status
 from ..server.user_tables import memory_tables
+from ..stream.listing import some_of
 from . import metadata, tablespaces
 from .copier import READ_SIZE
 from .ddl_watch import compare
@@ -208,12 +209,22 @@ class MysqlBackup(BackupRun):
         self._tablespaces = tablespaces.render(self._layout, tablespaces.read_tablespaces(self._connection)).encode(
             "utf-8", "surrogateescape"
         )
-        if status.unsure:
-            self._totals.warnings.append(
-                f"the replica channels {', '.join(status.unsure)} have no auto-position and never stood still: their "
-                "position may be some transactions off"
-            )
+        self._warn_of_positions([channel for channel in status.channels if not channel.exact])
         return Coordinates(status.binlog, status.channels, status.lsn)
+
+    def _warn_of_positions(self, unsure: list[ReplicaChannel]) -> None:
+        if not unsure:
+            return
+        hint = (
+            "preparing the backup finds it in the data"
+            if all(channel.in_order for channel in unsure)
+            else "unless preparing the backup finds it in the data, no replica can be started there; "
+            "safe_slave_backup makes it exact"
+        )
+        self._totals.warnings.append(
+            f"the replica channels {some_of([repr(channel.channel) for channel in unsure])} have no auto-position and "
+            f"never stood still, so their position is not known exactly: {hint}"
+        )
 
     def _copy_binlog(self, binlog: BinlogCoordinates | None) -> None:
         """The last binary log up to the instant, and an index that names it alone: what recovery looks into."""
