@@ -1,8 +1,10 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Backups of MySQL replicas without auto-position that are hard at work: a new replica of the same source starts exactly
-where the data are, or not at all."""
+"""Backups of MySQL replicas without auto-position that are hard at work.
+
+A new replica of the same source starts exactly where the data are, or not at all.
+"""
 
 from __future__ import annotations
 
