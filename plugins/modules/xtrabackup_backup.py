@@ -133,6 +133,26 @@ options:
         queries that were in the way.
     type: str
     default: 60s
+  safe_slave_backup:
+    description:
+      - If the server is itself a replica, stop the SQL threads of all its channels for the instant of the backup, while
+        no temporary table of statement-based replication is open, and start them again. Then the position of every
+        channel in the binary log of its source is exact, also without GTIDs; see RV(backup.replication).
+      - They are stopped from when InnoDB's files have been copied until the locks are released, with O(lock_ddl=on)
+        during the whole backup. Receiving goes on.
+      - They are started again however the backup ends. If its process is killed, a small process that was started
+        before does it, within an hour. What ends both at once (the end of the host, or SIGKILL to a whole service)
+        leaves them stopped until C(START REPLICA SQL_THREAD), or the next start of the server.
+      - A SQL thread that was started with C(UNTIL) is refused before anything is copied. Needs the privilege
+        C(REPLICATION_SLAVE_ADMIN) (MariaDB C(REPLICATION SLAVE ADMIN)) when SQL threads run.
+    type: bool
+    default: false
+  safe_slave_backup_timeout:
+    description:
+      - With O(safe_slave_backup), how long to wait until the SQL threads have finished their transactions and no
+        temporary table is open. At the deadline they go on, and the backup fails.
+    type: str
+    default: 300s
   keyring_file:
     description:
       - For MySQL, the file of the server's C(component_keyring_file). With its keys, encrypted pages are verified as
@@ -292,7 +312,11 @@ backup:
       type: dict
       sample: {file: binlog.000003, position: 4711, gtid: 0-1-815}
     replication:
-      description: Where each replica channel of the server stood.
+      description: >-
+        Where each replica channel of the server stood. C(exact) is false where a channel of MySQL without GTIDs was at
+        work. Preparing finds the exact position in the data, if its workers commit in the order of the source
+        (C(replica_preserve_commit_order)) and the account may read
+        C(performance_schema.replication_applier_status_by_worker). A position that stays unknown is never used.
       type: list
       elements: dict
     files:
@@ -410,6 +434,8 @@ def _argument_spec() -> dict[str, Any]:
         "throttle": {"type": "str"},
         "lock_ddl": {"type": "str", "choices": ["reduced", "on"], "default": "reduced"},
         "lock_timeout": {"type": "str", "default": "60s"},
+        "safe_slave_backup": {"type": "bool", "default": False},
+        "safe_slave_backup_timeout": {"type": "str", "default": "300s"},
         "keyring_file": {"type": "path"},
         "spool_dir": {"type": "path", "default": "/var/tmp"},
         "digests": {
@@ -437,6 +463,8 @@ def _backup_options(params: dict[str, Any]) -> job.BackupOptions:
         compressed=params["compress"] is not None,
         encrypted=params["encrypt"] is not None,
         keyring_file=params["keyring_file"],
+        safe_slave_backup=params["safe_slave_backup"],
+        safe_slave_backup_timeout=parse_duration(params["safe_slave_backup_timeout"], "safe_slave_backup_timeout"),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..progress import Progress
+from ..server.applier_pause import require_pausable
 from ..server.connection import Connection
 from ..server.flavor import Flavor, Layout, ServerIdentity, identify, read_layout, require_supported
 from ..server.locks_mysql import require_table_privileges
@@ -37,6 +38,8 @@ def _preflight(connection: Connection, options: BackupOptions) -> tuple[ServerId
         mysql.prove_local(connection, layout)
         mysql.read_keyring(options)
         require_table_privileges(connection)
+    if options.safe_slave_backup:
+        require_pausable(connection, mysql=identity.flavor is not Flavor.MARIADB)
     return identity, layout
 
 

@@ -66,21 +66,26 @@ class MariadbBackup(BackupRun):
         self._lsn_connection = lsn_connection
 
     def _copy_everything(self) -> Coordinates:
-        with BackupStages(
-            self._connection,
-            lambda: Connection(self._options.connection),
-            self._options.lock_timeout,
-            own={self._lsn_connection.thread_id},
-        ) as stages:
+        with (
+            self._applier_pause() as pause,
+            BackupStages(
+                self._connection,
+                lambda: Connection(self._options.connection),
+                self._options.lock_timeout,
+                own={self._lsn_connection.thread_id},
+            ) as stages,
+        ):
             before = _ddl_log(self._layout)
             stages.start()
             self._prove_same_datadir(before)
             self._follow(self._follower_of)
             if self._options.lock_ddl == "on":
+                self._pause_appliers(pause)
                 stages.flush()
                 stages.block_ddl()
             self._copy_innodb()
             if self._options.lock_ddl != "on":
+                self._pause_appliers(pause)
                 stages.flush()
                 self._copy_idle_tables()
                 stages.block_ddl()

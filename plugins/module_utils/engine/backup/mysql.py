@@ -85,10 +85,12 @@ class MysqlBackup(BackupRun):
 
     def _copy_everything(self) -> Coordinates:
         with contextlib.ExitStack() as held:
+            pause = held.enter_context(self._applier_pause())
             locks = held.enter_context(
                 MysqlLocks(self._connection, lambda: Connection(self._options.connection), self._options.lock_timeout)
             )
             if self._options.lock_ddl == "on":
+                self._pause_appliers(pause)
                 locks.lock_instance()
             consumer = held.enter_context(self._consumer())
             archive = held.enter_context(self._archive(consumer))
@@ -97,6 +99,7 @@ class MysqlBackup(BackupRun):
             self._copy_innodb()
             if self._options.lock_ddl != "on":
                 self._catch_up()
+                self._pause_appliers(pause)
                 locks.lock_instance()
             self._copy_what_ddl_changed(before, since)
             self._copy_idle_tables()

@@ -21,6 +21,7 @@ from ..errors import DdlConflict, RedoOverwritten
 from ..innodb.keyring import Keyring
 from ..manifest import FileEntry, Manifest
 from ..progress import Progress
+from ..server.applier_pause import ApplierPause
 from ..server.connection import Connection, ConnectionParameters
 from ..server.coordinates import BinlogCoordinates, ReplicaChannel
 from ..server.flavor import Layout, ServerIdentity
@@ -60,6 +61,9 @@ class BackupOptions:
     keyring_file: str | None = None
     #: a directory for one more copy of the files that tell the LSNs
     extra_lsn_directory: str | None = None
+    #: stop a replica's SQL threads for the instant; how long (s) to wait for their transactions and temporary tables
+    safe_slave_backup: bool = False
+    safe_slave_backup_timeout: float = 300.0
 
 
 @dataclass(frozen=True)
@@ -354,6 +358,23 @@ class BackupRun:
                 "the rows of tables of the engine MEMORY are in no file and so in no backup; a copy has these tables "
                 f"empty: {some_of(in_memory)}"
             )
+
+    def _applier_pause(self) -> ApplierPause:
+        """What stops a replica's SQL threads, and starts them at the end of its block."""
+        return ApplierPause(
+            self._connection,
+            lambda seconds: Connection(self._options.connection, read_timeout=seconds),
+            self._options.safe_slave_backup_timeout,
+            self._totals.warnings,
+            mysql=not metadata.is_mariadb(self._identity.flavor.value),
+        )
+
+    def _pause_appliers(self, pause: ApplierPause) -> None:
+        """Stop them, if that is wanted. Before schema changes and writes are blocked: a thread that waits for us could
+        not finish its transaction."""
+        if self._options.safe_slave_backup:
+            self._progress.phase("stopping SQL threads")
+            pause.begin()
 
     def _catch_up(self) -> None:
         """Let the follower come close, so that the last lock is held only for the rest."""
