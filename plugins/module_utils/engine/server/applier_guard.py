@@ -26,6 +26,7 @@ from .appliers import Appliers
 from .connection import Connection
 
 _PATIENCE = 3600.0  # seconds in which a server may be away, or a STOP may wait for a long transaction
+_LAST_PATIENCE = 10.0
 _PAUSE = 1.0
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGALRM, signal.SIGQUIT)
 _MOST_DESCRIPTORS = 1 << 20
@@ -90,10 +91,10 @@ def _guard(open_second: Callable[[], Connection], mysql: bool) -> None:
     orders = [json.loads(line) for line in received.split(b"\n")[:-1]]
     if orders and orders[-1]:
         session, channels = int(orders[-1]["session"]), list(orders[-1]["channels"])
-        # twice, for a STOP that was on its way when its sender was killed
-        for _look in range(2):
-            restart(open_second, mysql, session, channels, _PATIENCE)
-            time.sleep(_PAUSE)
+        restart(open_second, mysql, session, channels, _PATIENCE)
+        # once more, for a STOP that was on its way when its sender was killed
+        time.sleep(_PAUSE)
+        restart(open_second, mysql, session, channels, _LAST_PATIENCE)
 
 
 def restart(
