@@ -64,15 +64,16 @@ class MariadbBackup(BackupRun):
     ) -> None:
         super().__init__(job, connection, identity, layout)
         self._lsn_connection = lsn_connection
+        self._own_sessions.add(lsn_connection.thread_id)
 
     def _copy_everything(self) -> Coordinates:
         with (
             self._applier_pause() as pause,
             BackupStages(
                 self._connection,
-                lambda: Connection(self._options.connection),
+                self._open,
                 self._options.lock_timeout,
-                own={self._lsn_connection.thread_id},
+                own=self._own_sessions,
             ) as stages,
         ):
             before = _ddl_log(self._layout)
@@ -147,7 +148,8 @@ class MariadbBackup(BackupRun):
         # with innodb_flush_log_at_trx_commit=0 or 2 the newest redo is only in memory yet
         self._connection.execute("FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS")
         self._to_lsn = self._redo.newest_checkpoint().lsn
-        self._last_lsn = self._redo.follow_until(coordinates.target_lsn, self._options.lock_timeout)
+        # the log goes on meanwhile, and so may the checkpoint
+        self._last_lsn = self._redo.follow_until(max(coordinates.target_lsn, self._to_lsn), self._options.lock_timeout)
         self._failure.check()
         return coordinates
 

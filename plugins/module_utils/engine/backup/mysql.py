@@ -81,13 +81,20 @@ class MysqlBackup(BackupRun):
     ) -> None:
         super().__init__(job, connection, identity, layout, read_keyring(job.options))
         self._lsn_connection = lsn_connection
+        self._own_sessions.add(lsn_connection.thread_id)
         self._binlog_entries: list[FileEntry] = []
 
     def _copy_everything(self) -> Coordinates:
         with contextlib.ExitStack() as held:
             pause = held.enter_context(self._applier_pause())
             locks = held.enter_context(
-                MysqlLocks(self._connection, lambda: Connection(self._options.connection), self._options.lock_timeout)
+                MysqlLocks(
+                    self._connection,
+                    self._open,
+                    self._options.lock_timeout,
+                    self._own_sessions,
+                    self._totals.warnings,
+                )
             )
             if self._options.lock_ddl == "on":
                 self._pause_appliers(pause)
@@ -95,13 +102,13 @@ class MysqlBackup(BackupRun):
             consumer = held.enter_context(self._consumer())
             archive = held.enter_context(self._archive(consumer))
             self._follow(lambda output: self._follower_of(output, consumer, archive))
-            since, before = self._current_lsn(), read_dictionary(self._connection)
+            since, before = self._current_lsn(), locks.reading(lambda: read_dictionary(self._connection))
             self._copy_innodb()
             if self._options.lock_ddl != "on":
                 self._catch_up()
                 self._pause_appliers(pause)
                 locks.lock_instance()
-            self._copy_what_ddl_changed(before, since)
+            self._copy_what_ddl_changed(locks, before, since)
             self._copy_idle_tables()
             self._begin_binlog()
             self._catch_up()
@@ -133,7 +140,7 @@ class MysqlBackup(BackupRun):
     @contextlib.contextmanager
     def _consumer(self) -> Iterator[RedoConsumer]:
         """A hold on the redo log, if the server gives us one, on a connection that nothing else uses."""
-        with Connection(self._options.connection) as connection, RedoConsumer(connection) as consumer:
+        with self._open() as connection, RedoConsumer(connection) as consumer:
             yield consumer
 
     @contextlib.contextmanager
@@ -142,7 +149,7 @@ class MysqlBackup(BackupRun):
         if consumer.held:
             yield None
             return
-        with Connection(self._options.connection) as connection, RedoArchive(connection) as archive:
+        with self._open() as connection, RedoArchive(connection) as archive:
             yield archive
 
     def _warn_of_the_redo_log(self, consumer: RedoConsumer, archive: RedoArchive | None) -> None:
@@ -175,9 +182,9 @@ class MysqlBackup(BackupRun):
 
     # --- LOCK INSTANCE FOR BACKUP ----------------------------------------------------------------
 
-    def _copy_what_ddl_changed(self, before: Dictionary, since: int) -> None:
+    def _copy_what_ddl_changed(self, locks: MysqlLocks, before: Dictionary, since: int) -> None:
         """``since``: the LSN that the server was at before anything was copied."""
-        now = read_dictionary(self._connection)
+        now = locks.reading(lambda: read_dictionary(self._connection))
         altered = now.altered_since(before) | self._loaded(before, now, since)
         files = self._innodb_files()
         self._copy_changes(compare(self._copied, self._void, files, self._context, altered))
@@ -206,7 +213,8 @@ class MysqlBackup(BackupRun):
         status = read_log_status(self._connection)
         # with innodb_flush_log_at_trx_commit=0 or 2 the newest redo is only in memory yet
         self._connection.execute("FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS")
-        self._to_lsn = status.checkpoint_lsn
+        # where the next incremental backup begins: never behind what this one has
+        self._to_lsn = min(status.checkpoint_lsn, status.lsn)
         self._last_lsn = self._redo.follow_until(status.lsn, self._options.lock_timeout)
         self._failure.check()
         self._tablespaces = tablespaces.render(self._layout, tablespaces.read_tablespaces(self._connection)).encode(

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Callable, Protocol
 
 from .. import durable
-from ..errors import DdlConflict, RedoOverwritten
+from ..errors import DdlConflict, RedoOverwritten, ServerError
 from ..innodb.keyring import Keyring
 from ..manifest import FileEntry, Manifest
 from ..progress import Progress
@@ -142,6 +142,8 @@ class BackupRun:
         self._keyring = keyring
         self._options, self._sink, self._progress, self._failure = job.options, job.sink, job.progress, job.failure
         self._connection = connection
+        #: ids of all sessions of this backup, which are in nobody's way
+        self._own_sessions = {connection.thread_id}
         self._identity, self._layout = identity, layout
         self._id = str(uuid.uuid4())
         self._started = time.time()
@@ -359,11 +361,17 @@ class BackupRun:
                 f"empty: {some_of(in_memory)}"
             )
 
+    def _open(self, read_timeout: float = 3600.0) -> Connection:
+        """One more session of this backup."""
+        connection = Connection(self._options.connection, read_timeout=read_timeout)
+        self._own_sessions.add(connection.thread_id)
+        return connection
+
     def _applier_pause(self) -> ApplierPause:
         """What stops a replica's SQL threads, and starts them at the end of its block."""
         return ApplierPause(
             self._connection,
-            lambda seconds: Connection(self._options.connection, read_timeout=seconds),
+            lambda seconds: self._open(read_timeout=seconds),
             self._options.safe_slave_backup_timeout,
             self._totals.warnings,
             mysql=not metadata.is_mariadb(self._identity.flavor.value),
@@ -390,11 +398,16 @@ class BackupRun:
         self._progress.phase("finishing")
         if self._output is None:
             raise RuntimeError("the redo log was not followed")
-        if not self._redo.checkpoint_lsn <= self._to_lsn <= self._last_lsn:
-            raise RedoOverwritten(
-                f"the copied redo log covers LSN {self._redo.checkpoint_lsn} to {self._last_lsn}, and the newest "
-                f"checkpoint {self._to_lsn} is not in it"
+        copied = f"the copied redo log covers LSN {self._redo.checkpoint_lsn} to {self._last_lsn}"
+        if self._to_lsn > self._last_lsn:
+            raise ServerError(
+                f"{copied}, and the server's newest checkpoint is after that, at {self._to_lsn}",
+                remedy="Take the backup again. If this happens again, report it with the server's version.",
+                checkpoint_lsn=self._to_lsn,
+                last_lsn=self._last_lsn,
             )
+        if self._redo.checkpoint_lsn > self._to_lsn:
+            raise RedoOverwritten(f"{copied}, and the newest checkpoint {self._to_lsn} is before that")
         return [copied.entry for copied in self._copied.values()] + self._plain.entries + [self._output.close()]
 
     def _publish(self, entries: list[FileEntry], coordinates: Coordinates) -> dict[str, Any]:
