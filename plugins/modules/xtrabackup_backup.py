@@ -136,10 +136,9 @@ options:
   safe_slave_backup:
     description:
       - If the server is itself a replica, stop the SQL threads of all its channels for the instant of the backup, while
-        no temporary table of statement-based replication is open, and start them again. Then the position of every
-        channel in the binary log of its source is exact, also without GTIDs; see RV(backup.replication).
-      - They are stopped from when InnoDB's files have been copied until the locks are released, with O(lock_ddl=on)
-        during the whole backup. Receiving goes on.
+        no temporary table of statement-based replication is open. Then the position of every channel in the binary log
+        of its source is exact, also without GTIDs; see RV(backup.replication). They are stopped from when InnoDB's
+        files have been copied until the locks are released, with O(lock_ddl=on) during the whole backup.
       - They are started again however the backup ends. If its process is killed, a small process that was started
         before does it, within an hour. What ends both at once (the end of the host, or SIGKILL to a whole service)
         leaves them stopped until C(START REPLICA SQL_THREAD), or the next start of the server.
@@ -209,8 +208,9 @@ attributes:
     details:
       - With O(dest), a complete backup is left alone. With O(stream_to) or O(force=true) each run takes a new one.
 notes:
-  - On MySQL, no global read lock is taken. Where there are user tables of engines without transactions, those alone are
-    locked (C(LOCK TABLES)), for as long as it takes to copy what of them has changed meanwhile.
+  - On MySQL, user tables of engines without transactions, if there are any, are locked (C(LOCK TABLES)) for as long as
+    it takes to copy what of them has changed meanwhile. Only where that cannot be done, because one of them cannot be
+    opened for example, all writes wait (C(FLUSH TABLES WITH READ LOCK)), and a warning says so.
   - On MySQL, the binary log is begun anew (C(FLUSH BINARY LOGS)) before the coordinates are taken, and the new file
     goes into the backup up to the recorded position. Recovery finds in it which prepared transactions are to be
     committed.

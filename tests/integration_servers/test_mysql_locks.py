@@ -75,18 +75,18 @@ def server(shared: MySQLServer) -> MySQLServer:
 
 
 @contextlib.contextmanager
-def all_locks(server: MySQLServer, deadline: float = 5) -> Iterator[MysqlLocks]:
+def all_locks(server: MySQLServer, deadline: float = 5, warnings: list[str] | None = None) -> Iterator[MysqlLocks]:
     """Both locks, as a backup takes them."""
     open_one = opener(server)
-    with open_one() as connection, MysqlLocks(connection, open_one, deadline) as locks:
+    with open_one() as connection, MysqlLocks(connection, open_one, deadline, warnings=warnings) as locks:
         locks.lock_instance()
         locks.lock_tables()
         yield locks
 
 
-def go_through(server: MySQLServer, deadline: float = 5) -> MysqlLocks:
+def go_through(server: MySQLServer, deadline: float = 5, warnings: list[str] | None = None) -> MysqlLocks:
     """Take and release everything."""
-    with all_locks(server, deadline) as locks:
+    with all_locks(server, deadline, warnings) as locks:
         assert list(locks.held) == ["instance", "tables"]
         locks.unlock_tables()
         assert list(locks.held) == ["instance"]
@@ -492,16 +492,20 @@ def test_more_tables_than_files_that_may_be_open_and_a_trigger_that_writes_to_in
         "CREATE TABLE shop.caught (a INT) ENGINE=MyISAM",
         "CREATE TRIGGER shop.writes AFTER INSERT ON shop.caught FOR EACH ROW INSERT INTO shop.trx VALUES (NEW.a)",
     )
-    go_through(server)
+    warnings: list[str] = []
+    go_through(server, warnings=warnings)
+    assert len(warnings) == 1
     server.execute("DROP TABLE shop.caught")
     server.execute(*(f"CREATE TABLE shop.t{number} (a INT) ENGINE=MyISAM" for number in range(150)))
     server.execute("FLUSH TABLES")
     limits = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{server.pid}/fd")) + 80, limits[1]))
     try:
-        go_through(server)
+        go_through(server, warnings=warnings)
     finally:
         resource.prlimit(server.pid, resource.RLIMIT_NOFILE, limits)
+    assert len(warnings) == 2
+    assert max(map(len, warnings)) < 1000
     assert_nobody_is_blocked(server)
 
 

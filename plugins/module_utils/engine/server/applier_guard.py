@@ -74,7 +74,6 @@ def _be_the_guard(reader: int, open_second: Callable[[], Connection], mysql: boo
             os.closerange(1, limit)
             for _number in (1, 2):
                 os.open(os.devnull, os.O_RDWR)
-            os.chdir("/")
             _guard(open_second, mysql)
     finally:
         os._exit(0)
