@@ -140,16 +140,14 @@ options:
         of its source is exact, also without GTIDs; see RV(backup.replication). They are stopped from when InnoDB's
         files have been copied until the locks are released, with O(lock_ddl=on) during the whole backup.
       - They are started again however the backup ends. If its process is killed, a small process that was started
-        before does it, within an hour. What ends both at once (the end of the host, or SIGKILL to a whole service)
-        leaves them stopped until C(START REPLICA SQL_THREAD), or the next start of the server.
-      - A SQL thread that was started with C(UNTIL) is refused before anything is copied. Needs the privilege
-        C(REPLICATION_SLAVE_ADMIN) (MariaDB C(REPLICATION SLAVE ADMIN)) when SQL threads run.
+        before does it. What ends both at once (the end of the host, or SIGKILL to a whole service) leaves them stopped
+        until C(START REPLICA SQL_THREAD), or the next start of the server.
+      - Needs C(REPLICATION_SLAVE_ADMIN) (MariaDB C(REPLICATION SLAVE ADMIN)). C(START REPLICA UNTIL) is refused.
     type: bool
     default: false
   safe_slave_backup_timeout:
     description:
-      - With O(safe_slave_backup), how long to wait until the SQL threads have finished their transactions and no
-        temporary table is open. At the deadline they go on, and the backup fails.
+      - How long their transactions and temporary tables may take; then they go on, and the backup fails.
     type: str
     default: 300s
   keyring_file:
@@ -314,9 +312,8 @@ backup:
     replication:
       description: >-
         Where each replica channel of the server stood. C(exact) is false where a channel of MySQL without GTIDs was at
-        work. Preparing finds the exact position in the data, if its workers commit in the order of the source
-        (C(replica_preserve_commit_order)) and the account may read
-        C(performance_schema.replication_applier_status_by_worker). A position that stays unknown is never used.
+        work; then preparing finds the position in the data, if its workers commit in the order of the source and the
+        account may read C(performance_schema.replication_applier_status_by_worker), or it is never used.
       type: list
       elements: dict
     files:

@@ -70,7 +70,11 @@ def memory_tables(datadir: Path) -> list[UserTable]:
 def broken_tables(connection: Connection) -> list[str]:
     """The MyISAM and MERGE tables of the server that it cannot open, as their files show, each with what is wrong:
     ``shop.orders (its .MYD file is missing)``. Not all damage shows there. Raises as non_transactional_tables."""
-    datadir = Path(connection.variables("datadir")["datadir"])
+    return broken_in(Path(connection.variables("datadir")["datadir"]))
+
+
+def broken_in(datadir: Path) -> list[str]:
+    """As broken_tables, of the server with the data directory ``datadir``."""
     return [
         f"{table} ({wrong})"
         for path, table in _tables_by_definition(datadir)
