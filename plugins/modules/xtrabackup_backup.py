@@ -145,6 +145,23 @@ options:
     type: list
     elements: str
     default: []
+  safe_slave_backup:
+    description:
+      - If the server is itself a replica, stop the SQL threads of all its channels for the instant of the backup, while
+        no temporary table of statement-based replication is open. Then the position of every channel in the binary log
+        of its source is exact, also without GTIDs; see RV(backup.replication). They are stopped from when InnoDB's
+        files have been copied until the locks are released, with O(lock_ddl=on) during the whole backup.
+      - They are started again however the backup ends. If its process is killed, a small process that was started
+        before does it. What ends both at once (the end of the host, or SIGKILL to a whole service) leaves them stopped
+        until C(START REPLICA SQL_THREAD), or the next start of the server.
+      - Needs C(REPLICATION_SLAVE_ADMIN) (MariaDB C(REPLICATION SLAVE ADMIN)). C(START REPLICA UNTIL) is refused.
+    type: bool
+    default: false
+  safe_slave_backup_timeout:
+    description:
+      - How long their transactions and temporary tables may take; then they go on, and the backup fails.
+    type: str
+    default: 300s
   keyring_file:
     description:
       - For MySQL, the file of the server's C(component_keyring_file). With its keys, encrypted pages are verified as
@@ -201,8 +218,9 @@ attributes:
     details:
       - With O(dest), a complete backup is left alone. With O(stream_to) or O(force=true) each run takes a new one.
 notes:
-  - On MySQL, no global read lock is taken. Where there are user tables of engines without transactions, those alone are
-    locked (C(LOCK TABLES)), for as long as it takes to copy what of them has changed meanwhile.
+  - On MySQL, user tables of engines without transactions, if there are any, are locked (C(LOCK TABLES)) for as long as
+    it takes to copy what of them has changed meanwhile. Only where that cannot be done, because one of them cannot be
+    opened for example, all writes wait (C(FLUSH TABLES WITH READ LOCK)), and a warning says so.
   - On MySQL, the binary log is begun anew (C(FLUSH BINARY LOGS)) before the coordinates are taken, and the new file
     goes into the backup up to the recorded position. Recovery finds in it which prepared transactions are to be
     committed.
@@ -304,7 +322,10 @@ backup:
       type: dict
       sample: {file: binlog.000003, position: 4711, gtid: 0-1-815}
     replication:
-      description: Where each replica channel of the server stood.
+      description: >-
+        Where each replica channel of the server stood. C(exact) is false where a channel of MySQL without GTIDs was at
+        work; then preparing finds the position in the data, if its workers commit in the order of the source and the
+        account may read C(performance_schema.replication_applier_status_by_worker), or it is never used.
       type: list
       elements: dict
     files:
@@ -433,6 +454,8 @@ def _argument_spec() -> dict[str, Any]:
         "lock_ddl": {"type": "str", "choices": ["reduced", "on"], "default": "reduced"},
         "lock_timeout": {"type": "str", "default": "60s"},
         "allow_missing_tables": {"type": "list", "elements": "str", "default": []},
+        "safe_slave_backup": {"type": "bool", "default": False},
+        "safe_slave_backup_timeout": {"type": "str", "default": "300s"},
         "keyring_file": {"type": "path"},
         "spool_dir": {"type": "path", "default": "/var/tmp"},
         "digests": {
@@ -461,6 +484,8 @@ def _backup_options(params: dict[str, Any]) -> job.BackupOptions:
         encrypted=params["encrypt"] is not None,
         keyring_file=params["keyring_file"],
         allow_missing_tables=tuple(params["allow_missing_tables"]),
+        safe_slave_backup=params["safe_slave_backup"],
+        safe_slave_backup_timeout=parse_duration(params["safe_slave_backup_timeout"], "safe_slave_backup_timeout"),
     )
 
 

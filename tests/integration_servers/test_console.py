@@ -220,21 +220,30 @@ def test_a_mysql_server_is_backed_up_encrypted_unpacked_prepared_and_restored(
     source, target = make_mysql("source"), make_mysql("target", start=False)
     source.execute("CREATE DATABASE shop", "CREATE TABLE shop.t (id INT PRIMARY KEY, text VARCHAR(100))")
     source.execute(f"INSERT INTO shop.t SELECT seq, REPEAT('x', 90) FROM {source.numbers(5000)}")
+    source.execute(
+        "CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT=1, SOURCE_USER='x', "
+        "SOURCE_LOG_FILE='top.000001', SOURCE_LOG_POS=4",
+        "START REPLICA SQL_THREAD",
+    )
     (workdir / "key").write_bytes(os.urandom(32))
     (workdir / "key").chmod(0o600)
     key = f"--encrypt-key-file={workdir}/key"
     script = f"""
         mkdir restore
         xtrabackup --defaults-file={source.option_file} --backup --stream --compress --encrypt=AES256 {key} \\
+            --safe-slave-backup --safe-slave-backup-timeout=30 \\
             --extra-lsndir=lsn --throttle=50 --lock-ddl=ON | xbstream -x -C restore -p 2
         xtrabackup --decrypt=AES256 {key} --decompress --remove-original --parallel=2 --target-dir=restore
         cmp restore/xtrabackup_checkpoints lsn/xtrabackup_checkpoints
         xtrabackup --prepare --target-dir=restore --use-memory=64M
+        grep "^CHANGE REPLICATION SOURCE TO SOURCE_LOG_FILE=.top.000001., SOURCE_LOG_POS=4;" \\
+            restore/xtrabackup_slave_info
         xtrabackup --defaults-file={target.option_file} --move-back --target-dir=restore
     """
     done = console.require(
         console.shell(console.with_paths(script, programs), workdir, path=f"{ROOT}/usr/sbin:{ROOT}/usr/bin")
     )
     assert done.said.count("completed OK!") == 4
+    assert source.rows("SHOW REPLICA STATUS")[0]["Replica_SQL_Running"] == "Yes"
     target.start()
     assert_tables_equal(source, target)

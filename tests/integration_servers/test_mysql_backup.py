@@ -34,6 +34,7 @@ from ansible_collections.innodb.xtrabackup.tests.support.backups import Slow, ta
 from ansible_collections.innodb.xtrabackup.tests.support.load import AS_FAST_AS_IT_CAN, WriteLoad, check_invariants
 from ansible_collections.innodb.xtrabackup.tests.support.mysql import SERVER_PROGRAM, MySQLServer
 from ansible_collections.innodb.xtrabackup.tests.support.servers import DatabaseServer
+from ansible_collections.innodb.xtrabackup.tests.support.sessions import wait_for
 
 _CARRIED = (
     "innodb_data_file_path",
@@ -76,8 +77,16 @@ def prove(
     """The copy keeps the load's invariants, holds exactly the transactions that the backup says, catches up while the
     load goes on, and equals the source after it."""
     copy = start_copy(make_mysql, "copy", directory, source)
+    directory = copy.datadir
     check_invariants(copy, load.database)
-    assert copy.value("SELECT @@gtid_executed").replace("\n", "") == record["binlog"]["gtid"]
+    held = copy.value("SELECT @@gtid_executed").replace("\n", "")
+    assert held == record["binlog"]["gtid"]
+    assert (directory / "xtrabackup_binlog_info").read_text().split() == [
+        record["binlog"]["file"],
+        str(record["binlog"]["position"]),
+        held,
+    ]
+    assert f"GTID of the last change '{held}'" in (directory / "xtrabackup_info").read_text()
     replicate(copy, source)
     load.wait_for(50)
     load.stop()
@@ -93,7 +102,7 @@ def test_a_backup_under_load_is_consistent_at_every_durability_setting(
     source = make_mysql(
         "source", {"innodb_flush_log_at_trx_commit": flush_log, "sync_binlog": sync_binlog, "binlog_format": "ROW"}
     )
-    with WriteLoad(source, step_engines=("MyISAM",)) as load:
+    with WriteLoad(source, threads=8, step_engines=("MyISAM",)) as load:
         load.wait_for(200)
         take(source, workdir / "backup")
         record = prepared(workdir / "backup")
@@ -156,6 +165,29 @@ def test_an_index_that_is_built_while_its_table_is_copied_is_in_the_backup(
     assert copy.value("SELECT COUNT(*) FROM big.t0 FORCE INDEX (made) WHERE k >= 0") == copy.value(
         "SELECT COUNT(*) FROM big.t0 IGNORE INDEX (made)"
     )
+
+
+def test_a_backup_that_is_begun_while_a_fulltext_index_is_built_waits_for_it(
+    make_mysql: MySQLFactory, workdir: Path
+) -> None:
+    source = make_mysql("source")
+    datasets.create_big(source, 10, tables=1)
+    source.execute(
+        "ALTER TABLE big.t0 ADD COLUMN words TEXT",
+        "UPDATE big.t0 SET words = REPEAT(CONCAT('word', id % 97, ' other', k % 89, ' '), 30)",
+    )
+    built = threading.Thread(target=source.execute, args=("ALTER TABLE big.t0 ADD FULLTEXT INDEX f (words)",))
+    built.start()
+    busy = "SELECT COUNT(*) FROM performance_schema.processlist WHERE INFO LIKE 'ALTER%' AND STATE = 'altering table'"
+    wait_for(source, busy, 30)
+    take(source, workdir / "backup", lock_timeout=120)
+    built.join(120)
+    prepared(workdir / "backup")
+    copy = start_copy(make_mysql, "copy", workdir / "backup", source)
+    assert copy.rows("CHECK TABLE big.t0 EXTENDED")[0]["Msg_text"] == "OK"
+    question = "SELECT COUNT(*), SUM(id) FROM big.t0 WHERE MATCH (words) AGAINST ('+word13 -other7' IN BOOLEAN MODE)"
+    assert copy.rows(question) == source.rows(question)
+    assert copy.value(question) > 0
 
 
 #: what a schema change writes without redo, to tables of which all files have been copied: before the backup, and then
@@ -297,7 +329,20 @@ def test_a_lock_that_is_not_granted_in_time_is_given_up_and_its_blocker_named(
             take(source, workdir / "backup", lock_timeout=2)
     blocking.close()
     assert not list(workdir.glob("backup*"))
-    source.execute("INSERT INTO d.m VALUES (1)", "DROP TABLE d.m")
+    source.execute("INSERT INTO d.m VALUES (1)")
+    # a table that cannot be opened keeps nobody from taking a backup: all writes wait then
+    source.execute(
+        "CREATE TABLE d.gone (a INT) ENGINE=MyISAM",
+        "CREATE TABLE d.parts (a INT) ENGINE=MERGE UNION=(d.gone)",
+        "FLUSH TABLES",
+    )
+    (source.datadir / "d" / "gone.MYD").unlink()
+    (warning,) = take(source, workdir / "backup")["warnings"]
+    assert "broken: d.gone (its .MYD file is missing)" in warning
+    source.execute("INSERT INTO d.m VALUES (2)")
+    prepared(workdir / "backup")
+    copy = start_copy(make_mysql, "copy", workdir / "backup", source)
+    assert [row["a"] for row in copy.rows("SELECT a FROM d.m")] == [1]
 
 
 def test_an_account_that_may_not_lock_a_table_is_told_so_before_anything_is_copied(
@@ -314,5 +359,12 @@ def test_an_account_that_may_not_lock_a_table_is_told_so_before_anything_is_copi
     for grant in caught.value.details["grants"]:
         source.execute(grant)
     job.preflight(options)
+    blocking = source.connect()
+    with blocking.cursor() as cursor, pytest.raises(LockTimeout) as timeout:
+        # told from the process list, where the backup's own sessions are idle as well
+        cursor.execute("LOCK TABLES d.m WRITE")
+        take(source, workdir / "refused", connection=login, lock_timeout=1)
+    assert [blocker["id"] for blocker in timeout.value.details["blockers"]] == [blocking.thread_id()]
+    blocking.close()
     take(source, workdir / "backup", connection=login)
     assert (workdir / "backup" / "d" / "m.MYD").is_file()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import pwd
 import random
+import re
 import shutil
 import subprocess
 import tempfile
@@ -178,6 +179,29 @@ def test_a_prepared_copy_holds_what_the_servers_own_recovery_found(
         assert "Rolling back trx" not in log
         assert "Starting crash recovery" not in log
         assert "moved" not in log
+
+
+def test_the_files_that_tell_the_coordinates_name_the_gtids_of_the_data(backup: Backup, workdir: Path) -> None:
+    """Taken at the instant, the set lacks what was in the binary log and not yet committed."""
+    directory = copy_of(backup.path, workdir / "full")
+    uuid = re.sub(r":.*", "", backup.where.gtid, flags=re.DOTALL)
+    older = f"{uuid}:1-7"
+    assert backup.where.gtid != older
+    place = f"binlog.000002\t{backup.where.position}\t"
+    (directory / "xtrabackup_binlog_info").write_text(f"{place}{older}\n")
+    following = "CHANGE REPLICATION SOURCE TO SOURCE_AUTO_POSITION=1 FOR CHANNEL 'from top';\n"
+    (directory / "xtrabackup_slave_info").write_text(f"SET GLOBAL gtid_purged='{older}';\n{following}")
+    last = f"filename 'binlog.000002', position '{backup.where.position}', GTID of the last change"
+    with open(directory / "xtrabackup_info", "a", encoding="utf-8") as info:
+        info.write(f"binlog_pos = {last} '{older}'\ninnodb_from_lsn = 0\n")
+    result = prepare(directory)
+    gtid = backup.where.gtid
+    assert result.record["binlog"]["gtid"] == gtid
+    assert (directory / "xtrabackup_binlog_info").read_text() == f"{place}{gtid}\n"
+    assert (directory / "xtrabackup_slave_info").read_text() == f"SET GLOBAL gtid_purged='{gtid}';\n{following}"
+    told = (directory / "xtrabackup_info").read_text()
+    assert f"\nbinlog_pos = {last} '{gtid}'\ninnodb_from_lsn = 0\n" in told
+    assert older + "'" not in told
 
 
 def test_nothing_of_a_server_or_of_its_logs_is_left(backup: Backup, workdir: Path) -> None:

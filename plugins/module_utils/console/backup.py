@@ -26,6 +26,7 @@ from .version import VERSION
 _THROTTLE_UNIT = 10 << 20  # bytes: what the stock tools read at a time
 _LOCK_TIMEOUTS = ("ftwrl-wait-timeout", "startup-wait-timeout", "lock-ddl-timeout", "backup-lock-timeout")
 _DEFAULT_LOCK_TIMEOUT = 60.0
+_SAFE_SLAVE_BACKUP_TIMEOUT = 300  # seconds, as the stock tools
 _WATCH_SECONDS = 1.0
 
 
@@ -67,6 +68,8 @@ def _options(session: Session) -> job.BackupOptions:
         compressed=arguments.text("compress") is not None,
         encrypted=arguments.text("encrypt") is not None,
         keyring_file=arguments.text("keyring-file"),
+        safe_slave_backup=arguments.flag("safe-slave-backup"),
+        safe_slave_backup_timeout=float(arguments.number("safe-slave-backup-timeout", _SAFE_SLAVE_BACKUP_TIMEOUT)),
         extra_lsn_directory=arguments.text("extra-lsndir"),
         allow_missing_tables=tuple(filter(None, (arguments.text("allow-missing-tables") or "").split(","))),
     )
@@ -132,7 +135,7 @@ def _tell(session: Session, record: dict[str, Any], directory: str | None) -> No
     for channel in record["replication"]:
         messages.note(
             f"MySQL slave binlog position: master host '{channel['source_host']}', filename '{channel['file']}', "
-            f"position '{channel['position']}'"
+            f"position '{channel['position']}'" + ("" if channel["exact"] else " (not exact)")
         )
     if directory is not None:
         messages.note(f"Backup created in directory '{directory}'")

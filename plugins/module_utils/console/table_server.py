@@ -250,16 +250,20 @@ LOCKS = (
     Option(
         "safe-slave-backup",
         FLAG,
-        "Stop the replica's SQL thread while temporary tables are open.",
-        REFUSED,
-        "Not yet. With row-based replication there is no need for it.",
+        "Stop a replica's SQL threads for the backup, while no temporary tables are open.",
+        DIFFERENT,
+        "Those of all channels, which makes their positions exact; only from when InnoDB's files have been copied "
+        "until the locks are released, unless --lock-ddl=ON. They are started again even if this program is killed.",
+        parameter="safe_slave_backup",
     ),
     Option(
         "safe-slave-backup-timeout",
         NUMBER,
-        "Seconds for --safe-slave-backup.",
-        REFUSED,
-        "As --safe-slave-backup.",
+        "Seconds for --safe-slave-backup to wait for temporary tables.",
+        DIFFERENT,
+        "Also for the SQL threads to finish their transactions.",
+        parameter="safe_slave_backup_timeout",
+        default=300,
     ),
     Option(
         "history",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..progress import Progress
+from ..server.applier_pause import require_pausable
 from ..server.connection import Connection
 from ..server.flavor import Flavor, Layout, ServerIdentity, identify, read_layout, require_supported
 from ..server.locks_mysql import require_table_privileges
@@ -43,6 +44,8 @@ def _preflight(connection: Connection, options: BackupOptions) -> tuple[ServerId
         missing = mysql.missing_files(connection, layout, options.allow_missing_tables)
     inventory.require_database_names(databases, metadata.NAMES[metadata.family(identity.flavor.value)])
     missing_tables.require_allowed(missing, options.allow_missing_tables)
+    if options.safe_slave_backup:
+        require_pausable(connection, mysql=identity.flavor is not Flavor.MARIADB)
     return identity, layout
 
 

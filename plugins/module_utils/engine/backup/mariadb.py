@@ -76,24 +76,30 @@ class MariadbBackup(BackupRun):
     ) -> None:
         super().__init__(job, connection, identity, layout)
         self._lsn_connection = lsn_connection
+        self._own_sessions.add(lsn_connection.thread_id)
 
     def _copy_everything(self) -> Coordinates:
-        with BackupStages(
-            self._connection,
-            lambda: Connection(self._options.connection),
-            self._options.lock_timeout,
-            own={self._lsn_connection.thread_id},
-        ) as stages:
+        with (
+            self._applier_pause() as pause,
+            BackupStages(
+                self._connection,
+                self._open,
+                self._options.lock_timeout,
+                own=self._own_sessions,
+            ) as stages,
+        ):
             before = _ddl_log(self._layout)
             stages.start()
             self._prove_same_datadir(before)
             self._follow(self._follower_of)
             dictionary = read_dictionary(self._connection)
             if self._options.lock_ddl == "on":
+                self._pause_appliers(pause)
                 stages.flush()
                 stages.block_ddl()
             self._copy_innodb()
             if self._options.lock_ddl != "on":
+                self._pause_appliers(pause)
                 stages.flush()
                 self._copy_idle_tables()
                 stages.block_ddl()
@@ -165,7 +171,8 @@ class MariadbBackup(BackupRun):
         # with innodb_flush_log_at_trx_commit=0 or 2 the newest redo is only in memory yet
         self._connection.execute("FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS")
         self._to_lsn = self._redo.newest_checkpoint().lsn
-        self._last_lsn = self._redo.follow_until(coordinates.target_lsn, self._options.lock_timeout)
+        # the log goes on meanwhile, and so may the checkpoint
+        self._last_lsn = self._redo.follow_until(max(coordinates.target_lsn, self._to_lsn), self._options.lock_timeout)
         self._failure.check()
         return coordinates
 

@@ -23,7 +23,7 @@ from ..errors import DdlConflict, StorageError, UnsupportedServer
 from ..innodb.keyring import Keyring
 from ..manifest import FileEntry
 from ..server.connection import Connection
-from ..server.coordinates import BinlogCoordinates
+from ..server.coordinates import BinlogCoordinates, ReplicaChannel
 from ..server.coordinates_mysql import read_log_status, render_binlog_info, render_slave_info
 from ..server.flavor import ServerIdentity
 from ..server.layout import Layout
@@ -32,6 +32,7 @@ from ..server.redo_archive import RedoArchive
 from ..server.redo_consumer import RedoConsumer
 from ..server.redo_status import read_redo_status
 from ..server.user_tables import memory_tables
+from ..stream.listing import some_of
 from . import metadata, missing_tables, tablespaces
 from .copier import READ_SIZE
 from .ddl_watch import compare
@@ -90,25 +91,35 @@ class MysqlBackup(BackupRun):
     ) -> None:
         super().__init__(job, connection, identity, layout, read_keyring(job.options))
         self._lsn_connection = lsn_connection
+        self._own_sessions.add(lsn_connection.thread_id)
         self._binlog_entries: list[FileEntry] = []
 
     def _copy_everything(self) -> Coordinates:
         self._find_missing_tables()
         with contextlib.ExitStack() as held:
+            pause = held.enter_context(self._applier_pause())
             locks = held.enter_context(
-                MysqlLocks(self._connection, lambda: Connection(self._options.connection), self._options.lock_timeout)
+                MysqlLocks(
+                    self._connection,
+                    self._open,
+                    self._options.lock_timeout,
+                    self._own_sessions,
+                    self._totals.warnings,
+                )
             )
             if self._lock_ddl == "on":
+                self._pause_appliers(pause)
                 locks.lock_instance()
             consumer = held.enter_context(self._consumer())
             archive = held.enter_context(self._archive(consumer))
             self._follow(lambda output: self._follower_of(output, consumer, archive))
-            since, before = self._current_lsn(), self._read_dictionary()
+            since, before = self._current_lsn(), locks.reading(self._read_dictionary)
             self._copy_innodb()
             if self._lock_ddl != "on":
                 self._catch_up()
+                self._pause_appliers(pause)
                 locks.lock_instance()
-            self._copy_what_ddl_changed(before, since)
+            self._copy_what_ddl_changed(locks, before, since)
             self._copy_idle_tables()
             self._begin_binlog()
             self._catch_up()
@@ -142,7 +153,7 @@ class MysqlBackup(BackupRun):
     @contextlib.contextmanager
     def _consumer(self) -> Iterator[RedoConsumer]:
         """A hold on the redo log, if the server gives us one, on a connection that nothing else uses."""
-        with Connection(self._options.connection) as connection, RedoConsumer(connection) as consumer:
+        with self._open() as connection, RedoConsumer(connection) as consumer:
             yield consumer
 
     @contextlib.contextmanager
@@ -151,7 +162,7 @@ class MysqlBackup(BackupRun):
         if consumer.held:
             yield None
             return
-        with Connection(self._options.connection) as connection, RedoArchive(connection) as archive:
+        with self._open() as connection, RedoArchive(connection) as archive:
             yield archive
 
     def _warn_of_the_redo_log(self, consumer: RedoConsumer, archive: RedoArchive | None) -> None:
@@ -199,9 +210,9 @@ class MysqlBackup(BackupRun):
 
     # --- LOCK INSTANCE FOR BACKUP ----------------------------------------------------------------
 
-    def _copy_what_ddl_changed(self, before: Dictionary, since: int) -> None:
+    def _copy_what_ddl_changed(self, locks: MysqlLocks, before: Dictionary, since: int) -> None:
         """``since``: the LSN that the server was at before anything was copied."""
-        now = self._read_dictionary()
+        now = locks.reading(self._read_dictionary)
         altered = now.altered_since(before) | self._loaded(before, now, since)
         files = self._innodb_files()
         self._copy_changes(compare(self._copied, self._void, files, self._context, altered))
@@ -233,18 +244,29 @@ class MysqlBackup(BackupRun):
         status = read_log_status(self._connection)
         # with innodb_flush_log_at_trx_commit=0 or 2 the newest redo is only in memory yet
         self._connection.execute("FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS")
-        self._to_lsn = status.checkpoint_lsn
+        # where the next incremental backup begins: never behind what this one has
+        self._to_lsn = min(status.checkpoint_lsn, status.lsn)
         self._last_lsn = self._redo.follow_until(status.lsn, self._options.lock_timeout)
         self._failure.check()
         self._tablespaces = tablespaces.render(self._layout, tablespaces.read_tablespaces(self._connection)).encode(
             "utf-8", "surrogateescape"
         )
-        if status.unsure:
-            self._totals.warnings.append(
-                f"the replica channels {', '.join(status.unsure)} have no auto-position and never stood still: their "
-                "position may be some transactions off"
-            )
+        self._warn_of_positions([channel for channel in status.channels if not channel.exact])
         return Coordinates(status.binlog, status.channels, status.lsn)
+
+    def _warn_of_positions(self, unsure: list[ReplicaChannel]) -> None:
+        if not unsure:
+            return
+        hint = (
+            "preparing the backup finds it in the data"
+            if all(channel.in_order for channel in unsure)
+            else "unless preparing the backup finds it in the data, no replica can be started there; "
+            "safe_slave_backup makes it exact"
+        )
+        self._totals.warnings.append(
+            f"the replica channels {some_of([repr(channel.channel) for channel in unsure])} have no auto-position and "
+            f"never stood still, so their position is not known exactly: {hint}"
+        )
 
     def _copy_binlog(self, binlog: BinlogCoordinates | None) -> None:
         """The last binary log up to the instant, and an index that names it alone: what recovery looks into."""

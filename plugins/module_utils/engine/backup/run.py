@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any, Callable, Protocol
 
 from .. import durable
-from ..errors import DdlConflict, RedoOverwritten
+from ..errors import DdlConflict, RedoOverwritten, ServerError
 from ..innodb.keyring import Keyring
 from ..manifest import FileEntry, Manifest
 from ..progress import Progress
+from ..server.applier_pause import ApplierPause
 from ..server.connection import Connection, ConnectionParameters
 from ..server.coordinates import BinlogCoordinates, ReplicaChannel
 from ..server.flavor import Layout, ServerIdentity
@@ -62,6 +63,9 @@ class BackupOptions:
     #: a directory for one more copy of the files that tell the LSNs
     extra_lsn_directory: str | None = None
     allow_missing_tables: tuple[str, ...] = ()
+    #: stop a replica's SQL threads for the instant; how long (s) to wait for their transactions and temporary tables
+    safe_slave_backup: bool = False
+    safe_slave_backup_timeout: float = 300.0
 
 
 @dataclass(frozen=True)
@@ -140,6 +144,8 @@ class BackupRun:
         self._keyring = keyring
         self._options, self._sink, self._progress, self._failure = job.options, job.sink, job.progress, job.failure
         self._connection = connection
+        #: ids of all sessions of this backup, which are in nobody's way
+        self._own_sessions = {connection.thread_id}
         self._identity, self._layout = identity, layout
         self._id = str(uuid.uuid4())
         self._started = time.time()
@@ -371,6 +377,29 @@ class BackupRun:
                 f"empty: {some_of(in_memory)}"
             )
 
+    def _open(self, read_timeout: float = 3600.0) -> Connection:
+        """One more session of this backup."""
+        connection = Connection(self._options.connection, read_timeout=read_timeout)
+        self._own_sessions.add(connection.thread_id)
+        return connection
+
+    def _applier_pause(self) -> ApplierPause:
+        """What stops a replica's SQL threads, and starts them at the end of its block."""
+        return ApplierPause(
+            self._connection,
+            lambda seconds: self._open(read_timeout=seconds),
+            self._options.safe_slave_backup_timeout,
+            self._totals.warnings,
+            mysql=not metadata.is_mariadb(self._identity.flavor.value),
+        )
+
+    def _pause_appliers(self, pause: ApplierPause) -> None:
+        """Stop them, if that is wanted. Before schema changes and writes are blocked: a thread that waits for us could
+        not finish its transaction."""
+        if self._options.safe_slave_backup:
+            self._progress.phase("stopping SQL threads")
+            pause.begin()
+
     def _catch_up(self) -> None:
         """Let the follower come close, so that the last lock is held only for the rest."""
         self._progress.phase("catching up with the redo log")
@@ -400,11 +429,16 @@ class BackupRun:
         self._warn_of_unverified_pages()
         if self._output is None:
             raise RuntimeError("the redo log was not followed")
-        if not self._redo.checkpoint_lsn <= self._to_lsn <= self._last_lsn:
-            raise RedoOverwritten(
-                f"the copied redo log covers LSN {self._redo.checkpoint_lsn} to {self._last_lsn}, and the newest "
-                f"checkpoint {self._to_lsn} is not in it"
+        copied = f"the copied redo log covers LSN {self._redo.checkpoint_lsn} to {self._last_lsn}"
+        if self._to_lsn > self._last_lsn:
+            raise ServerError(
+                f"{copied}, and the server's newest checkpoint is after that, at {self._to_lsn}",
+                remedy="Take the backup again. If this happens again, report it with the server's version.",
+                checkpoint_lsn=self._to_lsn,
+                last_lsn=self._last_lsn,
             )
+        if self._redo.checkpoint_lsn > self._to_lsn:
+            raise RedoOverwritten(f"{copied}, and the newest checkpoint {self._to_lsn} is before that")
         return [copied.entry for copied in self._copied.values()] + self._plain.entries + [self._output.close()]
 
     def _publish(self, entries: list[FileEntry], coordinates: Coordinates) -> dict[str, Any]:

@@ -80,7 +80,9 @@ class MissingPrivilege(ServerError):
 class LockTimeout(ServerError):
     """A backup lock was not granted before its deadline; it was released at once.
 
-    The server goes on working as before. ``details`` and the message name the sessions that were in the way.
+    The server goes on working as before. ``details`` and the message name the sessions that were in the way. Also when
+    MySQL's dictionary could not be read in time because of a schema change, or the SQL threads of a replica did not
+    stop in time (``safe_slave_backup``).
     """
 
     code = "lock_timeout"
@@ -92,14 +94,15 @@ class ReplicationError(ServerError):
     """A replication channel is not, and did not become, what was asked for.
 
     The channel has no start, stands at another one, follows another source, or stopped with an error that waiting does
-    not heal. The message holds the server's own error and its number.
+    not heal. The message holds the server's own error and its number. Or the backup does not tell exactly where its
+    data are in the binary log of the source; or a channel cannot be stopped for a backup (``safe_slave_backup``).
     """
 
     code = "replication_error"
     default_remedy = (
         "Correct what the message names and run this again; a replica whose data differ must be rebuilt from a backup."
     )
-    modules = returned_by(REPLICA)
+    modules = returned_by(BACKUP, REPLICA)
 
 
 class RedoOverwritten(ServerError):

@@ -25,6 +25,7 @@ from pathlib import Path
 from .. import durable
 from ..errors import InvalidOption, ServerError, XtrabackupError
 from ..innodb.keyring import Keyring
+from ..server.applied_positions import read_applied_positions
 from ..server.connection import Connection, ConnectionParameters
 from .backup_directory import walk_files
 from .program import ServerProgram, places
@@ -208,7 +209,8 @@ class SealedMysql(Sealed):
         return self.state.ready
 
     def has_rolled_back(self) -> bool:
-        """Ask which recovered transactions there are, and once there are none, for the GTIDs; forget channels."""
+        """Ask which recovered transactions there are, and once there are none, for the GTIDs and for what channels had
+        applied; then forget the channels."""
         if time.monotonic() < self._ask_at:
             return False
         self._ask_at = time.monotonic() + ASK_SECONDS
@@ -221,6 +223,7 @@ class SealedMysql(Sealed):
             self.state.prepared_transactions = prepared
             self.state.gtid_executed = "".join(str(connection.scalar("SELECT @@GLOBAL.gtid_executed") or "").split())
             if connection.query("SHOW REPLICA STATUS"):
+                self._settings.note_positions(read_applied_positions(connection))
                 # channels are tables here: a copy of a replica would go on as one, without its relay logs
                 connection.execute("RESET REPLICA ALL")
         except ServerError as error:

@@ -19,12 +19,14 @@ from ..manifest import MANIFEST_NAME, FileEntry, Manifest
 from ..progress import Progress
 from ..server.data_files import render_names
 from ..server.gtid_sets import GtidSet
+from ..stream.listing import some_of
 from ..units import format_size
 from . import memory, native
 from .backup_directory import IN_PROGRESS_NAME, PREPARED, BackupDirectory, walk_files
 from .ddl_files import apply_ddl_files
 from .families import LEFTOVER_SUFFIXES, Family, family_of
 from .program import ServerProgram
+from .recovered_coordinates import recovered_record, unsettled_channels, write_coordinates
 from .redo_proof import PrepareMarker
 
 SCRATCH_NAME = ".xtrabackup-scratch"
@@ -69,6 +71,7 @@ def recover_directory(
         binary_log=family.binary_log(backup),
         gtid_mode=_has_gtids(backup),
         keyring_file=job.keyring_file,
+        note_positions=marker.note_positions,
     )
     if marker.recovered is None:
         family.make_ready(backup, marker)
@@ -83,7 +86,9 @@ def recover_directory(
     job.progress.phase("finishing")
     family.clean(backup)
     _remove_leftovers(backup.path, set(before), family)
-    return _record_state(backup, marker, before, settings, report), report
+    prepared = _record_state(backup, marker, before, settings, report)
+    job.warnings.extend(_position_warnings(prepared))
+    return prepared, report
 
 
 def _run_server(
@@ -111,6 +116,18 @@ def _run_server(
 
 def _has_gtids(backup: BackupDirectory) -> bool:
     return bool((backup.record.get("binlog") or {}).get("gtid"))
+
+
+def _position_warnings(backup: BackupDirectory) -> list[str]:
+    unsettled = unsettled_channels(backup.record)
+    if not unsettled:
+        return []
+    return [
+        (
+            f"where the replica channels {some_of([repr(name) for name in unsettled])} stood in the binary log of "
+            "their source is not known exactly, so no replica can be started there from this backup"
+        )
+    ]
 
 
 def _gtid_warnings(backup: BackupDirectory, report: native.RecoveryReport) -> list[str]:
@@ -220,10 +237,11 @@ def _record_state(
     }
     if report.gtid_executed is not None:
         record["prepared"]["gtid_executed"] = report.gtid_executed
-        if record.get("binlog"):
-            record["binlog"] = {**record["binlog"], "gtid": report.gtid_executed}
+        record.update(recovered_record(record, report.gtid_executed, marker.positions))
     checkpoints = replace(backup.checkpoints, backup_type=metadata.prepared_type(backup.flavor))
     written = [backup.path / backup.checkpoints_name, backup.path / MANIFEST_NAME]
+    if report.gtid_executed is not None:
+        written += write_coordinates(backup.path, record)
     durable.write_file(written[0], checkpoints.render())
     durable.write_file(written[1], Manifest(record, tuple(_entries(backup, before))).render())
     _own_new_files(backup.path, [*written, backup.path / metadata.redo_name(backup.flavor)])

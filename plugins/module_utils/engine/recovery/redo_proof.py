@@ -14,6 +14,7 @@ from .. import durable
 from ..backup import metadata
 from ..errors import RecoveryFailed, RecoveryIncomplete
 from ..innodb.redo_mariadb import START_OFFSET
+from ..server.applied_positions import AppliedPosition
 from .backup_directory import IN_PROGRESS_NAME, BackupDirectory, read_redo
 
 
@@ -46,6 +47,15 @@ class PrepareMarker:
         return found if isinstance(found, dict) else None
 
     @property
+    def positions(self) -> list[AppliedPosition]:
+        """What replica channels had applied, as a run has found them; the run then made the server forget them."""
+        return [AppliedPosition(**position) for position in self._content.get("positions") or []]
+
+    def note_positions(self, positions: list[AppliedPosition]) -> None:
+        """Remember what replica channels had applied, durably."""
+        self.note(positions=[position.as_dict() for position in positions])
+
+    @property
     def incomplete(self) -> bool:
         """Whether a run has found that the log ends too early."""
         return self._content.get("incomplete") is True
@@ -66,7 +76,7 @@ class PrepareMarker:
             self._write()
 
     def note(self, **facts: Any) -> None:
-        """Remember ``facts`` (``log_in_place``, ``recovered``, ``incomplete``), durably."""
+        """Remember ``facts`` (``log_in_place``, ``recovered``, ``incomplete``, ``positions``), durably."""
         self._content.update(facts)
         self._write()
 

@@ -9,8 +9,10 @@ import abc
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Callable
 
 from ..errors import XtrabackupError
+from ..server.applied_positions import AppliedPosition
 from .server_log import RecoveryState
 
 ANSWER_SECONDS = 0.02
@@ -27,7 +29,7 @@ class RecoverySettings:
     ``disposable``: the directory is a copy that is made again after a crash, so nothing has to be made durable or
     safe against torn pages while recovery runs. For MySQL: ``binary_log`` is the copied binary log from which
     prepared transactions are decided, ``gtid_mode``: GTIDs were on; ``keyring_file``: the keys of encrypted
-    tablespaces.
+    tablespaces; ``note_positions`` is told what replica channels had applied, before they are forgotten.
     """
 
     page_size: int
@@ -40,6 +42,7 @@ class RecoverySettings:
     binary_log: Path | None = None
     gtid_mode: bool = False
     keyring_file: Path | None = None
+    note_positions: Callable[[list[AppliedPosition]], None] = lambda _positions: None
 
 
 class Sealed(abc.ABC):

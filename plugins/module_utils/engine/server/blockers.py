@@ -51,6 +51,11 @@ def describe(blocker: Blocker) -> str:
     return f"session {blocker.id} of {blocker.user} ({blocker.seconds} s): {statement}"
 
 
+def shortened(text: str, length: int = 400) -> str:
+    """``text``, its end left out if it is longer than ``length`` characters."""
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
 def find_blockers(connection: Connection, own: Collection[int]) -> list[Blocker]:
     """The sessions that may be in the way of a backup lock, the likeliest first; ``own`` ids are left out.
 
@@ -67,6 +72,17 @@ def find_blockers(connection: Connection, own: Collection[int]) -> list[Blocker]
     if holders is not None:
         return [blocker_of(row) for row in oldest_first(rows) if int(row["ID"]) in holders][:MOST]
     return [blocker_of(row) for row in guess_blockers(rows)][:MOST]
+
+
+def running_statements(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of the process list in which a statement of a client is at work, and waits for nobody."""
+    return [
+        row
+        for row in oldest_first(rows)
+        if row["INFO"]
+        and str(row["COMMAND"]) not in (*_SERVICES, "Sleep")
+        and str(row["STATE"] or "").lower() not in _VICTIM_STATES
+    ]
 
 
 def guess_blockers(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -31,6 +31,7 @@ _LOST_BY_KILL = 1927  # ER_CONNECTION_KILLED
 _LOGIN_ERRNOS = {1040, 1043, 1044, 1045, 1129, 1130, 1203, 1226, 1698, 1820, 1862, 3118, 3159, 4151}
 _PARSE_ERROR = 1064
 _HIDDEN = "********"
+_LONGEST_SHOWN = 300  # characters of a statement in a message
 
 
 @dataclass(frozen=True)
@@ -338,7 +339,7 @@ class Connection:
     def _statement_error(self, sql: str, error: BaseException, secrets: Sequence[str]) -> ServerError:
         errno, text = _errno_and_text(error)
         forms = [form for secret in secrets for form in (secret, self._escaped_inside(secret))]
-        statement = _mask(sql, forms)
+        statement = _shortened(_mask(sql, forms))
         if secrets and errno == _PARSE_ERROR:
             # a syntax error quotes the statement and cuts it anywhere, even inside the secret
             text = "the server does not understand the statement"
@@ -372,6 +373,13 @@ def _errno_and_text(error: BaseException) -> tuple[int, str]:
     if len(error.args) > 1 and isinstance(error.args[0], int):
         return error.args[0], str(error.args[1])
     return 0, str(error) or type(error).__name__
+
+
+def _shortened(statement: str) -> str:
+    """A statement as a message shows it: some name thousands of tables."""
+    if len(statement) <= _LONGEST_SHOWN:
+        return statement
+    return f"{statement[:_LONGEST_SHOWN]}... ({len(statement)} characters)"
 
 
 def _mask(text: str, secrets: Sequence[str]) -> str:

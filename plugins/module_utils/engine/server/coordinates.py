@@ -8,6 +8,7 @@ The texts that mariadb-backup keeps beside a backup are rendered here too (forma
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +31,11 @@ class BinlogCoordinates:
 @dataclass(frozen=True)
 class ReplicaChannel:
     """Where a server that is itself a replica stands in its source: file and position of the last transaction
-    that was executed, and the GTID position when it replicates by GTID (``using_gtid``: No, Slave_Pos, Current_Pos)."""
+    that was executed, and the GTID position when it replicates by GTID (``using_gtid``: No, Slave_Pos, Current_Pos).
+
+    ``exact`` is False when file and position may be some transactions off. ``in_order``: what the channel had executed
+    then was all that came before its last transaction, so that the recovered data tell the position.
+    """
 
     channel: str
     source_host: str
@@ -39,6 +44,8 @@ class ReplicaChannel:
     position: int
     using_gtid: str
     gtid: str
+    exact: bool = True
+    in_order: bool = False
 
     @property
     def by_gtid(self) -> bool:
@@ -54,7 +61,25 @@ class ReplicaChannel:
             "file": self.file,
             "position": self.position,
             "gtid": self.gtid if self.by_gtid else "",
+            "exact": self.exact,
+            **({} if self.exact else {"in_order": self.in_order}),
         }
+
+    @classmethod
+    def from_dict(cls, entry: Mapping[str, Any]) -> ReplicaChannel:
+        """The channel in a backup's record; one with a GTID finds its place by it."""
+        gtid = str(entry.get("gtid") or "")
+        return cls(
+            channel=str(entry.get("channel") or ""),
+            source_host=str(entry.get("source_host") or ""),
+            source_port=int(entry.get("source_port") or 0),
+            file=str(entry.get("file") or ""),
+            position=int(entry.get("position") or 0),
+            using_gtid="Yes" if gtid else "No",
+            gtid=gtid,
+            exact=entry.get("exact") is not False,
+            in_order=entry.get("in_order") is True,
+        )
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ _LOCK_WAIT_TIMEOUT = 1205  # ER_LOCK_WAIT_TIMEOUT
 _QUERY_INTERRUPTED = 1317  # ER_QUERY_INTERRUPTED
 _KILL_QUERY_GRACE = 1.0  # seconds after the deadline in which the server's own timeout may still answer
 _KILL_CONNECTION_GRACE = 4.0  # seconds after the deadline at which the whole session is killed
+_LOOK_EVERY = 0.5  # seconds between two looks whether a statement waits
 _LOOK_AHEAD = 0.2  # seconds before the deadline at which the blocking sessions are looked up
 
 Look = Callable[[Connection, Collection[int]], "list[Blocker]"]
@@ -81,6 +82,38 @@ class DeadlineGuard:
                 return self._look(second, {self._thread_id, second.thread_id})
         except XtrabackupError:
             return []
+
+
+class WaitGuard(DeadlineGuard):
+    """As DeadlineGuard, for a statement that may also have much to do: only the time counts in which it waits for a
+    lock of somebody else."""
+
+    def _watch(self) -> None:
+        try:
+            if not self._done.wait(_LOOK_EVERY):
+                with self._open_second() as second:
+                    self._watch_waits(second)
+        except XtrabackupError:
+            # without a second session the server's own lock_wait_timeout is what ends the statement
+            return
+
+    def _watch_waits(self, second: Connection) -> None:
+        waited, since = 0.0, time.monotonic() - _LOOK_EVERY
+        while True:
+            rows = [row for row in second.query("SHOW PROCESSLIST") if int(row["Id"]) == self._thread_id]
+            now = time.monotonic()
+            if any(str(row["State"] or "").startswith("Waiting for") for row in rows):
+                waited += now - since
+            since = now
+            if waited >= self._deadline:
+                self.blockers = self._look(second, {self._thread_id, second.thread_id})
+                self.fired = True
+                second.execute(f"KILL QUERY {self._thread_id}")
+                if not self._done.wait(_KILL_CONNECTION_GRACE):
+                    second.execute(f"KILL CONNECTION {self._thread_id}")
+                return
+            if self._done.wait(_LOOK_EVERY):
+                return
 
 
 def is_timeout(error: ServerError) -> bool:

@@ -18,6 +18,11 @@ What was found on 9.7, and is why this looks as it does:
   right there too.
 * A read-only server refuses LOCK TABLES ... WRITE; there FLUSH TABLES t WITH READ LOCK is what remains, in the session
   of the instance lock, once nobody uses the tables.
+* Tables that cannot be opened (files that are missing or damaged, a MERGE of tables that are gone, more files than the
+  server may open), or of which a trigger writes to InnoDB while GTIDs are enforced, can be locked by neither. Of what
+  else there is only FLUSH TABLES WITH READ LOCK opens no table: it is taken then, in a session of its own, at a moment
+  in which no statement has been running for long. It waits for schema changes that wait for the instance lock; so where
+  there are such, the backup is given up at once, for their sake.
 """
 
 from __future__ import annotations
@@ -27,24 +32,39 @@ import math
 import time
 from collections.abc import Collection, Sequence
 from functools import partial
-from typing import Callable
+from typing import Callable, TypeVar
 
-from ..errors import LockTimeout, MissingPrivilege, ServerError, XtrabackupError
-from .blockers import Blocker, describe
-from .blockers_mysql import instance_blockers, table_blockers
+from ..errors import ConnectionFailed, LockTimeout, MissingPrivilege, ServerError, XtrabackupError
+from ..stream.listing import some_of
+from .blockers import Blocker, describe, shortened
+from .blockers_mysql import (
+    dictionary_blockers,
+    global_blockers,
+    instance_blockers,
+    long_statements,
+    table_blockers,
+    waiting_schema_changes,
+)
 from .connection import Connection
-from .deadline import DeadlineGuard, Look, is_timeout, milliseconds
+from .deadline import DeadlineGuard, Look, WaitGuard, is_timeout, milliseconds
 from .privileges import missing_privileges, quoted_account
-from .user_tables import UserTable, non_transactional_tables
+from .user_tables import UserTable, broken_tables, non_transactional_tables
 
 __all__ = ("MysqlLocks", "missing_table_privileges", "non_transactional_tables", "require_table_privileges")
 
-INSTANCE, TABLES = "instance", "tables"
+INSTANCE, TABLES, DICTIONARY = "instance", "tables", "dictionary"
+
+_Read = TypeVar("_Read")
 
 _ACCESS_DENIED = (1044, 1142)  # ER_DBACCESS_DENIED_ERROR, ER_TABLEACCESS_DENIED_ERROR
 _READ_ONLY = 1290  # ER_OPTION_PREVENTS_STATEMENT
 _LOCK_DEADLOCK = 1213  # ER_LOCK_DEADLOCK
 _POLL = 0.1  # seconds between two looks whether tables are in use
+_LATER = 5  # seconds
+_READING = "reading information_schema.INNODB_INDEXES"
+_PACKET_MARGIN = 64  # bytes of a packet that are not the statement's
+_GLOBAL_LOCK = "FLUSH TABLES WITH READ LOCK"
+_LONG_SECONDS = 2  # a statement that has run for so long may go on for ever
 
 
 class MysqlLocks:
@@ -53,13 +73,23 @@ class MysqlLocks:
     ``connection`` holds the instance lock and must never run UNLOCK TABLES itself. ``open_second`` opens further ones:
     one that holds the tables, those that name the blockers and end a wait. ``deadline`` is seconds to wait for each
     lock. ``times_ms`` holds how long each was held (``instance``, ``tables``) and waited for (``instance_wait``,
-    ``tables_wait``).
+    ``tables_wait``). ``own`` are ids of all sessions of this backup, also of those that are still to come: they are in
+    nobody's way. ``warnings`` gets what is to be known afterwards.
     """
 
-    def __init__(self, connection: Connection, open_second: Callable[[], Connection], deadline: float) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        open_second: Callable[[], Connection],
+        deadline: float,
+        own: Collection[int] = (),
+        warnings: list[str] | None = None,
+    ) -> None:
         self._connection = connection
         self._open_second = open_second
         self._deadline = deadline
+        self._own = own
+        self._warnings = warnings if warnings is not None else []
         self._since: dict[str, float] = {}
         self._table_session: Connection | None = None
         self.times_ms: dict[str, float] = {}
@@ -82,26 +112,117 @@ class MysqlLocks:
         """Block schema changes. Raises LockTimeout."""
         self._wait(INSTANCE, self._connection, "LOCK INSTANCE FOR BACKUP", instance_blockers, deadline)
 
+    def reading(self, read: Callable[[], _Read]) -> _Read:
+        """What ``read`` reads from InnoDB's dictionary through the connection: there it waits for schema changes that
+        are at work on a table, or that wait themselves. Raises LockTimeout when it waits for longer than the deadline.
+        """
+        session = self._connection.thread_id
+        # a bound of the server's own, somewhat later
+        self._connection.execute(f"SET SESSION lock_wait_timeout = {math.ceil(self._deadline) + _LATER}")
+        asked = time.monotonic()
+        guard = WaitGuard(
+            session,
+            self._open_second,
+            self._deadline,
+            lambda other, ids: dictionary_blockers(other, {*ids, *self._own}, session),
+        )
+        try:
+            with guard:
+                return read()
+        except ServerError as error:
+            if not (is_timeout(error) or guard.fired):
+                raise
+            self._release()
+            waited = time.monotonic() - asked
+            raise _timeout(DICTIONARY, _READING, self._deadline, waited, guard.found()) from error
+
     def lock_tables(self, tables: Sequence[UserTable] | None = None, deadline: float | None = None) -> None:
         """Block writes to the non-transactional ``tables`` (default: all of them), their files complete and closed.
 
-        Reads of them wait too, except on a read-only server. The instance must be locked, or there may be new ones.
-        Raises LockTimeout, and MissingPrivilege when the account may not lock or read a table.
+        Reads of them wait too, except on a read-only server. Where they cannot be locked one by one, all writes are
+        blocked. The instance must be locked, or there may be new ones. Raises LockTimeout, and MissingPrivilege when
+        the account may not lock or read a table.
         """
         chosen = non_transactional_tables(self._connection) if tables is None else list(tables)
         if not chosen:
             return
-        names = ", ".join(table.quoted for table in chosen)
+        seconds = self._deadline if deadline is None else deadline
         try:
-            writes = ", ".join(f"{table.quoted} WRITE" for table in chosen)
-            self._lock_in_own_session(f"LOCK TABLES {writes}", names, chosen, deadline)
+            self._lock_tables(chosen, seconds)
+        except (LockTimeout, ConnectionFailed):
+            raise
         except ServerError as error:
-            errno = error.details.get("errno")
-            if errno in _ACCESS_DENIED:
+            if error.details.get("errno") in _ACCESS_DENIED:
                 raise missing_table_privileges(self._connection, chosen) from error
-            if errno != _READ_ONLY:
+            self._lock_all_writes(error, seconds)
+
+    def _lock_tables(self, chosen: Sequence[UserTable], deadline: float) -> None:
+        """Lock ``chosen`` and nothing else; raises ServerError when the server cannot."""
+        names = ", ".join(table.quoted for table in chosen)
+        statement = "LOCK TABLES " + ", ".join(f"{table.quoted} WRITE" for table in chosen)
+        longest = int(self._connection.variables("max_allowed_packet")["max_allowed_packet"])
+        if len(statement.encode("utf-8", "surrogateescape")) + _PACKET_MARGIN > longest:
+            raise ServerError(
+                f"max_allowed_packet ({longest} bytes) is too small for the names of {len(chosen)} tables"
+            )
+        try:
+            self._lock_in_own_session(statement, names, chosen, deadline)
+        except ServerError as error:
+            if error.details.get("errno") != _READ_ONLY:
                 raise
-            self._lock_on_read_only_server(names, chosen, self._deadline if deadline is None else deadline)
+            self._lock_on_read_only_server(names, chosen, deadline)
+
+    def _lock_all_writes(self, reason: ServerError, deadline: float) -> None:
+        """FLUSH TABLES WITH READ LOCK, begun only when no statement has been running for long.
+
+        If it had to be given up, queries would hang until the longest one ends.
+        """
+        asked = time.monotonic()
+        self._table_session = session = self._open_second()
+        try:
+            self._wait_for_a_quiet_moment(reason, deadline)
+            left = max(1.0, deadline - (time.monotonic() - asked))
+            self._wait(TABLES, session, _GLOBAL_LOCK, global_blockers, left)
+        except BaseException:
+            self._table_session = None
+            session.close()
+            self._note_released(TABLES)
+            raise
+        self.times_ms[f"{TABLES}_wait"] = milliseconds(time.monotonic() - asked)
+        self._warnings.append(
+            "tables that are not InnoDB's could not be locked by themselves, so all writes had to wait (FLUSH TABLES "
+            f"WITH READ LOCK) until these were copied: {self._why(reason)}"
+        )
+
+    def _wait_for_a_quiet_moment(self, reason: ServerError, deadline: float) -> None:
+        """Return when no statement has been running for long; raises LockTimeout."""
+        asked = time.monotonic()
+        while True:
+            own = {*self._own, self._connection.thread_id}
+            waited = time.monotonic() - asked
+            changes = waiting_schema_changes(self._connection, own)
+            if changes:
+                why = self._why(reason)
+                self._release()
+                error = _timeout(TABLES, _GLOBAL_LOCK, deadline, waited, changes)
+                error.remedy = (
+                    "These schema changes waited for the backup, and it would have had to wait for them, because "
+                    f"tables could not be locked by themselves: {why}. Repair, convert or drop these tables, or take "
+                    "the backup while no schema is changed."
+                )
+                raise error
+            busy = long_statements(self._connection, own, _LONG_SECONDS)
+            if not busy:
+                return
+            if waited > deadline:
+                self._release()
+                raise _timeout(TABLES, _GLOBAL_LOCK, deadline, waited, busy)
+            time.sleep(_POLL)
+
+    def _why(self, reason: ServerError) -> str:
+        """Why tables could not be locked, and which of them are broken."""
+        broken = broken_tables(self._connection)
+        return shortened(reason.message) + (f" (broken: {some_of(broken)})" if broken else "")
 
     def unlock_tables(self) -> None:
         """Let the tables go, if they are locked. On a read-only server they stay locked until the end, for there the
@@ -164,7 +285,7 @@ class MysqlLocks:
             for row in self._connection.query("SHOW OPEN TABLES WHERE In_use > 0")
         ):
             if time.monotonic() - asked > deadline:
-                blockers = look(self._connection, {self._connection.thread_id})
+                blockers = look(self._connection, {self._connection.thread_id, *self._own})
                 self._release()
                 raise _timeout(TABLES, "FLUSH TABLES ... WITH READ LOCK", deadline, time.monotonic() - asked, blockers)
             time.sleep(_POLL)
@@ -186,14 +307,17 @@ class MysqlLocks:
         asked = time.monotonic()
         own = {self._connection.thread_id, session.thread_id}
         guard = DeadlineGuard(
-            session.thread_id, self._open_second, seconds, lambda other, ids: look(other, {*ids, *own})
+            session.thread_id, self._open_second, seconds, lambda other, ids: look(other, {*ids, *own, *self._own})
         )
         failure: ServerError | None = None
         try:
             with guard:
                 self._execute(session, statement, asked + seconds)
+        except ConnectionFailed as error:
+            failure = error
         except ServerError as error:
-            if error.details.get("errno") in (*_ACCESS_DENIED, _READ_ONLY):
+            if not (is_timeout(error) or guard.fired):
+                # nothing was locked; what is held already is still of use
                 raise
             failure = error
         except BaseException:
@@ -257,7 +381,8 @@ def require_table_privileges(connection: Connection) -> None:
         except ServerError as error:
             if error.details.get("errno") in _ACCESS_DENIED:
                 raise missing_table_privileges(connection, list(tables.values())) from error
-            if not is_timeout(error):
+            # in use, or such as can be locked only by blocking all writes
+            if isinstance(error, ConnectionFailed):
                 raise
         finally:
             connection.execute("UNLOCK TABLES")
@@ -281,7 +406,7 @@ def missing_table_privileges(connection: Connection, tables: Collection[UserTabl
 
 
 def _timeout(name: str, statement: str, deadline: float, waited: float, blockers: list[Blocker]) -> LockTimeout:
-    shown = statement if len(statement) < 100 else statement[:97] + "..."
+    shown = shortened(statement, 100)
     names = "; ".join(describe(blocker) for blocker in blockers[:5]) or "no session could be found"
     return LockTimeout(
         f"{shown} was not granted within {deadline:g} s and was given up; in the way: {names}",

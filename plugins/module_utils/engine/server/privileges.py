@@ -140,6 +140,11 @@ def require_replication_privileges(connection: Connection, *, reset: bool = Fals
     _require(connection, wanted, "manage replication")
 
 
+def require_stopping_privileges(connection: Connection) -> None:
+    """Raises MissingPrivilege, with the exact GRANT, when the account cannot stop and start SQL threads."""
+    _require(connection, dict(replication_privileges(connection)), "stop and start SQL threads (safe_slave_backup)")
+
+
 def _require(connection: Connection, wanted: dict[str, str], task: str) -> None:
     missing = missing_privileges(connection, wanted)
     if not missing:

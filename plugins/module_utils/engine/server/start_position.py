@@ -59,6 +59,8 @@ def start_from_backup(path: str, source_host: str | None, source_port: int, fami
     for channel in record.get("replication") or []:
         if (channel.get("source_host"), int(channel.get("source_port") or 0)) == (source_host, source_port):
             gtid = str(channel.get("gtid") or "")
+            if channel.get("exact") is False:
+                raise _not_exact(record, str(channel.get("channel") or ""), origin)
             if not gtid:
                 return StartPosition(origin, file=channel["file"], position=int(channel["position"]))
             # a MySQL server has one set, whatever way the transactions came; recovery has seen what the data hold
@@ -70,6 +72,24 @@ def start_from_backup(path: str, source_host: str | None, source_port: int, fami
             path=str(path),
         )
     return _start(origin, family, binlog, str(binlog.get("gtid") or ""))
+
+
+def _not_exact(record: dict[str, Any], channel: str, origin: str) -> ReplicationError:
+    """The error of a start where transactions would be lost or applied twice."""
+    if record.get("state") != "prepared":
+        remedy = "Prepare the backup first: then the data tell the position, if they can."
+    else:
+        remedy = (
+            "Take a new backup with safe_slave_backup, which stops the channel for the instant. Or let the channel "
+            "find its place by GTID (SOURCE_AUTO_POSITION=1). Or set replica_preserve_commit_order=ON on the server "
+            "that is backed up, and let the account of backups read the channel's state: GRANT SELECT ON "
+            "performance_schema.replication_applier_status_by_worker."
+        )
+    return ReplicationError(
+        f"{origin} does not tell exactly where the replica channel {channel!r} stood in the binary log of its source",
+        remedy=remedy,
+        channel=channel,
+    )
 
 
 def _start(origin: str, family: str, place: dict[str, Any], gtid: str) -> StartPosition:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from .. import durable
 from ..errors import FormatError, UnsupportedServer
+from ..file_names import encode_name
 from .connection import Connection
 
 # they keep no data in files, so there is nothing to copy and nothing to lock
@@ -26,6 +27,7 @@ _WITHOUT_FILES = frozenset({"memory", "blackhole", "federated", "performance_sch
 _SYSTEM_SCHEMAS = ("mysql", "performance_schema")
 _WRITING_SECONDS = 1.0  # in which a definition that is being written is whole; the server takes milliseconds
 _PAUSE = 0.02
+_MYISAM_MAGIC = b"\xfe\xfe\x07\x01"  # the first bytes of a .MYI file
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,59 @@ def memory_tables(datadir: Path) -> list[UserTable]:
     return [table for table in _defined_in(datadir) if table.engine.lower() == "memory"]
 
 
+def broken_tables(connection: Connection) -> list[str]:
+    """The MyISAM and MERGE tables of the server that it cannot open, as their files show, each with what is wrong:
+    ``shop.orders (its .MYD file is missing)``. Not all damage shows there. Raises as non_transactional_tables."""
+    return broken_in(Path(connection.variables("datadir")["datadir"]))
+
+
+def broken_in(datadir: Path) -> list[str]:
+    """As broken_tables, of the server with the data directory ``datadir``."""
+    return [
+        f"{table} ({wrong})"
+        for path, table in _tables_by_definition(datadir)
+        for wrong in [_what_is_wrong(path.with_name(encode_name(table.name)), table.engine.lower(), datadir)]
+        if wrong
+    ]
+
+
+def _what_is_wrong(base: Path, engine: str, datadir: Path) -> str:
+    """What is wrong with the files of a table, "" when nothing is seen. ``base``: their path without a suffix."""
+    if engine == "mrg_myisam":
+        listed = _text_of(base, ".MRG")
+        if listed is None:
+            return "its .MRG file is missing"
+        for line in filter(None, listed.splitlines()):
+            # a table of the same database is listed by its name alone, options begin with #
+            child = base.parent / line if "/" not in line else datadir / line
+            if not line.startswith("#") and not child.with_name(f"{child.name}.MYI").exists():
+                return f"its table {line} is missing or no MyISAM table"
+        return ""
+    if engine != "myisam":
+        return ""
+    if not base.with_name(f"{base.name}.MYD").exists():
+        return "its .MYD file is missing"
+    try:
+        with open(base.with_name(f"{base.name}.MYI"), "rb") as index:
+            return "" if index.read(len(_MYISAM_MAGIC)) == _MYISAM_MAGIC else "its .MYI file is damaged"
+    except FileNotFoundError:
+        return "its .MYI file is missing"
+
+
+def _text_of(base: Path, suffix: str) -> str | None:
+    try:
+        return base.with_name(base.name + suffix).read_text(encoding="utf-8", errors="surrogateescape")
+    except FileNotFoundError:
+        return None
+
+
 def _defined_in(datadir: Path) -> list[UserTable]:
     """The user tables that have a definition beside InnoDB's dictionary."""
+    return [table for _path, table in _tables_by_definition(datadir)]
+
+
+def _tables_by_definition(datadir: Path) -> list[tuple[Path, UserTable]]:
+    """The user tables that have a definition beside InnoDB's dictionary, each with the path of that."""
     if not datadir.is_dir():
         raise UnsupportedServer(
             f"the server's data directory {datadir} is not on this host",
@@ -77,8 +130,9 @@ def _defined_in(datadir: Path) -> list[UserTable]:
     with durable.storage_errors("reading", datadir):
         for database in sorted(entry.path for entry in os.scandir(datadir) if os.path.isdir(entry.path)):
             if os.path.basename(database) not in _SYSTEM_SCHEMAS:
-                found += [_read(Path(database, name)) for name in _definitions(database)]
-    return [table for table in found if table is not None]
+                paths = [Path(database, name) for name in _definitions(database)]
+                found += [(path, _read(path)) for path in paths]
+    return [(path, table) for path, table in found if table is not None]
 
 
 def _definitions(database: str) -> list[str]:

@@ -11,6 +11,8 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.bl
     Blocker,
     describe,
     guess_blockers,
+    running_statements,
+    shortened,
 )
 
 
@@ -50,3 +52,19 @@ def test_replication_and_daemons_are_never_suspected_for_being_there() -> None:
 def test_a_session_is_described_with_its_statement_or_as_idle() -> None:
     assert "'DROP TABLE t'" in describe(Blocker(7, "u", "d", 3, "", "DROP TABLE t"))
     assert "session 7 of u (3 s): idle" in describe(Blocker(7, "u", "d", 3, "", ""))
+
+
+def test_statements_that_wait_and_sessions_without_one_are_not_at_work() -> None:
+    rows = [
+        session(1, "SELECT SLEEP(9)", time=2),
+        session(2, "UPDATE t SET a = 1", state="Waiting for table metadata lock"),
+        session(3, None, command="Sleep"),
+        session(4, None, state="Waiting for dependent transaction to commit"),
+        session(5, None, command="Binlog Dump GTID"),
+        session(6, "INSERT INTO t VALUES (1)", time=70),
+    ]
+    assert [row["ID"] for row in running_statements(rows)] == [6, 1]
+
+
+def test_a_long_text_is_cut() -> None:
+    assert (shortened("x" * 400), shortened("y" * 101, 100)) == ("x" * 400, "y" * 97 + "...")

@@ -12,6 +12,7 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.coordinates import (
     BinlogCoordinates,
+    ReplicaChannel,
     normal_gtid,
     parse_binlog_info,
 )
@@ -103,6 +104,18 @@ def test_a_channel_at_work_is_unsure_although_it_has_not_moved() -> None:
         row([seen()]), [replica(Replica_SQL_Running_State="waiting for handler commit")], by_gtid=True
     )
     assert status.unsure == ("",)
+
+
+@pytest.mark.parametrize(
+    ("running", "errno", "in_order"), [("Yes", 0, True), ("No", 1062, False)], ids=["at work", "stopped with an error"]
+)
+def test_a_position_that_is_not_exact_is_in_a_comment(running: str, errno: int, in_order: bool) -> None:
+    at_work = replica(Replica_SQL_Running=running, Replica_SQL_Running_State="", Last_SQL_Errno=errno)
+    (channel,) = parse_log_status(row([seen()]), [at_work], by_gtid=False, in_order={""}).channels
+    assert channel.as_dict()["exact"] is False
+    assert channel.as_dict()["in_order"] is in_order
+    assert ReplicaChannel.from_dict(channel.as_dict()).exact is False
+    assert render_slave_info([channel]).startswith("-- ")
 
 
 @pytest.mark.parametrize(("errno", "unsure"), [(0, ()), (1062, ("",))])

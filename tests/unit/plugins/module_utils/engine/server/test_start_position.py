@@ -58,6 +58,16 @@ def test_the_position_at_the_donors_own_source_is_taken_for_that_source_only(tmp
     assert (beside.gtid, beside.file, beside.position) == (None, "t.000001", 7)
 
 
+@pytest.mark.parametrize(("state", "way_out"), [("copied", "Prepare the backup"), ("prepared", "safe_slave_backup")])
+def test_a_position_that_is_not_exact_starts_nothing(tmp_path: Path, state: str, way_out: str) -> None:
+    channel = {"source_host": "top", "source_port": 3306, "file": "t.000001", "position": 7, "gtid": "", "exact": False}
+    write_marker(tmp_path, binlog=BINLOG, replication=[channel], state=state)
+    assert start_from_backup(str(tmp_path), "db1", 3306).gtid == "0-1-40"
+    with pytest.raises(ReplicationError, match="does not tell exactly") as caught:
+        start_from_backup(str(tmp_path), "top", 3306)
+    assert way_out in caught.value.remedy
+
+
 def test_a_backup_without_binary_log_is_refused_with_the_reason(tmp_path: Path) -> None:
     write_marker(tmp_path, binlog=None, replication=[])
     with pytest.raises(ReplicationError, match="binary log of its server was off"):

@@ -14,7 +14,11 @@ from typing import Any
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import FormatError, UnsupportedServer
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.user_tables import UserTable, tables_in
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.user_tables import (
+    UserTable,
+    broken_in,
+    tables_in,
+)
 
 
 def define(datadir: Path, directory: str, file: str, schema: str, name: str, engine: str) -> None:
@@ -77,3 +81,26 @@ def test_a_database_that_is_dropped_meanwhile_has_no_tables(tmp_path: Path, monk
 def test_a_data_directory_on_another_host_is_said_to_be_elsewhere(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedServer, match="not on this host"):
         tables_in(tmp_path / "nosuch")
+
+
+def test_tables_whose_files_are_missing_or_damaged_are_told_by_their_names(tmp_path: Path) -> None:
+    """The file of a definition has only the beginning of a long name."""
+    magic = b"\xfe\xfe\x07\x01 and so on"
+    define(tmp_path, "shop", "a@0020name_that_i_1.sdi", "shop", "a name_that_is_long", "MyISAM")
+    (tmp_path / "shop" / "a@0020name_that_is_long.MYD").write_bytes(b"")
+    (tmp_path / "shop" / "a@0020name_that_is_long.MYI").write_bytes(magic)
+    for number, name in enumerate(("no_data", "no_index", "damaged")):
+        define(tmp_path, "shop", f"{name}_{number}.sdi", "shop", name, "MyISAM")
+    for name in ("no_index", "damaged"):
+        (tmp_path / "shop" / f"{name}.MYD").write_bytes(b"")
+    (tmp_path / "shop" / "damaged.MYI").write_bytes(b"\0" * 1024)
+    for name, parts in (("whole", "a@0020name_that_is_long\n#INSERT_METHOD=LAST\n"), ("torn", "./other/t\n")):
+        define(tmp_path, "shop", f"{name}_9.sdi", "shop", name, "MRG_MYISAM")
+        (tmp_path / "shop" / f"{name}.MRG").write_text(parts)
+    define(tmp_path, "shop", "old_10.sdi", "shop", "old", "ARCHIVE")
+    assert broken_in(tmp_path) == [
+        "shop.damaged (its .MYI file is damaged)",
+        "shop.no_data (its .MYD file is missing)",
+        "shop.no_index (its .MYI file is missing)",
+        "shop.torn (its table ./other/t is missing or no MyISAM table)",
+    ]

@@ -1,0 +1,100 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The SQL threads of a replica's channels: which there are, and how one is stopped and started.
+
+A STOP that was begun goes on in the server whatever becomes of the session that asked for it: it ends when the thread
+has finished its transaction. So nobody may believe that a thread runs, or start it, before that session is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import ServerError
+from .connection import Connection
+from .coordinates_mysql import GROUP_CHANNELS
+
+_NO_SUCH_THREAD = 1094  # ER_NO_SUCH_THREAD
+
+
+@dataclass(frozen=True)
+class Applier:
+    """The SQL thread of one channel. ``until``: it was started with an UNTIL, which a start of ours would forget;
+    ``error``: what it stopped with, "" when with nothing."""
+
+    channel: str
+    running: bool
+    until: bool
+    error: str
+
+
+class Appliers:
+    """The SQL threads of the server of ``connection``; ``mysql``: it is one of MySQL or Percona."""
+
+    def __init__(self, connection: Connection, *, mysql: bool) -> None:
+        self._connection = connection
+        self._mysql = mysql
+
+    def read(self) -> list[Applier]:
+        """The SQL threads there are, those of group replication left out."""
+        if not self._mysql:
+            rows = self._connection.query("SHOW ALL SLAVES STATUS")
+            return [_applier(row, "Connection_name", "Slave_SQL_Running") for row in rows]
+        rows = self._connection.query("SHOW REPLICA STATUS")
+        found = [_applier(row, "Channel_Name", "Replica_SQL_Running") for row in rows]
+        return [applier for applier in found if not applier.channel.startswith(GROUP_CHANNELS)]
+
+    def open_temporary_tables(self) -> int:
+        """How many temporary tables statements of the source have open here; no file holds them."""
+        names = ("Replica_open_temp_tables", "Slave_open_temp_tables")
+        return max((int(value) for value in self._connection.status(*names).values()), default=0)
+
+    def stop(self, channel: str) -> None:
+        """Stop a SQL thread; returns when it has finished its transaction."""
+        if self._mysql:
+            self._connection.execute("STOP REPLICA SQL_THREAD FOR CHANNEL %s", [channel])
+        else:
+            self._connection.execute("STOP SLAVE %s SQL_THREAD", [channel])
+
+    def start(self, channel: str) -> None:
+        """Start a SQL thread; nothing happens to one that runs."""
+        if self._mysql:
+            self._connection.execute("START REPLICA SQL_THREAD FOR CHANNEL %s", [channel])
+        else:
+            self._connection.execute("START SLAVE %s SQL_THREAD", [channel])
+
+    def start_statement(self, channel: str) -> str:
+        """What a person writes to start the SQL thread of ``channel``."""
+        name = self._connection.escape(channel)
+        return f"START REPLICA SQL_THREAD FOR CHANNEL {name};" if self._mysql else f"START SLAVE {name} SQL_THREAD;"
+
+    def end_stopping(self, session: int) -> bool:
+        """Whether ``session`` stops nothing any more; it is told to give up a STOP that it is in."""
+        # after a restart of the server, the number may be that of somebody else
+        statements = [
+            str(row["Info"] or "")
+            for row in self._connection.query("SHOW FULL PROCESSLIST")
+            if int(row["Id"]) == session
+        ]
+        if not any(statement.upper().startswith("STOP ") for statement in statements):
+            return True
+        try:
+            self._connection.execute(f"KILL {session}")
+        except ServerError as error:
+            if error.details.get("errno") != _NO_SUCH_THREAD:
+                raise
+        return False
+
+
+def _applier(row: Mapping[str, Any], name: str, running: str) -> Applier:
+    until = str(row.get("Until_Condition") or "None")
+    return Applier(
+        channel=str(row.get(name) or ""),
+        # MySQL and MariaDB know no third state of this thread
+        running=str(row[running]) == "Yes",
+        until=until not in ("None", ""),
+        error=str(row.get("Last_SQL_Error") or "") if int(row.get("Last_SQL_Errno") or 0) else "",
+    )
