@@ -12,14 +12,16 @@ from datetime import datetime
 from pathlib import Path
 
 from ..errors import UnsupportedServer
+from ..manifest import FileEntry
 from ..server.connection import Connection
 from ..server.coordinates import read_channels, read_coordinates, render_binlog_info, render_slave_info
 from ..server.flavor import Layout, ServerIdentity
 from ..server.locks import BackupStages
 from . import metadata
+from .aria_log import AriaLog
 from .copier import READ_SIZE
 from .ddl_watch import check_dictionary, compare
-from .inventory import InnodbFile, PlainFiles, aria_logs, innodb_files, memory_tables, plain_files
+from .inventory import InnodbFile, PlainFiles, innodb_files, memory_tables, plain_files
 from .redo_follower import RedoFollower
 from .redo_log_file import LogFile
 from .redo_output import RedoOutput
@@ -64,6 +66,9 @@ class MariadbBackup(BackupRun):
     ) -> None:
         super().__init__(job, connection, identity, layout)
         self._lsn_connection = lsn_connection
+        options = job.options
+        self._aria = AriaLog(layout, job.sink, self._context, options.spool_directory, options.lock_timeout)
+        self._buffer = memoryview(bytearray(READ_SIZE))
 
     def _copy_everything(self) -> Coordinates:
         with BackupStages(
@@ -80,6 +85,7 @@ class MariadbBackup(BackupRun):
                 stages.flush()
                 stages.block_ddl()
             self._copy_innodb()
+            self._copy_head_of_aria_log()
             if self._options.lock_ddl != "on":
                 stages.flush()
                 self._copy_idle_tables()
@@ -125,7 +131,19 @@ class MariadbBackup(BackupRun):
             self._failure.set,
         )
 
+    def _copy_head_of_aria_log(self) -> None:
+        self._progress.phase("copying the Aria log")
+        self._aria.copy_head(self._buffer)
+
     # --- BACKUP STAGE BLOCK_DDL ------------------------------------------------------------------
+
+    def _copy_other_files(self) -> None:
+        self._aria.read_control()
+        super()._copy_other_files()
+
+    def _catch_up(self) -> None:
+        self._copy_head_of_aria_log()
+        super()._catch_up()
 
     def _copy_what_ddl_changed(self) -> None:
         self._copy_changes(compare(self._copied, self._void, self._innodb_files(), self._context))
@@ -135,7 +153,8 @@ class MariadbBackup(BackupRun):
 
     def _finish_under_lock(self) -> Coordinates:
         self._progress.phase("taking coordinates")
-        self._plain.copy_late_tables(aria_logs(self._layout), memoryview(bytearray(READ_SIZE)))
+        self._aria.take_tail()
+        self._plain.copy_late_tables(self._buffer)
         coordinates = Coordinates(
             read_coordinates(self._connection), read_channels(self._connection), _lsn(self._connection)
         )
@@ -147,6 +166,9 @@ class MariadbBackup(BackupRun):
         return coordinates
 
     # --- after the locks -------------------------------------------------------------------------
+
+    def _finish_redo(self) -> list[FileEntry]:
+        return super()._finish_redo() + self._aria.finish()
 
     def _configuration(self) -> bytes:
         return metadata.render_configuration(self._layout)

@@ -131,15 +131,6 @@ def test_other_files_are_classified_and_what_is_unknown_is_named(datadir: Path) 
     assert found.unknown == ("shop/notes.txt",)
 
 
-def test_the_aria_control_file_comes_before_the_aria_logs(datadir: Path) -> None:
-    (datadir / "aria_log.00000002").write_bytes(b"")
-    assert [name for name, _path in inventory.aria_logs(_layout(datadir))] == [
-        "aria_log_control",
-        "aria_log.00000001",
-        "aria_log.00000002",
-    ]
-
-
 def _copy(file: inventory.InnodbFile, identity: FileIdentity, size: int | None = None) -> CopiedTablespace:
     entry = FileEntry(file.path, file.size if size is None else size, "digest")
     return CopiedTablespace(file, identity, 7, entry, 0, 1)
