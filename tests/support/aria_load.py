@@ -136,6 +136,17 @@ class AriaLoad:
             )
 
 
+def fill_log(server: DatabaseServer, mib: int) -> None:
+    """Write about ``mib`` MiB of Aria log; the table that it is about stays small. The server purges none of it as
+    long as aria_log_purge_type is "none", or the log's file is larger than that."""
+    server.execute(
+        f"CREATE DATABASE IF NOT EXISTS {DATABASE}",
+        f"CREATE TABLE {DATABASE}.filler (id INT PRIMARY KEY, content LONGBLOB) ENGINE=Aria",
+        f"INSERT INTO {DATABASE}.filler VALUES (0, '')",
+        *[f"REPLACE INTO {DATABASE}.filler VALUES ({n % 4}, REPEAT(RANDOM_BYTES(1024), 1024))" for n in range(mib)],
+    )
+
+
 def damaged(server: DatabaseServer) -> list[str]:
     """What CHECK TABLE EXTENDED says about the Aria tables of ``server`` that are not sound."""
     found = []

@@ -68,6 +68,7 @@ def _lsn(data: bytes | bytearray | memoryview, offset: int) -> Lsn:
 
 _MAX_LSN_OFFSET = 37  # in a log file's first page: the LSN of the last record that has a part in the file
 _NO_LSN = bytes(7)
+_LOGREC_CHECKPOINT = 29  # in a chunk that begins a record
 
 
 def bounded_header(page: bytes, number: int) -> bytes:
@@ -80,6 +81,17 @@ def bounded_header(page: bytes, number: int) -> bytes:
         return page
     bound = (number + 1).to_bytes(3, "little") + b"\xff\xff\xff\xff"
     return page[:_MAX_LSN_OFFSET] + bound + page[_MAX_LSN_OFFSET + 7 :]
+
+
+def checkpoint_horizon(record: bytes) -> Lsn | None:
+    """Where the log ended when a checkpoint began, from the beginning of its log ``record`` (at the LSN in the control
+    file); None when it is in another part of the record, as in one of more than a megabyte."""
+    if len(record) < 24 or record[0] != _LOGREC_CHECKPOINT:
+        return None
+    # after type and transaction: the record's length (251 to 253: in the 2 to 4 bytes that follow) and the chunk's (0:
+    # the record is no more than one group of pages)
+    at = 4 + {251: 2, 252: 3, 253: 4}.get(record[3], 0)
+    return _lsn(record, at + 2) if record[at : at + 2] == b"\0\0" else None
 
 
 def first_foreign_page(data: bytes | memoryview, number: int, offset: int) -> int | None:
@@ -104,9 +116,10 @@ HA_OPTION_PAGE_CHECKSUM = 2048
 _BLOCK_RECORD = 3
 _ENCRYPTED = 1  # MA_EXTRA_OPTIONS_ENCRYPTED
 _CREATE_RENAME_LSN_OFFSET = 28
-_BASE_INFO_SIZE = 106
+_IS_OF_HORIZON_OFFSET = 35
+_BASE_INFO_SIZE = 108
 HEADER_SIZE = 1 << 16  # enough of an index file for AriaTable.parse
-LSN_SIZE = _CREATE_RENAME_LSN_OFFSET + 7  # and for create_rename_lsn
+LSN_SIZE = _IS_OF_HORIZON_OFFSET + 7  # and for the LSNs in it
 
 _NO_CRC = 0xFFFFFFFE  # this and the next value mean: a page without checksum
 _ZEROS = bytes(1 << 16)
@@ -115,6 +128,24 @@ _ZEROS = bytes(1 << 16)
 def create_rename_lsn(head: bytes) -> Lsn:
     """The LSN of AriaTable's name in the beginning of an index file; (0, 0) when it is too short."""
     return _lsn(head, _CREATE_RENAME_LSN_OFFSET)
+
+
+def is_of_horizon(head: bytes) -> Lsn:
+    """The LSN up to which the table's state in the beginning of an index file counts what the log holds."""
+    return _lsn(head, _IS_OF_HORIZON_OFFSET)
+
+
+def with_horizon(head: bytes, horizon: Lsn | None) -> bytes:
+    """The beginning of an index file, its state not older than the checkpoint at ``horizon``.
+
+    At a checkpoint the server does not write a state again that is equal to the one that it has written last, not even
+    for its LSN. Recovery, which begins to read near the checkpoint, would count changes from there on to a number of
+    rows of an older LSN: the state was that number at the checkpoint, too, and not between the two.
+    """
+    if horizon is None or is_of_horizon(head) >= horizon:
+        return head
+    lsn = horizon[0].to_bytes(3, "little") + horizon[1].to_bytes(4, "little")
+    return head[:_IS_OF_HORIZON_OFFSET] + lsn + head[_IS_OF_HORIZON_OFFSET + 7 :]
 
 
 @dataclass(frozen=True)
@@ -142,10 +173,10 @@ class AriaTable:
             return None
         (header_size,) = struct.unpack_from(">Q", head, base_pos + 16)
         (extra_options,) = struct.unpack_from(">H", head, base_pos + 90)
-        (block_size,) = struct.unpack_from(">H", head, base_pos + 98)
+        (block_size,) = struct.unpack_from(">H", head, base_pos + 100)
         if block_size not in (1024, 2048, 4096, 8192, 16384, 32768) or header_size % block_size:
             return None
-        transactional = bool(head[base_pos + 104]) and data_file_type == _BLOCK_RECORD
+        transactional = bool(head[base_pos + 106]) and data_file_type == _BLOCK_RECORD
         return cls(
             online=transactional and bool(options & HA_OPTION_PAGE_CHECKSUM),
             encrypted=bool(extra_options & _ENCRYPTED),

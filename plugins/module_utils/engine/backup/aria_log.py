@@ -28,7 +28,14 @@ from ..errors import FormatError, LockTimeout, StorageError
 from ..manifest import FileEntry
 from ..server.flavor import Layout
 from ..stream.sink import Sink, SinkFile
-from .aria_format import TRANSLOG_PAGE_SIZE, ControlFile, bounded_header, first_foreign_page
+from .aria_format import (
+    TRANSLOG_PAGE_SIZE,
+    ControlFile,
+    Lsn,
+    bounded_header,
+    checkpoint_horizon,
+    first_foreign_page,
+)
 from .copier import READ_SIZE, CopierContext
 
 CONTROL_NAME = "aria_log_control"
@@ -114,6 +121,16 @@ class AriaLog:
                 if attempt + 1 == _CONTROL_ATTEMPTS:
                     raise
                 time.sleep(_PAUSE)
+
+    def horizon(self) -> Lsn | None:
+        """Where the log ended when the checkpoint of ``read_control`` began; None when it cannot be told."""
+        if self._control is None or not self._control.checkpoint[0]:
+            return None
+        number, offset = self._control.checkpoint
+        path = self._file(number).source
+        with durable.storage_errors("reading", path), open(path, "rb", buffering=0) as source:
+            found = checkpoint_horizon(os.pread(source.fileno(), 32, offset))
+        return found if found is not None and found <= self._control.checkpoint else None
 
     def take_tail(self) -> None:
         """Stage BLOCK_COMMIT: everything up to now. Raises LockTimeout when the end does not stand still."""

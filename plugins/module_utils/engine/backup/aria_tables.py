@@ -12,14 +12,14 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from .. import durable
 from ..errors import PageCorrupt, UnsupportedTable
 from ..manifest import FileEntry
-from .aria_format import HEADER_SIZE, LSN_SIZE, AriaTable, Lsn, create_rename_lsn
+from .aria_format import HEADER_SIZE, LSN_SIZE, AriaTable, Lsn, create_rename_lsn, is_of_horizon, with_horizon
 from .copier import CopierContext, UnstableFile
 from .inventory import Kind, PlainFile
 
@@ -56,8 +56,12 @@ def online_table(file: PlainFile) -> AriaTable | None:
     return table if table is not None and table.online else None
 
 
-def copy_online(file: PlainFile, table: AriaTable, context: CopierContext, buffer: memoryview) -> FileEntry:
+def copy_online(
+    file: PlainFile, table: AriaTable, horizon: Lsn | None, context: CopierContext, buffer: memoryview
+) -> FileEntry:
     """Copy one file of a transactional table, up to the size that it has when it is opened.
+
+    ``horizon`` is that of the checkpoint at which recovery begins (see ``with_horizon``).
 
     A part of a page at the end is one that the server is just adding: it is in the log. Raises PageCorrupt.
     """
@@ -67,7 +71,7 @@ def copy_online(file: PlainFile, table: AriaTable, context: CopierContext, buffe
         size -= size % table.block_size
         if index:
             head = _stable_head(file.source, descriptor, min(table.header_size, size))
-            target.write(head)
+            target.write(with_horizon(head, horizon))
             offset = len(head)
         while offset < size:
             wanted = min(len(buffer), size - offset)
@@ -81,6 +85,14 @@ def copy_online(file: PlainFile, table: AriaTable, context: CopierContext, buffe
             context.progress.advance(count)
             offset += count
         return target.close()
+
+
+def first_state_since(horizon: Lsn, files: Iterable[PlainFile]) -> Lsn:
+    """When the server has collected the states of its tables for the checkpoint that began at ``horizon``: the first
+    LSN from there on that a table's state on disk has, or, where none was written, ``horizon`` itself."""
+    indexes = (file.source for file in files if file.kind is Kind.TABLE and file.source.suffix == _INDEX)
+    found = (is_of_horizon(_head(index, LSN_SIZE)) for index in indexes)
+    return min((lsn for lsn in found if lsn >= horizon), default=horizon)
 
 
 def changed_outside_the_log(copy: OnlineCopy) -> bool:

@@ -137,9 +137,9 @@ class MariadbBackup(BackupRun):
 
     # --- BACKUP STAGE BLOCK_DDL ------------------------------------------------------------------
 
-    def _copy_other_files(self) -> None:
+    def _copy_plain_files(self) -> None:
         self._aria.read_control()
-        super()._copy_other_files()
+        self._plain.copy_all(self._aria.horizon())
 
     def _catch_up(self) -> None:
         self._copy_head_of_aria_log()

@@ -342,7 +342,7 @@ class BackupRun:
 
     def _copy_other_files(self) -> None:
         self._progress.phase("copying definitions and non-transactional tables")
-        self._plain.copy_all()
+        self._copy_plain_files()
         if self._plain.unknown:
             self._totals.warnings.append(
                 f"{len(self._plain.unknown)} files in database directories are of no known kind and were left out: "
@@ -354,6 +354,9 @@ class BackupRun:
                 "the rows of tables of the engine MEMORY are in no file and so in no backup; a copy has these tables "
                 f"empty: {some_of(in_memory)}"
             )
+
+    def _copy_plain_files(self) -> None:
+        self._plain.copy_all()
 
     def _catch_up(self) -> None:
         """Let the follower come close, so that the last lock is held only for the rest."""

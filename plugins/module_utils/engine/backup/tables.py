@@ -21,7 +21,8 @@ from typing import Callable
 from ..errors import DdlConflict
 from ..manifest import FileEntry
 from ..stream.sink import Sink, SinkFile
-from .aria_tables import OnlineCopy, changed_outside_the_log, copy_online, online_table
+from .aria_format import Lsn
+from .aria_tables import OnlineCopy, changed_outside_the_log, copy_online, first_state_since, online_table
 from .copier import CopierContext, UnstableFile, append_growth, copy_plain
 from .inventory import Kind, PlainFile, PlainFiles
 from .workers import CopyPool
@@ -80,6 +81,7 @@ class PlainCopies:
         self._growing: list[_Growing] = []
         self._last: list[PlainFile] = []
         self._online: dict[str, OnlineCopy] = {}
+        self._horizon: Lsn | None = None
         #: what stage BLOCK_DDL has found
         self.files: tuple[PlainFile, ...] = ()
         self.unknown: tuple[str, ...] = ()
@@ -91,7 +93,12 @@ class PlainCopies:
 
     def copy_idle_tables(self) -> None:
         """Stage FLUSH: copy the non-transactional tables. Only for a sink that can rewrite what turns out to be old."""
-        tables = [file for file in self._find().files if file.kind is Kind.TABLE]
+        # what an Aria table's index file is to say is known under the lock only
+        tables = [
+            file
+            for file in self._find().files
+            if file.kind is Kind.TABLE and not (file.path.endswith(".MAI") and online_table(file))
+        ]
         signatures = {file.path: _Signature.of(file) for file in tables}
         for file, entry in zip(tables, self._pool.run(tables, self._copy_if_there)):
             signature = signatures[file.path]
@@ -100,10 +107,14 @@ class PlainCopies:
             # a file that was gone for a moment has an unknown signature: it will be copied again
             self._early[file.path] = (signature or _Signature(0, 0, 0, 0, False), entry)
 
-    def copy_all(self) -> None:
-        """Stage BLOCK_DDL: definitions, and every table that is not here yet or differs from its early copy."""
+    def copy_all(self, checkpoint: Lsn | None = None) -> None:
+        """Stage BLOCK_DDL: definitions, and every table that is not here yet or differs from its early copy.
+
+        ``checkpoint``: where Aria's log ended when the checkpoint began that its recovery begins with.
+        """
         found = self._find()
         self.files, self.unknown = found.files, found.unknown
+        self._horizon = first_state_since(checkpoint, found.files) if checkpoint is not None else None
         for path in sorted(set(self._early) - {file.path for file in found.files}):
             self._sink.discard(path)
         now = [file for file in found.files if file.kind in (Kind.TABLE, Kind.DEFINITION)]
@@ -180,7 +191,7 @@ class PlainCopies:
         if file.path.endswith(".MAI"):
             # the older of two readings: a change between them is one that happened during the copy
             self._online[file.path] = OnlineCopy(file, table.create_rename_lsn)
-        return copy_online(file, table, self._context, buffer)
+        return copy_online(file, table, self._horizon, self._context, buffer)
 
     def _copy_if_there(self, file: PlainFile, buffer: memoryview) -> FileEntry | None:
         try:
