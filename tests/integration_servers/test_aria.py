@@ -41,7 +41,7 @@ from ansible_collections.innodb.xtrabackup.tests.support.servers import MariaDBS
 MIB = 1 << 20
 
 #: the smallest log files, so that a backup begins in one and ends in another
-MANY_LOGS = {"aria_log_file_size": "8M", "aria_log_purge_type": "none"}
+MANY_LOGS = {"aria_log_file_size": "8M", "aria_log_purge_type": "external"}
 
 
 def add_slow_data(source: MariaDBServer, mib: int) -> None:
@@ -112,6 +112,7 @@ def test_a_damaged_page_of_a_transactional_table_is_found(
     source = make_server("source")
     source.execute(
         "CREATE DATABASE d",
+        "USE d",
         "CREATE TABLE d.t (id INT PRIMARY KEY, content VARCHAR(200)) ENGINE=Aria",
         f"INSERT INTO d.t SELECT seq, REPEAT('x', 200) FROM {source.numbers(500)}",
         "FLUSH TABLES",

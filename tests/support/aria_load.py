@@ -21,7 +21,6 @@ from .servers import DatabaseServer
 DATABASE = "aria_load"
 _ROWS = 2000
 _COLUMNS = "id INT PRIMARY KEY, number INT, padding VARCHAR(300), content BLOB, KEY (number), KEY (padding(20))"
-_UNFINISHED = (1205, 1213, 2006, 2013)  # a lock that backups hold longer than the session waits; the end of the server
 
 
 class AriaLoad:
@@ -67,6 +66,9 @@ class AriaLoad:
         for thread in self._threads:
             thread.join(120)
         assert not self.errors, self.errors
+        # a replica (10.11) counts only the first event's rows of a load into an empty Aria table: its COUNT(*) is wrong
+        # until the table is made anew
+        self._server.execute(f"TRUNCATE {DATABASE}.bulk")
 
     def wait_for(self, statements: int, timeout: float = 120) -> None:
         """Wait until so many more statements have ended."""
@@ -138,7 +140,7 @@ class AriaLoad:
 
 def fill_log(server: DatabaseServer, mib: int) -> None:
     """Write about ``mib`` MiB of Aria log; the table that it is about stays small. The server purges none of it as
-    long as aria_log_purge_type is "none", or the log's file is larger than that."""
+    long as aria_log_purge_type is "external", or the log's file is larger than that."""
     server.execute(
         f"CREATE DATABASE IF NOT EXISTS {DATABASE}",
         f"CREATE TABLE {DATABASE}.filler (id INT PRIMARY KEY, content LONGBLOB) ENGINE=Aria",

@@ -26,7 +26,7 @@ from .inventory import Kind, PlainFile
 _INDEX, _DATA = ".MAI", ".MAD"
 
 #: A page reads torn while the server writes it. On a busy device that can take seconds; a damaged page is so for ever.
-_PAGE_ATTEMPTS = 100
+_PAGE_ATTEMPTS = 30
 _PAGE_PAUSE = 0.1
 _HEAD_PAUSE = 0.002
 
@@ -130,7 +130,7 @@ def _good(table: AriaTable, page: memoryview, offset: int, *, index: bool) -> bo
 def _stable_head(source: Path, descriptor: int, size: int) -> bytes:
     """The head of an index file, which has no checksum: read until two readings are the same."""
     before = b""
-    for _attempt in range(_PAGE_ATTEMPTS * 10):
+    for _attempt in range(_PAGE_ATTEMPTS * 30):
         with durable.storage_errors("reading", source):
             head = os.pread(descriptor, size, 0)
         if head == before and len(head) == size:
