@@ -178,7 +178,13 @@ def copy_tablespace(
                     context.progress.advance(count)
                     offset += count
             except UnstableFile as error:
-                unstable = error
+                if file.replaceable:
+                    unstable = error
+                else:
+                    # an undo tablespace was truncated: all that its pages hold from then on is in the redo log
+                    left = os.fstat(descriptor).st_size // page_size * page_size - offset
+                    target.hole(max(left, 0))
+                    offset += max(left, 0)
             entry = target.close()
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     if unstable is not None:
