@@ -34,6 +34,7 @@ from ..innodb.tablespace import (
 from ..manifest import FileEntry
 from ..progress import Progress
 from ..stream.sink import SinkFile
+from .birth_time import birth_time_ns
 from .inventory import InnodbFile
 
 READ_SIZE = 4 << 20
@@ -69,11 +70,13 @@ class Throttle(Protocol):
 
 @dataclass(frozen=True)
 class FileIdentity:
-    """One life of a file: device, inode number and its generation (0 where the file system has none)."""
+    """One life of a file: device, inode number, its generation and when it was made (ns); 0 where the file system has
+    none."""
 
     device: int
     inode: int
     generation: int
+    born: int = 0
 
     @classmethod
     def of(cls, descriptor: int) -> FileIdentity:
@@ -82,7 +85,8 @@ class FileIdentity:
         generation = bytearray(8)
         with contextlib.suppress(OSError):
             fcntl.ioctl(descriptor, _FS_IOC_GETVERSION, generation)
-        return cls(status.st_dev, status.st_ino, struct.unpack_from("=i", generation)[0])
+        number = struct.unpack_from("=i", generation)[0]
+        return cls(status.st_dev, status.st_ino, number, birth_time_ns(descriptor))
 
 
 @dataclass(frozen=True)
