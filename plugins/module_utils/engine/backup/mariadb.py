@@ -14,7 +14,7 @@ from pathlib import Path
 from ..errors import UnsupportedServer
 from ..manifest import FileEntry
 from ..server.connection import Connection
-from ..server.coordinates import read_channels, read_coordinates, render_binlog_info, render_slave_info
+from ..server.coordinates import read_channels_at_rest, read_coordinates, render_binlog_info, render_slave_info
 from ..server.flavor import Layout, ServerIdentity
 from ..server.locks import BackupStages
 from . import metadata
@@ -156,7 +156,7 @@ class MariadbBackup(BackupRun):
         self._aria.take_tail()
         self._plain.copy_late_tables(self._buffer)
         coordinates = Coordinates(
-            read_coordinates(self._connection), read_channels(self._connection), _lsn(self._connection)
+            read_coordinates(self._connection), read_channels_at_rest(self._connection), _lsn(self._connection)
         )
         # with innodb_flush_log_at_trx_commit=0 or 2 the newest redo is only in memory yet
         self._connection.execute("FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS")
