@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -27,7 +29,7 @@ from ansible_collections.innodb.xtrabackup.tests.integration_servers.test_backup
     stock_prepare,
 )
 from ansible_collections.innodb.xtrabackup.tests.support import datasets
-from ansible_collections.innodb.xtrabackup.tests.support.backups import Slow, options_for
+from ansible_collections.innodb.xtrabackup.tests.support.backups import Slow, SlowArchive, options_for
 from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad
 
 
@@ -85,6 +87,43 @@ def test_a_backup_through_a_pipeline_arrives_whole(make_server: ServerFactory, w
         sink = CommandSink([["zstd", "-q", "-1"], ["zstd", "-q", "-d"], [sys.executable, "-c", copy]])
         record = job.take_backup(options_for(source), sink, Progress("backup"))
         extract_archive(archive, workdir / "backup")
+        our_prepare(workdir / "backup")
+        prove(make_server, source, workdir / "backup", record, load)
+
+
+def test_undo_tablespaces_that_are_truncated_during_a_slow_stream_are_right(
+    make_server: ServerFactory, workdir: Path
+) -> None:
+    options = {"innodb_undo_tablespaces": 3, "innodb_max_undo_log_size": "10M", "innodb_log_file_size": "200M"}
+    source = make_server("source", {**options, "innodb_purge_rseg_truncate_frequency": 1})
+    source.execute(
+        "CREATE DATABASE undone",
+        "USE undone",
+        "CREATE TABLE t (id INT PRIMARY KEY, content VARCHAR(2000))",
+        "INSERT INTO t SELECT seq, REPEAT('x', 1500) FROM seq_1_to_6000",
+    )
+    datasets.create_big(source, 60)
+    undo = [source.datadir / f"undo00{number}" for number in (1, 2, 3)]
+    with WriteLoad(source, per_second=50) as load, source.session(database="undone") as reader:
+        with reader.cursor() as cursor:
+            cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+            for letter in "abcdef":
+                source.execute(f"UPDATE t SET content = REPEAT('{letter}', 1500)", database="undone")
+            sizes = {path: path.stat().st_size for path in undo}
+            assert max(sizes.values()) > 20 << 20, "no undo tablespace is large enough to be truncated"
+            source.execute("SET GLOBAL innodb_undo_log_truncate = ON")
+            archive = workdir / "backup.xbstream"
+            with ThreadPoolExecutor(1) as pool:
+                sink = SlowArchive(archive, 10 << 20)
+                taken = pool.submit(job.take_backup, options_for(source), sink, Progress("backup"))
+                while archive.with_name(archive.name + ".partial").stat().st_size < max(sizes.values()):
+                    time.sleep(0.05)
+                cursor.execute("ROLLBACK")
+                record = taken.result(400)
+        truncated = [path.name for path in undo if path.stat().st_size < sizes[path]]
+        extract_archive(archive, workdir / "backup")
+        copied = {path.name: (workdir / "backup" / path.name).stat().st_size for path in undo}
+        assert any(copied[path.name] > path.stat().st_size for path in undo), (truncated, copied)
         our_prepare(workdir / "backup")
         prove(make_server, source, workdir / "backup", record, load)
 

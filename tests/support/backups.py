@@ -6,15 +6,31 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import job
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import ConnectionParameters
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.sink import DirectorySink
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.archive import ArchiveSink
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.sink import Buffer, DirectorySink
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.throttle import Throttle
 
 from .servers import DatabaseServer
+
+
+class SlowArchive(ArchiveSink):
+    """An archive on a slow medium: of all that is written, ``bytes_per_second``."""
+
+    def __init__(self, dest: Path, bytes_per_second: int, **arguments: Any) -> None:
+        super().__init__(dest, **arguments)
+        self._pace = Throttle(bytes_per_second)
+        self._never = threading.Event()
+
+    def _write(self, lane: Any, buffers: Sequence[Buffer]) -> None:
+        self._pace.take(sum(len(buffer) for buffer in buffers), self._never)
+        super()._write(lane, buffers)
 
 
 class Slow:

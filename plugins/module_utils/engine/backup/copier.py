@@ -33,6 +33,7 @@ from ..innodb.tablespace import (
 from ..manifest import FileEntry
 from ..progress import Progress
 from ..stream.sink import SinkFile
+from .birth_time import birth_time_ns
 from .inventory import InnodbFile
 from .torn_pages import PageReader, TruncatedFile, UnsettledPages, attempts_for, pause, read_into
 
@@ -61,11 +62,13 @@ class Throttle(Protocol):
 
 @dataclass(frozen=True)
 class FileIdentity:
-    """One life of a file: device, inode number and its generation (0 where the file system has none)."""
+    """One life of a file: device, inode number, its generation and when it was made (ns); 0 where the file system has
+    none."""
 
     device: int
     inode: int
     generation: int
+    born: int = 0
 
     @classmethod
     def of(cls, descriptor: int) -> FileIdentity:
@@ -74,7 +77,8 @@ class FileIdentity:
         generation = bytearray(8)
         with contextlib.suppress(OSError):
             fcntl.ioctl(descriptor, _FS_IOC_GETVERSION, generation)
-        return cls(status.st_dev, status.st_ino, struct.unpack_from("=i", generation)[0])
+        number = struct.unpack_from("=i", generation)[0]
+        return cls(status.st_dev, status.st_ino, number, birth_time_ns(descriptor))
 
 
 @dataclass(frozen=True)
@@ -173,6 +177,12 @@ def copy_tablespace(
                 unstable = fault
             except TruncatedFile as error:
                 unstable = UnstableFile(str(error))
+            if unstable is not None and not file.replaceable:
+                # an undo tablespace was truncated: all that its pages hold from then on is in the redo log
+                unstable = None
+                left = max(os.fstat(descriptor).st_size // page_size * page_size - copied, 0)
+                target.hole(left)
+                copied += left
             entry = target.close()
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     if unstable is not None:

@@ -64,8 +64,9 @@ def compare(
 
 def _unchanged(copy: CopiedTablespace, file: InnodbFile, context: CopierContext, altered: Collection[int]) -> bool:
     if not file.replaceable:
-        # system and undo tablespaces keep their files; a truncated undo tablespace is smaller than its copy
-        return file.size >= copy.entry.size
+        # system and undo tablespaces keep their files. A truncated undo tablespace is smaller than its copy, and that
+        # is what a crash leaves: the truncation and all that the file holds since are in the redo log
+        return True
     try:
         identity, space_id = read_identity(file, context)
     except UnstableFile as error:

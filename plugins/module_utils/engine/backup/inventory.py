@@ -29,7 +29,6 @@ _DEFINITIONS = frozenset({"frm", "TRG", "TRN", "opt", "par"})
 _NOT_DATABASES = frozenset({"lost+found", "#innodb_temp", "#innodb_redo"})
 _UNDO_NAME = re.compile(r"undo\d{3}")
 _MYSQL_UNDO_NAME = re.compile(r"undo_\d{3}")
-_ARIA_LOG_NAME = re.compile(r"aria_log(_control|\.\d{8})")
 
 #: tables that the server goes on writing under every stage but BLOCK_COMMIT
 LOG_TABLES = frozenset({"general_log", "slow_log"})
@@ -169,14 +168,6 @@ def _head(path: Path, count: int) -> bytes:
     except OSError:
         with durable.storage_errors("reading", path):
             raise
-
-
-def aria_logs(layout: Layout) -> list[tuple[str, Path]]:
-    """Name in the backup and place of the Aria control file and of each Aria log, the control file first."""
-    directory = layout.aria_log_dir_path
-    with durable.storage_errors("listing", directory):
-        names = sorted(name for name in os.listdir(directory) if _ARIA_LOG_NAME.fullmatch(name))
-    return [(name, directory / name) for name in sorted(names, key=lambda name: name != "aria_log_control")]
 
 
 def system_files(layout: Layout) -> Iterator[InnodbFile]:

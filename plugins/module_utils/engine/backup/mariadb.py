@@ -13,15 +13,17 @@ from datetime import datetime
 from pathlib import Path
 
 from ..errors import UnsupportedServer
+from ..manifest import FileEntry
 from ..server.connection import Connection
-from ..server.coordinates import read_channels, read_coordinates, render_binlog_info, render_slave_info
+from ..server.coordinates import read_channels_at_rest, read_coordinates, render_binlog_info, render_slave_info
 from ..server.flavor import Layout, ServerIdentity
 from ..server.locks import BackupStages
 from . import metadata, missing_tables
+from .aria_log import AriaLog
 from .copier import READ_SIZE
 from .ddl_watch import compare
 from .ddl_watch_mariadb import Dictionary, check_dictionary, known_files, read_dictionary
-from .inventory import InnodbFile, PlainFiles, aria_logs, innodb_files, memory_tables, plain_files
+from .inventory import InnodbFile, PlainFiles, innodb_files, memory_tables, plain_files
 from .redo_follower import RedoFollower
 from .redo_log_file import LogFile
 from .redo_output import RedoOutput
@@ -77,6 +79,9 @@ class MariadbBackup(BackupRun):
         super().__init__(job, connection, identity, layout)
         self._lsn_connection = lsn_connection
         self._own_sessions.add(lsn_connection.thread_id)
+        options = job.options
+        self._aria = AriaLog(layout, job.sink, self._context, options.spool_directory, options.lock_timeout)
+        self._buffer = memoryview(bytearray(READ_SIZE))
 
     def _copy_everything(self) -> Coordinates:
         with (
@@ -98,6 +103,7 @@ class MariadbBackup(BackupRun):
                 stages.flush()
                 stages.block_ddl()
             self._copy_innodb()
+            self._copy_head_of_aria_log()
             if self._options.lock_ddl != "on":
                 self._pause_appliers(pause)
                 stages.flush()
@@ -146,6 +152,10 @@ class MariadbBackup(BackupRun):
             self._failure.set,
         )
 
+    def _copy_head_of_aria_log(self) -> None:
+        self._progress.phase("copying the Aria log")
+        self._aria.copy_head(self._buffer)
+
     # --- BACKUP STAGE BLOCK_DDL ------------------------------------------------------------------
 
     def _copy_what_ddl_changed(self, before: Dictionary) -> None:
@@ -160,13 +170,22 @@ class MariadbBackup(BackupRun):
         else:
             check_dictionary(self._connection, self._copied)
 
+    def _copy_plain_files(self) -> None:
+        self._aria.read_control()
+        self._plain.copy_all(self._aria.horizon())
+
+    def _catch_up(self) -> None:
+        self._copy_head_of_aria_log()
+        super()._catch_up()
+
     # --- BACKUP STAGE BLOCK_COMMIT ---------------------------------------------------------------
 
     def _finish_under_lock(self) -> Coordinates:
         self._progress.phase("taking coordinates")
-        self._plain.copy_late_tables(aria_logs(self._layout), memoryview(bytearray(READ_SIZE)))
+        self._aria.take_tail()
+        self._plain.copy_late_tables(self._buffer)
         coordinates = Coordinates(
-            read_coordinates(self._connection), read_channels(self._connection), _lsn(self._connection)
+            read_coordinates(self._connection), read_channels_at_rest(self._connection), _lsn(self._connection)
         )
         # with innodb_flush_log_at_trx_commit=0 or 2 the newest redo is only in memory yet
         self._connection.execute("FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS")
@@ -177,6 +196,9 @@ class MariadbBackup(BackupRun):
         return coordinates
 
     # --- after the locks -------------------------------------------------------------------------
+
+    def _finish_redo(self) -> list[FileEntry]:
+        return super()._finish_redo() + self._aria.finish()
 
     def _configuration(self) -> bytes:
         return metadata.render_configuration(self._layout)

@@ -238,7 +238,7 @@ class MysqlBackup(BackupRun):
 
     def _take_coordinates(self) -> Coordinates:
         self._progress.phase("taking coordinates")
-        self._plain.copy_late_tables((), memoryview(bytearray(READ_SIZE)))
+        self._plain.copy_late_tables(memoryview(bytearray(READ_SIZE)))
         # what is written from here on may be after the instant
         self._mysql_redo.hold()
         status = read_log_status(self._connection)

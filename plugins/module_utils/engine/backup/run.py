@@ -354,7 +354,7 @@ class BackupRun:
 
     def _copy_other_files(self) -> None:
         self._progress.phase("copying definitions and non-transactional tables")
-        self._plain.copy_all()
+        self._copy_plain_files()
         if self._plain.unknown:
             self._totals.warnings.append(
                 f"{len(self._plain.unknown)} files in database directories are of no known kind and were left out: "
@@ -399,6 +399,9 @@ class BackupRun:
         if self._options.safe_slave_backup:
             self._progress.phase("stopping SQL threads")
             pause.begin()
+
+    def _copy_plain_files(self) -> None:
+        self._plain.copy_all()
 
     def _catch_up(self) -> None:
         """Let the follower come close, so that the last lock is held only for the rest."""

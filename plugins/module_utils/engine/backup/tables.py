@@ -12,14 +12,17 @@ grows, so its head is copied before and only the tail under that lock.
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Callable
 
+from ..errors import DdlConflict
 from ..manifest import FileEntry
 from ..stream.sink import Sink, SinkFile
+from .aria_format import Lsn
+from .aria_tables import OnlineCopy, changed_outside_the_log, copy_online, first_state_since, online_table
 from .copier import CopierContext, UnstableFile, append_growth, copy_plain
 from .inventory import Kind, PlainFile, PlainFiles
 from .workers import CopyPool
@@ -28,6 +31,10 @@ from .workers import CopyPool
 _SETTLED_SECONDS = 1.0
 
 _GROWING = (".CSV",)
+
+#: Tables that MariaDB counts as its own (sql/table.cc, is_system_table_name) and writes to until BLOCK_COMMIT. They are
+#: transactional unless an upgrade left them as they were.
+_SERVERS_OWN = re.compile(r"mysql/(proc|event|func|servers|help_\w+|time_zone\w*|innodb_\w+_stats)\.\w+")
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,8 @@ class PlainCopies:
         self._entries: dict[str, FileEntry] = {}
         self._growing: list[_Growing] = []
         self._last: list[PlainFile] = []
+        self._online: dict[str, OnlineCopy] = {}
+        self._horizon: Lsn | None = None
         #: what stage BLOCK_DDL has found
         self.files: tuple[PlainFile, ...] = ()
         self.unknown: tuple[str, ...] = ()
@@ -84,7 +93,12 @@ class PlainCopies:
 
     def copy_idle_tables(self) -> None:
         """Stage FLUSH: copy the non-transactional tables. Only for a sink that can rewrite what turns out to be old."""
-        tables = [file for file in self._find().files if file.kind is Kind.TABLE]
+        # what an Aria table's index file is to say is known under the lock only
+        tables = [
+            file
+            for file in self._find().files
+            if file.kind is Kind.TABLE and not (file.path.endswith(".MAI") and online_table(file))
+        ]
         signatures = {file.path: _Signature.of(file) for file in tables}
         for file, entry in zip(tables, self._pool.run(tables, self._copy_if_there)):
             signature = signatures[file.path]
@@ -93,15 +107,23 @@ class PlainCopies:
             # a file that was gone for a moment has an unknown signature: it will be copied again
             self._early[file.path] = (signature or _Signature(0, 0, 0, 0, False), entry)
 
-    def copy_all(self) -> None:
-        """Stage BLOCK_DDL: definitions, and every table that is not here yet or differs from its early copy."""
+    def copy_all(self, checkpoint: Lsn | None = None) -> None:
+        """Stage BLOCK_DDL: definitions, and every table that is not here yet or differs from its early copy.
+
+        ``checkpoint``: where Aria's log ended when the checkpoint began that its recovery begins with.
+        """
         found = self._find()
         self.files, self.unknown = found.files, found.unknown
+        self._horizon = first_state_since(checkpoint, found.files) if checkpoint is not None else None
         for path in sorted(set(self._early) - {file.path for file in found.files}):
             self._sink.discard(path)
         now = [file for file in found.files if file.kind in (Kind.TABLE, Kind.DEFINITION)]
         due = []
         for file in now:
+            if self._is_written_until_the_end(file):
+                self._drop_early(file)
+                self._last.append(file)
+                continue
             early = self._early.get(file.path)
             if early is None:
                 due.append(file)
@@ -117,15 +139,28 @@ class PlainCopies:
         self._keep_empty_databases(found)
         self._begin_late_tables(found.files)
 
-    def copy_late_tables(self, logs: Iterable[tuple[str, Path]], buffer: memoryview) -> None:
-        """Stage BLOCK_COMMIT: tails of log tables, statistics tables, and ``logs`` (name in the backup, place)."""
+    def copy_late_tables(self, buffer: memoryview) -> None:
+        """Stage BLOCK_COMMIT: tails of log tables, tables that were written until now, and those of which the log does
+        not tell everything. Raises DdlConflict when the sink cannot rewrite these."""
+        changed = [copy.file for copy in self._online.values() if changed_outside_the_log(copy)]
+        if changed and not self._sink.can_rewrite:
+            names = ", ".join(file.path.rpartition(".")[0] for file in changed[:5])
+            raise DdlConflict(
+                f"Aria tables were loaded in bulk or repaired while they were copied into a stream: {names}",
+                remedy="Run the backup again while no such statement is running, or take it into a directory.",
+                tables=[file.path for file in changed[:100]],
+            )
         for growing in self._growing:
             append_growth(growing.file.source, growing.offset, growing.target, buffer)
             self._entries[growing.file.path] = growing.target.close()
         for file in self._last:
             self._entries[file.path] = self._copy(file, buffer)
-        for name, source in logs:
-            self._entries[name] = copy_plain(name, source, self._context, buffer)
+        parts = {file.path: file for file in self.files}
+        for index in changed:
+            for path in (index.path, index.path[: -len("MAI")] + "MAD"):
+                if path in parts:
+                    self._sink.discard(path)
+                    self._entries[path] = self._copy(parts[path], buffer)
 
     def _begin_late_tables(self, files: Iterable[PlainFile]) -> None:
         for file in files:
@@ -142,8 +177,21 @@ class PlainCopies:
             with self._sink.open(path, compress=False) as target:
                 self._entries[path] = target.close()
 
+    def _is_written_until_the_end(self, file: PlainFile) -> bool:
+        return file.kind is Kind.TABLE and bool(_SERVERS_OWN.fullmatch(file.path)) and online_table(file) is None
+
+    def _drop_early(self, file: PlainFile) -> None:
+        if self._early.pop(file.path, None) is not None:
+            self._sink.discard(file.path)
+
     def _copy(self, file: PlainFile, buffer: memoryview) -> FileEntry:
-        return copy_plain(file.path, file.source, self._context, buffer)
+        table = online_table(file)
+        if table is None:
+            return copy_plain(file.path, file.source, self._context, buffer)
+        if file.path.endswith(".MAI"):
+            # the older of two readings: a change between them is one that happened during the copy
+            self._online[file.path] = OnlineCopy(file, table.create_rename_lsn)
+        return copy_online(file, table, self._horizon, self._context, buffer)
 
     def _copy_if_there(self, file: PlainFile, buffer: memoryview) -> FileEntry | None:
         try:

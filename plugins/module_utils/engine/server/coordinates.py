@@ -8,11 +8,17 @@ The texts that mariadb-backup keeps beside a backup are rendered here too (forma
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from .connection import Connection
+
+#: what a thread of a replica says (sql/mysqld.cc) that is not between a commit and telling its place
+_WAITING = ("Waiting for", "waiting for more updates")
+_REST_PAUSE = 0.02
+_REST_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -105,11 +111,43 @@ def read_coordinates(connection: Connection) -> BinlogCoordinates | None:
 
 def read_channels(connection: Connection) -> list[ReplicaChannel]:
     """Every replica channel of the server, sorted by name; needs SLAVE MONITOR."""
+    return _read_channels(connection)[0]
+
+
+def _read_channels(connection: Connection) -> tuple[list[ReplicaChannel], bool]:
+    """Every replica channel, and whether the place of one may change although nothing is committed."""
     rows = connection.query("SHOW ALL SLAVES STATUS")
     if not rows:
-        return []
+        return [], False
     gtid = normal_gtid(str(connection.scalar("SELECT @@GLOBAL.gtid_slave_pos") or ""))
-    return sorted((channel_of(row, gtid) for row in rows), key=lambda channel: channel.channel)
+    channels = sorted((channel_of(row, gtid) for row in rows), key=lambda channel: channel.channel)
+    running = {str(row.get("Connection_name") or "") for row in rows if str(row["Slave_SQL_Running"]) != "No"}
+    return channels, any(channel.channel in running and not channel.by_gtid for channel in channels)
+
+
+def read_channels_at_rest(connection: Connection) -> list[ReplicaChannel]:
+    """Every replica channel, as its place is when what has been committed is counted; while commits are blocked.
+
+    A thread that applies transactions commits first and tells its place (file and position) afterwards. So it is asked
+    until all threads wait for something and two looks agree, or so long that none can still be on its way to tell.
+    Needs SLAVE MONITOR and PROCESS.
+    """
+    deadline = time.monotonic() + _REST_SECONDS
+    channels, moving = _read_channels(connection)
+    while moving:
+        states = [
+            str(row["STATE"] or "")
+            for row in connection.query(
+                "SELECT STATE FROM information_schema.PROCESSLIST WHERE COMMAND IN ('Slave_SQL', 'Slave_worker')"
+            )
+        ]
+        time.sleep(_REST_PAUSE)
+        again, moving = _read_channels(connection)
+        waiting = all(any(words in state for words in _WAITING) for state in states)
+        if (again == channels and waiting) or time.monotonic() > deadline:
+            return again
+        channels = again
+    return channels
 
 
 def channel_of(row: dict[str, Any], gtid: str) -> ReplicaChannel:

