@@ -30,6 +30,7 @@ from ..server.layout import Layout
 from ..server.locks_mysql import MysqlLocks, non_transactional_tables
 from ..server.redo_archive import RedoArchive
 from ..server.redo_consumer import RedoConsumer
+from ..server.redo_logging import read_alter_instance, require_logged_since
 from ..server.redo_status import read_redo_status
 from ..server.user_tables import memory_tables
 from . import metadata, tablespaces
@@ -91,12 +92,15 @@ class MysqlBackup(BackupRun):
                 locks.lock_instance()
             consumer = held.enter_context(self._consumer())
             archive = held.enter_context(self._archive(consumer))
+            # before the follower looks whether the log is enabled
+            statements = read_alter_instance(self._connection)
             self._follow(lambda output: self._follower_of(output, consumer, archive))
             since, before = self._current_lsn(), read_dictionary(self._connection)
             self._copy_innodb()
             if self._options.lock_ddl != "on":
                 self._catch_up()
                 locks.lock_instance()
+                require_logged_since(statements, self._connection)
             self._copy_what_ddl_changed(before, since)
             self._copy_idle_tables()
             self._begin_binlog()
