@@ -91,7 +91,7 @@ def check_dictionary(connection: Connection, copied: Mapping[str, CopiedTablespa
     """
     wrong = []
     by_path = {path: copy.space_id for path, copy in copied.items()}
-    for row in connection.query("SELECT SPACE, NAME, FILENAME FROM information_schema.INNODB_SYS_TABLESPACES"):
+    for row in connection.listing("SELECT SPACE, NAME, FILENAME FROM information_schema.INNODB_SYS_TABLESPACES"):
         space_id, file_name = int(row["SPACE"]), str(row["FILENAME"] or "")
         if space_id in (0, _TEMPORARY_SPACE_ID) or not file_name.endswith(".ibd"):
             continue

@@ -57,13 +57,13 @@ class Dictionary:
 
 def read_dictionary(connection: Connection) -> Dictionary:
     """The dictionary now; needs PROCESS."""
-    spaces = connection.query(
+    spaces = connection.listing(
         "SELECT SPACE, NAME, FLAG FROM information_schema.INNODB_TABLESPACES "
         # the system tablespace has no id of its own, the temporary one no data, a discarded one no file
         "WHERE SPACE_TYPE <> 'System' AND COALESCE(STATE, '') <> 'discarded'"
     )
     indexes: dict[int, set[int]] = defaultdict(set)
-    for row in connection.query("SELECT SPACE, INDEX_ID FROM information_schema.INNODB_INDEXES"):
+    for row in connection.listing("SELECT SPACE, INDEX_ID FROM information_schema.INNODB_INDEXES"):
         indexes[int(row["SPACE"])].add(int(row["INDEX_ID"]))
     return Dictionary(
         {int(row["SPACE"]): str(row["NAME"]) for row in spaces},

@@ -146,7 +146,7 @@ def _refuse_encrypted_tables(identity: ServerIdentity, connection: Connection) -
 
 
 def _refuse_foreign_engines(identity: ServerIdentity, connection: Connection) -> None:
-    engines = connection.query("SELECT ENGINE FROM information_schema.ENGINES WHERE SUPPORT IN ('YES', 'DEFAULT')")
+    engines = connection.listing("SELECT ENGINE FROM information_schema.ENGINES WHERE SUPPORT IN ('YES', 'DEFAULT')")
     foreign = sorted(str(row["ENGINE"]) for row in engines if str(row["ENGINE"]).lower() not in SAFE_ENGINES)
     if not foreign:
         # the usual case: no need to open every table of the server
