@@ -87,7 +87,8 @@ class FileIdentity:
 
 @dataclass(frozen=True)
 class CopiedTablespace:
-    """What was copied: the file, which life of it, its tablespace id, and its manifest entry."""
+    """What was copied: the file, which life of it, its tablespace id, and its manifest entry; ``encrypted``: its pages
+    may be."""
 
     file: InnodbFile
     identity: FileIdentity
@@ -95,6 +96,7 @@ class CopiedTablespace:
     entry: FileEntry
     retried_pages: int
     pages: int
+    encrypted: bool = False
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,9 @@ def copy_tablespace(
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     if unstable is not None:
         raise UnstableFile(str(unstable), written=True)
-    return CopiedTablespace(file, identity, header.space_id, entry, retried, offset // page_size)
+    return CopiedTablespace(
+        file, identity, header.space_id, entry, retried, offset // page_size, encrypted=header.encrypted
+    )
 
 
 def copy_plain(path: str, source: Path, context: CopierContext, buffer: memoryview) -> FileEntry:

@@ -177,6 +177,7 @@ class MysqlBackup(BackupRun):
 
     def _copy_what_ddl_changed(self, before: Dictionary, since: int) -> None:
         """``since``: the LSN that the server was at before anything was copied."""
+        self._refuse_what_appeared()
         now = read_dictionary(self._connection)
         altered = now.altered_since(before) | self._loaded(before, now, since)
         files = self._innodb_files()
