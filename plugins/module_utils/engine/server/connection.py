@@ -33,6 +33,7 @@ _LOGIN_ERRNOS = {1040, 1043, 1044, 1045, 1129, 1130, 1203, 1226, 1698, 1820, 186
 _PARSE_ERROR = 1064
 _HIDDEN = "********"
 _COUNTED = "rows_counted"
+_SHOWN_WHOLE = 1000  # bytes; values below are never cut
 
 
 @dataclass(frozen=True)
@@ -231,8 +232,14 @@ class Connection:
         return None if row is None else next(iter(row.values()))
 
     def variables(self, *names: str) -> dict[str, str]:
-        """The global variables ``names`` (all, when none is named) that this server knows, as text."""
-        return self._named_values("SHOW GLOBAL VARIABLES", names)
+        """The global variables ``names`` (all, when none is named) that this server knows, as text, however long."""
+        shown = self._named_values("SHOW GLOBAL VARIABLES", names)
+        # SHOW cuts values, MySQL's at 1,024 bytes, MariaDB's at some more
+        cut = [name for name, value in shown.items() if len(value.encode("utf-8", "replace")) >= _SHOWN_WHOLE]
+        if cut:
+            whole = self.row("SELECT " + ", ".join(f"@@GLOBAL.{name} AS `{name}`" for name in cut)) or {}
+            shown.update({name: str(value) for name, value in whole.items()})
+        return shown
 
     def status(self, *names: str) -> dict[str, str]:
         """The global status variables ``names`` (all, when none is named) that this server knows, as text."""
