@@ -22,11 +22,13 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.ta
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server import flavor, support_mysql
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.locks import BackupStages
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.redo_status import read_redo_status
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import MySQLFactory, ServerFactory
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.test_mysql_backup import before_lock
 from ansible_collections.innodb.xtrabackup.tests.support.backups import take
 from ansible_collections.innodb.xtrabackup.tests.support.mysql_redo import wait_for
 from ansible_collections.innodb.xtrabackup.tests.support.servers import DatabaseServer, MariaDBServer
+from ansible_collections.innodb.xtrabackup.tests.support.sessions import opener
 
 
 def before_stage(monkeypatch: pytest.MonkeyPatch, stage: str, action: Callable[[], None]) -> None:
@@ -115,4 +117,23 @@ def test_on_mysql(make_mysql: MySQLFactory, workdir: Path, monkeypatch: pytest.M
     statements[:] = ["ALTER TABLE d.t ADD b INT, ALGORITHM=INSTANT"]
     refused(source, dest, UnsupportedTable, r"d\.t", ["OPTIMIZE TABLE d.t"])
     statements.clear()
+    take(source, dest)
+
+
+def test_on_mysql_a_redo_log_without_checksums(
+    make_mysql: MySQLFactory, workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_mysql("source")
+    dest = workdir / "backup"
+    source.execute("CREATE DATABASE d", "CREATE TABLE d.t (a INT)")
+    unsealed = ["SET GLOBAL innodb_log_checksums = OFF", "INSERT INTO d.t VALUES (1)", "FLUSH ENGINE LOGS"]
+    with monkeypatch.context() as patch:
+        before_lock(patch, lambda: source.execute(*unsealed))
+        refused(source, dest, UnsupportedServer, "innodb_log_checksums")
+    refused(source, dest, UnsupportedServer, "innodb_log_checksums is OFF", ["SET GLOBAL innodb_log_checksums = ON"])
+    # the blocks that were written meanwhile are still in the log, until a checkpoint is beyond them
+    with opener(source)() as connection:
+        unsealed_to = read_redo_status(connection).current_lsn
+        source.execute("INSERT INTO d.t VALUES (2)", "SET GLOBAL innodb_max_dirty_pages_pct_lwm = 0.001")
+        wait_for(lambda: read_redo_status(connection).checkpoint_lsn > unsealed_to)
     take(source, dest)
