@@ -15,7 +15,7 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import ddl_watch_mysql, tablespaces
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import MissingPrivilege, ServerError
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server import coordinates, facts, flavor
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server import coordinates, facts, flavor, session
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import (
     Connection,
     ConnectionParameters,
@@ -172,6 +172,17 @@ def test_every_setting_is_known_to_a_server_and_taken(make_server: ServerFactory
             known |= set(values)
     # MySQL's plugin for groups is not loaded
     assert known >= {*FIRST, *SETTINGS} - {"group_replication_consistency"}
+
+
+def test_a_variable_that_a_server_does_not_know_or_keeps_to_itself_does_not_matter(
+    server: DatabaseServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.create_account("plain", "x", "USAGE")
+    monkeypatch.setattr(session, "FIRST", {"no_such_variable": 1, "sql_log_bin": 0, **FIRST})
+    with opener(server, "plain", "x")() as connection:
+        assert connection.scalar("SELECT @@SESSION.sql_select_limit") == (1 << 64) - 1
+        assert connection.scalar("SELECT @@SESSION.sql_log_bin") == 1
+        assert connection.scalar("SELECT @@SESSION.wait_timeout") == SETTINGS["wait_timeout"]
 
 
 def test_a_list_that_is_cut_short_by_whatever_it_is_is_no_list(server: DatabaseServer) -> None:
