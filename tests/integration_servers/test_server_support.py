@@ -133,9 +133,16 @@ def test_an_unusual_layout_is_read_with_absolute_paths(make_server: ServerFactor
 
 
 @pytest.mark.parametrize(
-    "options", [{"innodb_force_recovery": 1}, {"innodb_read_only": "ON"}], ids=["force_recovery", "read_only"]
+    "options",
+    [
+        {"innodb_force_recovery": 1},
+        {"innodb_read_only": "ON"},
+        {"innodb_sys_tablespaces": "OFF"},
+        {"innodb_tablespaces_encryption": "OFF"},
+    ],
+    ids=["force_recovery", "read_only", "no dictionary", "no look at encryption"],
 )
-def test_a_server_that_runs_in_an_emergency_mode_is_refused(
+def test_a_server_that_cannot_be_backed_up_as_it_is_configured_is_refused(
     make_server: ServerFactory, options: dict[str, str | int]
 ) -> None:
     server = make_server()

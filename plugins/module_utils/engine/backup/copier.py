@@ -86,6 +86,7 @@ class CopiedTablespace:
     """What was copied: the file, which life of it, its tablespace id, and its manifest entry.
 
     ``unverified`` of its ``pages`` have no checksum that could be verified; they were read twice instead.
+    ``encrypted``: its pages may be.
     """
 
     file: InnodbFile
@@ -95,6 +96,7 @@ class CopiedTablespace:
     retried_pages: int
     pages: int
     unverified: int = 0
+    encrypted: bool = False
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,14 @@ def copy_tablespace(
     if unstable is not None:
         raise UnstableFile(str(unstable), written=True)
     return CopiedTablespace(
-        file, identity, header.space_id, entry, reader.retried, copied // page_size, reader.unverified
+        file,
+        identity,
+        header.space_id,
+        entry,
+        reader.retried,
+        copied // page_size,
+        unverified=reader.unverified,
+        encrypted=header.encrypted,
     )
 
 

@@ -78,19 +78,19 @@ def read_dictionary(connection: Connection) -> Dictionary:
     its table, and an IMPORT by none, but that is over before anything is copied.
     """
     files = {}
-    for row in connection.query("SELECT SPACE, FILENAME FROM information_schema.INNODB_SYS_TABLESPACES"):
+    for row in connection.listing("SELECT SPACE, FILENAME FROM information_schema.INNODB_SYS_TABLESPACES"):
         file_name = str(row["FILENAME"] or "")
         if file_name.endswith(_DATA_FILE):  # neither the system's, nor the temporary, nor undo tablespaces
             files[int(row["SPACE"])] = "/".join(PurePosixPath(file_name).parts[-2:])
     tables = {
         int(row["SPACE"]): Table(int(row["TABLE_ID"]), f"{row['NAME']}{_DATA_FILE}")
-        for row in connection.query(
+        for row in connection.listing(
             "SELECT SPACE, TABLE_ID, NAME FROM information_schema.INNODB_SYS_TABLES WHERE SPACE <> 0"
         )
     }
     discarded = {
         int(row["TABLE_ID"])
-        for row in connection.query(
+        for row in connection.listing(
             "SELECT DISTINCT TABLE_ID FROM information_schema.INNODB_SYS_INDEXES WHERE SPACE IS NULL OR PAGE_NO IS NULL"
         )
     }

@@ -57,13 +57,13 @@ class Dictionary:
 
 def read_dictionary(connection: Connection, *, with_indexes: bool = True) -> Dictionary:
     """The dictionary now; needs PROCESS. ``with_indexes``: raises ServerError when the file of any table is missing."""
-    spaces = connection.query(
+    spaces = connection.listing(
         "SELECT SPACE, NAME, FLAG FROM information_schema.INNODB_TABLESPACES "
         # the system tablespace has no id of its own, the temporary one no data, a discarded one no file
         "WHERE SPACE_TYPE <> 'System' AND COALESCE(STATE, '') <> 'discarded'"
     )
     indexes: dict[int, set[int]] = defaultdict(set)
-    rows = connection.query("SELECT SPACE, INDEX_ID FROM information_schema.INNODB_INDEXES") if with_indexes else ()
+    rows = connection.listing("SELECT SPACE, INDEX_ID FROM information_schema.INNODB_INDEXES") if with_indexes else ()
     for row in rows:
         indexes[int(row["SPACE"])].add(int(row["INDEX_ID"]))
     return Dictionary(

@@ -30,6 +30,7 @@ from ..server.layout import Layout
 from ..server.locks_mysql import MysqlLocks, non_transactional_tables
 from ..server.redo_archive import RedoArchive
 from ..server.redo_consumer import RedoConsumer
+from ..server.redo_logging import read_alter_instance, require_logged_since
 from ..server.redo_status import read_redo_status
 from ..server.user_tables import memory_tables
 from ..stream.listing import some_of
@@ -112,6 +113,8 @@ class MysqlBackup(BackupRun):
                 locks.lock_instance()
             consumer = held.enter_context(self._consumer())
             archive = held.enter_context(self._archive(consumer))
+            # before the follower looks whether the log is enabled
+            statements = read_alter_instance(self._connection)
             self._follow(lambda output: self._follower_of(output, consumer, archive))
             since, before = self._current_lsn(), locks.reading(self._read_dictionary)
             self._copy_innodb()
@@ -119,6 +122,7 @@ class MysqlBackup(BackupRun):
                 self._catch_up()
                 self._pause_appliers(pause)
                 locks.lock_instance()
+                require_logged_since(statements, self._connection)
             self._copy_what_ddl_changed(locks, before, since)
             self._copy_idle_tables()
             self._begin_binlog()
@@ -212,6 +216,7 @@ class MysqlBackup(BackupRun):
 
     def _copy_what_ddl_changed(self, locks: MysqlLocks, before: Dictionary, since: int) -> None:
         """``since``: the LSN that the server was at before anything was copied."""
+        self._refuse_what_appeared()
         now = locks.reading(self._read_dictionary)
         altered = now.altered_since(before) | self._loaded(before, now, since)
         files = self._innodb_files()

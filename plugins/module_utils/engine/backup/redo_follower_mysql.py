@@ -274,6 +274,16 @@ class MysqlRedoFollower(LogFollower):
 
     def _walk(self, window: bytearray) -> redo.Walk:
         walked = redo.walk(window, self._next_lsn, self._cipher)
+        if walked.end is redo.WalkEnd.NO_CHECKSUM:
+            lsn = self._next_lsn + walked.size
+            raise UnsupportedServer(
+                f"{self._path}: the redo log has blocks without a checksum (at LSN {lsn}), as innodb_log_checksums=OFF "
+                "writes them: whether they were read whole cannot be told",
+                remedy="SET GLOBAL innodb_log_checksums = ON, and back up when the server has made a checkpoint beyond "
+                "that LSN (Innodb_redo_log_checkpoint_lsn).",
+                path=self._path,
+                lsn=lsn,
+            )
         if walked.end is redo.WalkEnd.ENCRYPTED:
             lsn = self._next_lsn + walked.size
             if self._keyring:

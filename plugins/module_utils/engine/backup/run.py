@@ -24,7 +24,7 @@ from ..progress import Progress
 from ..server.applier_pause import ApplierPause
 from ..server.connection import Connection, ConnectionParameters
 from ..server.coordinates import BinlogCoordinates, ReplicaChannel
-from ..server.flavor import Layout, ServerIdentity
+from ..server.flavor import Layout, ServerIdentity, require_supported
 from ..stream.archive import ArchiveSink
 from ..stream.listing import some_of
 from ..stream.sink import DirectorySink, Sink, SinkFile
@@ -341,6 +341,10 @@ class BackupRun:
                 self._copied.pop(file.path, None)
             self._keep(zip(files, self._pool.run(files, copy)))
         self._void.clear()
+
+    def _refuse_what_appeared(self) -> None:
+        """Schema changes are blocked: what preflight refuses must not have been made since. Raises what it raises."""
+        require_supported(self._identity, self._connection)
 
     # --- all other files -------------------------------------------------------------------------
 

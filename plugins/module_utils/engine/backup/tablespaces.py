@@ -70,12 +70,12 @@ def read_tablespaces(connection: Connection) -> list[Tablespace]:
     """
     kinds = {
         int(row["SPACE"]): str(row["SPACE_TYPE"])
-        for row in connection.query(
+        for row in connection.listing(
             "SELECT SPACE, SPACE_TYPE FROM information_schema.INNODB_TABLESPACES "
             "WHERE SPACE_TYPE <> 'System' AND COALESCE(STATE, '') <> 'discarded'"
         )
     }
-    rows = connection.query("SELECT SPACE, NAME, PATH FROM information_schema.INNODB_TABLESPACES_BRIEF")
+    rows = connection.listing("SELECT SPACE, NAME, PATH FROM information_schema.INNODB_TABLESPACES_BRIEF")
     return [
         Tablespace(space_id, str(row["NAME"]), str(row["PATH"]), kinds[space_id] == _UNDO_SPACE)
         for row in rows

@@ -32,8 +32,9 @@ class ConnectionFailed(ServerError):
 class UnsupportedServer(ServerError):
     """The server's flavor, version or configuration is one that cannot be backed up safely.
 
-    Its version is unknown or too old; or redo logging is disabled, the redo log is encrypted and no keyring was
-    given, or the data directory that it names is not on this host. Nothing was done.
+    Its version is unknown or too old; or redo logging is disabled, or was for a moment during the backup; the redo log
+    has no checksums, or is encrypted and no keyring was given; or the data directory that it names is not on this host.
+    It is looked for before anything is done, and again before the backup ends.
     """
 
     code = "unsupported_server"
@@ -45,7 +46,8 @@ class UnsupportedTable(ServerError):
     """A table is of a kind that cannot be backed up safely yet.
 
     Of an engine whose data lie elsewhere (RocksDB, S3), with a ``DATA DIRECTORY`` on MariaDB, encrypted on MariaDB,
-    or changed by ``ALGORITHM=INSTANT`` on MySQL 8.0.30 and 8.0.31. It is found before a byte is copied.
+    or changed by ``ALGORITHM=INSTANT`` on MySQL 8.0.30 and 8.0.31. It is looked for before a byte is copied, and again
+    when schema changes are blocked.
     """
 
     code = "unsupported_table"

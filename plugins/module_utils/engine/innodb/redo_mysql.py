@@ -47,6 +47,7 @@ FILE_FULL = 0x8
 SMALLEST_LSN = 16 * BLOCK_SIZE  # LOG_START_LSN
 BLOCK_HEADER_SIZE = 12
 _BLOCK_TRAILER = 508
+_NO_CHECKSUM_MAGIC = 0xDEADBEEF  # LOG_NO_CHECKSUM_MAGIC: in place of the checksum
 _ENCRYPTED_BLOCK = 0x8000  # in the word of the bytes used
 _FLUSH_BIT = 0x80000000  # in the block number; older servers set it
 _NUMBER_BITS = 30
@@ -103,6 +104,7 @@ class WalkEnd(enum.Enum):
     INCOMPLETE = "a block that is not full yet"
     FOREIGN = "a block of another LSN"  # an older one, or nothing written yet
     CHECKSUM = "checksum mismatch"
+    NO_CHECKSUM = "a block without a checksum"  # innodb_log_checksums was OFF
     ENCRYPTED = "an encrypted block"  # and no key
 
 
@@ -200,7 +202,7 @@ def walk(window: Buffer, lsn: int, cipher: BlockCipher | None = None) -> Walk:
             rest = walk(cipher.decrypt(data[size:]), lsn + size)
             return Walk(size + rest.size, rest.end, rest.used)
         if crc32c(data[size : size + _BLOCK_TRAILER]) != checksum:
-            return Walk(size, WalkEnd.CHECKSUM)
+            return Walk(size, WalkEnd.NO_CHECKSUM if checksum == _NO_CHECKSUM_MAGIC else WalkEnd.CHECKSUM)
         if used != BLOCK_SIZE:
             right = BLOCK_HEADER_SIZE <= used < _BLOCK_TRAILER
             return Walk(size, WalkEnd.INCOMPLETE, used) if right else Walk(size, WalkEnd.CHECKSUM)

@@ -17,6 +17,7 @@ from typing import Any
 from .. import libraries
 from ..addresses import endpoint
 from ..errors import ConnectionFailed, InvalidOption, ServerError
+from . import session
 from .option_file import read_options
 
 CLIENT_GROUPS = ("client", "client-server", "client-mariadb", "mariadb-backup", "mariabackup", "xtrabackup")
@@ -32,6 +33,8 @@ _LOGIN_ERRNOS = {1040, 1043, 1044, 1045, 1129, 1130, 1203, 1226, 1698, 1820, 186
 _PARSE_ERROR = 1064
 _HIDDEN = "********"
 _LONGEST_SHOWN = 300  # characters of a statement in a message
+_COUNTED = "rows_counted"
+_SHOWN_WHOLE = 1000  # bytes; values below are never cut
 
 
 @dataclass(frozen=True)
@@ -197,6 +200,24 @@ class Connection:
                 # from None: the driver's traceback holds the statement with its secrets
                 raise self._statement_error(sql, error, secrets) from (None if secrets else error)
 
+    def listing(self, select: str, args: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """All rows of the plain SELECT ``select``, for what a backup must know whole: the server counts them, too.
+
+        Raises ServerError when it counts more than it shows. ``select`` has no LIMIT, and its columns have names.
+        """
+        listed = f"FROM ({select}) AS listed"
+        rows = self.query(f"SELECT listed.*, COUNT(*) OVER () AS {_COUNTED} {listed}", args)
+        counts = [row.pop(_COUNTED) for row in rows] or [self.scalar(f"SELECT COUNT(*) {listed}", args)]
+        # an answer without even that row is none
+        counted = -1 if counts[0] is None else int(counts[0])
+        if counted != len(rows):
+            raise ServerError(
+                f"the server at {self.parameters.where} shows {len(rows)} rows of {select!r} and counts {counted}",
+                remedy="Look for a proxy, or a setting, that cuts the answers for this account.",
+                statement=select,
+            )
+        return rows
+
     def execute(self, sql: str, args: Sequence[Any] = (), *, secrets: Sequence[str] = ()) -> None:
         """Run ``sql`` for its effect."""
         self.query(sql, args, secrets=secrets)
@@ -212,8 +233,14 @@ class Connection:
         return None if row is None else next(iter(row.values()))
 
     def variables(self, *names: str) -> dict[str, str]:
-        """The global variables ``names`` (all, when none is named) that this server knows, as text."""
-        return self._named_values("SHOW GLOBAL VARIABLES", names)
+        """The global variables ``names`` (all, when none is named) that this server knows, as text, however long."""
+        shown = self._named_values("SHOW GLOBAL VARIABLES", names)
+        # SHOW cuts values, MySQL's at 1,024 bytes, MariaDB's at some more
+        cut = [name for name, value in shown.items() if len(value.encode("utf-8", "replace")) >= _SHOWN_WHOLE]
+        if cut:
+            whole = self.row("SELECT " + ", ".join(f"@@GLOBAL.{name} AS `{name}`" for name in cut)) or {}
+            shown.update({name: str(value) for name, value in whole.items()})
+        return shown
 
     def status(self, *names: str) -> dict[str, str]:
         """The global status variables ``names`` that this server knows, as text.
@@ -321,25 +348,7 @@ class Connection:
                 remedy="Enable TLS on the server, or connect through its socket.",
                 where=self.parameters.where,
             )
-        wanted = {
-            # an idle session must live through hours of copying, a statement through a slow disk
-            "wait_timeout": 2147483,
-            "net_read_timeout": 3600,
-            "net_write_timeout": 3600,
-            "max_statement_time": 0,
-            "max_execution_time": 0,
-            # a node of a cluster must answer at once, not wait for the others
-            "wsrep_sync_wait": 0,
-            "group_replication_consistency": "EVENTUAL",
-            # literals below are written for the plain SQL mode
-            "sql_mode": "",
-        }
-        rows = self.query("SHOW SESSION VARIABLES WHERE Variable_name IN %s", [tuple(wanted)])
-        known = {str(row["Variable_name"]) for row in rows}
-        assignments = ", ".join(
-            f"SESSION {name} = {self.escape(value)}" for name, value in wanted.items() if name in known
-        )
-        self.execute(f"SET {assignments}")
+        session.prepare(self.query, self.escape, mariadb="mariadb" in self.version_text.lower())
 
     def _named_values(self, statement: str, names: Sequence[str]) -> dict[str, str]:
         rows = self.query(f"{statement} WHERE Variable_name IN %s", [tuple(names)]) if names else self.query(statement)

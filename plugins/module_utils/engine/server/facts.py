@@ -84,8 +84,8 @@ def _mysql_position(connection: Connection, missing: Collection[str]) -> dict[st
 
 def user_databases(connection: Connection) -> list[str]:
     """The databases that are not the server's own, of those that the account may see."""
-    rows = connection.query("SHOW DATABASES")
-    names = [str(value) for row in rows for value in row.values()]
+    rows = connection.listing("SELECT SCHEMA_NAME FROM information_schema.SCHEMATA")
+    names = [str(row["SCHEMA_NAME"]) for row in rows]
     return sorted(name for name in names if name.lower() not in SYSTEM_DATABASES)
 
 

@@ -51,6 +51,14 @@ SAFE_ENGINES = frozenset(
         "sphinx",
     }
 )
+#: what a backup of MariaDB reads of the dictionary; each is a plugin that can be switched off
+_DICTIONARY = (
+    "INNODB_SYS_INDEXES",
+    "INNODB_SYS_TABLES",
+    "INNODB_SYS_TABLESPACES",
+    "INNODB_TABLESPACES_ENCRYPTION",
+)
+_UNKNOWN_TABLE = 1109  # ER_UNKNOWN_TABLE
 _NAMED_TABLES = 20  # how many tables an error names
 _LOOKED_AT = (
     "innodb_encrypt_log",
@@ -60,6 +68,8 @@ _LOOKED_AT = (
     "innodb_force_recovery",
     "innodb_read_only",
     "innodb_data_file_path",
+    "innodb_log_checksums",
+    "binlog_storage_engine",
 )
 
 
@@ -94,6 +104,16 @@ def refusals_of_configuration(variables: Mapping[str, str]) -> list[str]:
         )
     if _on(variables, "innodb_read_only"):
         reasons.append("innodb_read_only is ON: the server cannot make its files current for a backup")
+    if variables.get("innodb_log_checksums", "ON").upper() in ("OFF", "0"):
+        reasons.append(
+            "innodb_log_checksums is OFF: whether a block of the redo log was read whole could not be told "
+            "(SET GLOBAL innodb_log_checksums = ON ends that)"
+        )
+    binary_log_in = variables.get("binlog_storage_engine", "")
+    if binary_log_in.upper() not in ("", "NULL"):
+        reasons.append(
+            f"binlog_storage_engine is {binary_log_in}: a binary log inside of a storage engine is not supported yet"
+        )
     if re.search(r":\d+[KMGT]?(new)?raw", variables.get("innodb_data_file_path", ""), re.IGNORECASE):
         reasons.append("innodb_data_file_path names a raw device: only files are supported")
     return reasons
@@ -121,22 +141,39 @@ def require_supported(identity: ServerIdentity, connection: Connection) -> None:
             reasons=reasons,
         )
     if mariadb:
+        _require_dictionary(identity, connection)
         _refuse_encrypted_tables(identity, connection)
     else:
         support_mysql.refuse_row_versions(identity, connection)
     _refuse_foreign_engines(identity, connection)
 
 
-def _refuse_encrypted_tables(identity: ServerIdentity, connection: Connection) -> None:
-    try:
-        rows = connection.query(
-            "SELECT NAME FROM information_schema.INNODB_TABLESPACES_ENCRYPTION WHERE ENCRYPTION_SCHEME <> 0 LIMIT %s",
-            [_NAMED_TABLES],
+def _require_dictionary(identity: ServerIdentity, connection: Connection) -> None:
+    """Raises UnsupportedServer when MariaDB does not show its dictionary, by which a backup proves that it has every
+    tablespace. (MySQL does not start without these tables.)"""
+    missing = []
+    for table in _DICTIONARY:
+        try:
+            connection.query(f"SELECT 1 FROM information_schema.{table} LIMIT 0")  # noqa: S608 - our own constants
+        except ServerError as error:
+            if error.details.get("errno") != _UNKNOWN_TABLE:
+                raise
+            missing.append(table)
+    if missing:
+        options = ", ".join(table.lower() for table in missing)
+        raise UnsupportedServer(
+            f"{identity.name} as it is configured cannot be backed up: {options} is switched off, by which a backup "
+            "proves that it has every tablespace, and none that is encrypted",
+            remedy=f"Take what switches {options} off out of the option file, and restart the server.",
+            tables=missing,
         )
-    except ServerError as error:
-        if error.details.get("errno") == 1109:  # ER_UNKNOWN_TABLE: a server built without it has no encryption
-            return
-        raise
+
+
+def _refuse_encrypted_tables(identity: ServerIdentity, connection: Connection) -> None:
+    rows = connection.query(
+        "SELECT NAME FROM information_schema.INNODB_TABLESPACES_ENCRYPTION WHERE ENCRYPTION_SCHEME <> 0 LIMIT %s",
+        [_NAMED_TABLES],
+    )
     if rows:
         names = [str(row["NAME"] or "the system tablespace") for row in rows]
         raise UnsupportedTable(
@@ -146,7 +183,7 @@ def _refuse_encrypted_tables(identity: ServerIdentity, connection: Connection) -
 
 
 def _refuse_foreign_engines(identity: ServerIdentity, connection: Connection) -> None:
-    engines = connection.query("SELECT ENGINE FROM information_schema.ENGINES WHERE SUPPORT IN ('YES', 'DEFAULT')")
+    engines = connection.listing("SELECT ENGINE FROM information_schema.ENGINES WHERE SUPPORT IN ('YES', 'DEFAULT')")
     foreign = sorted(str(row["ENGINE"]) for row in engines if str(row["ENGINE"]).lower() not in SAFE_ENGINES)
     if not foreign:
         # the usual case: no need to open every table of the server

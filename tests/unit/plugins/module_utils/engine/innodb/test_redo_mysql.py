@@ -117,9 +117,20 @@ def test_a_block_that_is_not_full_ends_the_walk() -> None:
         (made.block(LSN + 1024, b"n" * 496), redo.WalkEnd.FOREIGN),
         (made.block(LSN + 512 + WRAP, b"n" * 496), redo.WalkEnd.FOREIGN),
         (made.block(LSN + 512, b"t" * 496)[:-1] + b"?", redo.WalkEnd.CHECKSUM),
+        (made.block(LSN + 512, b"t" * 496)[:-4] + b"\xde\xad\xbe\xef", redo.WalkEnd.NO_CHECKSUM),
+        (made.block(LSN + 512, b"t" * 9)[:-4] + b"\xde\xad\xbe\xef", redo.WalkEnd.NO_CHECKSUM),
         (made.sealed(made.block(LSN + 512, b"")[:4] + b"\x02\x01" + bytes(2) + b"\0\0\0\1"), redo.WalkEnd.CHECKSUM),
     ],
-    ids=["unwritten", "older", "newer", "another epoch", "torn", "impossible length"],
+    ids=[
+        "unwritten",
+        "older",
+        "newer",
+        "another epoch",
+        "torn",
+        "without a checksum",
+        "not full, without a checksum",
+        "impossible length",
+    ],
 )
 def test_a_block_that_is_not_the_expected_one_ends_the_walk(block: bytes, end: redo.WalkEnd) -> None:
     assert redo.walk(blocks(1) + block, LSN) == redo.Walk(512, end)

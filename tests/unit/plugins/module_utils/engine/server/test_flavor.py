@@ -79,6 +79,8 @@ def test_the_flavor_is_told_from_version_and_comment() -> None:
         ("innodb_log_archive", "ON"),
         ("innodb_force_recovery", "3"),
         ("innodb_read_only", "ON"),
+        ("innodb_log_checksums", "OFF"),
+        ("binlog_storage_engine", "innodb"),
         ("innodb_data_file_path", "/dev/sda:10Graw"),
         ("innodb_data_file_path", "ibdata1:10M;/dev/sdb:3Gnewraw"),
     ],
@@ -96,6 +98,8 @@ def test_an_ordinary_configuration_is_not_refused() -> None:
         "innodb_force_recovery": "0",
         "innodb_read_only": "OFF",
         "innodb_data_file_path": "ibdata1:12M:autoextend",
+        "innodb_log_checksums": "ON",
+        "binlog_storage_engine": "",
     }
     assert refusals_of_configuration(ordinary) == []
 
