@@ -12,15 +12,21 @@ then its input is closed.
 from __future__ import annotations
 
 import contextlib
+import re
 import subprocess
 import time
+from collections.abc import Generator
 from pathlib import Path
 from typing import IO
 
 from ..errors import RecoveryFailed, XtrabackupError
+from ..file_names import decode_name
 from .program import ServerProgram
 from .sealed import ASK_SECONDS, RecoverySettings, Sealed
 from .server_log import RecoveryState, translate
+
+_TABLESPACE_DISCARDED = 1814  # ER_TABLESPACE_DISCARDED
+_LIST_END = "end"
 
 
 def command_line(
@@ -93,7 +99,7 @@ class SealedMariadb(Sealed):
         self._settings = settings
         self._program = program
         self._scratch = scratch
-        self._rollback: _RollbackWatch | None = None
+        self._interview: _Interview | None = None
 
     def arguments(self, *, as_root: bool) -> list[str]:
         """See ``command_line``."""
@@ -103,7 +109,7 @@ class SealedMariadb(Sealed):
         """Take its standard input."""
         if process.stdin is None:
             raise RecoveryFailed("the server was started without a pipe")
-        self._rollback = _RollbackWatch(process.stdin, self._scratch)
+        self._interview = _Interview(process.stdin, self._directory, self._scratch, self.state)
 
     @property
     def answers(self) -> bool:
@@ -111,13 +117,13 @@ class SealedMariadb(Sealed):
         return self.state.started_lsn is not None
 
     def has_rolled_back(self) -> bool:
-        """Ask which recovered transactions there are."""
-        return self._rollback is not None and self._rollback.is_done(self.state.prepared_transactions)
+        """Ask which recovered transactions there are, and once there are none, which tablespaces."""
+        return self._interview is not None and self._interview.is_done()
 
     def end(self) -> None:
         """It ends by itself, at the end of its input."""
-        if self._rollback is not None:
-            self._rollback.end_input()
+        if self._interview is not None:
+            self._interview.end_input()
 
     def error(self, how_it_ended: str) -> XtrabackupError:
         """See ``server_log.translate``."""
@@ -127,44 +133,93 @@ class SealedMariadb(Sealed):
         """There is nothing to close: its input is closed by whoever made it."""
 
 
-class _RollbackWatch:
-    """Asks the server which recovered transactions there are: they belong to no connection."""
+def _literal(text: str) -> str:
+    """``text`` as an SQL literal."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
-    def __init__(self, stdin: IO[bytes], scratch: Path) -> None:
+
+def _quoted(name: str) -> str:
+    """``name`` as an SQL identifier."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def _table_in(path: str) -> str:
+    """The table, or its partition, whose data file is ``path``, in SQL."""
+    database, _slash, name = path[: -len(".ibd")].partition("/")
+    table, *parts = re.split("#(?:P|SP)#", name, flags=re.IGNORECASE)
+    quoted = f"{_quoted(decode_name(database))}.{_quoted(decode_name(table))}"
+    return f"{quoted} PARTITION ({_quoted(decode_name(parts[-1]))})" if parts else quoted
+
+
+class _Interview:
+    """Asks the server, statement by statement; its answers are files in ``scratch``.
+
+    First which recovered transactions there are (they belong to no connection), until only the prepared ones are left.
+    Then which tablespaces its dictionary names.
+    """
+
+    def __init__(self, stdin: IO[bytes], directory: Path, scratch: Path, state: RecoveryState) -> None:
         self._stdin = stdin
+        self._directory = directory
         self._scratch = scratch
+        self._state = state
         self._asked = 0
         self._ask_at = 0.0
-        self._answer: Path | None = None
+        self._steps = self._ask_all()
+        self._done = False
 
-    def is_done(self, prepared: int) -> bool:
-        """Whether an answer says that only the ``prepared`` XA transactions are left; asks when it is time to."""
-        if self._answer is None:
-            if time.monotonic() >= self._ask_at:
-                self._ask()
-            return False
-        try:
-            text = self._answer.read_text()
-        except FileNotFoundError:
-            return False
-        if not text.endswith("\n"):
-            return False
-        self._answer = None
-        self._ask_at = time.monotonic() + ASK_SECONDS
-        return int(text) <= prepared
+    def is_done(self) -> bool:
+        """Whether everything was answered; goes on when there is an answer, and never waits for one."""
+        if not self._done and time.monotonic() >= self._ask_at:
+            self._done = next(self._steps, True) is True
+        return self._done
 
     def end_input(self) -> None:
         """Nothing more will be asked: the server may end."""
         with contextlib.suppress(BrokenPipeError):
             self._stdin.close()
 
-    def _ask(self) -> None:
+    def _ask_all(self) -> Generator[None, None, None]:
+        while True:
+            text = yield from self._ask(
+                "SELECT COUNT(*) {into} FROM information_schema.INNODB_TRX WHERE trx_mysql_thread_id = 0"
+            )
+            if int(text) <= self._state.prepared_transactions:
+                break
+            self._ask_at = time.monotonic() + ASK_SECONDS
+            yield
+        listing = "SELECT SPACE, NAME FROM information_schema.INNODB_SYS_TABLES WHERE SPACE > 0 UNION ALL SELECT {end}"
+        text = yield from self._ask(listing.format(end=f"0, {_literal(_LIST_END)} {{into}}"), f"0\t{_LIST_END}\n")
+        rows = (line.split("\t", 1) for line in text.splitlines())
+        named = {int(space): f"{name}.ibd" for space, name in rows if int(space) and "/#sql" not in name}
+        for space, path in list(named.items()):
+            if not (self._directory / path).exists() and (yield from self._is_discarded(path)):
+                del named[space]
+        self._state.tablespaces = named
+
+    def _is_discarded(self, path: str) -> Generator[None, None, bool]:
+        """Whether ALTER TABLE ... DISCARD TABLESPACE has removed the file of a table: reading it tells."""
+        reading = f"SELECT 1 INTO @one FROM {_table_in(path)} LIMIT 1"  # noqa: S608
+        text = yield from self._ask(
+            "BEGIN NOT ATOMIC DECLARE CONTINUE HANDLER FOR SQLEXCEPTION "
+            "GET DIAGNOSTICS CONDITION 1 @number = MYSQL_ERRNO; "
+            f"SET @number = 0; EXECUTE IMMEDIATE {_literal(reading)}; SELECT @number {{into}}; END"
+        )
+        return int(text.split()[0]) == _TABLESPACE_DISCARDED
+
+    def _ask(self, statement: str, end: str = "\n") -> Generator[None, None, str]:
+        """The answer to ``statement``, in which ``{into}`` is where it goes; ``end`` is how it ends."""
         self._asked += 1
-        self._answer = self._scratch / f"transactions.{self._asked}"
-        name = str(self._answer).replace("\\", "\\\\").replace("'", "\\'")
-        question = "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_mysql_thread_id = 0"
-        statement = f"{question} INTO OUTFILE '{name}';\n"
+        answer = self._scratch / f"answer.{self._asked}"
+        text = statement.replace("{into}", f"INTO OUTFILE {_literal(str(answer))}")
         # a server that is gone tells why in its log
         with contextlib.suppress(BrokenPipeError):
-            self._stdin.write(statement.encode("utf-8", "surrogateescape"))
+            self._stdin.write(f"{text};\n".encode("utf-8", "surrogateescape"))
             self._stdin.flush()
+        while True:
+            yield
+            with contextlib.suppress(FileNotFoundError):
+                found = answer.read_text(encoding="utf-8", errors="surrogateescape")
+                if found.endswith(end):
+                    return found

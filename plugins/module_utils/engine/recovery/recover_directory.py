@@ -14,7 +14,7 @@ from typing import Any
 
 from .. import durable
 from ..backup import metadata
-from ..errors import RecoveryIncomplete
+from ..errors import RecoveryFailed, RecoveryIncomplete, XtrabackupError
 from ..manifest import MANIFEST_NAME, FileEntry, Manifest
 from ..progress import Progress
 from ..server.data_files import render_names
@@ -26,6 +26,7 @@ from .ddl_files import apply_ddl_files
 from .families import LEFTOVER_SUFFIXES, Family, family_of
 from .program import ServerProgram
 from .redo_proof import PrepareMarker
+from .server_messages import OTHER_COPY
 
 SCRATCH_NAME = ".xtrabackup-scratch"
 
@@ -51,6 +52,13 @@ def recover_directory(
     """Recover ``backup`` where it is and write down its new state."""
     family = family_of(backup, job.keyring_file)
     marker = PrepareMarker(backup)
+    if marker.lost:
+        raise RecoveryFailed(
+            f"{backup.path}: an earlier run has found that data are lost: {' | '.join(marker.lost[:3])}",
+            remedy=f"This directory cannot be used any more. {OTHER_COPY}",
+            path=str(backup.path),
+            lost=marker.lost,
+        )
     family.require_whole_redo(backup, marker)
     buffer_pool, log_file_size = _sizes(backup, job, family)
     marker.begin()
@@ -105,6 +113,10 @@ def _run_server(
     except RecoveryIncomplete:
         if marker.log_in_place and marker.proven_lsn is None:
             marker.note(incomplete=True)
+        raise
+    except XtrabackupError as error:
+        if error.details.get("lost"):
+            marker.note(lost=error.details["lost"])
         raise
     return replace(report, recovered_lsn=marker.proven_lsn or report.recovered_lsn)
 
