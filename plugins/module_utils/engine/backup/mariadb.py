@@ -10,8 +10,10 @@ import os
 import time
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from ..errors import UnsupportedServer
+from ..innodb.page_compression import PROVIDERS, providers_of
 from ..server.connection import Connection
 from ..server.coordinates import read_channels, read_coordinates, render_binlog_info, render_slave_info
 from ..server.flavor import Layout, ServerIdentity
@@ -64,6 +66,7 @@ class MariadbBackup(BackupRun):
     ) -> None:
         super().__init__(job, connection, identity, layout)
         self._lsn_connection = lsn_connection
+        self._providers: tuple[str, ...] = ()
 
     def _copy_everything(self) -> Coordinates:
         with BackupStages(
@@ -149,7 +152,13 @@ class MariadbBackup(BackupRun):
     # --- after the locks -------------------------------------------------------------------------
 
     def _configuration(self) -> bytes:
-        return metadata.render_configuration(self._layout)
+        self._providers = _loaded_providers(self._connection)
+        return metadata.render_configuration(self._layout, self._providers)
+
+    def _layout_record(self) -> dict[str, Any]:
+        sources = [copy.file.source for copy in self._copied.values()]
+        found = providers_of(sources, self._layout.datadir, self._providers)
+        return {**super()._layout_record(), "compression_providers": found.as_dict()}
 
     def _metadata(self, coordinates: Coordinates, ended: datetime) -> dict[str, bytes]:
         texts = {
@@ -161,6 +170,15 @@ class MariadbBackup(BackupRun):
         if coordinates.channels:
             texts[metadata.SLAVE_INFO_NAME] = render_slave_info(coordinates.channels).encode()
         return texts
+
+
+def _loaded_providers(connection: Connection) -> tuple[str, ...]:
+    """The plugins for page compression that the server has loaded."""
+    rows = connection.query(
+        "SELECT PLUGIN_NAME FROM information_schema.PLUGINS WHERE PLUGIN_NAME IN %s AND PLUGIN_STATUS = 'ACTIVE'",
+        [tuple(PROVIDERS)],
+    )
+    return tuple(sorted(str(row["PLUGIN_NAME"]) for row in rows))
 
 
 def _ddl_log(layout: Layout) -> tuple[int, int] | None:

@@ -63,6 +63,7 @@ def command_line(
         "innodb-buffer-pool-dump-at-shutdown": 0,
         "innodb-buffer-pool-load-at-startup": 0,
         "log-warnings": 4,
+        **({"plugin-load": ";".join(settings.providers)} if settings.providers else {}),
         "loose-performance-schema": 0,
         "loose-feedback": "OFF",
         "loose-innodb-stats-auto-recalc": 0,

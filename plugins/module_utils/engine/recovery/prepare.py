@@ -40,6 +40,7 @@ from .backup_directory import (
 )
 from .native import RecoveryReport
 from .program import check_version, find_server
+from .providers import to_load
 from .recover_directory import RecoveryJob, recover_directory
 
 _ENDING_SECONDS = 30.0  # a server of a killed run that is just ending
@@ -132,7 +133,9 @@ def require_recoverable(backup: BackupDirectory, source: Path, options: PrepareO
     DecryptionFailed, MissingProgram, UnsupportedServer, InvalidOption."""
     if backup.manifest is not None and options.decrypt_key is None:
         require_no_key(backup.manifest, str(source))
-    check_version(find_server(options.server_program, backup.flavor), _source_version(backup.record), backup.flavor)
+    program = find_server(options.server_program, backup.flavor)
+    check_version(program, _source_version(backup.record), backup.flavor)
+    to_load(program, backup.providers())
     if options.keyring_file:
         if metadata.is_mariadb(backup.flavor):
             raise InvalidOption("keyring_file: only servers of MySQL have one", option="keyring_file")

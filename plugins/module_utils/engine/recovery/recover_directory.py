@@ -25,6 +25,7 @@ from .backup_directory import IN_PROGRESS_NAME, PREPARED, BackupDirectory, walk_
 from .ddl_files import apply_ddl_files
 from .families import LEFTOVER_SUFFIXES, Family, family_of
 from .program import ServerProgram
+from .providers import to_load
 from .redo_proof import PrepareMarker
 from .server_messages import OTHER_COPY
 
@@ -77,6 +78,7 @@ def recover_directory(
         binary_log=family.binary_log(backup),
         gtid_mode=_has_gtids(backup),
         keyring_file=job.keyring_file,
+        providers=to_load(job.program, backup.providers()),
     )
     if marker.recovered is None:
         family.make_ready(backup, marker)

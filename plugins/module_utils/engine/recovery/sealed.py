@@ -27,7 +27,7 @@ class RecoverySettings:
     ``disposable``: the directory is a copy that is made again after a crash, so nothing has to be made durable or
     safe against torn pages while recovery runs. For MySQL: ``binary_log`` is the copied binary log from which
     prepared transactions are decided, ``gtid_mode``: GTIDs were on; ``keyring_file``: the keys of encrypted
-    tablespaces.
+    tablespaces. For MariaDB: ``providers`` are the plugins for page compression that it must load.
     """
 
     page_size: int
@@ -40,6 +40,7 @@ class RecoverySettings:
     binary_log: Path | None = None
     gtid_mode: bool = False
     keyring_file: Path | None = None
+    providers: tuple[str, ...] = ()
 
 
 class Sealed(abc.ABC):
