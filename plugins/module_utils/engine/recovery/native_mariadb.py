@@ -15,9 +15,8 @@ import contextlib
 import re
 import subprocess
 import time
-from collections.abc import Generator
 from pathlib import Path
-from typing import IO
+from typing import IO, Callable, TypeVar
 
 from ..errors import RecoveryFailed, XtrabackupError
 from ..file_names import decode_name
@@ -26,7 +25,15 @@ from .sealed import ASK_SECONDS, RecoverySettings, Sealed
 from .server_log import RecoveryState, translate
 
 _TABLESPACE_DISCARDED = 1814  # ER_TABLESPACE_DISCARDED
-_LIST_END = "end"
+_LIST_END = "0\tend\n"
+
+# recovered transactions: they belong to no connection
+_TRANSACTIONS = "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_mysql_thread_id = 0"
+
+# every table's that has one of its own; then a line that tells that the answer is all there
+_TABLESPACES = "SELECT SPACE, NAME FROM information_schema.INNODB_SYS_TABLES WHERE SPACE > 0 UNION ALL SELECT 0, 'end'"
+
+_Parsed = TypeVar("_Parsed")
 
 
 def command_line(
@@ -100,7 +107,11 @@ class SealedMariadb(Sealed):
         self._settings = settings
         self._program = program
         self._scratch = scratch
-        self._interview: _Interview | None = None
+        self._questions: _Questions | None = None
+        self._rolled_back = False
+        self._ask_at = 0.0
+        self._named: dict[int, str] | None = None
+        self._doubtful: list[int] = []
 
     def arguments(self, *, as_root: bool) -> list[str]:
         """See ``command_line``."""
@@ -110,7 +121,7 @@ class SealedMariadb(Sealed):
         """Take its standard input."""
         if process.stdin is None:
             raise RecoveryFailed("the server was started without a pipe")
-        self._interview = _Interview(process.stdin, self._directory, self._scratch, self.state)
+        self._questions = _Questions(process.stdin, self._scratch)
 
     @property
     def answers(self) -> bool:
@@ -118,13 +129,46 @@ class SealedMariadb(Sealed):
         return self.state.started_lsn is not None
 
     def has_rolled_back(self) -> bool:
-        """Ask which recovered transactions there are, and once there are none, which tablespaces."""
-        return self._interview is not None and self._interview.is_done()
+        """Ask which recovered transactions there are; once there are none, for the tablespaces of the dictionary."""
+        if self._questions is None:
+            return False
+        self._rolled_back = self._rolled_back or self._nothing_to_roll_back(self._questions)
+        return self._rolled_back and self._has_told_tablespaces(self._questions)
+
+    def _nothing_to_roll_back(self, questions: _Questions) -> bool:
+        """Whether only XA transactions are left, which belong to no connection either."""
+        if not questions.waiting and time.monotonic() < self._ask_at:
+            return False
+        answer = questions.ask(_TRANSACTIONS, lambda text: int(text) if text.endswith("\n") else None)
+        if answer is None:
+            return False
+        self._ask_at = time.monotonic() + ASK_SECONDS
+        return answer <= self.state.prepared_transactions
+
+    def _has_told_tablespaces(self, questions: _Questions) -> bool:
+        """Ask for the tablespaces, and of each without a file whether ALTER TABLE ... DISCARD TABLESPACE removed it: to
+        read the table tells."""
+        if self._named is None:
+            self._named = questions.ask(_TABLESPACES, _parse_tablespaces)
+            if self._named is None:
+                return False
+            self._doubtful = [space for space, path in self._named.items() if not (self._directory / path).exists()]
+        while self._doubtful:
+            if not questions.waiting:
+                questions.tell(_reading(self._named[self._doubtful[0]]))
+            number = questions.ask("SELECT @number", lambda text: int(text) if text.endswith("\n") else None)
+            if number is None:
+                return False
+            space = self._doubtful.pop(0)
+            if number == _TABLESPACE_DISCARDED:
+                del self._named[space]
+        self.state.tablespaces = self._named
+        return True
 
     def end(self) -> None:
         """It ends by itself, at the end of its input."""
-        if self._interview is not None:
-            self._interview.end_input()
+        if self._questions is not None:
+            self._questions.end_input()
 
     def error(self, how_it_ended: str) -> XtrabackupError:
         """See ``server_log.translate``."""
@@ -145,6 +189,24 @@ def _quoted(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
+def _parse_tablespaces(text: str) -> dict[int, str] | None:
+    """The path of the data file of each tablespace, by its id; None while the answer is not all there."""
+    if not text.endswith(_LIST_END):
+        return None
+    rows = (line.split("\t", 1) for line in text.splitlines())
+    return {int(space): f"{name}.ibd" for space, name in rows if int(space) and "/#sql" not in name}
+
+
+def _reading(path: str) -> str:
+    """A statement that reads from the table whose data file is ``path``, and puts the number of the error, 0 for none,
+    into ``@number``. An error that nobody handles would end the server."""
+    reading = f"SELECT 1 INTO @one FROM {_table_in(path)} LIMIT 1"  # noqa: S608
+    return (
+        "BEGIN NOT ATOMIC DECLARE CONTINUE HANDLER FOR SQLEXCEPTION GET DIAGNOSTICS CONDITION 1 @number = MYSQL_ERRNO; "
+        f"SET @number = 0; EXECUTE IMMEDIATE {_literal(reading)}; END;\n"
+    )
+
+
 def _table_in(path: str) -> str:
     """The table, or its partition, whose data file is ``path``, in SQL."""
     database, _slash, name = path[: -len(".ibd")].partition("/")
@@ -153,74 +215,44 @@ def _table_in(path: str) -> str:
     return f"{quoted} PARTITION ({_quoted(decode_name(parts[-1]))})" if parts else quoted
 
 
-class _Interview:
-    """Asks the server, statement by statement; its answers are files in ``scratch``.
+class _Questions:
+    """What the server is told and asked through its standard input; each answer is a new file in ``scratch``."""
 
-    First which recovered transactions there are (they belong to no connection), until only the prepared ones are left.
-    Then which tablespaces its dictionary names.
-    """
-
-    def __init__(self, stdin: IO[bytes], directory: Path, scratch: Path, state: RecoveryState) -> None:
+    def __init__(self, stdin: IO[bytes], scratch: Path) -> None:
         self._stdin = stdin
-        self._directory = directory
         self._scratch = scratch
-        self._state = state
         self._asked = 0
-        self._ask_at = 0.0
-        self._steps = self._ask_all()
-        self._done = False
+        self._answer: Path | None = None
 
-    def is_done(self) -> bool:
-        """Whether everything was answered; goes on when there is an answer, and never waits for one."""
-        if not self._done and time.monotonic() >= self._ask_at:
-            self._done = next(self._steps, True) is True
-        return self._done
+    @property
+    def waiting(self) -> bool:
+        """Whether a question has no answer yet."""
+        return self._answer is not None
+
+    def ask(self, question: str, parse: Callable[[str], _Parsed | None]) -> _Parsed | None:
+        """The answer, None while there is none; asks if no question waits. ``question`` is a SELECT, ``parse`` returns
+        None for an answer that is not all there."""
+        if self._answer is None:
+            self._asked += 1
+            self._answer = self._scratch / f"answer.{self._asked}"
+            name = str(self._answer).replace("\\", "\\\\").replace("'", "\\'")
+            self.tell(f"{question} INTO OUTFILE '{name}';\n")
+            return None
+        try:
+            parsed = parse(self._answer.read_text(encoding="utf-8", errors="surrogateescape"))
+        except FileNotFoundError:
+            return None
+        if parsed is not None:
+            self._answer = None
+        return parsed
+
+    def tell(self, statement: str) -> None:
+        """Let the server run ``statement``; one that is gone tells why in its log."""
+        with contextlib.suppress(BrokenPipeError):
+            self._stdin.write(statement.encode("utf-8", "surrogateescape"))
+            self._stdin.flush()
 
     def end_input(self) -> None:
         """Nothing more will be asked: the server may end."""
         with contextlib.suppress(BrokenPipeError):
             self._stdin.close()
-
-    def _ask_all(self) -> Generator[None, None, None]:
-        while True:
-            text = yield from self._ask(
-                "SELECT COUNT(*) {into} FROM information_schema.INNODB_TRX WHERE trx_mysql_thread_id = 0"
-            )
-            if int(text) <= self._state.prepared_transactions:
-                break
-            self._ask_at = time.monotonic() + ASK_SECONDS
-            yield
-        listing = "SELECT SPACE, NAME FROM information_schema.INNODB_SYS_TABLES WHERE SPACE > 0 UNION ALL SELECT {end}"
-        text = yield from self._ask(listing.format(end=f"0, {_literal(_LIST_END)} {{into}}"), f"0\t{_LIST_END}\n")
-        rows = (line.split("\t", 1) for line in text.splitlines())
-        named = {int(space): f"{name}.ibd" for space, name in rows if int(space) and "/#sql" not in name}
-        for space, path in list(named.items()):
-            if not (self._directory / path).exists() and (yield from self._is_discarded(path)):
-                del named[space]
-        self._state.tablespaces = named
-
-    def _is_discarded(self, path: str) -> Generator[None, None, bool]:
-        """Whether ALTER TABLE ... DISCARD TABLESPACE has removed the file of a table: reading it tells."""
-        reading = f"SELECT 1 INTO @one FROM {_table_in(path)} LIMIT 1"  # noqa: S608
-        text = yield from self._ask(
-            "BEGIN NOT ATOMIC DECLARE CONTINUE HANDLER FOR SQLEXCEPTION "
-            "GET DIAGNOSTICS CONDITION 1 @number = MYSQL_ERRNO; "
-            f"SET @number = 0; EXECUTE IMMEDIATE {_literal(reading)}; SELECT @number {{into}}; END"
-        )
-        return int(text.split()[0]) == _TABLESPACE_DISCARDED
-
-    def _ask(self, statement: str, end: str = "\n") -> Generator[None, None, str]:
-        """The answer to ``statement``, in which ``{into}`` is where it goes; ``end`` is how it ends."""
-        self._asked += 1
-        answer = self._scratch / f"answer.{self._asked}"
-        text = statement.replace("{into}", f"INTO OUTFILE {_literal(str(answer))}")
-        # a server that is gone tells why in its log
-        with contextlib.suppress(BrokenPipeError):
-            self._stdin.write(f"{text};\n".encode("utf-8", "surrogateescape"))
-            self._stdin.flush()
-        while True:
-            yield
-            with contextlib.suppress(FileNotFoundError):
-                found = answer.read_text(encoding="utf-8", errors="surrogateescape")
-                if found.endswith(end):
-                    return found
