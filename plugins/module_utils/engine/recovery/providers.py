@@ -12,9 +12,6 @@ from ..errors import MissingProgram
 from ..innodb.page_compression import PROVIDERS, Providers, parse_plugin_load
 from .program import ServerProgram, places
 
-_FIRST_SERIES = (10, 7)
-"""Before that, the server itself was linked to the libraries, or had none of them."""
-
 
 def available(program: ServerProgram, plugin_dir: str | None = None) -> set[str]:
     """The providers that are installed with ``program``, in its own directory of plugins or ``plugin_dir``."""
@@ -29,7 +26,7 @@ def to_load(program: ServerProgram, providers: Providers) -> tuple[str, ...]:
     Raises MissingProgram, naming those that are needed and not here.
     """
     wanted = {*providers.needed, *providers.loaded}
-    if not wanted or program.flavor != "mariadb" or program.series < _FIRST_SERIES:
+    if not wanted or program.flavor != "mariadb":
         return ()
     here = available(program)
     require(program, providers, here)
@@ -57,7 +54,7 @@ def require_for_restore(program: ServerProgram, providers: Providers, options: M
 
     ``options`` are those of its option files, None when they are not known.
     """
-    if not providers.needed or program.flavor != "mariadb" or program.series < _FIRST_SERIES:
+    if not providers.needed or program.flavor != "mariadb":
         return
     require(program, providers, available(program, (options or {}).get("plugin_dir")))
     if options is None:
