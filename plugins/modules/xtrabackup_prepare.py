@@ -26,13 +26,14 @@ options:
   src:
     description:
       - The backup on this host, a directory or an archive in xbstream format. An archive needs O(target_dir).
-      - What the manifest says about the files is checked first; with O(target_dir) their content, too.
+      - What the manifest says about the files, and their content, is checked first.
     type: path
     required: true
   target_dir:
     description:
       - Directory for the prepared copy. It must be absent or empty, unless O(force=true).
-      - By default the backup is prepared in place.
+      - By default the backup is prepared in place. All its files are read and compared with the manifest before
+        recovery changes them.
     type: path
   use_memory:
     description:

@@ -261,7 +261,7 @@ error:
   sample:
     code: replication_error
     message: "channel '' cannot apply a transaction of its source: error 1062, Duplicate entry '1' for key 'PRIMARY'"
-    remedy: "The data of replica and source differ: rebuild the replica from a new backup."
+    remedy: "The data of replica and source differ: rebuild the replica from a new backup of the source itself. [...]"
     details: {channel: '', sql_errno: 1062}
 """
 

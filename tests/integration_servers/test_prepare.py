@@ -24,9 +24,9 @@ import pytest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable, manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import job
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
+    BackupIncomplete,
     DiskFull,
     PageCorrupt,
-    RecoveryFailed,
     RecoveryIncomplete,
     ServerRunning,
     XtrabackupError,
@@ -372,7 +372,7 @@ def test_a_log_with_a_damaged_middle_is_refused(backups: dict[str, Backup], work
 def test_a_missing_table_is_named(backups: dict[str, Backup], workdir: Path) -> None:
     directory = without_manifest(backups["ours"], workdir / "full")
     (directory / "pending" / "touched.ibd").unlink()
-    with pytest.raises(RecoveryFailed, match=r"pending/touched\.ibd"):
+    with pytest.raises(BackupIncomplete, match=r"pending/touched\.ibd"):
         prepare(directory)
 
 

@@ -17,7 +17,7 @@ from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Callable
 
 from . import libraries
 from .errors import BackupIncomplete, BackupPartial, FormatError, NotABackup, UnknownFormat
@@ -183,10 +183,15 @@ def digest_file(source: BinaryIO) -> tuple[int, str]:
 
 
 def verify_directory(
-    directory: str | os.PathLike[str], manifest: Manifest, *, digests: bool, parallel: int = 2
+    directory: str | os.PathLike[str],
+    manifest: Manifest,
+    *,
+    digests: bool,
+    parallel: int = 2,
+    verified: Callable[[int], None] = lambda _bytes: None,
 ) -> None:
     """Check that every file of ``manifest`` is in ``directory`` with its size and, if ``digests``, its digest; files
-    that recovery has changed have none.
+    that recovery has changed have none. ``verified`` is told the bytes of each file that was looked at, by any thread.
 
     Raises BackupIncomplete naming the first few files that are missing or differ.
     """
@@ -206,6 +211,7 @@ def verify_directory(
             return f"{entry.path}: missing"
         except OSError as error:
             return f"{entry.path}: {error.strerror}"
+        verified(entry.size)
         return None
 
     if digests and parallel > 1:

@@ -11,8 +11,10 @@ import time
 from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from ..errors import UnsupportedServer, UnsupportedTable
+from ..innodb.page_compression import PROVIDERS, providers_of
 from ..manifest import FileEntry
 from ..server.connection import Connection
 from ..server.coordinates import read_channels_at_rest, read_coordinates, render_binlog_info, render_slave_info
@@ -83,6 +85,7 @@ class MariadbBackup(BackupRun):
         options = job.options
         self._aria = AriaLog(layout, job.sink, self._context, options.spool_directory, options.lock_timeout)
         self._buffer = memoryview(bytearray(READ_SIZE))
+        self._providers: tuple[str, ...] = ()
 
     def _copy_everything(self) -> Coordinates:
         with (
@@ -214,7 +217,13 @@ class MariadbBackup(BackupRun):
         return super()._finish_redo() + self._aria.finish()
 
     def _configuration(self) -> bytes:
-        return metadata.render_configuration(self._layout)
+        self._providers = _loaded_providers(self._connection)
+        return metadata.render_configuration(self._layout, self._providers)
+
+    def _layout_record(self) -> dict[str, Any]:
+        sources = [copy.file.source for copy in self._copied.values()]
+        found = providers_of(sources, self._layout.datadir, self._providers)
+        return {**super()._layout_record(), "compression_providers": found.as_dict()}
 
     def _metadata(self, coordinates: Coordinates, ended: datetime) -> dict[str, bytes]:
         texts = {
@@ -226,6 +235,15 @@ class MariadbBackup(BackupRun):
         if coordinates.channels:
             texts[metadata.SLAVE_INFO_NAME] = render_slave_info(coordinates.channels).encode()
         return texts
+
+
+def _loaded_providers(connection: Connection) -> tuple[str, ...]:
+    """The plugins for page compression that the server has loaded."""
+    rows = connection.query(
+        "SELECT PLUGIN_NAME FROM information_schema.PLUGINS WHERE PLUGIN_NAME IN %s AND PLUGIN_STATUS = 'ACTIVE'",
+        [tuple(PROVIDERS)],
+    )
+    return tuple(sorted(str(row["PLUGIN_NAME"]) for row in rows))
 
 
 def _ddl_log(layout: Layout) -> tuple[int, int] | None:

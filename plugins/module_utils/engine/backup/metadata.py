@@ -10,6 +10,7 @@ MySQL written as Percona XtraBackup 8.x is documented to.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -172,8 +173,9 @@ class BackupInfo:
         return "".join(f"{key} = {value}\n" for key, value in lines.items()).encode()
 
 
-def render_configuration(layout: Layout) -> bytes:
-    """``backup-my.cnf``: what a MariaDB server needs to know to recover the files."""
+def render_configuration(layout: Layout, providers: Sequence[str] = ()) -> bytes:
+    """``backup-my.cnf``: what a MariaDB server needs to know to recover the files. ``providers`` are the plugins for
+    page compression that it had loaded, written as the stock tool does, which loads them."""
     lines = {
         "innodb_checksum_algorithm": layout.innodb_checksum_algorithm,
         "innodb_data_file_path": layout.innodb_data_file_path,
@@ -184,6 +186,9 @@ def render_configuration(layout: Layout) -> bytes:
         "innodb_compression_level": str(layout.innodb_compression_level),
         "lower_case_table_names": str(layout.lower_case_table_names),
     }
+    if providers:
+        lines["plugin_dir"] = f'"{layout.plugin_dir}"'
+        lines["plugin_load"] = ";".join(f"{name}={name}" for name in providers)
     return _option_file(lines)
 
 

@@ -31,14 +31,15 @@ class MissingLibrary(XtrabackupError):
 
 
 class MissingProgram(XtrabackupError):
-    """A program that this operation runs is not installed on the managed host.
+    """A program that this operation runs, or a plugin of the server that it needs, is not on the managed host.
 
     ``my_print_defaults`` finds the server's option files, ``mariadbd`` or ``mysqld`` recovers a backup; a pipeline
-    runs what it was given.
+    runs what it was given. The plugins are those for MariaDB's page compression beside zlib (``provider_lz4`` and
+    others), which must be installed, and loaded by an option file of the server that gets the data.
     """
 
     code = "missing_program"
-    default_remedy = "Install the package that provides the named program."
+    default_remedy = "Install the package that provides what the message names."
     modules = returned_by(BACKUP, PREPARE, RESTORE)
 
 

@@ -85,4 +85,7 @@ class RecoveryIncomplete(RecoveryFailed):
     """
 
     code = "recovery_incomplete"
-    default_remedy = "The backup's redo log is damaged or incomplete: use another copy of the backup."
+    default_remedy = (
+        "The backup's redo log is damaged or incomplete: use another copy of the backup. If every copy fails like "
+        "this, take a new backup."
+    )

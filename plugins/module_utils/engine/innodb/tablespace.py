@@ -29,6 +29,8 @@ PAGE_SIZES = tuple(1 << shift for shift in range(12, 17))
 
 # the FSP header on page 0: page number @4, page type @24, space id @38, size in pages @46, flags @54
 _FSP_HEADER = struct.Struct(">4xI16xH12xI4xI4xI")
+FIRST_BYTES = _FSP_HEADER.size
+"""Bytes from the start of a file that hold what ``tablespace_start`` reads."""
 _FSP_FREE_LISTS_END = FIL_PAGE_DATA + 112  # where the array of extent descriptors begins
 _XDES_HEADER = 24
 _CRYPT_MAGIC = b"s\x0e\x0cREt"
@@ -180,6 +182,28 @@ def compressed_page_size(beginning: Buffer) -> int | HolePages | None:
     except UnknownFormat:
         return None
     return page_size if compression else None
+
+
+@dataclass(frozen=True)
+class TablespaceStart:
+    """What the first bytes of a tablespace file tell: its id, and how many bytes it must have at least."""
+
+    space_id: int
+    least_size: int
+
+
+def tablespace_start(first_bytes: Buffer, path: str, family: str = "mariadb") -> TablespaceStart:
+    """What the first FIRST_BYTES bytes of the tablespace file ``path`` tell; nothing is verified.
+
+    Raises FormatError (UnknownFormat) when they are not those of a tablespace.
+    """
+    if len(first_bytes) < FIRST_BYTES:
+        raise FormatError(f"{path}: too short for a tablespace: {len(first_bytes)} bytes", path=path)
+    page_no, _page_type, space_id, size_in_pages, flags = _FSP_HEADER.unpack_from(first_bytes)
+    if page_no or not space_id:
+        raise FormatError(f"{path}: not the start of a tablespace", path=path)
+    _page_size, physical_size, *_rest = (_mysql_flags if family == "mysql" else _parse_flags)(flags, path)
+    return TablespaceStart(space_id, size_in_pages * physical_size)
 
 
 def _parse_flags(flags: int, path: str) -> tuple[int, int, ChecksumKind, str | None]:

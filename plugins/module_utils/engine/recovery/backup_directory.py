@@ -20,6 +20,7 @@ from ..backup.tablespaces import RecordedTablespace
 from ..backup.tablespaces import parse as parse_tablespaces
 from ..errors import BackupError, BackupIncomplete, FormatError, NotABackup, UnsupportedTable
 from ..innodb import redo_mariadb
+from ..innodb.page_compression import PROVIDERS, Providers, parse_plugin_load, providers_of
 from ..manifest import MANIFEST_NAME, Manifest
 from ..server.coordinates import parse_binlog_info
 from ..server.data_files import DataFile, parse_data_files
@@ -47,6 +48,7 @@ class Configuration:
     undo_tablespaces: int = 0
     log_file_size: int = 96 << 20
     lower_case_table_names: int = 0
+    plugins: tuple[str, ...] = ()  # of the source, for page compression
     names_noted: bool = False  # whether the file tells lower_case_table_names
 
 
@@ -91,6 +93,15 @@ class BackupDirectory:
         """The name of the binary log file in the backup of a MySQL server; None when there is none."""
         binlog = self.record.get("binlog")
         return str(binlog["file"]) if binlog and binlog.get("file") and not metadata.is_mariadb(self.flavor) else None
+
+    def providers(self) -> Providers:
+        """The plugins for page compression that its tables need: as recorded, or, where there is no record, found in
+        the unpacked files."""
+        found = (self.record.get("layout") or {}).get("compression_providers")
+        if found is not None or not metadata.is_mariadb(self.flavor):
+            return Providers.from_dict(found)
+        files = (self.path / name for name, _status in walk_files(self.path) if name.endswith(".ibd"))
+        return providers_of(files, self.path, self.configuration.plugins)
 
     @property
     def manifest_is_current(self) -> bool:
@@ -208,7 +219,8 @@ def _configuration(data: bytes | None, path: Path, flavor: str) -> Configuration
             f"{path} has no {metadata.CONFIGURATION_NAME}, which tells how its files are to be read", path=str(path)
         )
     options = parse_options(data, where, {"mysqld"})
-    encrypted = "plugin_load" in options or options.get("innodb_encrypt_log", "OFF").upper() in ("1", "ON")
+    plugins = parse_plugin_load(options.get("plugin_load", ""))
+    encrypted = not set(plugins) <= set(PROVIDERS) or options.get("innodb_encrypt_log", "OFF").upper() in ("1", "ON")
     # MySQL's keys are looked for when it is recovered
     if encrypted and metadata.is_mariadb(flavor):
         raise UnsupportedTable(
@@ -226,6 +238,7 @@ def _configuration(data: bytes | None, path: Path, flavor: str) -> Configuration
             undo_tablespaces=int(options.get("innodb_undo_tablespaces", default.undo_tablespaces)),
             log_file_size=int(options.get("innodb_log_file_size", default.log_file_size)),
             lower_case_table_names=int(options.get("lower_case_table_names", default.lower_case_table_names)),
+            plugins=tuple(plugins),
             names_noted="lower_case_table_names" in options,
         )
     except ValueError as error:

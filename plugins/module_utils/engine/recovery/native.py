@@ -21,14 +21,15 @@ from pathlib import Path
 from typing import IO, Callable
 
 from .. import durable
-from ..errors import BackupIncomplete, DecryptionFailed, PageCorrupt, RecoveryFailed, RecoveryIncomplete
+from ..errors import RecoveryFailed, RecoveryIncomplete
 from ..progress import Progress
 from .native_mariadb import SealedMariadb, command_line
 from .native_mysql import SealedMysql
 from .process import POLL_SECONDS, ActivityWatch, HeldSignals, die_with_parent, drain
 from .program import ServerProgram
 from .sealed import ANSWER_SECONDS, RecoverySettings, Sealed
-from .server_log import RecoveryState
+from .server_log import ENDED_WELL, RecoveryState
+from .tablespaces import require_tablespaces
 
 __all__ = ["RecoveryReport", "RecoverySettings", "command_line", "recover"]
 
@@ -74,15 +75,18 @@ def recover(
     ``user``: uid and gid to run as, None for our own. ``stall_timeout`` in seconds: how long the server may neither
     say nor do anything.
 
-    Raises RecoveryIncomplete when the log ends before ``last_lsn``, and for all else that can go wrong the error that
-    the server's log tells of, at least RecoveryFailed. The server is never left running.
+    Raises RecoveryIncomplete when the log ends before ``last_lsn``, BackupIncomplete when the recovered dictionary
+    names a tablespace that is not there, and for all else that can go wrong the error that the server's log tells of,
+    at least RecoveryFailed; with ``details["lost"]`` where another run could not do better. The server is never left
+    running.
     """
     started = time.monotonic()
     family = SealedMariadb if program.flavor == "mariadb" else SealedMysql
     sealed: Sealed = family(directory, settings, program, scratch)
     run = _Run(sealed, directory, settings, last_lsn, progress, stall_timeout, redo_proven)
     state = run.run(program, scratch, user)
-    warnings = [f"server: {text}" for text in [*state.errors, *state.warnings]]
+    require_tablespaces(directory, state.tablespaces, program.flavor)
+    warnings = [f"server: {text}" for text in [*state.errors, *state.warnings] if text not in state.checked]
     if state.prepared_transactions:
         warnings.append(
             f"{state.prepared_transactions} XA transactions are prepared and wait for XA COMMIT or XA ROLLBACK "
@@ -251,10 +255,11 @@ class _Run:
             raise self._sealed.error(ended)
         if not self._rolled_back or not self._proven:
             raise self._sealed.error("it ended before recovery was done")
-        if self._state.errors:
-            error = self._sealed.error("exit status 0")
-            if isinstance(error, (PageCorrupt, RecoveryIncomplete, BackupIncomplete, DecryptionFailed)):
-                raise error
+        if self._state.losses:
+            error = self._sealed.error(ENDED_WELL)
+            # its log is used up
+            error.details.setdefault("lost", [loss.text for loss in self._state.losses])
+            raise error
 
     def _report(self) -> None:
         """Turn the state into progress: bytes of redo read, bytes of pages applied."""

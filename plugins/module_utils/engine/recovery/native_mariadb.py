@@ -12,15 +12,28 @@ then its input is closed.
 from __future__ import annotations
 
 import contextlib
+import re
 import subprocess
 import time
 from pathlib import Path
-from typing import IO
+from typing import IO, Callable, TypeVar
 
 from ..errors import RecoveryFailed, XtrabackupError
+from ..file_names import decode_name
 from .program import ServerProgram
 from .sealed import ASK_SECONDS, RecoverySettings, Sealed
 from .server_log import RecoveryState, translate
+
+_TABLESPACE_DISCARDED = 1814  # ER_TABLESPACE_DISCARDED
+_LIST_END = "0\tend\n"
+
+# recovered transactions: they belong to no connection
+_TRANSACTIONS = "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_mysql_thread_id = 0"
+
+# every table's that has one of its own; then a line that tells that the answer is all there
+_TABLESPACES = "SELECT SPACE, NAME FROM information_schema.INNODB_SYS_TABLES WHERE SPACE > 0 UNION ALL SELECT 0, 'end'"
+
+_Parsed = TypeVar("_Parsed")
 
 
 def command_line(
@@ -57,6 +70,7 @@ def command_line(
         "innodb-buffer-pool-dump-at-shutdown": 0,
         "innodb-buffer-pool-load-at-startup": 0,
         "log-warnings": 4,
+        **({"plugin-load": ";".join(settings.providers)} if settings.providers else {}),
         "loose-performance-schema": 0,
         "loose-feedback": "OFF",
         "loose-innodb-stats-auto-recalc": 0,
@@ -93,7 +107,11 @@ class SealedMariadb(Sealed):
         self._settings = settings
         self._program = program
         self._scratch = scratch
-        self._rollback: _RollbackWatch | None = None
+        self._questions: _Questions | None = None
+        self._rolled_back = False
+        self._ask_at = 0.0
+        self._named: dict[int, str] | None = None
+        self._doubtful: list[int] = []
 
     def arguments(self, *, as_root: bool) -> list[str]:
         """See ``command_line``."""
@@ -103,7 +121,7 @@ class SealedMariadb(Sealed):
         """Take its standard input."""
         if process.stdin is None:
             raise RecoveryFailed("the server was started without a pipe")
-        self._rollback = _RollbackWatch(process.stdin, self._scratch)
+        self._questions = _Questions(process.stdin, self._scratch)
 
     @property
     def answers(self) -> bool:
@@ -111,13 +129,46 @@ class SealedMariadb(Sealed):
         return self.state.started_lsn is not None
 
     def has_rolled_back(self) -> bool:
-        """Ask which recovered transactions there are."""
-        return self._rollback is not None and self._rollback.is_done(self.state.prepared_transactions)
+        """Ask which recovered transactions there are; once there are none, for the tablespaces of the dictionary."""
+        if self._questions is None:
+            return False
+        self._rolled_back = self._rolled_back or self._nothing_to_roll_back(self._questions)
+        return self._rolled_back and self._has_told_tablespaces(self._questions)
+
+    def _nothing_to_roll_back(self, questions: _Questions) -> bool:
+        """Whether only XA transactions are left, which belong to no connection either."""
+        if not questions.waiting and time.monotonic() < self._ask_at:
+            return False
+        answer = questions.ask(_TRANSACTIONS, lambda text: int(text) if text.endswith("\n") else None)
+        if answer is None:
+            return False
+        self._ask_at = time.monotonic() + ASK_SECONDS
+        return answer <= self.state.prepared_transactions
+
+    def _has_told_tablespaces(self, questions: _Questions) -> bool:
+        """Ask for the tablespaces, and of each without a file whether ALTER TABLE ... DISCARD TABLESPACE removed it: to
+        read the table tells."""
+        if self._named is None:
+            self._named = questions.ask(_TABLESPACES, _parse_tablespaces)
+            if self._named is None:
+                return False
+            self._doubtful = [space for space, path in self._named.items() if not (self._directory / path).exists()]
+        while self._doubtful:
+            if not questions.waiting:
+                questions.tell(_reading(self._named[self._doubtful[0]]))
+            number = questions.ask("SELECT @number", lambda text: int(text) if text.endswith("\n") else None)
+            if number is None:
+                return False
+            space = self._doubtful.pop(0)
+            if number == _TABLESPACE_DISCARDED:
+                del self._named[space]
+        self.state.tablespaces = self._named
+        return True
 
     def end(self) -> None:
         """It ends by itself, at the end of its input."""
-        if self._rollback is not None:
-            self._rollback.end_input()
+        if self._questions is not None:
+            self._questions.end_input()
 
     def error(self, how_it_ended: str) -> XtrabackupError:
         """See ``server_log.translate``."""
@@ -127,44 +178,81 @@ class SealedMariadb(Sealed):
         """There is nothing to close: its input is closed by whoever made it."""
 
 
-class _RollbackWatch:
-    """Asks the server which recovered transactions there are: they belong to no connection."""
+def _literal(text: str) -> str:
+    """``text`` as an SQL literal."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _quoted(name: str) -> str:
+    """``name`` as an SQL identifier."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def _parse_tablespaces(text: str) -> dict[int, str] | None:
+    """The path of the data file of each tablespace, by its id; None while the answer is not all there."""
+    if not text.endswith(_LIST_END):
+        return None
+    rows = (line.split("\t", 1) for line in text.splitlines())
+    return {int(space): f"{name}.ibd" for space, name in rows if int(space) and "/#sql" not in name}
+
+
+def _reading(path: str) -> str:
+    """A statement that reads from the table whose data file is ``path``, and puts the number of the error, 0 for none,
+    into ``@number``. An error that nobody handles would end the server."""
+    reading = f"SELECT 1 INTO @one FROM {_table_in(path)} LIMIT 1"  # noqa: S608
+    return (
+        "BEGIN NOT ATOMIC DECLARE CONTINUE HANDLER FOR SQLEXCEPTION GET DIAGNOSTICS CONDITION 1 @number = MYSQL_ERRNO; "
+        f"SET @number = 0; EXECUTE IMMEDIATE {_literal(reading)}; END;\n"
+    )
+
+
+def _table_in(path: str) -> str:
+    """The table, or its partition, whose data file is ``path``, in SQL."""
+    database, _slash, name = path[: -len(".ibd")].partition("/")
+    table, *parts = re.split("#(?:P|SP)#", name, flags=re.IGNORECASE)
+    quoted = f"{_quoted(decode_name(database))}.{_quoted(decode_name(table))}"
+    return f"{quoted} PARTITION ({_quoted(decode_name(parts[-1]))})" if parts else quoted
+
+
+class _Questions:
+    """What the server is told and asked through its standard input; each answer is a new file in ``scratch``."""
 
     def __init__(self, stdin: IO[bytes], scratch: Path) -> None:
         self._stdin = stdin
         self._scratch = scratch
         self._asked = 0
-        self._ask_at = 0.0
         self._answer: Path | None = None
 
-    def is_done(self, prepared: int) -> bool:
-        """Whether an answer says that only the ``prepared`` XA transactions are left; asks when it is time to."""
+    @property
+    def waiting(self) -> bool:
+        """Whether a question has no answer yet."""
+        return self._answer is not None
+
+    def ask(self, question: str, parse: Callable[[str], _Parsed | None]) -> _Parsed | None:
+        """The answer, None while there is none; asks if no question waits. ``question`` is a SELECT, ``parse`` returns
+        None for an answer that is not all there."""
         if self._answer is None:
-            if time.monotonic() >= self._ask_at:
-                self._ask()
-            return False
+            self._asked += 1
+            self._answer = self._scratch / f"answer.{self._asked}"
+            name = str(self._answer).replace("\\", "\\\\").replace("'", "\\'")
+            self.tell(f"{question} INTO OUTFILE '{name}';\n")
+            return None
         try:
-            text = self._answer.read_text()
+            parsed = parse(self._answer.read_text(encoding="utf-8", errors="surrogateescape"))
         except FileNotFoundError:
-            return False
-        if not text.endswith("\n"):
-            return False
-        self._answer = None
-        self._ask_at = time.monotonic() + ASK_SECONDS
-        return int(text) <= prepared
+            return None
+        if parsed is not None:
+            self._answer = None
+        return parsed
+
+    def tell(self, statement: str) -> None:
+        """Let the server run ``statement``; one that is gone tells why in its log."""
+        with contextlib.suppress(BrokenPipeError):
+            self._stdin.write(statement.encode("utf-8", "surrogateescape"))
+            self._stdin.flush()
 
     def end_input(self) -> None:
         """Nothing more will be asked: the server may end."""
         with contextlib.suppress(BrokenPipeError):
             self._stdin.close()
-
-    def _ask(self) -> None:
-        self._asked += 1
-        self._answer = self._scratch / f"transactions.{self._asked}"
-        name = str(self._answer).replace("\\", "\\\\").replace("'", "\\'")
-        question = "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_mysql_thread_id = 0"
-        statement = f"{question} INTO OUTFILE '{name}';\n"
-        # a server that is gone tells why in its log
-        with contextlib.suppress(BrokenPipeError):
-            self._stdin.write(statement.encode("utf-8", "surrogateescape"))
-            self._stdin.flush()

@@ -178,6 +178,17 @@ def file_of_space(directory: Path, space_id: int) -> str | None:
     return None
 
 
+def _tablespaces(connection: Connection) -> dict[int, str]:
+    """The path of each tablespace in the dictionary by its id, without those whose files were discarded."""
+    states = connection.query("SELECT SPACE, STATE FROM information_schema.INNODB_TABLESPACES")
+    discarded = {int(row["SPACE"]) for row in states if str(row["STATE"]) == "discarded"}
+    files = connection.query("SELECT SPACE, PATH FROM information_schema.INNODB_DATAFILES")
+    # both columns are VARBINARY in some releases
+    paths = {int(row["SPACE"]): os.path.normpath(os.fsdecode(row["PATH"])) for row in files}
+    # the system tablespace has several files and no id of its own in them
+    return {space: path for space, path in paths.items() if space not in discarded | {0} and "/#sql" not in path}
+
+
 class SealedMysql(Sealed):
     """mysqld over ``directory``, which holds ``scratch``."""
 
@@ -221,6 +232,7 @@ class SealedMysql(Sealed):
             if int(connection.scalar(question)) > prepared:
                 return False
             self.state.prepared_transactions = prepared
+            self.state.tablespaces = _tablespaces(connection)
             self.state.gtid_executed = "".join(str(connection.scalar("SELECT @@GLOBAL.gtid_executed") or "").split())
             if connection.query("SHOW REPLICA STATUS"):
                 self._settings.note_positions(read_applied_positions(connection))

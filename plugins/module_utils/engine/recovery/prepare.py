@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ from .backup_directory import (
 )
 from .native import RecoveryReport
 from .program import check_version, find_server
+from .providers import to_load
 from .recover_directory import RecoveryJob, recover_directory
 
 _ENDING_SECONDS = 30.0  # a server of a killed run that is just ending
@@ -132,7 +133,9 @@ def require_recoverable(backup: BackupDirectory, source: Path, options: PrepareO
     DecryptionFailed, MissingProgram, UnsupportedServer, InvalidOption."""
     if backup.manifest is not None and options.decrypt_key is None:
         require_no_key(backup.manifest, str(source))
-    check_version(find_server(options.server_program, backup.flavor), _source_version(backup.record), backup.flavor)
+    program = find_server(options.server_program, backup.flavor)
+    check_version(program, _source_version(backup.record), backup.flavor)
+    to_load(program, backup.providers())
     if options.keyring_file:
         if metadata.is_mariadb(backup.flavor):
             raise InvalidOption("keyring_file: only servers of MySQL have one", option="keyring_file")
@@ -221,7 +224,7 @@ def prepare(src: Path, target_dir: Path | None, options: PrepareOptions, progres
         keyring_file = Path(os.path.abspath(options.keyring_file)) if options.keyring_file else None
         job = RecoveryJob(program, options.use_memory, options.stall_timeout, progress, warnings, keyring_file)
         if planned.in_place:
-            record, report = _prepare_in_place(planned.source, job)
+            record, report = _prepare_in_place(planned.source, job, options.parallel)
         else:
             record, report = _prepare_copy(planned, job, options)
     return PrepareResult(True, {**record, "path": str(planned.target)}, report, warnings)
@@ -300,17 +303,18 @@ def _extract(planned: PreparePlan, staging: Path, progress: Progress, options: P
     )
 
 
-def _prepare_in_place(directory: Path, job: RecoveryJob) -> tuple[dict[str, Any], RecoveryReport | None]:
+def _prepare_in_place(directory: Path, job: RecoveryJob, parallel: int) -> tuple[dict[str, Any], RecoveryReport | None]:
     running.wait_until_unused(directory, _ENDING_SECONDS)
     # other tools unpack archives, too, and leave it at that
     settle_directory(directory)
     backup = read_backup_directory(directory)
     refuse_what_cannot_be_recovered(directory, in_place=True)
     if backup.manifest and not backup.interrupted:
-        job.progress.phase("verifying")
-        # all sizes; the log's content too, for a log that ends early is found only after pages were changed
+        job.progress.phase("verifying", sum(entry.size for entry in backup.manifest.files))
+        # sizes first, which takes no time; contents too: recovery changes pages, and sees only what it happens to read
         manifest.verify_directory(directory, backup.manifest, digests=False)
-        log = [entry for entry in backup.manifest.files if entry.path == metadata.redo_name(backup.flavor)]
-        manifest.verify_directory(directory, replace(backup.manifest, files=tuple(log)), digests=True)
+        manifest.verify_directory(
+            directory, backup.manifest, digests=True, parallel=parallel, verified=job.progress.advance
+        )
     backup, report = recover_directory(backup, job, disposable=False)
     return backup.record, report

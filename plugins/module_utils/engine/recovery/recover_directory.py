@@ -14,7 +14,7 @@ from typing import Any
 
 from .. import durable
 from ..backup import metadata
-from ..errors import RecoveryIncomplete
+from ..errors import RecoveryFailed, RecoveryIncomplete, XtrabackupError
 from ..manifest import MANIFEST_NAME, FileEntry, Manifest
 from ..progress import Progress
 from ..server.data_files import render_names
@@ -26,8 +26,10 @@ from .backup_directory import IN_PROGRESS_NAME, PREPARED, BackupDirectory, walk_
 from .ddl_files import apply_ddl_files
 from .families import LEFTOVER_SUFFIXES, Family, family_of
 from .program import ServerProgram
+from .providers import to_load
 from .recovered_coordinates import recovered_record, unsettled_channels, write_coordinates
 from .redo_proof import PrepareMarker
+from .server_messages import OTHER_COPY
 
 SCRATCH_NAME = ".xtrabackup-scratch"
 
@@ -53,6 +55,13 @@ def recover_directory(
     """Recover ``backup`` where it is and write down its new state."""
     family = family_of(backup, job.keyring_file)
     marker = PrepareMarker(backup)
+    if marker.lost:
+        raise RecoveryFailed(
+            f"{backup.path}: an earlier run has found that data are lost: {' | '.join(marker.lost[:3])}",
+            remedy=f"This directory cannot be used any more. {OTHER_COPY}",
+            path=str(backup.path),
+            lost=marker.lost,
+        )
     family.require_whole_redo(backup, marker)
     buffer_pool, log_file_size = _sizes(backup, job, family)
     marker.begin()
@@ -72,6 +81,7 @@ def recover_directory(
         gtid_mode=_has_gtids(backup),
         keyring_file=job.keyring_file,
         note_positions=marker.note_positions,
+        providers=to_load(job.program, backup.providers()),
     )
     if marker.recovered is None:
         family.make_ready(backup, marker)
@@ -110,6 +120,10 @@ def _run_server(
     except RecoveryIncomplete:
         if marker.log_in_place and marker.proven_lsn is None:
             marker.note(incomplete=True)
+        raise
+    except XtrabackupError as error:
+        if error.details.get("lost"):
+            marker.note(lost=error.details["lost"])
         raise
     return replace(report, recovered_lsn=marker.proven_lsn or report.recovered_lsn)
 

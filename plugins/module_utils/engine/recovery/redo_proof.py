@@ -66,6 +66,12 @@ class PrepareMarker:
         value = self._content.get("redo_proven")
         return value if isinstance(value, int) else None
 
+    @property
+    def lost(self) -> list[str]:
+        """What a run has found to be lost. The data were changed since, so the next one would not find it again."""
+        found = self._content.get("lost")
+        return [str(text) for text in found] if isinstance(found, list) else []
+
     def begin(self) -> None:
         self._content.setdefault("started", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
         self._write()
@@ -76,7 +82,7 @@ class PrepareMarker:
             self._write()
 
     def note(self, **facts: Any) -> None:
-        """Remember ``facts`` (``log_in_place``, ``recovered``, ``incomplete``, ``positions``), durably."""
+        """Remember ``facts`` (``log_in_place``, ``recovered``, ``incomplete``, ``lost``, ``positions``), durably."""
         self._content.update(facts)
         self._write()
 

@@ -30,6 +30,7 @@ class RecoverySettings:
     safe against torn pages while recovery runs. For MySQL: ``binary_log`` is the copied binary log from which
     prepared transactions are decided, ``gtid_mode``: GTIDs were on; ``keyring_file``: the keys of encrypted
     tablespaces; ``note_positions`` is told what replica channels had applied, before they are forgotten.
+    For MariaDB: ``providers`` are the plugins for page compression that it must load.
     """
 
     page_size: int
@@ -43,6 +44,7 @@ class RecoverySettings:
     gtid_mode: bool = False
     keyring_file: Path | None = None
     note_positions: Callable[[list[AppliedPosition]], None] = lambda _positions: None
+    providers: tuple[str, ...] = ()
 
 
 class Sealed(abc.ABC):

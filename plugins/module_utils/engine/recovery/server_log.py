@@ -12,12 +12,11 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Callable, ClassVar
+from dataclasses import dataclass, field, replace
+from typing import Callable, ClassVar, TypeVar
 
 from ..errors import (
     DiskFull,
-    PageCorrupt,
     RecoveryFailed,
     RecoveryIncomplete,
     TargetBusy,
@@ -25,10 +24,13 @@ from ..errors import (
     UnsupportedTable,
     XtrabackupError,
 )
+from .server_messages import OTHER_COPY, Loss, Verdict, is_known_loss, of_mariadb, without_names
 
 FIRST_ERRORS = 20  # a damaged file makes thousands of lines; the first ones tell what happened
 _LAST_LINES = 100
+_Kept = TypeVar("_Kept")
 _LINES_IN_MESSAGE = 4
+ENDED_WELL = "exit status 0"
 
 _PREFIX = re.compile(r"^\d{4}-\d\d-\d\d +\d+:\d\d:\d\d \d+ \[(Note|Warning|ERROR|FATAL)\] ?")
 _STARTING = re.compile(r"Starting MariaDB (\S+)")
@@ -40,12 +42,16 @@ _TO_UNDO = re.compile(r"(\d+) transaction\(s\) which must be rolled back or clea
 _TO_ROLL_BACK = re.compile(r"To roll back: (\d+) transactions?, (\d+) rows")
 _PREPARED = re.compile(r"Found (\d+) prepared XA transactions")
 _STARTED = re.compile(r"InnoDB: log sequence number (\d+)")
-_HARMLESS = re.compile(r"Could not increase number of max_open_files|Found \d+ prepared XA transactions")
 
 
 @dataclass
 class RecoveryState:
-    """What the log has told so far. LSNs in bytes of redo; None: not said (yet)."""
+    """What the log has told so far. LSNs in bytes of redo; None: not said (yet).
+
+    ``losses`` are messages that a page, a file or a table is lost; ``checked`` those of errors and warnings that a look
+    at the files proves or refutes. ``tablespaces``: the path that the recovered
+    dictionary has for each tablespace id, without those that are discarded; asked, not read in the log.
+    """
 
     server_version: str = ""
     phase: str = "starting"
@@ -61,6 +67,9 @@ class RecoveryState:
     gtid_executed: str | None = None
     warnings: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    losses: list[Loss] = field(default_factory=list)
+    checked: list[str] = field(default_factory=list)
+    tablespaces: dict[int, str] = field(default_factory=dict)
     lines: int = 0
     hopeless: bool = False  # the server cannot go on, but may not end either
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=_LAST_LINES))
@@ -73,19 +82,29 @@ class RecoveryState:
         self.tail.append(line)
         severity = _PREFIX.match(line)
         text = line[severity.end() :] if severity else line
-        if severity and severity.group(1) in ("ERROR", "FATAL") and len(self.errors) < FIRST_ERRORS:
-            self.errors.append(text)
-        elif severity and severity.group(1) == "Warning":
-            self._warn(text)
+        if severity and severity.group(1) != "Note":
+            self._weigh(text, error=severity.group(1) != "Warning")
         for pattern, action in _ACTIONS:
             match = pattern.search(text)
             if match:
                 action(self, match)
                 return
 
-    def _warn(self, text: str) -> None:
-        if len(self.warnings) < FIRST_ERRORS and not _HARMLESS.search(text):
-            self.warnings.append(text)
+    def _weigh(self, text: str, *, error: bool) -> None:
+        message = of_mariadb(text, error=error)
+        if message.verdict is Verdict.HARMLESS:
+            return
+        if message.verdict is Verdict.CHECKED:
+            keep(self.checked, text)
+        keep(self.errors if error else self.warnings, text)
+        if message.verdict is Verdict.LOST:
+            keep(self.losses, Loss(text, message))
+
+
+def keep(found: list[_Kept], one: _Kept) -> None:
+    """Add ``one`` unless it is there, or there are enough."""
+    if len(found) < FIRST_ERRORS and one not in found:
+        found.append(one)
 
 
 def _checkpoint(state: RecoveryState, match: re.Match[str]) -> None:
@@ -152,18 +171,22 @@ _ACTIONS: list[tuple[re.Pattern[str], Callable[[RecoveryState, re.Match[str]], N
 
 @dataclass(frozen=True)
 class Translation:
-    """One kind of failure: how the log says it, which error it is, and what the operator can do."""
+    """One kind of failure: how the log says it, which error it is, and what the operator can do. ``names``: the pattern
+    is meant for the names in a line, too."""
 
     pattern: re.Pattern[str]
     kind: type[XtrabackupError]
     sentence: str
     remedy: str | None = None
+    names: bool = False
+
+    def search(self, text: str) -> re.Match[str] | None:
+        """Where ``text`` says it."""
+        return self.pattern.search(text if self.names else without_names(text))
 
 
-OTHER_COPY = "The backup is damaged or incomplete: use another copy of it."
-
-# the first that matches anywhere in the log wins, so: causes before consequences
-_TRANSLATIONS = [
+# What this host lacks. It makes a server say that it cannot read or write, so it comes before what is lost.
+_TROUBLE_HERE = [
     Translation(
         re.compile(r"No space left|Disk (?:is )?full|(?:Errcode|error)(?: number)?:? 28\b", re.IGNORECASE),
         DiskFull,
@@ -188,6 +211,10 @@ _TRANSLATIONS = [
         "Look at owner and permissions of the named file. Where AppArmor or SELinux confines mariadbd, allow it this "
         "directory, or prepare in a place that it may use (such as below /var/lib/mysql).",
     ),
+]
+
+# the first that matches anywhere in the log wins, so: causes before consequences
+_TRANSLATIONS = [
     Translation(
         re.compile(
             r"Missing FILE_CHECKPOINT|Log scan aborted|log was only scanned up to|Missing FILE_CREATE|is in the future|"
@@ -195,18 +222,6 @@ _TRANSLATIONS = [
         ),
         RecoveryIncomplete,
         "the redo log is damaged or ends too early",
-    ),
-    Translation(
-        re.compile(r"Tablespace \d+ was not found at (?P<file>\S+)"),
-        RecoveryFailed,
-        "a data file that the redo log names is missing",
-        OTHER_COPY,
-    ),
-    Translation(
-        re.compile(r"Unable to apply log to corrupted page (?P<page>\d+) in file (?P<file>\S+)"),
-        PageCorrupt,
-        "a page is damaged",
-        OTHER_COPY,
     ),
     Translation(
         re.compile(r"(?:Decrypt|decrypt|encrypt|Encrypt|key_version|keyserver)"),
@@ -239,31 +254,78 @@ def translate(state: RecoveryState, how_it_ended: str) -> XtrabackupError:
 
     ``how_it_ended`` says what became of the process (``exit status 1``).
     """
-    return translated(state, how_it_ended, _TRANSLATIONS)
+    return translated(state, how_it_ended, _TROUBLE_HERE, _TRANSLATIONS, [*state.errors, *state.tail])
 
 
 def translated(
     state: RecoveryState,
     how_it_ended: str,
+    trouble_here: Sequence[Translation],
     translations: Sequence[Translation],
-    told: Sequence[str] | None = None,
+    told: Sequence[str],
 ) -> XtrabackupError:
-    """The error by the first of ``translations`` that fits the log, or the lines ``told`` of it; RecoveryFailed when
-    none does."""
-    text = "\n".join([*state.errors, *state.tail] if told is None else told)
-    lines = state.errors[:_LINES_IN_MESSAGE] or list(state.tail)[-_LINES_IN_MESSAGE:]
-    shown = " | ".join(lines)
-    for translation in translations:
-        match = translation.pattern.search(text)
-        if match:
-            return translation.kind(
-                f"the server could not recover the backup, {translation.sentence} ({how_it_ended}): {shown}",
-                remedy=translation.remedy,
-                log=list(state.tail),
-                **match.groupdict(),
-            )
+    """The error by the first that fits: of ``trouble_here`` in the lines ``told``, the messages of what is lost, of
+    ``translations`` in ``told``; RecoveryFailed when none does.
+
+    What is lost is in ``details["lost"]``, unless this host is to blame: then another run may find all of it.
+    """
+    text = "\n".join(told)
+    shown = " | ".join(state.errors[:_LINES_IN_MESSAGE] or list(state.tail)[-_LINES_IN_MESSAGE:])
+    here = _first(trouble_here, text)
+    if here is not None:
+        return _error(state, how_it_ended, here[0], here[1], shown)
+    loss = next((loss for loss in state.losses if is_known_loss(loss.message)), None)
+    if loss is None and how_it_ended == ENDED_WELL and state.losses:
+        loss = _named(state.losses[0], translations)
+    if loss is not None:
+        return loss.message.kind(
+            f"the server could not recover the backup, {loss.message.sentence} ({how_it_ended}): "
+            + " | ".join(_shown_losses(state, loss)),
+            remedy=loss.message.remedy,
+            log=list(state.tail),
+            lost=[one.text for one in state.losses],
+            **loss.facts,
+        )
+    found = _first(translations, text)
+    if found is not None:
+        return _error(state, how_it_ended, found[0], found[1], shown)
     return RecoveryFailed(
         f"the server could not recover the backup ({how_it_ended}): {shown or 'it said nothing'}",
         remedy="The details hold the end of the server's log.",
         log=list(state.tail),
+    )
+
+
+def _first(translations: Sequence[Translation], text: str) -> tuple[Translation, re.Match[str]] | None:
+    for translation in translations:
+        match = translation.search(text)
+        if match:
+            return translation, match
+    return None
+
+
+def _named(loss: Loss, translations: Sequence[Translation]) -> Loss:
+    """``loss``, of which no row knows more, as the first of ``translations`` that fits has it."""
+    found = _first(translations, loss.text)
+    if found is None:
+        return loss
+    known = found[0]
+    remedy = known.remedy or known.kind.default_remedy
+    return replace(loss, message=replace(loss.message, kind=known.kind, sentence=known.sentence, remedy=remedy))
+
+
+def _shown_losses(state: RecoveryState, first: Loss) -> list[str]:
+    others = [loss.text for loss in state.losses if loss.text != first.text]
+    crashes = [text for text in state.errors if "got signal" in text]
+    return [first.text, *others][: _LINES_IN_MESSAGE - len(crashes[:1])] + crashes[:1]
+
+
+def _error(
+    state: RecoveryState, how_it_ended: str, translation: Translation, match: re.Match[str], shown: str
+) -> XtrabackupError:
+    return translation.kind(
+        f"the server could not recover the backup, {translation.sentence} ({how_it_ended}): {shown}",
+        remedy=translation.remedy,
+        log=list(state.tail),
+        **match.groupdict(),
     )

@@ -24,30 +24,19 @@ from ..errors import (
     UnsupportedServer,
     XtrabackupError,
 )
-from .server_log import FIRST_ERRORS, OTHER_COPY, RecoveryState, Translation, translated
+from .server_log import FIRST_ERRORS, RecoveryState, Translation, keep, translated
+from .server_messages import NOT_THERE, OTHER_COPY, Loss, Verdict, of_mysql
 
 # progress of a rollback is printed without a line feed, so a line may begin in the middle
 _LINE = re.compile(
-    r"\d{4}-\d\d-\d\dT[\d:.]+\S* \d+ \[(?P<severity>Note|Warning|ERROR|System)\] \[MY-(?P<number>\d+)\] \[\w+\] ?"
+    r"\d{4}-\d\d-\d\dT[\d:.]+\S* \d+ \[(?P<severity>Note|Warning|ERROR|System)\] "
+    r"\[MY-(?P<number>\d+)\] \[(?P<part>\w+)\] ?"
 )
 _NUMBER = re.compile(r"\d+")
 _CRASH = re.compile(r"mysqld got (?:signal|exception)")
 
 _LONGEST_LINE = 1000  # characters
 _HOPELESS = {11906}  # a damaged page: the server may wait for it, for ever
-
-# of a sealed server everybody knows that it has no certificates, no uuid of its own, and a redo log made by us
-_HARMLESS = {
-    10068,  # a self-signed certificate
-    10069,  # no TLS
-    10075,  # a new uuid
-    10225,  # prepared XA transactions, which are counted
-    10284,  # no RSA keys
-    11810,  # where the pid file is
-    13595,  # no TLS
-    13711,  # the manifest of components is not read-only: root can write anything
-    13892,  # the creator of the redo log
-}
 
 
 @dataclass
@@ -73,14 +62,22 @@ class MysqlRecoveryState(RecoveryState):
             return
         text, number = line[found.end() :], int(found.group("number"))
         self.hopeless = self.hopeless or number in _HOPELESS
-        if found.group("severity") == "ERROR":
-            if len(self.errors) < FIRST_ERRORS:
-                self.errors.append(f"[MY-{found.group('number')}] {text}")
-        elif found.group("severity") == "Warning" and number not in _HARMLESS and len(self.warnings) < FIRST_ERRORS:
-            self.warnings.append(f"[MY-{found.group('number')}] {text}")
+        if found.group("severity") in ("ERROR", "Warning"):
+            self._take(found, f"[MY-{found.group('number')}] {text}")
         action = _ACTIONS.get(number)
         if action:
             action(self, text)
+
+    def _take(self, found: re.Match[str], text: str) -> None:
+        error, innodb = found.group("severity") == "ERROR", found.group("part") == "InnoDB"
+        message = of_mysql(int(found.group("number")), text, error=error, innodb=innodb)
+        if message.verdict is Verdict.HARMLESS:
+            return
+        if message.verdict is Verdict.CHECKED:
+            keep(self.checked, text)
+        keep(self.errors if error else self.warnings, text)
+        if message.verdict is Verdict.LOST:
+            keep(self.losses, Loss(text, message))
 
 
 def _first_number(text: str) -> int | None:
@@ -156,8 +153,20 @@ _ACTIONS: dict[int, Callable[[MysqlRecoveryState, str], None]] = {
     10931: _ready,  # ER_SERVER_STARTUP_MSG: ready for connections
 }
 
-# the first that matches anywhere in the errors wins, so: causes before consequences
-_TRANSLATIONS = [
+_ENCRYPTED = "tablespaces or the redo log are encrypted, and their keys are not known"
+_KEYRING_REMEDY = (
+    "Give the file of the source's component_keyring_file with keyring_file; the keys in it must be those that the "
+    "server had when the backup was taken."
+)
+
+# What this host lacks. It makes a server say that it cannot read or write, so it comes before what is lost.
+_TROUBLE_HERE = [
+    Translation(
+        re.compile(r"\[MY-012226\]"),  # of a tablespace whose key is not known; then it is called missing, too
+        DecryptionFailed,
+        _ENCRYPTED,
+        _KEYRING_REMEDY,
+    ),
     Translation(
         re.compile(r"No space left|Disk (?:is )?full|(?:errno|Errcode|error)(?: number)?:? 28\b", re.IGNORECASE),
         DiskFull,
@@ -182,6 +191,10 @@ _TRANSLATIONS = [
         "Look at owner and permissions of the named file. Where AppArmor or SELinux confines mysqld, allow it this "
         "directory, or prepare in a place that it may use (such as below /var/lib/mysql).",
     ),
+]
+
+# the first that matches anywhere in the errors wins, so: causes before consequences
+_TRANSLATIONS = [
     Translation(
         re.compile(r"Different lower_case_table_names"),
         RecoveryFailed,
@@ -192,9 +205,8 @@ _TRANSLATIONS = [
     Translation(
         re.compile(r"keyring|encrypt|decrypt|master key", re.IGNORECASE),
         DecryptionFailed,
-        "tablespaces or the redo log are encrypted, and their keys are not known",
-        "Give the file of the source's component_keyring_file with keyring_file; the keys in it must be those that the "
-        "server had when the backup was taken.",
+        _ENCRYPTED,
+        _KEYRING_REMEDY,
     ),
     Translation(
         re.compile(r"Unsupported redo log format|downgrade|upgrade|newer version of", re.IGNORECASE),
@@ -209,24 +221,28 @@ _TRANSLATIONS = [
         ),
         RecoveryIncomplete,
         "the redo log is damaged or ends too early",
+        names=True,
     ),
     Translation(
         re.compile(r"corruption[^\n]*page \[page id: space=(?P<space>\d+), page number=(?P<page>\d+)\]"),
         PageCorrupt,
         "a page is damaged",
         OTHER_COPY,
+        names=True,
     ),
     Translation(
         re.compile(r"associated with the tablespace ID: (?P<space>\d+)|file '(?P<file>[^'\n]+)' is missing"),
         BackupIncomplete,
         "a data file that the redo log or the data dictionary names is missing",
-        OTHER_COPY,
+        NOT_THERE,
+        names=True,
     ),
     Translation(
         re.compile(r"size of tablespace file '?(?P<file>[^'\s]+)'? is only"),
         BackupIncomplete,
         "a data file is shorter than it must be",
         OTHER_COPY,
+        names=True,
     ),
     Translation(re.compile(r"corrupt", re.IGNORECASE), RecoveryFailed, "the server found damaged data", OTHER_COPY),
     Translation(
@@ -245,4 +261,4 @@ def translate(state: MysqlRecoveryState, how_it_ended: str) -> XtrabackupError:
     """
     # notes name much that has nothing to do with a failure
     told = [*state.errors, *state.warnings, *state.unnumbered]
-    return translated(state, how_it_ended, _TRANSLATIONS, told)
+    return translated(state, how_it_ended, _TROUBLE_HERE, _TRANSLATIONS, told)

@@ -29,6 +29,7 @@ _PROGRAM = "my_print_defaults"
 _ANSWER_SECONDS = 30.0
 # what a MySQL server reads, and its own series: mysqld-9.7. MariaDB's program knows its server's groups itself
 _MYSQL_GROUPS = ("mysqld", "server")
+_PLUGIN_OPTIONS = ("plugin_dir", "plugin_load", "plugin_load_add")
 
 _UNDO = re.compile(r"undo\d{3}")
 _ARIA = re.compile(r"aria_log_control|aria_log\.\d{8}")
@@ -47,6 +48,7 @@ class Layout:
 
     ``mysql``: the server is MySQL or Percona Server, whose redo log is a directory of its own; it finds tablespaces in
     ``innodb_directories``, too. ``indexes``: files of its binary and relay logs that have a place of their own.
+    ``plugins``: the options that tell which plugins are loaded, and from where; None when no option file was read.
     """
 
     datadir: Path
@@ -65,6 +67,7 @@ class Layout:
     innodb_directories: tuple[Path, ...] = ()
     doublewrite_dir: Path | None = None
     indexes: tuple[Path, ...] = ()
+    plugins: tuple[tuple[str, str], ...] | None = None
 
     @property
     def redo_directory(self) -> Path | None:
@@ -216,7 +219,10 @@ def parse_options(text: str) -> dict[str, str]:
         if line.startswith("--"):
             name, _equals, value = line[2:].partition("=")
             name = name.strip().replace("-", "_")
-            options[name[len("loose_") :] if name.startswith("loose_") else name] = value
+            name = name[len("loose_") :] if name.startswith("loose_") else name
+            # the one option that adds to what other lines of it say
+            before = options.get(name) if name == "plugin_load_add" else None
+            options[name] = f"{before};{value}" if before else value
     return options
 
 
@@ -249,6 +255,7 @@ def layout_from_options(options: dict[str, str], datadir: Path | None, *, known:
         user=options.get("user") or None,
         page_size=parse_size(options.get("innodb_page_size", "16k"), "innodb_page_size") if known else None,
         lower_case_table_names=_number(options.get("lower_case_table_names", "0")) if known else None,
+        plugins=tuple((name, options[name]) for name in _PLUGIN_OPTIONS if name in options) if known else None,
         **(_mysql_places(base, options) if mysql else {}),
     )
 

@@ -17,10 +17,12 @@ from ..errors import (
     BackupMismatch,
     DiskFull,
     InvalidOption,
+    MissingProgram,
     NotABackup,
     NotPrepared,
     TargetNotEmpty,
     TargetUnsafe,
+    UnsupportedServer,
     XtrabackupError,
 )
 from ..recovery.backup_directory import (
@@ -31,6 +33,8 @@ from ..recovery.backup_directory import (
     walk_files,
 )
 from ..recovery.prepare import PrepareOptions, require_recoverable
+from ..recovery.program import find_server
+from ..recovery.providers import require_for_restore
 from . import running
 from .copying import Ownership
 from .layout import Layout
@@ -148,6 +152,7 @@ def plan_restore(src: Path, layout: Layout, options: RestoreOptions) -> RestoreP
     )
     if not archived:
         _require_usable(backup, wanted, options)
+    _require_providers(backup, layout, options)
     after = _state(layout.datadir, backup.id, "restored")
     plan = RestorePlan(backup.path, layout, staging, backup.record, wanted, after)
     same = restored and (restored.id, restored.manifest_sha256) == (backup.id, backup.source_sha256)
@@ -168,6 +173,18 @@ def plan_restore(src: Path, layout: Layout, options: RestoreOptions) -> RestoreP
     if options.look_ahead and (backup.state != PREPARED or wanted_source != source):
         return _plan_unprepared(plan, backup, wanted_source, options)
     return _plan_archive(plan, backup, options) if archived else _plan_files(plan, backup)
+
+
+def _require_providers(backup: BackupDirectory, layout: Layout, options: RestoreOptions) -> None:
+    """Raises MissingProgram when the server of this host cannot read, or does not load what it takes to read, the
+    compressed pages of the backup. Where no server is installed yet, nobody can tell."""
+    providers = backup.providers()
+    program = None
+    if providers.needed:
+        with contextlib.suppress(MissingProgram, UnsupportedServer):
+            program = find_server(options.recovery.server_program, backup.flavor)
+    if program is not None:
+        require_for_restore(program, providers, None if layout.plugins is None else dict(layout.plugins))
 
 
 def require_expected(found: str, expected: str, where: Path) -> None:

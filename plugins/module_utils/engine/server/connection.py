@@ -18,6 +18,7 @@ from .. import libraries
 from ..addresses import endpoint
 from ..errors import ConnectionFailed, InvalidOption, ServerError
 from . import session
+from .login_remedies import is_refused_login, missing_library, remedy_of
 from .option_file import read_options
 
 CLIENT_GROUPS = ("client", "client-server", "client-mariadb", "mariadb-backup", "mariabackup", "xtrabackup")
@@ -29,7 +30,8 @@ DEFAULT_CONNECT_TIMEOUT = 30
 # Errors of the client library that mean: there is no connection (any more).
 _CONNECTION_ERRNOS = {0, 2000, 2001, 2002, 2003, 2005, 2006, 2012, 2013, 2014, 2026, 2027, 2055}
 _LOST_BY_KILL = 1927  # ER_CONNECTION_KILLED
-_LOGIN_ERRNOS = {1040, 1043, 1044, 1045, 1129, 1130, 1203, 1226, 1698, 1820, 1862, 3118, 3159, 4151}
+_ACCOUNT_ERRNOS = {1226, 1820}  # limits of the account, and its expired password, are told at any statement
+_UNKNOWN_PLUGIN = 2059  # CR_AUTH_PLUGIN_CANNOT_LOAD
 _PARSE_ERROR = 1064
 _HIDDEN = "********"
 _LONGEST_SHOWN = 300  # characters of a statement in a message
@@ -304,7 +306,10 @@ class Connection:
             settings["ssl"] = self._tls_settings()
         try:
             return self._driver.connect(**settings)
-        except (self._driver.err.Error, OSError, RuntimeError, ValueError, UnicodeError) as error:
+        except (self._driver.err.Error, OSError, RuntimeError, ValueError, LookupError) as error:
+            library = missing_library(error, parameters.user)
+            if library is not None:
+                raise library from None
             if isinstance(error, RuntimeError) and "cryptography" in str(error):
                 # without TLS, MySQL's usual account plugin wants the password encrypted with the server's key
                 libraries.require("cryptography")
@@ -328,10 +333,13 @@ class Connection:
         errno, text = _errno_and_text(error)
         who = f"user {parameters.user!r} at {parameters.where}"
         details: dict[str, Any] = {"user": parameters.user, "where": parameters.where, "errno": errno}
-        if errno in _LOGIN_ERRNOS:
+        if isinstance(error, LookupError):
+            # the driver reads past the end of an answer that it does not understand, of a plugin such as pam
+            errno, text = _UNKNOWN_PLUGIN, "the driver does not know the way in which this account logs in"
+        if is_refused_login(errno):
             return ConnectionFailed(
                 f"the server does not accept the login of {who}: {_mask(text, [parameters.password or ''])}",
-                remedy="Check login_user and login_password, and that this account may connect from here.",
+                remedy=remedy_of(errno, text, parameters.user),
                 **details,
             )
         return ConnectionFailed(
@@ -371,6 +379,7 @@ class Connection:
             )
         return ServerError(
             f"the server at {self.parameters.where} answered {statement!r} with error {errno}: {text}",
+            remedy=remedy_of(errno, text, self.parameters.user) if errno in _ACCOUNT_ERRNOS else None,
             errno=errno,
             statement=statement,
         )

@@ -21,7 +21,15 @@ _BUSY_LOOKS = 8  # looks in a row at a replica that keeps up with a source that 
 _STEP_LOOKS = 4
 
 _LOGIN = "Check source_user and source_password, and that the account may connect from this host."
-_REBUILD = "The source no longer has the binary log that this replica needs: rebuild the replica from a new backup."
+_REBUILD = (
+    "The source no longer has the binary log that this replica needs: rebuild the replica from a new backup. If that "
+    "ends like this, too, the source removes its binary logs before a backup has arrived: raise "
+    "binlog_expire_logs_seconds (MariaDB also expire_logs_days) on the source first."
+)
+_PACKET = (
+    "An event of the source is larger than max_allowed_packet: raise it on the source, and slave_max_allowed_packet "
+    "(replica_max_allowed_packet on MySQL) on this server, then run this again. A new backup would not help."
+)
 _GRANT = "GRANT REPLICATION SLAVE ON *.* to source_user on the source."
 # The source says so once and for all: waiting does not help (server and client error numbers).
 _FATAL_IO = {
@@ -38,12 +46,17 @@ _FATAL_IO = {
     13117: "Give this server a server_id, a server_uuid (remove auto.cnf) and a gtid_mode that go with the source's.",
 }
 _OTHER_IO = "Check that the source runs and that this host reaches source_host and source_port."
-_DATA_DIFFER = "The data of replica and source differ: rebuild the replica from a new backup."
+_DATA_DIFFER = (
+    "The data of replica and source differ: rebuild the replica from a new backup of the source itself. If that "
+    "ends like this, too, something else writes on the replica: look for enabled events (SHOW EVENTS) and for accounts "
+    "that read_only does not stop."
+)
 _SQL_REMEDIES = {
     1032: _DATA_DIFFER,
     1062: _DATA_DIFFER,
     1146: _DATA_DIFFER,
-    1950: "The GTIDs of replica and source are not in order (gtid_strict_mode): rebuild the replica from a new backup.",
+    1950: "The GTIDs of replica and source are not in order (gtid_strict_mode): rebuild the replica from a new backup. "
+    "If that ends like this, too, two servers write to the source's GTID domain: give each its own gtid_domain_id.",
 }
 
 
@@ -156,7 +169,7 @@ def _not_caught_up(
 def _io_error(channel: ActualChannel) -> ReplicationError:
     return ReplicationError(
         f"channel {channel.channel!r} cannot read from {channel.source}: error {channel.io_errno}, {channel.io_error}",
-        remedy=_FATAL_IO.get(channel.io_errno, _OTHER_IO),
+        remedy=_PACKET if "max_allowed_packet" in channel.io_error else _FATAL_IO.get(channel.io_errno, _OTHER_IO),
         **_facts(channel),
     )
 

@@ -143,8 +143,12 @@ say("[Note] InnoDB: Starting in background the rollback of recovered transaction
 say("[Note] InnoDB: log sequence number 25000; transaction id 660")
 answered = 0
 for line in sys.stdin:
+    name = line.rsplit("INTO OUTFILE", 1)[1].split("'")[1]
+    if "INNODB_SYS_TABLES" in line:
+        with open(name, "w") as answer:
+            answer.write("0\\tend\\n")
+        continue
     assert "INNODB_TRX" in line, line
-    name = line.split("'")[1]
     with open(name, "w") as answer:
         answer.write("1\\n" if answered < 2 else "0\\n")
     answered += 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
+    BackupIncomplete,
     DiskFull,
     PageCorrupt,
     RecoveryFailed,
@@ -104,7 +105,7 @@ def test_a_flood_of_errors_keeps_the_first_ones_and_stays_bounded() -> None:
             RecoveryIncomplete,
             "81016719",
         ),
-        ("[ERROR] InnoDB: Tablespace 8 was not found at ./sb/sbtest1.ibd.", RecoveryFailed, "./sb/sbtest1.ibd"),
+        ("[ERROR] InnoDB: Tablespace 8 was not found at ./sb/sbtest1.ibd.", BackupIncomplete, "./sb/sbtest1.ibd"),
         (
             "[ERROR] InnoDB: Unable to apply log to corrupted page 5 in file ./sb/sbtest1.ibd",
             PageCorrupt,
