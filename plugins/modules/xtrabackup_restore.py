@@ -405,6 +405,7 @@ def _prediction(planned: RestorePlan, options: RestoreOptions, answer: dict[str,
     """What check mode returns, and a run for which there is nothing to do."""
     if planned.changed:
         answer.update(files=len(planned.placements), bytes=planned.bytes)
+        answer["configuration"] = {"kept": list(planned.replaced.kept), "dropped": list(planned.replaced.dropped)}
     else:
         answer["backup"] = {**planned.record, "path": str(planned.layout.datadir)}
     if options.request is not None:
@@ -439,6 +440,7 @@ def _restore(module: AnsibleModule) -> Outcome:
         bytes=result.bytes,
         seconds=result.seconds,
         replaced=result.replaced,
+        configuration={"kept": result.kept, "dropped": result.dropped},
     )
     if result.recovery is not None:
         answer["recovery"] = result.recovery.as_dict()

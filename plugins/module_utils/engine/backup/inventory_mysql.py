@@ -25,6 +25,7 @@ from .inventory import (
     PlainFiles,
     entries_of,
     find_plain_files,
+    is_the_servers_own,
     size_of,
     system_files,
 )
@@ -99,7 +100,9 @@ def _databases(layout: Layout) -> list[Path]:
     found = []
     with durable.storage_errors("listing", layout.datadir):
         for entry in os.scandir(layout.datadir):
-            if entry.name[0] not in "#." and entry.name != _NOT_A_DATABASE and entry.is_dir():
+            if entry.name[0] in "#." or entry.name == _NOT_A_DATABASE or not entry.is_dir():
+                continue
+            if not is_the_servers_own(entry, layout):
                 found.append(Path(entry.path))
     return found
 

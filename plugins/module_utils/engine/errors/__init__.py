@@ -40,7 +40,7 @@ from .server import (
     UnsupportedServer,
     UnsupportedTable,
 )
-from .storage import DiskFull, ServerRunning, StorageError, TargetBusy, TargetNotEmpty, TargetUnsafe
+from .storage import DiskFull, FileInUse, ServerRunning, StorageError, TargetBusy, TargetNotEmpty, TargetUnsafe
 from .streams import (
     CommandFailed,
     DecryptionFailed,
@@ -63,6 +63,7 @@ __all__ = [
     "DdlConflict",
     "DecryptionFailed",
     "DiskFull",
+    "FileInUse",
     "FormatError",
     "InvalidOption",
     "LockTimeout",

@@ -30,7 +30,9 @@ from ..recovery.backup_directory import MOVING_NAME
 from ..recovery.native import RecoveryReport
 from ..recovery.prepare import PrepareResult, prepare
 from . import running
+from .belongings import carry_over, make_like
 from .copying import PART_SUFFIX, Copier, CopyTask, run_all
+from .holders import require_unheld
 from .markers import PUBLISHING, InProgress, Restored, read_in_progress, remove_in_progress
 from .placement import RESTORED_NAME, Placement, Staging, file_size, foreign_entries, publishing_order
 from .plan import COPY, MOVE, RestoreOptions, RestorePlan, plan_restore
@@ -44,7 +46,7 @@ _ASIDE_NAME = ".xtrabackup"  # of the directory in a mount point that takes what
 @dataclass(frozen=True)
 class RestoreResult:
     """What was done. ``bytes`` that were put in place, ``replaced``: where what was there before is kept, ``recovery``:
-    what that of an archive did."""
+    what that of an archive did. ``kept`` and ``dropped``: the host's own files in the data directory."""
 
     changed: bool
     record: dict[str, Any]
@@ -54,6 +56,8 @@ class RestoreResult:
     replaced: list[str] = field(default_factory=list)
     recovery: RecoveryReport | None = None
     warnings: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
 
 
 def restore(plan: RestorePlan, options: RestoreOptions, progress: Progress) -> RestoreResult:
@@ -76,6 +80,7 @@ def restore(plan: RestorePlan, options: RestoreOptions, progress: Progress) -> R
         elif not plan.wanted.unpacked:
             _remove_unpacked(plan.staging)
         run = _Restore(plan, options, progress)
+        run.warnings.extend(plan.replaced.warnings)
         if prepared is not None:
             run.warnings.extend(prepared.warnings)
         marker = plan.unfinished if plan.unfinished and plan.unfinished.phase == PUBLISHING else run.fill()
@@ -90,6 +95,8 @@ def restore(plan: RestorePlan, options: RestoreOptions, progress: Progress) -> R
         replaced=replaced,
         recovery=prepared.report if prepared else None,
         warnings=run.warnings,
+        kept=list(marker.kept),
+        dropped=list(marker.dropped),
     )
 
 
@@ -162,6 +169,7 @@ class _Restore:
                 marker.write(plan.source)
             self._make_directories()
             self._bring_files()
+            carry_over(list(marker.kept), self._datadir, self._root, self._options.ownership)
             with durable.storage_errors("syncing", self._root):
                 durable.fsync_tree(self._root)
                 for directory in {Path(staged).parent for staged, _final in outside}:
@@ -179,8 +187,16 @@ class _Restore:
 
     def _make_directories(self) -> None:
         ownership = self._options.ownership
+        named: set[str] = set()
+        for directory in self._plan.layout.named.directories:
+            # a server does not make directories for its logs and temporary files itself
+            place = directory.relative_to(self._datadir)
+            for one in (*reversed(place.parents[:-1]), place):
+                named.add(str(one))
+                make_like(self._datadir / one, self._root / one, ownership)
         for name in self._plan.folders:
-            ownership.make_directory(self._root / name)
+            if name not in named:
+                ownership.make_directory(self._root / name)
         redo = self._plan.layout.redo_directory
         if redo is not None and self._datadir in redo.parents:
             self._make_redo_directory(self._root / redo.relative_to(self._datadir))
@@ -241,7 +257,7 @@ class _Restore:
                 moved = marker.method == MOVE and not marker.unpacked
                 if moved and not placement.source.exists() and placement.staged.exists():
                     os.rename(placement.staged, placement.source)
-                placement.staged.with_name(placement.staged.name + PART_SUFFIX).unlink(missing_ok=True)
+                durable.beside(placement.staged, PART_SUFFIX).unlink(missing_ok=True)
                 if placement.outside:
                     placement.staged.unlink(missing_ok=True)
             durable.remove_tree(self._root)
@@ -253,7 +269,7 @@ class _Restore:
     def clear(self, other: InProgress) -> None:
         """Remove what an interrupted restore of something else staged."""
         for staged, _final in other.outside:
-            for path in (Path(staged), Path(staged + PART_SUFFIX)):
+            for path in (Path(staged), durable.beside(staged, PART_SUFFIX)):
                 durable.remove_tree(path)
         self._remove_staged()
         if read_in_progress(self._datadir) is not None:
@@ -268,7 +284,7 @@ class _Restore:
     def _asides(self) -> list[tuple[str, str]]:
         """(from, to) of everything that is replaced."""
         suffix = f"{durable.REPLACED_SUFFIX}-{time.strftime('%Y%m%dT%H%M%S')}"
-        found = [(str(path), f"{path}{suffix}") for path in self._plan.layout.existing_outside()]
+        found = [(str(path), str(durable.beside(path, suffix))) for path in self._plan.replaced.outside]
         names = foreign_entries(self._datadir, self._plan.staging)
         if not names:
             return found
@@ -284,6 +300,8 @@ class _Restore:
         self._progress.phase("publishing")
         layout = self._plan.layout
         running.require_unused(self._datadir, pid_file=layout.pid_file, server_socket=layout.socket)
+        # files were brought for a good while
+        require_unheld([Path(source) for source, _target in marker.aside], self._datadir)
         if self._root.exists():
             with durable.storage_errors("publishing", self._datadir):
                 for source, target in marker.aside:
@@ -345,6 +363,7 @@ class _Restore:
             backup={**plan.record, "path": str(self._datadir)},
             request=request.id if request else "",
             requests=requests,
+            outside=tuple(final for _staged, final in marker.outside),
         )
 
     def _relabel(self, marker: InProgress) -> None:
