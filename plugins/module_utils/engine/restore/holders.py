@@ -88,7 +88,7 @@ def named_in(dictionary: Iterable[Path], paths: Iterable[Path]) -> set[Path]:
 
 def _in_use(holder: Holder) -> FileInUse:
     return FileInUse(
-        f"{holder.path} would be replaced, and {holder.evidence}",
+        f"{holder.path} is in the way, and {holder.evidence}",
         path=str(holder.path),
         pid=holder.pid,
         evidence=holder.evidence,

@@ -148,8 +148,8 @@ def _ours(layout: Layout, shared: set[Path], finals: set[Path], known: Iterable[
 def _require_no_stranger_in_the_way(
     strangers: set[Path], finals: set[Path], placements: Collection[Placement], datadir: Path
 ) -> None:
-    """Raises TargetUnsafe for a stranger with the place or the tablespace id of a file of the backup: MySQL does not
-    start when it finds two files with one id."""
+    """Raises TargetUnsafe, or FileInUse where a server is known to need it, for a stranger with the place or the
+    tablespace id of a file of the backup: MySQL does not start when it finds two files with one id."""
     found = {path: f"it is where {path.name} of the backup belongs" for path in strangers & finals}
     ids = {_space_id(path): path for path in strangers}
     ids.pop(None, None)
@@ -158,6 +158,7 @@ def _require_no_stranger_in_the_way(
             path = ids.get(_space_id(one.source) or _space_id(one.staged))
             if path is not None:
                 found.setdefault(path, f"it has the tablespace id of {one.name} of the backup")
+    require_unclaimed(found, datadir)
     if found:
         path, reason = min(found.items())
         raise TargetUnsafe(
