@@ -220,6 +220,8 @@ class SealedMysql(Sealed):
                 return False
             self.state.prepared_transactions = prepared
             self.state.gtid_executed = "".join(str(connection.scalar("SELECT @@GLOBAL.gtid_executed") or "").split())
+            enabled = "SELECT COUNT(*) FROM information_schema.EVENTS WHERE STATUS = 'ENABLED'"
+            self.state.enabled_events = int(connection.scalar(enabled))
             if connection.query("SHOW REPLICA STATUS"):
                 # channels are tables here: a copy of a replica would go on as one, without its relay logs
                 connection.execute("RESET REPLICA ALL")

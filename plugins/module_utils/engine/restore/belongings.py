@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,16 +64,14 @@ def dropped_identity(layout: Layout) -> list[str]:
     return sorted(name for name in IDENTITY_NAMES if os.path.lexists(layout.datadir / name))
 
 
-def carry_over(names: list[str], datadir: Path, staged: Path, ownership: Ownership) -> None:
-    """Copy the belongings ``names`` of ``datadir`` to ``staged``, durably, with owner and permissions.
+def carry_over(names: Iterable[str], places: Sequence[Path], staged: Path, ownership: Ownership) -> None:
+    """Copy the belongings ``names`` to ``staged``, durably, with owner and permissions; each from the first of
+    ``places``, the data directory or where it was put aside, that has it.
 
-    What belonged to the owner of the data directory belongs to the new one. May be done again. Raises StorageError,
-    and InvalidOption when the backup has a file of the same name.
+    What belonged to the owner of the data directory belongs to the new one. May be done again. Raises StorageError.
     """
-    if not names:
-        return
-    before = datadir.stat()
     for name in names:
+        datadir = next((place for place in places if os.path.lexists(place / name)), places[0])
         source, target = datadir / name, staged / name
         with durable.storage_errors("copying", source):
             for parent in reversed(Path(name).parents[:-1]):
@@ -84,6 +82,7 @@ def carry_over(names: list[str], datadir: Path, staged: Path, ownership: Ownersh
                 shutil.copytree(source, target, symlinks=True)
             else:
                 _copy(source, target)
+            before = datadir.stat()
             for path in [target, *(target.rglob("*") if target.is_dir() and not target.is_symlink() else ())]:
                 _own(path, datadir / path.relative_to(staged), before, ownership)
             _sync(target)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import shutil
 import subprocess
@@ -32,6 +33,7 @@ from ..recovery.prepare import PrepareResult, prepare
 from . import running
 from .belongings import carry_over, make_like
 from .copying import PART_SUFFIX, Copier, CopyTask, run_all
+from .events import event_warnings
 from .holders import require_unheld
 from .markers import PUBLISHING, InProgress, Restored, read_in_progress, remove_in_progress
 from .placement import RESTORED_NAME, Placement, Staging, file_size, foreign_entries, publishing_order
@@ -80,7 +82,7 @@ def restore(plan: RestorePlan, options: RestoreOptions, progress: Progress) -> R
         elif not plan.wanted.unpacked:
             _remove_unpacked(plan.staging)
         run = _Restore(plan, options, progress)
-        run.warnings.extend(plan.replaced.warnings)
+        run.warnings.extend([*plan.replaced.warnings, *event_warnings(plan.record, plan.placements)])
         if prepared is not None:
             run.warnings.extend(prepared.warnings)
         marker = plan.unfinished if plan.unfinished and plan.unfinished.phase == PUBLISHING else run.fill()
@@ -169,7 +171,7 @@ class _Restore:
                 marker.write(plan.source)
             self._make_directories()
             self._bring_files()
-            carry_over(list(marker.kept), self._datadir, self._root, self._options.ownership)
+            carry_over(marker.kept, self._old_places(), self._root, self._options.ownership)
             with durable.storage_errors("syncing", self._root):
                 durable.fsync_tree(self._root)
                 for directory in {Path(staged).parent for staged, _final in outside}:
@@ -180,6 +182,16 @@ class _Restore:
         marker = replace(marker, phase=PUBLISHING, aside=tuple(self._asides()))
         marker.write(self._root)
         return marker
+
+    def _old_places(self) -> list[Path]:
+        """The data directory, and where an interrupted restore that is given up has put aside what was in it."""
+        places = [self._datadir]
+        for source, target in self._plan.clearing.aside if self._plan.clearing else ():
+            if source == str(self._datadir):
+                places.append(Path(target))
+            elif Path(source).parent == self._datadir:
+                places.append(Path(target).parent)
+        return list(dict.fromkeys(places))
 
     def _by_order(self) -> list[Placement]:
         names = frozenset(path.name for path, _definition in self._plan.layout.data_files)
@@ -282,8 +294,13 @@ class _Restore:
         durable.remove_tree(self._root)
 
     def _asides(self) -> list[tuple[str, str]]:
-        """(from, to) of everything that is replaced."""
+        """(from, to) of everything that is replaced; nothing is where it goes to."""
         suffix = f"{durable.REPLACED_SUFFIX}-{time.strftime('%Y%m%dT%H%M%S')}"
+        suffixes = itertools.chain([suffix], (f"{suffix}-{number}" for number in itertools.count(2)))
+        found = map(self._asides_named, suffixes)
+        return next(one for one in found if not any(os.path.lexists(target) for _source, target in one))
+
+    def _asides_named(self, suffix: str) -> list[tuple[str, str]]:
         found = [(str(path), str(durable.beside(path, suffix))) for path in self._plan.replaced.outside]
         names = foreign_entries(self._datadir, self._plan.staging)
         if not names:

@@ -177,7 +177,8 @@ def _plan_replaced(
 ) -> RestorePlan:
     """The plan with what it takes the place of; raises what ``find_replaced`` does."""
     known = [*(restored.outside if restored else ()), *(final for _staged, final in (there.outside if there else ()))]
-    replaced = find_replaced(plan.layout, plan.staging, plan.placements, known, force=options.force)
+    kept = plan.clearing.kept if plan.clearing else ()
+    replaced = find_replaced(plan.layout, plan.staging, plan.placements, known, kept, force=options.force)
     return replace(
         plan,
         replaced=replaced,

@@ -80,9 +80,16 @@ def require_replaceable(layout: Layout, staging: Staging, *, force: bool) -> Non
 
 
 def find_replaced(
-    layout: Layout, staging: Staging, placements: Collection[Placement], known: Iterable[str], *, force: bool
+    layout: Layout,
+    staging: Staging,
+    placements: Collection[Placement],
+    known: Iterable[str],
+    rescued: Iterable[str],
+    *,
+    force: bool,
 ) -> Replaced:
-    """What the restore of ``placements`` replaces. ``known``: files outside that earlier restores have put there.
+    """What the restore of ``placements`` replaces. ``known``: files outside that earlier restores have put there;
+    ``rescued``: the host's own files that a restore which is given up was to keep.
 
     Raises TargetNotEmpty, TargetUnsafe, FileInUse and InvalidOption when it must not; changes nothing.
     """
@@ -101,7 +108,7 @@ def find_replaced(
     require_unheld([*outside, *strangers, *(datadir / name for name in foreign)], datadir)
     require_unclaimed(outside, datadir)
     _require_no_stranger_in_the_way(strangers, finals, placements, datadir)
-    kept = belongings(layout) if foreign else []
+    kept = sorted({*(belongings(layout) if foreign else ()), *rescued})
     require_no_clash(kept, {one.final: one.name for one in placements}, datadir)
     dropped = dropped_identity(layout) if foreign else []
     return Replaced(tuple(outside), tuple(sorted(strangers)), tuple(kept), tuple(dropped))
