@@ -38,11 +38,10 @@ from ansible_collections.innodb.xtrabackup.tests.support.checksums import (
 )
 from ansible_collections.innodb.xtrabackup.tests.support.datasets import create_big, create_zoo
 from ansible_collections.innodb.xtrabackup.tests.support.playbook import run_module, start_module
-from ansible_collections.innodb.xtrabackup.tests.support.servers import MariaDBServer, OptionValue, ServerFailed
+from ansible_collections.innodb.xtrabackup.tests.support.servers import MariaDBServer, ServerFailed
 
 RESTORE = "xtrabackup_restore"
 MARKER = "xtrabackup_restored.json"
-OWN_DIRECTORIES = ("logs", "scratch", "relays", "keys", "tls")  # of servers, which look like databases
 
 
 @dataclass(frozen=True)
@@ -58,12 +57,8 @@ class Prepared:
 @pytest.fixture(name="prepared", scope="module")
 def _prepared() -> Iterator[Prepared]:
     place = Path(tempfile.mkdtemp(prefix="xtrabackup-", dir=os.environ.get("XTRABACKUP_TEST_DIR", "/var/tmp")))
-    own = {"log_bin": "logs/binlog", "relay_log": "logs/relay", "tmpdir": str(place / "source" / "data" / "scratch")}
-    source = MariaDBServer(place / "source", {"innodb_undo_tablespaces": 3, **own})
+    source = MariaDBServer(place / "source", {"innodb_undo_tablespaces": 3})
     try:
-        source.initialise()
-        for name in OWN_DIRECTORIES[:2]:
-            (source.datadir / name).mkdir()
         source.start()
         create_zoo(source)
         create_big(source, 100)
@@ -122,16 +117,11 @@ def prove(host: MariaDBServer, prepared: Prepared) -> None:
     with host:
         assert table_states(host) == prepared.tables
         if prepared.source.running:
-            assert_definitions_equal(prepared.source, host, OWN_DIRECTORIES)
+            assert_definitions_equal(prepared.source, host)
 
 
 def names(path: Path) -> list[str]:
     return sorted(str(one.relative_to(path)) for one in path.rglob("*"))
-
-
-def test_directories_of_logs_and_temporary_files_are_no_databases(prepared: Prepared) -> None:
-    assert {"nothing_in_it", "zoo"} <= {path.name for path in prepared.path.iterdir()}
-    assert not set(OWN_DIRECTORIES) & {path.name for path in prepared.path.iterdir()}
 
 
 def test_a_backup_says_whose_rows_it_cannot_hold(prepared: Prepared) -> None:
@@ -266,75 +256,6 @@ def test_another_servers_data_is_replaced_only_with_force(
     kept = [path.name for path in workdir.rglob("*.replaced-*")]
     assert any(name.startswith("data.replaced-") for name in kept) == keep
     assert any(name.startswith("ib_logfile0.replaced-") for name in kept) == keep
-    prove(host, prepared)
-
-
-@pytest.mark.parametrize("method", ["copy", "move"])
-def test_what_is_the_hosts_own_outlives_the_data(
-    prepared: Prepared, make_server: ServerFactory, workdir: Path, method: str
-) -> None:
-    own: dict[str, OptionValue | bool] = {
-        "innodb_undo_tablespaces": 3,
-        "log_bin": "logs/deep/binlog",
-        "relay_log": "relays/relay",
-        "tmpdir": str(workdir / "host" / "data" / "scratch"),
-        "plugin_load_add": "file_key_management",
-        "file_key_management_filename": str(workdir / "host" / "data" / "keys" / "list"),
-        "ssl_cert": "server.crt",
-        "ssl_key": "tls/private",
-    }
-    host = make_server("host", own, start=False)
-    # what an administrator has made before there are data is in nobody's way
-    for name in ("logs/deep", "relays", "scratch", "keys", "tls"):
-        (host.datadir / name).mkdir(parents=True)
-    (host.datadir / "scratch").chmod(0o1770)
-    (host.datadir / "keys" / "list").write_text("1;" + "0f" * 16)
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=host", "-days", "9"]
-        + ["-keyout", str(host.datadir / "tls" / "private"), "-out", str(host.datadir / "server.crt")],
-        check=True,
-        capture_output=True,
-    )
-    kept = ["keys/list", "server.crt", "tls/private"]
-    before = {name: ((host.datadir / name).read_bytes(), (host.datadir / name).stat().st_mode) for name in kept}
-    for force in (False, True):
-        source = copy_of(prepared, workdir)
-        if force:
-            # other data than the backup's
-            (host.datadir / MARKER).unlink()
-            refused = run_module(RESTORE, options(host, source, method=method), fails=True)
-            assert refused["error"]["code"] == "target_not_empty"
-        done = run_module(RESTORE, options(host, source, method=method, force=force), diff=True)
-        assert done["configuration"] == {"kept": kept, "dropped": []}
-        assert done["diff"]["before"]["configuration"] == done["diff"]["after"]["configuration"] == kept
-        found = {name: ((host.datadir / name).read_bytes(), (host.datadir / name).stat().st_mode) for name in kept}
-        assert found == before
-        assert (host.datadir / "scratch").stat().st_mode & 0o7777 == 0o1770
-        prove(host, prepared)
-        with host:
-            assert host.variable("have_ssl") == "YES"
-            host.execute("CREATE TABLE zoo.secret (id INT PRIMARY KEY) ENGINE=InnoDB ENCRYPTED=YES")
-        shutil.rmtree(source, ignore_errors=True)
-
-
-def test_a_file_that_a_process_has_open_is_never_replaced(
-    prepared: Prepared, make_server: ServerFactory, workdir: Path
-) -> None:
-    host = spread(make_server, workdir)
-    (workdir / "log").mkdir()
-    host.initialise()
-    for path in (host.datadir / "mysql" / "db.frm", workdir / "redo" / "ib_logfile0"):
-        before = names(workdir)
-        # somebody saves the old data
-        with subprocess.Popen(["sleep", "600"], stdin=path.open("rb")) as process:
-            for check in (True, False):
-                wanted = options(host, prepared.path, force=True)
-                failed = run_module(RESTORE, wanted, fails=True, check=check)
-                assert (failed["error"]["code"], failed["error"]["details"]["path"]) == ("file_in_use", str(path))
-                assert f"process {process.pid} (sleep)" in failed["msg"]
-            process.kill()
-        assert names(workdir) == before
-    run_module(RESTORE, options(host, prepared.path, force=True))
     prove(host, prepared)
 
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,18 +117,15 @@ _DEFINITION_QUERIES = {
 }
 
 
-def definitions(server: DatabaseClient, without: Collection[str] = ()) -> dict[str, list[dict[str, Any]]]:
-    """Everything that is defined on a server beside rows: columns, indexes, views, triggers, routines, accounts...
-
-    ``without``: names that are no databases, although MariaDB shows every directory as one.
-    """
-    hidden = "(" + ", ".join(f"'{name}'" for name in (*SYSTEM_DATABASES, *without)) + ")"
+def definitions(server: DatabaseClient) -> dict[str, list[dict[str, Any]]]:
+    """Everything that is defined on a server beside rows: columns, indexes, views, triggers, routines, accounts..."""
+    hidden = "(" + ", ".join(f"'{name}'" for name in SYSTEM_DATABASES) + ")"
     return {kind: server.rows(query.format(hidden=hidden)) for kind, query in _DEFINITION_QUERIES.items()}
 
 
-def assert_definitions_equal(left: DatabaseClient, right: DatabaseClient, without: Collection[str] = ()) -> None:
+def assert_definitions_equal(left: DatabaseClient, right: DatabaseClient) -> None:
     """Check that both servers define the same; raises NotEqual with the first differences of each kind."""
-    one, other = definitions(left, without), definitions(right, without)
+    one, other = definitions(left), definitions(right)
     for kind, rows in one.items():
         if rows != other[kind]:
             only_left = [row for row in rows if row not in other[kind]][:3]
