@@ -87,6 +87,7 @@ def _prepared() -> Iterator[Prepared]:
             "CREATE TABLE shop.shared (id INT PRIMARY KEY) TABLESPACE several",
             "INSERT INTO shop.shared VALUES (1), (2)",
             "CREATE UNDO TABLESPACE more ADD DATAFILE 'more.ibu'",
+            "CREATE EVENT shop.hourly ON SCHEDULE EVERY 1 HOUR STARTS '2099-01-01' DO DELETE FROM shop.far",
         )
         take(source, ArchiveSink(place / "full.xbstream", compress=Compression("zstd", 1, 2)))
         take(source, DirectorySink(place / "ready"))
@@ -180,7 +181,7 @@ def test_a_restored_server_is_equal_and_the_wish_is_fulfilled(
     assert (predicted["changed"], predicted["diff"], predicted["layout"]) == (True, done["diff"], done["layout"])
     assert done["backup"]["id"] == prepared.record["id"]
     assert source.exists() == (method == "copy")
-    assert "the backup has 1 enabled events" in str(done["warnings"])
+    assert "the backup has enabled events (1)" in str(done["warnings"])
     assert names(host.datadir / "#innodb_redo") == []
     for name in ("auto.cnf", "xtrabackup_logfile", "xtrabackup_tablespaces", "backup-my.cnf", "binlog.index"):
         assert not (host.datadir / name).exists()

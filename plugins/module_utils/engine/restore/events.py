@@ -20,7 +20,7 @@ def event_warnings(record: Mapping[str, Any], placements: Iterable[Placement]) -
     them; MariaDB's are in a table, which keeps its size when rows are deleted."""
     enabled = (record.get("prepared") or {}).get("enabled_events")
     if enabled:
-        return [f"the backup has {enabled} enabled events: {_THEY_RUN}"]
+        return [f"the backup has enabled events ({enabled}): {_THEY_RUN}"]
     if any(one.name == _MARIADB_TABLE and one.size > _EMPTY for one in placements):
         return [f"the backup has events, or had some: {_THEY_RUN}"]
     return []
