@@ -54,7 +54,12 @@ options:
     description:
       - Replace a data directory that holds something else, and files of its server that are elsewhere, binary logs
         included. They are set aside until the restored data is in place.
-      - What does not look like a data directory is never replaced.
+      - What does not look like a data directory is never replaced, nor is anything that another process has open, a
+        table of another server above all (C(file_in_use)). Tablespaces in C(innodb_directories) that the replaced data
+        do not know stay where they are, and a warning names them. When one has the place or the tablespace id of a
+        file of the backup, the restore is refused.
+      - What is in the data directory and belongs to the host is kept, with owner and permissions. RV(configuration)
+        and the diff list it.
     type: bool
     default: false
   keep_replaced:
@@ -177,7 +182,16 @@ requirements:
   - for an archive, mariadbd or mysqld of the series that the backup was taken from, and the Python libraries crc32c and
     xxhash, for MySQL PyMySQL too (on the managed host)
 notes:
-  - C(auto.cnf), C(mysqld-auto.cnf), certificates, temporary tablespaces, pid files and sockets are never carried over.
+  - C(auto.cnf), C(mysqld-auto.cnf), certificates, temporary tablespaces, pid files and sockets of a backup are never
+    carried over.
+  - Of the host, what follows is kept when it is in the data directory. Keyring files and their configuration
+    (C(component_*.cnf), C(mysqld.my)), other keys and certificates, option files (C(*.cnf)), C(mysqld-auto.cnf) with
+    the persisted variables, and every file that the option files name for keys, TLS, C(init_file) or
+    C(ft_stopword_file). The host's C(auto.cnf) goes with the data, so that the server gets a new C(server_uuid).
+  - Directories below the data directory that the option files name for logs, temporary files or keys are made. Their
+    permissions are those that they had. They are no databases, neither here nor in a backup.
+  - Events stay as they are in the backup. Those that are enabled run as soon as the restored server has its
+    C(event_scheduler) on, which is the default of MySQL. Start it with C(event_scheduler=OFF) where they must not.
 seealso:
   - module: innodb.xtrabackup.xtrabackup_prepare
   - module: innodb.xtrabackup.xtrabackup_replica
@@ -309,6 +323,23 @@ replaced:
   returned: when something was restored
   type: list
   elements: str
+configuration:
+  description:
+    - The files of the host itself that were in the data directory that was replaced, by their paths in it.
+    - In check mode those that would be kept and dropped.
+  returned: when something was restored
+  type: dict
+  contains:
+    kept:
+      description: Keys, certificates and configuration.
+      type: list
+      elements: str
+      sample: [component_keyring_file.cnf, mysqld-auto.cnf, server-key.pem]
+    dropped:
+      description: What goes with the data, which is the server's C(auto.cnf).
+      type: list
+      elements: str
+      sample: [auto.cnf]
 error:
   description: What failed, where, and what to do.
   returned: on failure
@@ -405,6 +436,7 @@ def _prediction(planned: RestorePlan, options: RestoreOptions, answer: dict[str,
     """What check mode returns, and a run for which there is nothing to do."""
     if planned.changed:
         answer.update(files=len(planned.placements), bytes=planned.bytes)
+        answer["configuration"] = {"kept": list(planned.replaced.kept), "dropped": list(planned.replaced.dropped)}
     else:
         answer["backup"] = {**planned.record, "path": str(planned.layout.datadir)}
     if options.request is not None:
@@ -439,6 +471,7 @@ def _restore(module: AnsibleModule) -> Outcome:
         bytes=result.bytes,
         seconds=result.seconds,
         replaced=result.replaced,
+        configuration={"kept": result.kept, "dropped": result.dropped},
     )
     if result.recovery is not None:
         answer["recovery"] = result.recovery.as_dict()

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -33,9 +34,12 @@ from ansible_collections.innodb.xtrabackup.tests.support.checksums import (
 from ansible_collections.innodb.xtrabackup.tests.support.mysql import SERVER_PROGRAM, MySQLServer
 from ansible_collections.innodb.xtrabackup.tests.support.mysql_backups import coordinates
 from ansible_collections.innodb.xtrabackup.tests.support.mysql_datasets import create_zoo
+from ansible_collections.innodb.xtrabackup.tests.support.mysql_keyring import KeyringMySQLServer
 from ansible_collections.innodb.xtrabackup.tests.support.playbook import run_module, start_module
 
 RESTORE = "xtrabackup_restore"
+# five bytes for each character in the names of their files
+LONG_NAME, LONG_FAR_NAME = "表" * 50, "遠" * 50
 PROGRAM = {"server_program": str(SERVER_PROGRAM)}
 
 
@@ -61,8 +65,14 @@ def _prepared() -> Iterator[Prepared]:
     place = Path(tempfile.mkdtemp(prefix="xtrabackup-", dir=os.environ.get("XTRABACKUP_TEST_DIR", "/var/tmp")))
     far = place / "far"
     far.mkdir()
-    source = MySQLServer(place / "source", {"innodb_directories": str(far), "innodb_redo_log_capacity": "16M"})
+    # directories of logs and temporary files in the data directory, which look like databases
+    own = {"log_bin": "logs/binlog", "tmpdir": str(place / "source" / "data" / "scratch")}
+    options = {"innodb_directories": str(far), "innodb_redo_log_capacity": "16M", **own}
+    source = MySQLServer(place / "source", options)
     try:
+        source.initialise()
+        for name in ("logs", "scratch"):
+            (source.datadir / name).mkdir()
         source.start()
         create_zoo(source)
         source.execute(
@@ -70,10 +80,14 @@ def _prepared() -> Iterator[Prepared]:
             "CREATE DATABASE shop",
             f"CREATE TABLE shop.far (id INT PRIMARY KEY) DATA DIRECTORY = '{far}'",
             f"INSERT INTO shop.far SELECT seq FROM {source.numbers(1000)}",
+            f"CREATE TABLE shop.{LONG_NAME} (id INT PRIMARY KEY)",
+            f"INSERT INTO shop.{LONG_NAME} VALUES (1)",
+            f"CREATE TABLE shop.{LONG_FAR_NAME} (id INT PRIMARY KEY) DATA DIRECTORY = '{far}'",
             f"CREATE TABLESPACE several ADD DATAFILE '{far}/several.ibd'",
             "CREATE TABLE shop.shared (id INT PRIMARY KEY) TABLESPACE several",
             "INSERT INTO shop.shared VALUES (1), (2)",
             "CREATE UNDO TABLESPACE more ADD DATAFILE 'more.ibu'",
+            "CREATE EVENT shop.hourly ON SCHEDULE EVERY 1 HOUR STARTS '2099-01-01' DO DELETE FROM shop.far",
         )
         take(source, ArchiveSink(place / "full.xbstream", compress=Compression("zstd", 1, 2)))
         take(source, DirectorySink(place / "ready"))
@@ -139,6 +153,11 @@ def names(path: Path) -> list[str]:
     return sorted(str(one.relative_to(path)) for one in path.rglob("*"))
 
 
+def test_directories_of_logs_and_temporary_files_are_no_databases(prepared: Prepared) -> None:
+    assert {"nothing_in_it", "shop"} <= {path.name for path in prepared.path.iterdir()}
+    assert not {"logs", "scratch"} & {path.name for path in prepared.path.iterdir()}
+
+
 def test_a_backup_says_whose_rows_it_cannot_hold(prepared: Prepared) -> None:
     (warning,) = prepared.record["warnings"]
     assert "engine MEMORY" in warning
@@ -162,6 +181,7 @@ def test_a_restored_server_is_equal_and_the_wish_is_fulfilled(
     assert (predicted["changed"], predicted["diff"], predicted["layout"]) == (True, done["diff"], done["layout"])
     assert done["backup"]["id"] == prepared.record["id"]
     assert source.exists() == (method == "copy")
+    assert "the backup has enabled events (1)" in str(done["warnings"])
     assert names(host.datadir / "#innodb_redo") == []
     for name in ("auto.cnf", "xtrabackup_logfile", "xtrabackup_tablespaces", "backup-my.cnf", "binlog.index"):
         assert not (host.datadir / name).exists()
@@ -185,7 +205,7 @@ def test_every_kind_of_file_goes_where_the_option_file_says(
     assert names(workdir / "redo") == ["#innodb_redo"]
     assert names(workdir / "system") == ["ibdata1"]
     assert names(workdir / "undo") == ["more.ibu", "undo_001", "undo_002"]
-    assert names(prepared.far) == ["several.ibd", "shop", "shop/far.ibd"]
+    assert names(prepared.far) == ["several.ibd", "shop", f"shop/{'@9060' * 50}.ibd", "shop/far.ibd"]
     assert not (spread.datadir / "#innodb_redo").exists()
     prove(spread, prepared)
 
@@ -287,6 +307,119 @@ def test_another_servers_data_is_replaced_only_with_force(
     expected = {"data", "#innodb_redo", "ibdata1", "undo_001", "old.ibu", "t.ibd", "#ib_16384_0.dblwr", "binlog.index"}
     assert kept >= expected if keep else not kept
     prove(spread, prepared)
+
+
+def refused(host: MySQLServer, prepared: Prepared) -> dict[str, Any]:
+    """The error of a restore with ``force``, in check mode and without, which must leave all files alone."""
+    for check in (True, False):
+        before = names(host.directory), names(prepared.far)
+        failed = run_module(RESTORE, options(host, prepared.path, force=True), fails=True, check=check)
+        assert (names(host.directory), names(prepared.far)) == before
+    error: dict[str, Any] = failed["error"]
+    return error
+
+
+def test_a_table_of_another_server_is_never_replaced(
+    prepared: Prepared, host: MySQLServer, make_mysql: MySQLFactory
+) -> None:
+    prepared.far.mkdir()
+    host.start()
+    host.execute("CREATE DATABASE old", f"CREATE TABLE old.t (id INT PRIMARY KEY) DATA DIRECTORY = '{prepared.far}'")
+    host.stop()
+    other = make_mysql("other", {"innodb_directories": str(prepared.far)})
+    other.execute(
+        "CREATE DATABASE crm",
+        # uses up tablespace ids: MySQL does not start where it finds two files with one
+        "CREATE TABLE crm.many (id INT PRIMARY KEY) PARTITION BY HASH (id) PARTITIONS 300",
+        "DROP TABLE crm.many",
+        f"CREATE TABLE crm.t (id INT PRIMARY KEY) DATA DIRECTORY = '{prepared.far}'",
+        "INSERT INTO crm.t VALUES (1), (2)",
+        "CREATE DATABASE shop",
+        f"CREATE TABLE shop.far (id INT PRIMARY KEY) DATA DIRECTORY = '{prepared.far}'",
+    )
+    # a server that has just started has none of its tables open
+    for again in (False, True):
+        if again:
+            other.restart()
+        error = refused(host, prepared)
+        assert error["code"] == "file_in_use"
+        assert error["details"]["pid"] == other.pid
+        assert error["details"]["path"].startswith(str(prepared.far))
+        assert error["details"]["path"] in error["message"]
+    other.stop()
+    error = refused(host, prepared)
+    assert (error["code"], error["details"]["path"]) == ("target_unsafe", str(prepared.far / "shop" / "far.ibd"))
+    with other:
+        other.execute("DROP TABLE shop.far")
+    done = run_module(RESTORE, options(host, prepared.path, force=True))
+    assert str(prepared.far / "crm" / "t.ibd") in str(done["warnings"])
+    assert names(prepared.far / "old") == []
+    prove(host, prepared)
+    assert other.start().rows("SELECT id FROM crm.t") == [{"id": 1}, {"id": 2}]
+
+
+def test_a_file_that_a_process_has_open_is_never_replaced(prepared: Prepared, host: MySQLServer) -> None:
+    host.start()
+    host.execute("CREATE DATABASE old", "CREATE TABLE old.t (id INT PRIMARY KEY)")
+    host.stop()
+    path = host.datadir / "old" / "t.ibd"
+    # somebody saves the old data
+    with subprocess.Popen(["sleep", "600"], stdin=path.open("rb")) as process:
+        error = refused(host, prepared)
+        process.kill()
+    assert (error["code"], error["details"]["path"]) == ("file_in_use", str(path))
+    assert f"process {process.pid} (sleep)" in error["message"]
+    run_module(RESTORE, options(host, prepared.path, force=True))
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("method", ["copy", "move"])
+def test_what_is_the_hosts_own_outlives_the_data(prepared: Prepared, workdir: Path, method: str) -> None:
+    kind = KeyringMySQLServer.at(workdir / "keyring")
+    (kind.home / "mysqld.my").write_text('{"read_local_manifest": true}')
+    (kind.home / "plugins" / "component_keyring_file.cnf").write_text('{"read_local_config": true}')
+    own: dict[str, Any] = {
+        "innodb_directories": str(prepared.far),
+        "log_bin": "logs/deep/binlog",
+        "relay_log": "relays/relay",
+        "slow_query_log_file": "logs/slow.log",
+        "ssl_key": "tls/key.pem",
+    }
+    host = kind(workdir / "host", own)
+    host.initialise()
+    for name in ("logs/deep", "relays", "scratch", "keys", "tls"):
+        (host.datadir / name).mkdir(parents=True)
+    host.set_options({"tmpdir": str(host.datadir / "scratch")})
+    (host.datadir / "scratch").chmod(0o1770)
+    (host.datadir / "server-key.pem").rename(host.datadir / "tls" / "key.pem")
+    (host.datadir / "mysqld.my").write_text('{"components": "file://component_keyring_file"}')
+    configuration = {"path": str(host.datadir / "keys" / "main"), "read_only": False}
+    (host.datadir / "component_keyring_file.cnf").write_text(json.dumps(configuration))
+    with host:
+        host.execute("ALTER INSTANCE ROTATE INNODB MASTER KEY", "SET PERSIST super_read_only = ON")
+        uuid, certificate = host.variable("server_uuid"), host.status("Ssl_server_not_after")
+        keys = host.rows("SELECT KEY_ID FROM performance_schema.keyring_keys")
+    assert keys
+    kept = ["component_keyring_file.cnf", "keys/main", "mysqld-auto.cnf", "mysqld.my", "server-cert.pem", "tls/key.pem"]
+    before = {name: ((host.datadir / name).read_bytes(), (host.datadir / name).stat().st_mode) for name in kept}
+    wanted = options(host, copy_of(prepared, workdir), method=method, force=True)
+    predicted = run_module(RESTORE, wanted, check=True, diff=True)
+    done = run_module(RESTORE, wanted, diff=True)
+    assert predicted["configuration"] == done["configuration"]
+    assert predicted["diff"] == done["diff"]
+    assert set(kept) < set(done["configuration"]["kept"]) == set(done["diff"]["after"]["configuration"])
+    assert done["configuration"]["dropped"] == ["auto.cnf"]
+    assert set(done["diff"]["before"]["configuration"]) == {*done["configuration"]["kept"], "auto.cnf"}
+    assert {name: ((host.datadir / name).read_bytes(), (host.datadir / name).stat().st_mode) for name in kept} == before
+    assert (host.datadir / "scratch").stat().st_mode & 0o7777 == 0o1770
+    assert (host.datadir / "logs" / "deep").stat().st_mode & 0o7777 == 0o755
+    prove(host, prepared)
+    with host:
+        assert host.rows("SELECT KEY_ID FROM performance_schema.keyring_keys") == keys
+        assert host.variable("super_read_only") == "ON"
+        assert host.status("Ssl_server_not_after") == certificate
+        assert host.variable("server_uuid") != uuid
+    shutil.rmtree(prepared.far)
 
 
 # --- kills ---------------------------------------------------------------------------------------

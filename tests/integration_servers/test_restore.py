@@ -62,7 +62,12 @@ def _prepared() -> Iterator[Prepared]:
         source.start()
         create_zoo(source)
         create_big(source, 100)
-        source.execute("CREATE DATABASE nothing_in_it")
+        long_name = "表" * 50  # five bytes for each character in the names of its files
+        source.execute(
+            "CREATE DATABASE nothing_in_it",
+            f"CREATE TABLE zoo.{long_name} (id INT PRIMARY KEY) ENGINE=InnoDB",
+            f"INSERT INTO zoo.{long_name} VALUES (1)",
+        )
         connection = ConnectionParameters(unix_socket=str(source.socket), user="root")
         job.take_backup(
             job.BackupOptions(connection=connection, tool_version="0.1.0"),

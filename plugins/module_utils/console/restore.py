@@ -41,6 +41,8 @@ def run(session: Session, method: str) -> None:
         result = restore(planned, options, progress)
     for warning in result.warnings:
         session.messages.warn(warning)
+    if result.kept:
+        session.messages.note(f"kept of this host's own files in the data directory: {', '.join(result.kept)}")
     session.messages.note(f"{result.files} files, {result.bytes} bytes are in place in {layout.datadir}")
 
 

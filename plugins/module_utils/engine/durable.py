@@ -13,6 +13,7 @@ import ctypes
 import errno
 import fcntl
 import functools
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -23,9 +24,26 @@ from .errors import DiskFull, StorageError, TargetBusy
 
 PARTIAL_SUFFIX = ".partial"
 REPLACED_SUFFIX = ".replaced"
+_LONGEST_NAME = 255  # bytes of a file's name, on every file system that a server's data are on
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _WRITEBACK = 4 << 20  # bytes of a file after which the next part of it is sent to the device
 _SYNC_FILE_RANGE_WRITE = 2  # linux/fs.h
+
+
+def beside(path: str | os.PathLike[str], suffix: str) -> Path:
+    """The path that ends in ``suffix`` of something of ours beside ``path``, always the same one; where the name would
+    be too long, with a digest in the place of its end."""
+    path = Path(path)
+    return path.with_name(shortened(path.name, len(suffix)) + suffix)
+
+
+def shortened(name: str, room: int) -> str:
+    """``name``, or where it leaves less than ``room`` bytes for a suffix, its beginning and a digest."""
+    data = os.fsencode(name)
+    if len(data) + room <= _LONGEST_NAME:
+        return name
+    mark = f"~{hashlib.sha256(data).hexdigest()[:16]}"
+    return data[: _LONGEST_NAME - room - len(mark)].decode("utf-8", "ignore") + mark
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from .. import durable
 from ..errors import UnsupportedTable
 from ..file_names import decode_name
 from ..server.flavor import Layout
+from ..server.named_places import holds_tables
 
 _NON_TRANSACTIONAL = frozenset({"MYD", "MYI", "MRG", "ARM", "ARZ", "CSM", "CSV", "MAD", "MAI"})
 _FRM_MAGIC, _FRM_MEMORY = 0xFE, 6
@@ -185,7 +186,7 @@ def databases(layout: Layout) -> Iterator[os.DirEntry[str]]:
     for entry in entries:
         if entry.name.startswith(".") or entry.name in _NOT_DATABASES:
             continue
-        if is_directory(entry):
+        if is_directory(entry) and not is_the_servers_own(entry, layout):
             yield entry
 
 
@@ -210,6 +211,11 @@ def is_directory(entry: os.DirEntry[str]) -> bool:
             return False
         with durable.storage_errors("looking at", entry):
             raise
+
+
+def is_the_servers_own(entry: os.DirEntry[str], layout: Layout) -> bool:
+    """Whether a directory in the data directory is that of logs, temporary files or keys, and no database."""
+    return entry.name in layout.not_databases and not holds_tables(Path(entry.path))
 
 
 def entries_of(directory: os.PathLike[str]) -> list[os.DirEntry[str]]:

@@ -26,6 +26,7 @@ from .inventory import (
     entries_of,
     find_plain_files,
     is_directory,
+    is_the_servers_own,
     size_of,
     system_files,
 )
@@ -118,7 +119,9 @@ def databases(layout: Layout) -> list[Path]:
     found = []
     with durable.storage_errors("listing", layout.datadir):
         for entry in os.scandir(layout.datadir):
-            if entry.name[0] not in "#." and entry.name != _NOT_A_DATABASE and is_directory(entry):
+            if entry.name[0] in "#." or entry.name == _NOT_A_DATABASE or not is_directory(entry):
+                continue
+            if not is_the_servers_own(entry, layout):
                 found.append(Path(entry.path))
     return found
 

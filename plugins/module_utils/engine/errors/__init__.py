@@ -41,7 +41,7 @@ from .server import (
     UnsupportedServer,
     UnsupportedTable,
 )
-from .storage import DiskFull, ServerRunning, StorageError, TargetBusy, TargetNotEmpty, TargetUnsafe
+from .storage import DiskFull, FileInUse, ServerRunning, StorageError, TargetBusy, TargetNotEmpty, TargetUnsafe
 from .streams import (
     CommandFailed,
     DecryptionFailed,
@@ -64,6 +64,7 @@ __all__ = [
     "DdlConflict",
     "DecryptionFailed",
     "DiskFull",
+    "FileInUse",
     "FormatError",
     "InvalidOption",
     "LockTimeout",

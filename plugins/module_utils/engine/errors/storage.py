@@ -69,3 +69,18 @@ class ServerRunning(StorageError):
     code = "server_running"
     default_remedy = "Stop the server first."
     modules = returned_by(PREPARE, RESTORE)
+
+
+class FileInUse(StorageError):
+    """Another process holds a file that a restore would replace; nothing was touched.
+
+    Seen by open files and locks, and for a table of another MySQL server by that server's dictionary. The message names
+    the process and the file. ``force`` does not help: replacing data that somebody uses destroys them.
+    """
+
+    code = "file_in_use"
+    default_remedy = (
+        "End that process if it has no business there. Where the file is another server's, give each server "
+        "directories of its own."
+    )
+    modules = returned_by(RESTORE)

@@ -53,17 +53,27 @@ def _rename(root: Path, notes: list[Path], moved: list[Path]) -> None:
     """
     for note in notes:
         _target(root, note)
-        source, moving = note.with_suffix(".ibd"), note.with_suffix(_MOVING)
+        source, moving = note.with_suffix(".ibd"), _moving(note)
         if source.exists() and not moving.exists():
             os.rename(source, moving)
-        os.rename(note, note.with_suffix(_MOVED))
-    for note in [*moved, *(note.with_suffix(_MOVED) for note in notes)]:
-        moving = note.with_suffix(_MOVING)
+        os.rename(note, _moved(note))
+    for note in [*moved, *(_moved(note) for note in notes)]:
+        moving = _moving(note)
         if moving.exists():
             target = _target(root, note)
             target.parent.mkdir(mode=0o700, exist_ok=True)
             os.replace(moving, target)
         note.unlink()
+
+
+def _moving(note: Path) -> Path:
+    """The name between two of the file that ``note`` is about."""
+    return note.with_name(durable.shortened(note.stem, len(_MOVING)) + _MOVING)
+
+
+def _moved(note: Path) -> Path:
+    """The name of ``note`` once that file is out of the way; both are made from the same beginning."""
+    return note.with_name(durable.shortened(note.stem, len(_MOVING)) + _MOVED)
 
 
 def _target(root: Path, note: Path) -> Path:

@@ -50,10 +50,11 @@ class RecoveryReport:
     server_version: str
     warnings: list[str] = field(default_factory=list)
     gtid_executed: str | None = None
+    enabled_events: int | None = None
 
     def as_dict(self) -> dict[str, object]:
         """The report as modules return it."""
-        left_out = {"warnings"} | ({"gtid_executed"} if self.gtid_executed is None else set())
+        left_out = {"warnings", "enabled_events"} | ({"gtid_executed"} if self.gtid_executed is None else set())
         return {name: value for name, value in asdict(self).items() if name not in left_out}
 
 
@@ -100,6 +101,7 @@ def recover(
         server_version=state.server_version or program.version,
         warnings=warnings,
         gtid_executed=state.gtid_executed,
+        enabled_events=state.enabled_events,
     )
 
 

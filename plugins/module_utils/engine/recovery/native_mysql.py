@@ -234,6 +234,8 @@ class SealedMysql(Sealed):
             self.state.prepared_transactions = prepared
             self.state.tablespaces = _tablespaces(connection)
             self.state.gtid_executed = "".join(str(connection.scalar("SELECT @@GLOBAL.gtid_executed") or "").split())
+            enabled = "SELECT COUNT(*) FROM information_schema.EVENTS WHERE STATUS = 'ENABLED'"
+            self.state.enabled_events = int(connection.scalar(enabled))
             if connection.query("SHOW REPLICA STATUS"):
                 self._settings.note_positions(read_applied_positions(connection))
                 # channels are tables here: a copy of a replica would go on as one, without its relay logs

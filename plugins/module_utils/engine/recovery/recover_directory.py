@@ -249,6 +249,8 @@ def _record_state(
             "source_sha256": backup.source_sha256,
         },
     }
+    if report.enabled_events is not None:
+        record["prepared"]["enabled_events"] = report.enabled_events
     if report.gtid_executed is not None:
         record["prepared"]["gtid_executed"] = report.gtid_executed
         record.update(recovered_record(record, report.gtid_executed, marker.positions))

@@ -65,6 +65,7 @@ class RecoveryState:
     rolled_back: int = 0
     prepared_transactions: int = 0
     gtid_executed: str | None = None
+    enabled_events: int | None = None
     warnings: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)

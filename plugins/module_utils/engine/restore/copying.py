@@ -100,7 +100,7 @@ class Copier:
 
     def copy(self, task: CopyTask) -> None:
         """Copy one file. Raises StorageError, DiskFull, BackupIncomplete when it is not what it must be."""
-        part = task.target.with_name(task.target.name + PART_SUFFIX)
+        part = durable.beside(task.target, PART_SUFFIX)
         with durable.storage_errors("copying", task.source), contextlib.ExitStack() as opened:
             source = os.open(task.source, os.O_RDONLY | os.O_NOFOLLOW)
             opened.callback(os.close, source)

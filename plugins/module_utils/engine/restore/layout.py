@@ -11,7 +11,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,9 @@ from ..innodb.redo_logfile_mysql import REDO_DIRECTORY
 from ..recovery.backup_directory import is_backup_directory
 from ..server.connection import version_numbers
 from ..server.data_files import DataFile, parse_data_files
+from ..server.named_places import NamedPlaces, named_places
 from ..units import parse_size
+from .persisted import persisted_variables
 
 DEFAULT_DATADIR = "/var/lib/mysql"
 
@@ -49,6 +51,8 @@ class Layout:
     ``mysql``: the server is MySQL or Percona Server, whose redo log is a directory of its own; it finds tablespaces in
     ``innodb_directories``, too. ``indexes``: files of its binary and relay logs that have a place of their own.
     ``plugins``: the options that tell which plugins are loaded, and from where; None when no option file was read.
+    ``named``: what else the options name below the data directory. ``plugin_dir`` of the server, None when it is not
+    known: its keyring may be configured there.
     """
 
     datadir: Path
@@ -68,6 +72,8 @@ class Layout:
     doublewrite_dir: Path | None = None
     indexes: tuple[Path, ...] = ()
     plugins: tuple[tuple[str, str], ...] | None = None
+    named: NamedPlaces = field(default_factory=NamedPlaces)
+    plugin_dir: Path | None = None
 
     @property
     def redo_directory(self) -> Path | None:
@@ -108,6 +114,15 @@ class Layout:
                 stem = re.escape(base.name)
                 found |= _matching(base.parent, re.compile(rf"{stem}\.(\d{{6,}}|index|state|info)(\.idx)?"))
         return sorted(path for path in found if not _inside(path, self.datadir))
+
+    def shared_outside(self) -> set[Path]:
+        """Those of ``existing_outside`` that are where other servers may have tablespaces, too."""
+        found: set[Path] = set()
+        for place in self.innodb_directories:
+            for directory in self._with_tablespaces(place):
+                found |= _matching(directory, _TABLESPACE)
+        own = {path for path, _definition in self.data_files} | _matching(self.undo_directory, _MYSQL_UNDO)
+        return {path for path in found - own if not _inside(path, self.datadir)}
 
     def _patterns(self) -> list[tuple[Path, re.Pattern[str]]]:
         """Directories, and names of data files in them."""
@@ -232,6 +247,8 @@ def layout_from_options(options: dict[str, str], datadir: Path | None, *, known:
     theirs = Path(os.path.abspath(options.get("datadir") or DEFAULT_DATADIR))
     base = theirs if datadir is None else Path(os.path.abspath(datadir))
     override = base != theirs
+    if mysql:
+        options = {**options, **persisted_variables(base, options)}
 
     def directory(name: str) -> Path:
         return _absolute(base, options.get(name) or ".")
@@ -256,6 +273,8 @@ def layout_from_options(options: dict[str, str], datadir: Path | None, *, known:
         page_size=parse_size(options.get("innodb_page_size", "16k"), "innodb_page_size") if known else None,
         lower_case_table_names=_number(options.get("lower_case_table_names", "0")) if known else None,
         plugins=tuple((name, options[name]) for name in _PLUGIN_OPTIONS if name in options) if known else None,
+        named=named_places(base, options),
+        plugin_dir=_absolute(base, options["plugin_dir"]) if options.get("plugin_dir") else None,
         **(_mysql_places(base, options) if mysql else {}),
     )
 

@@ -32,6 +32,7 @@ class InProgress:
     ``unpacked``: where the archive ``source`` was unpacked, and its files are moved from; "" for a directory.
     ``request`` that asks for it, if one does; ``origin``: the backup that ``source`` was made from; ``requests`` that
     were carried out here before, oldest first: the data directory that tells may be aside when that is written again.
+    ``kept`` and ``dropped``: the host's own files in the data directory.
     """
 
     id: str
@@ -46,6 +47,8 @@ class InProgress:
     request: Request | None = None
     origin: str = ""
     requests: tuple[CarriedOut, ...] = ()
+    kept: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
 
     def same_restore(self, other: InProgress) -> bool:
         """Whether both are about the same backup, way and place, for the same request."""
@@ -77,6 +80,8 @@ def read_in_progress(directory: Path) -> InProgress | None:
             request=Request(**found["request"]) if found.get("request") else None,
             origin=str(found.get("origin", "")),
             requests=tuple(carried_out_from(entry) for entry in found.get("requests", ())),
+            kept=tuple(map(str, found.get("kept", ()))),
+            dropped=tuple(map(str, found.get("dropped", ()))),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{directory / MOVING_NAME} is not readable: {error!r}", path=str(directory)) from error
@@ -95,7 +100,7 @@ class Restored:
     """``xtrabackup_restored.json``: the backup that a data directory was restored from. ``backup``: its record.
 
     ``request``: the id of the request that asked for it, "" when none did. ``requests``: all that were carried out on
-    this data directory and on those that it has replaced, oldest first.
+    this data directory and on those that it has replaced, oldest first. ``outside``: its files that are elsewhere.
     """
 
     id: str
@@ -106,6 +111,7 @@ class Restored:
     backup: dict[str, Any]
     request: str = ""
     requests: tuple[CarriedOut, ...] = ()
+    outside: tuple[str, ...] = ()
 
     @property
     def carried_out(self) -> CarriedOut | None:
@@ -134,6 +140,7 @@ def read_restored(directory: Path) -> Restored | None:
             backup=dict(found["backup"]),
             request=str(found.get("request", "")),
             requests=tuple(carried_out_from(entry) for entry in found.get("requests", ())),
+            outside=tuple(map(str, found.get("outside", ()))),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{directory / RESTORED_NAME} is not readable: {error!r}", path=str(directory)) from error

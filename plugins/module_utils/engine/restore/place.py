@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import shutil
 import subprocess
@@ -30,7 +31,10 @@ from ..recovery.backup_directory import MOVING_NAME
 from ..recovery.native import RecoveryReport
 from ..recovery.prepare import PrepareResult, prepare
 from . import running
+from .belongings import carry_over, make_like
 from .copying import PART_SUFFIX, Copier, CopyTask, run_all
+from .events import event_warnings
+from .holders import require_unheld
 from .markers import PUBLISHING, InProgress, Restored, read_in_progress, remove_in_progress
 from .placement import RESTORED_NAME, Placement, Staging, file_size, foreign_entries, publishing_order
 from .plan import COPY, MOVE, RestoreOptions, RestorePlan, plan_restore
@@ -44,7 +48,7 @@ _ASIDE_NAME = ".xtrabackup"  # of the directory in a mount point that takes what
 @dataclass(frozen=True)
 class RestoreResult:
     """What was done. ``bytes`` that were put in place, ``replaced``: where what was there before is kept, ``recovery``:
-    what that of an archive did."""
+    what that of an archive did. ``kept`` and ``dropped``: the host's own files in the data directory."""
 
     changed: bool
     record: dict[str, Any]
@@ -54,6 +58,8 @@ class RestoreResult:
     replaced: list[str] = field(default_factory=list)
     recovery: RecoveryReport | None = None
     warnings: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
 
 
 def restore(plan: RestorePlan, options: RestoreOptions, progress: Progress) -> RestoreResult:
@@ -76,6 +82,7 @@ def restore(plan: RestorePlan, options: RestoreOptions, progress: Progress) -> R
         elif not plan.wanted.unpacked:
             _remove_unpacked(plan.staging)
         run = _Restore(plan, options, progress)
+        run.warnings.extend([*plan.replaced.warnings, *event_warnings(plan.record, plan.placements)])
         if prepared is not None:
             run.warnings.extend(prepared.warnings)
         marker = plan.unfinished if plan.unfinished and plan.unfinished.phase == PUBLISHING else run.fill()
@@ -90,6 +97,8 @@ def restore(plan: RestorePlan, options: RestoreOptions, progress: Progress) -> R
         replaced=replaced,
         recovery=prepared.report if prepared else None,
         warnings=run.warnings,
+        kept=list(marker.kept),
+        dropped=list(marker.dropped),
     )
 
 
@@ -162,6 +171,7 @@ class _Restore:
                 marker.write(plan.source)
             self._make_directories()
             self._bring_files()
+            carry_over(marker.kept, self._old_places(), self._root, self._options.ownership)
             with durable.storage_errors("syncing", self._root):
                 durable.fsync_tree(self._root)
                 for directory in {Path(staged).parent for staged, _final in outside}:
@@ -173,14 +183,32 @@ class _Restore:
         marker.write(self._root)
         return marker
 
+    def _old_places(self) -> list[Path]:
+        """The data directory, and where an interrupted restore that is given up has put aside what was in it."""
+        places = [self._datadir]
+        for source, target in self._plan.clearing.aside if self._plan.clearing else ():
+            if source == str(self._datadir):
+                places.append(Path(target))
+            elif Path(source).parent == self._datadir:
+                places.append(Path(target).parent)
+        return list(dict.fromkeys(places))
+
     def _by_order(self) -> list[Placement]:
         names = frozenset(path.name for path, _definition in self._plan.layout.data_files)
         return sorted(self._plan.placements, key=lambda one: publishing_order(one.final.name, names))
 
     def _make_directories(self) -> None:
         ownership = self._options.ownership
+        named: set[str] = set()
+        for directory in self._plan.layout.named.directories:
+            # a server does not make directories for its logs and temporary files itself
+            place = directory.relative_to(self._datadir)
+            for one in (*reversed(place.parents[:-1]), place):
+                named.add(str(one))
+                make_like(self._datadir / one, self._root / one, ownership)
         for name in self._plan.folders:
-            ownership.make_directory(self._root / name)
+            if name not in named:
+                ownership.make_directory(self._root / name)
         redo = self._plan.layout.redo_directory
         if redo is not None and self._datadir in redo.parents:
             self._make_redo_directory(self._root / redo.relative_to(self._datadir))
@@ -241,7 +269,7 @@ class _Restore:
                 moved = marker.method == MOVE and not marker.unpacked
                 if moved and not placement.source.exists() and placement.staged.exists():
                     os.rename(placement.staged, placement.source)
-                placement.staged.with_name(placement.staged.name + PART_SUFFIX).unlink(missing_ok=True)
+                durable.beside(placement.staged, PART_SUFFIX).unlink(missing_ok=True)
                 if placement.outside:
                     placement.staged.unlink(missing_ok=True)
             durable.remove_tree(self._root)
@@ -253,7 +281,7 @@ class _Restore:
     def clear(self, other: InProgress) -> None:
         """Remove what an interrupted restore of something else staged."""
         for staged, _final in other.outside:
-            for path in (Path(staged), Path(staged + PART_SUFFIX)):
+            for path in (Path(staged), durable.beside(staged, PART_SUFFIX)):
                 durable.remove_tree(path)
         self._remove_staged()
         if read_in_progress(self._datadir) is not None:
@@ -266,9 +294,14 @@ class _Restore:
         durable.remove_tree(self._root)
 
     def _asides(self) -> list[tuple[str, str]]:
-        """(from, to) of everything that is replaced."""
+        """(from, to) of everything that is replaced; nothing is where it goes to."""
         suffix = f"{durable.REPLACED_SUFFIX}-{time.strftime('%Y%m%dT%H%M%S')}"
-        found = [(str(path), f"{path}{suffix}") for path in self._plan.layout.existing_outside()]
+        suffixes = itertools.chain([suffix], (f"{suffix}-{number}" for number in itertools.count(2)))
+        found = map(self._asides_named, suffixes)
+        return next(one for one in found if not any(os.path.lexists(target) for _source, target in one))
+
+    def _asides_named(self, suffix: str) -> list[tuple[str, str]]:
+        found = [(str(path), str(durable.beside(path, suffix))) for path in self._plan.replaced.outside]
         names = foreign_entries(self._datadir, self._plan.staging)
         if not names:
             return found
@@ -284,6 +317,8 @@ class _Restore:
         self._progress.phase("publishing")
         layout = self._plan.layout
         running.require_unused(self._datadir, pid_file=layout.pid_file, server_socket=layout.socket)
+        # files were brought for a good while
+        require_unheld([Path(source) for source, _target in marker.aside], self._datadir)
         if self._root.exists():
             with durable.storage_errors("publishing", self._datadir):
                 for source, target in marker.aside:
@@ -345,6 +380,7 @@ class _Restore:
             backup={**plan.record, "path": str(self._datadir)},
             request=request.id if request else "",
             requests=requests,
+            outside=tuple(final for _staged, final in marker.outside),
         )
 
     def _relabel(self, marker: InProgress) -> None:

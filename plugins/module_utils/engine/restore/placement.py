@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from .. import durable
 from ..backup import metadata
 from ..errors import InvalidOption, TargetUnsafe
 from ..innodb.redo_logfile_mysql import REDO_DIRECTORY
@@ -115,14 +116,15 @@ def choose_staging(datadir: Path) -> Staging:
 
 def is_mount_point(path: Path) -> bool:
     """Whether something is mounted at ``path``, bind mounts of the same file system included."""
-    if os.path.ismount(path):
-        return True
+    return os.path.ismount(path) or os.path.realpath(path) in _mount_points()
+
+
+def _mount_points() -> set[str]:
     try:
         with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
-            points = {_unescape(line.split()[4]) for line in mounts}
+            return {_unescape(line.split()[4]) for line in mounts}
     except OSError:
-        return False
-    return os.path.realpath(path) in points
+        return set()
 
 
 def _unescape(text: str) -> str:
@@ -143,6 +145,13 @@ def require_safe(datadir: Path, source: Path, layout: Layout) -> None:
         reason = "the backup itself, inside it, or around it"
     if reason:
         raise TargetUnsafe(f"the data directory {datadir} is {reason}", path=str(datadir))
+    inner = sorted(point for point in _mount_points() if point.startswith(os.path.realpath(datadir) + os.sep))
+    if inner:
+        raise TargetUnsafe(
+            f"{inner[0]} is a mount point in the data directory {datadir}, which a restore cannot replace as one",
+            remedy="Mount it outside the data directory, and name that place in the server's option file.",
+            path=inner[0],
+        )
     for path in [*(path for path, _definition in layout.data_files), layout.log_group_home_dir, layout.undo_directory]:
         if source == path or source in path.parents:
             raise TargetUnsafe(f"{path}, where this server wants its files, is inside the backup", path=str(path))
@@ -194,9 +203,7 @@ def place_files(
         if "/" not in name and name not in external:
             final = layout.place_of(name, backup.configuration.data_files)
         outside = layout.datadir not in final.parents
-        staged = (
-            final.with_name(final.name + STAGED_SUFFIX) if outside else staging.root / final.relative_to(layout.datadir)
-        )
+        staged = durable.beside(final, STAGED_SUFFIX) if outside else staging.root / final.relative_to(layout.datadir)
         placements.append(Placement(name, backup.path / name, staged, final, size, digest, outside))
     finals = {placement.final for placement in placements}
     if len(finals) != len(placements):

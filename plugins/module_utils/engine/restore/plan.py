@@ -21,7 +21,6 @@ from ..errors import (
     NotABackup,
     NotPrepared,
     TargetNotEmpty,
-    TargetUnsafe,
     UnsupportedServer,
     XtrabackupError,
 )
@@ -46,11 +45,10 @@ from .placement import (
     choose_staging,
     directories,
     file_size,
-    foreign_entries,
-    looks_like_datadir,
     place_files,
     require_safe,
 )
+from .replaced import Replaced, find_replaced, require_replaceable
 from .request import CarriedOut, Request, find_carried_out
 
 COPY = "copy"
@@ -87,8 +85,8 @@ class RestorePlan:
 
     ``source``: the directory that files are taken from, which for an archive is that which it is unpacked into;
     ``unpack``: that has to be done first. ``unfinished``: the marker of an interrupted run of this very restore, which
-    is taken up again; ``clearing``: that of another one, whose rest is removed first. ``before`` and ``after``: for
-    diff mode.
+    is taken up again; ``clearing``: that of another one, whose rest is removed first. ``replaced``: what it takes the
+    place of. ``before`` and ``after``: for diff mode.
     """
 
     source: Path
@@ -103,6 +101,7 @@ class RestorePlan:
     clearing: InProgress | None = None
     placements: tuple[Placement, ...] = ()
     folders: tuple[str, ...] = ()
+    replaced: Replaced = field(default_factory=Replaced)
     before: dict[str, Any] = field(default_factory=dict)
     carried_out: CarriedOut | None = None
 
@@ -116,8 +115,8 @@ def plan_restore(src: Path, layout: Layout, options: RestoreOptions) -> RestoreP
     """Look at the backup and at this host; nothing is changed.
 
     Raises what a restore would raise before it starts: TargetUnsafe, NotABackup, NotPrepared, BackupIncomplete,
-    ServerRunning, TargetNotEmpty, InvalidOption, DiskFull, BackupMismatch, RequestError; for an archive StreamError,
-    DecryptionFailed, MissingProgram, UnsupportedServer, too.
+    ServerRunning, FileInUse, TargetNotEmpty, InvalidOption, DiskFull, BackupMismatch, RequestError; for an archive
+    StreamError, DecryptionFailed, MissingProgram, UnsupportedServer, too.
     """
     staging = choose_staging(layout.datadir)
     restored = read_restored(layout.datadir)
@@ -169,10 +168,29 @@ def plan_restore(src: Path, layout: Layout, options: RestoreOptions) -> RestoreP
             return replace(plan, record=recovered.record) if recovered else plan
     else:
         plan = replace(plan, clearing=there)
-    _require_replaceable(plan, options)
+    _require_no_other_restore(plan, options)
+    require_replaceable(layout, staging, force=options.force)
     if options.look_ahead and (backup.state != PREPARED or wanted_source != source):
-        return _plan_unprepared(plan, backup, wanted_source, options)
-    return _plan_archive(plan, backup, options) if archived else _plan_files(plan, backup)
+        plan = _plan_unprepared(plan, backup, wanted_source, options)
+    else:
+        plan = _plan_archive(plan, backup, options) if archived else _plan_files(plan, backup)
+    return _plan_replaced(plan, restored, there, options)
+
+
+def _plan_replaced(
+    plan: RestorePlan, restored: Restored | None, there: InProgress | None, options: RestoreOptions
+) -> RestorePlan:
+    """The plan with what it takes the place of; raises what ``find_replaced`` does."""
+    known = [*(restored.outside if restored else ()), *(final for _staged, final in (there.outside if there else ()))]
+    kept = plan.clearing.kept if plan.clearing else ()
+    replaced = find_replaced(plan.layout, plan.staging, plan.placements, known, kept, force=options.force)
+    return replace(
+        plan,
+        replaced=replaced,
+        before={**plan.before, **replaced.before},
+        after={**plan.after, **replaced.after},
+        wanted=replace(plan.wanted, kept=replaced.kept, dropped=replaced.dropped),
+    )
 
 
 def _require_providers(backup: BackupDirectory, layout: Layout, options: RestoreOptions) -> None:
@@ -356,8 +374,8 @@ def _before(datadir: Path, restored: Restored | None, unfinished: InProgress | N
     return {"datadir": str(datadir), "state": "other" if os.listdir(datadir) else "empty"}
 
 
-def _require_replaceable(plan: RestorePlan, options: RestoreOptions) -> None:
-    """Raises TargetNotEmpty or TargetUnsafe when something is in the way that may not be replaced."""
+def _require_no_other_restore(plan: RestorePlan, options: RestoreOptions) -> None:
+    """Raises TargetNotEmpty when what another restore has brought may not be given up."""
     datadir, unfinished = plan.layout.datadir, plan.clearing
     # what was moved out of an unpacked archive can be had again
     precious = unfinished is not None and unfinished.method == MOVE and not unfinished.unpacked
@@ -366,25 +384,6 @@ def _require_replaceable(plan: RestorePlan, options: RestoreOptions) -> None:
             f"{datadir}: a restore of the backup {unfinished.id} from {unfinished.source} was interrupted (method "
             f"{unfinished.method}, phase {unfinished.phase})",
             remedy="Run that restore again to finish it, or say force: true to give up what it has brought.",
-            path=str(datadir),
-        )
-    in_the_way = foreign_entries(datadir, plan.staging)
-    outside = [str(path) for path in plan.layout.existing_outside()]
-    if not in_the_way and not outside:
-        return
-    if not options.force:
-        named = [*in_the_way, *outside]
-        raise TargetNotEmpty(
-            f"{datadir} holds data that is not this backup: {', '.join(named[:5])}"
-            + (f" and {len(named) - 5} more" if len(named) > 5 else ""),
-            path=str(datadir),
-            entries=named[:100],
-        )
-    if in_the_way and not looks_like_datadir(datadir):
-        raise TargetUnsafe(
-            f"{datadir} does not look like a data directory ({', '.join(in_the_way[:5])}), so it is not replaced, "
-            "force or not",
-            remedy="Remove by hand what is in it, if it may go, or name another directory.",
             path=str(datadir),
         )
 

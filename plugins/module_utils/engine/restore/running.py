@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import socket
 import stat
 import struct
@@ -87,18 +88,48 @@ def _lock_holder(datadir: Path) -> User | None:
 
 
 def _working_there(datadir: Path) -> User | None:
-    try:
-        wanted = os.stat(datadir)
-    except OSError:
-        return None
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or not _is_server(entry):
-            continue
-        with contextlib.suppress(OSError):
-            found = os.stat(entry / "cwd")
-            if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
-                return User(int(entry.name), f"it is the working directory of process {entry.name}")
+    for server in servers():
+        if server.works_in(datadir):
+            return User(server.pid, f"it is the working directory of process {server.pid}")
     return None
+
+
+@dataclass(frozen=True)
+class ServerProcess:
+    """A database server that runs on this host, as far as the kernel tells."""
+
+    pid: int
+
+    @property
+    def directory(self) -> str:
+        """Its working directory, which is its data directory; "" when that cannot be seen."""
+        try:
+            return os.readlink(f"/proc/{self.pid}/cwd")
+        except OSError:
+            return ""
+
+    def works_in(self, datadir: Path) -> bool:
+        """Whether its data directory is ``datadir``, by whatever name."""
+        try:
+            return os.path.samefile(f"/proc/{self.pid}/cwd", datadir)
+        except OSError:
+            return False
+
+    def open_files(self, name: re.Pattern[str]) -> list[Path]:
+        """What it has open under such a name, to be read through the process itself, whatever it can see that we do
+        not."""
+        found = []
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(f"/proc/{self.pid}/fd"):
+                with contextlib.suppress(OSError):
+                    if name.fullmatch(os.path.basename(os.readlink(entry.path))):
+                        found.append(Path(entry.path))
+        return found
+
+
+def servers() -> list[ServerProcess]:
+    """All of them."""
+    return [ServerProcess(int(one.name)) for one in Path("/proc").iterdir() if one.name.isdigit() and _is_server(one)]
 
 
 def _named_in(pid_file: Path) -> User | None:

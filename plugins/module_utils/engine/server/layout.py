@@ -12,6 +12,7 @@ from pathlib import Path
 
 from .connection import Connection
 from .data_files import parse_data_files
+from .named_places import named_places
 
 REDO_DIRECTORY = "#innodb_redo"
 
@@ -44,6 +45,9 @@ class Layout:
     gtid_mode: str = ""
     log_bin_index: str = ""
     relay_log_basename: str = ""
+    #: names in the datadir that lead to directories of logs, temporary files, keys and the like: no databases, unless
+    #: they hold tables
+    not_databases: frozenset[str] = frozenset()
 
     @property
     def system_tablespace_files(self) -> tuple[Path, ...]:
@@ -89,6 +93,10 @@ class Layout:
         def text(name: str) -> str:
             return variables.get(name, "")
 
+        def file(name: str) -> str:
+            # MySQL shows the base name of its logs as it was given
+            return str(inside(text(name))) if text(name) else ""
+
         return cls(
             datadir=datadir,
             innodb_data_home_dir=place("innodb_data_home_dir"),
@@ -103,17 +111,20 @@ class Layout:
             innodb_compression_level=number("innodb_compression_level"),
             innodb_buffer_pool_filename=text("innodb_buffer_pool_filename"),
             lower_case_table_names=number("lower_case_table_names"),
-            log_bin_basename=text("log_bin_basename"),
+            log_bin_basename=file("log_bin_basename"),
             plugin_dir=text("plugin_dir"),
             pid_file=text("pid_file"),
             tmpdir=text("tmpdir"),
             innodb_directories=places("innodb_directories"),
             gtid_mode=text("gtid_mode"),
-            log_bin_index=text("log_bin_index"),
-            relay_log_basename=text("relay_log_basename"),
+            log_bin_index=file("log_bin_index"),
+            relay_log_basename=file("relay_log_basename"),
+            not_databases=named_places(datadir, variables).entries(datadir)
+            | frozenset(text("ignore_db_dirs").split(",")),
         )
 
 
 def read_layout(connection: Connection) -> Layout:
     """The layout of the server that ``connection`` talks to."""
-    return Layout.from_variables(connection.variables(*Layout.__dataclass_fields__))
+    # all of them: many can name a directory
+    return Layout.from_variables(connection.variables())

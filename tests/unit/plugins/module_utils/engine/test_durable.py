@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable
 
 
@@ -26,3 +28,14 @@ def test_writing_behind_is_a_hint_that_a_pipe_may_ignore() -> None:
     durable.WriteBehind(writing).wrote(1 << 30)
     os.close(reading)
     os.close(writing)
+
+
+@pytest.mark.parametrize("name", ["t.ibd", "t" * 237, "t" * 238, "t" * 255, "表" * 85])
+def test_the_name_of_something_beside_a_file_is_never_too_long(tmp_path: Path, name: str) -> None:
+    path = durable.beside(tmp_path / name, ".xtrabackup-staged")
+    path.touch()
+    assert path.name.endswith(".xtrabackup-staged")
+    assert path == durable.beside(tmp_path / name, ".xtrabackup-staged")
+    assert path != durable.beside(tmp_path / f"{name[:-1]}x", ".xtrabackup-staged")
+    if len(name.encode()) <= 237:
+        assert path.name == f"{name}.xtrabackup-staged"

@@ -37,10 +37,13 @@ def test_dropped_renamed_and_newer_tables(tmp_path: Path) -> None:
     assert files(tmp_path) == {"other/new.ibd": "o", "db/t.ibd": "2"}
 
 
-def test_tables_that_exchanged_their_names(tmp_path: Path) -> None:
-    make(tmp_path, a__ibd="A", b__ibd="B", c__ibd="C", a__ren="db/b", b__ren="db/c", c__ren="db/a")
+@pytest.mark.parametrize("longest", [1, 251])
+def test_tables_that_exchanged_their_names(tmp_path: Path, longest: int) -> None:
+    a, b, c = (letter * longest for letter in "abc")
+    content = {f"{a}__ibd": "A", f"{b}__ibd": "B", f"{c}__ibd": "C"}
+    make(tmp_path, **content, **{f"{a}__ren": f"db/{b}", f"{b}__ren": f"db/{c}", f"{c}__ren": f"db/{a}"})
     apply_ddl_files(tmp_path)
-    assert files(tmp_path) == {"db/b.ibd": "A", "db/c.ibd": "B", "db/a.ibd": "C"}
+    assert files(tmp_path) == {f"db/{b}.ibd": "A", f"db/{c}.ibd": "B", f"db/{a}.ibd": "C"}
 
 
 def test_a_new_table_needs_no_older_copy(tmp_path: Path) -> None:
@@ -56,12 +59,15 @@ def test_a_rename_out_of_the_backup_is_refused(tmp_path: Path, name: str) -> Non
         apply_ddl_files(tmp_path)
 
 
-def test_interrupted_anywhere_it_ends_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("longest", [1, 251])
+def test_interrupted_anywhere_it_ends_the_same(tmp_path: Path, longest: int) -> None:
     """Killed at every change of the file system in turn, the next run completes it."""
+    a, b = "a" * longest, "b" * longest
+    notes = {f"{a}__ibd": "A", f"{b}__ibd": "B", f"{a}__ren": f"db/{b}", f"{b}__ren": f"db/{a}"}
 
     def fill(root: Path) -> None:
         root.mkdir()
-        make(root, a__ibd="A", b__ibd="B", a__ren="db/b", b__ren="db/a", d__ibd="D", d__del="", t__ibd="1", t__new="2")
+        make(root, **notes, d__ibd="D", d__del="", t__ibd="1", t__new="2")
 
     step, killed = 0, True
     while killed:
@@ -69,6 +75,6 @@ def test_interrupted_anywhere_it_ends_the_same(tmp_path: Path) -> None:
         fill(root)
         killed = killed_at(step, functools.partial(apply_ddl_files, root))
         apply_ddl_files(root)
-        assert files(root) == {"db/b.ibd": "A", "db/a.ibd": "B", "db/t.ibd": "2"}, f"killed at step {step}"
+        assert files(root) == {f"db/{b}.ibd": "A", f"db/{a}.ibd": "B", "db/t.ibd": "2"}, f"killed at step {step}"
         step += 1
     assert step > 8

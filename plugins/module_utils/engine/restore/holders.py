@@ -1,0 +1,135 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Does another process hold a file that is to be replaced? Asked of the kernel: open files and locks.
+
+A server closes tables that nobody uses, so for those of another MySQL server its own dictionary is asked, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import mmap
+import os
+import re
+import stat
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import FileInUse
+from ..innodb.redo_logfile_mysql import REDO_DIRECTORY
+from . import running
+
+# struct flock of Linux with 64-bit offsets: type, whence, start, length, process id
+_FLOCK = struct.Struct("hhqqi4x")
+_DICTIONARY = re.compile(r"mysql\.ibd|#ib_redo\d+")
+_NAME_IN_DIRECTORY = rb"/([^/\x00-\x1f]{1,251}?\.ib[du])"
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A process that holds a file, 0 for one of another container, and how that is known."""
+
+    pid: int
+    path: Path
+    evidence: str
+
+
+def require_unheld(paths: Iterable[Path], datadir: Path) -> None:
+    """Raises FileInUse when a process holds one of ``paths``, or a file below it; links are not followed.
+
+    The server of ``datadir`` itself does not count: whether it may run is asked elsewhere. Nor do we.
+    """
+    files = {(status.st_dev, status.st_ino): path for path, status in _regular_files(paths)}
+    own = frozenset((os.getpid(), *(server.pid for server in running.servers() if server.works_in(datadir))))
+    holder = _opened(files, own) or _locked(files.values(), own)
+    if holder is not None:
+        raise _in_use(holder)
+
+
+def require_unclaimed(paths: Iterable[Path], datadir: Path) -> None:
+    """Raises FileInUse when the dictionary of another MySQL server that runs on this host names one of ``paths``."""
+    wanted = list(paths)
+    for server in running.servers():
+        if not wanted or server.works_in(datadir):
+            continue
+        named = named_in(server.open_files(_DICTIONARY), wanted)
+        if named:
+            evidence = f"it is a table of the server that runs as process {server.pid} on {server.directory}"
+            raise _in_use(Holder(server.pid, min(named), evidence))
+
+
+def dictionary_of(datadir: Path, log_directory: Path) -> list[Path]:
+    """Files that name the tablespaces of the MySQL server that is not running on ``datadir``: its dictionary, and the
+    redo log, from which a server that was killed would complete it."""
+    found = [datadir / "mysql.ibd", *sorted((log_directory / REDO_DIRECTORY).glob("#ib_redo*"))]
+    return [path for path in found if path.is_file()]
+
+
+def named_in(dictionary: Iterable[Path], paths: Iterable[Path]) -> set[Path]:
+    """Those of ``paths`` whose absolute name is in one of the files ``dictionary``; what is encrypted names none."""
+    forms = {os.fsencode(form): path for path in paths for form in (path, os.path.realpath(path))}
+    directories = {os.path.dirname(form) for form in forms}
+    found = set()
+    for file in dictionary:
+        with contextlib.suppress(OSError, ValueError), contextlib.ExitStack() as opened:
+            source = opened.enter_context(open(file, "rb"))
+            content = opened.enter_context(mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ))
+            for directory in directories:
+                for match in re.finditer(re.escape(directory) + _NAME_IN_DIRECTORY, content):
+                    path = forms.get(match.group())
+                    if path is not None:
+                        found.add(path)
+    return found
+
+
+def _in_use(holder: Holder) -> FileInUse:
+    return FileInUse(
+        f"{holder.path} is in the way, and {holder.evidence}",
+        path=str(holder.path),
+        pid=holder.pid,
+        evidence=holder.evidence,
+    )
+
+
+def _regular_files(paths: Iterable[Path]) -> Iterator[tuple[Path, os.stat_result]]:
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode):
+                yield path, status
+            elif stat.S_ISDIR(status.st_mode):
+                yield from _regular_files(Path(entry.path) for entry in os.scandir(path))
+
+
+def _opened(files: dict[tuple[int, int], Path], own: frozenset[int]) -> Holder | None:
+    for process in Path("/proc").glob("[0-9]*"):
+        if int(process.name) in own:
+            continue
+        with contextlib.suppress(OSError):  # it ended meanwhile, or belongs to somebody else
+            for descriptor in os.listdir(process / "fd"):
+                with contextlib.suppress(OSError):
+                    status = os.stat(process / "fd" / descriptor)
+                    path = files.get((status.st_dev, status.st_ino))
+                    if path is not None and stat.S_ISREG(status.st_mode):
+                        name = (process / "comm").read_text().strip()
+                        return Holder(int(process.name), path, f"process {process.name} ({name}) has it open")
+    return None
+
+
+def _locked(paths: Iterable[Path], own: frozenset[int]) -> Holder | None:
+    """A lock is seen across containers, where the processes of others are not."""
+    question = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    for path in paths:
+        with contextlib.suppress(OSError):
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                kind, _whence, _start, _length, pid = _FLOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_GETLK, question))
+            finally:
+                os.close(descriptor)
+            if kind != fcntl.F_UNLCK and pid not in own:
+                return Holder(max(pid, 0), path, f"process {max(pid, 0) or 'of another container'} holds a lock on it")
+    return None

@@ -1,0 +1,190 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a restore takes the place of, what it leaves where it is, and what of the host's own outlives the data.
+
+Outside the data directory a MySQL server looks for tablespaces in places that may hold those of other servers, too. A
+file there is replaced when the replaced server knows it; whether another one uses it is asked of processes and of the
+dictionaries of running servers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import TargetNotEmpty, TargetUnsafe
+from .belongings import belongings, dropped_identity, require_no_clash
+from .holders import dictionary_of, named_in, require_unclaimed, require_unheld
+from .layout import Layout
+from .placement import Placement, Staging, foreign_entries, looks_like_datadir
+
+_SPACE_ID = struct.Struct(">I")
+_SPACE_ID_OFFSET = 34  # in the header of page 0
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """``outside``: files and directories elsewhere that are replaced; ``strangers``: tablespaces that this host's
+    server would look at, which are not those of the replaced data, and stay. ``kept`` and ``dropped``: the host's own
+    files in the data directory, by their paths in it."""
+
+    outside: tuple[Path, ...] = ()
+    strangers: tuple[Path, ...] = ()
+    kept: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+    @property
+    def before(self) -> dict[str, Any]:
+        """The host's own files before the restore, for diff mode; nothing when there are none."""
+        return {"configuration": sorted((*self.kept, *self.dropped))} if self.kept or self.dropped else {}
+
+    @property
+    def after(self) -> dict[str, Any]:
+        """Those after it."""
+        return {"configuration": list(self.kept)} if self.kept or self.dropped else {}
+
+    @property
+    def warnings(self) -> list[str]:
+        """What an operator has to know."""
+        if not self.strangers:
+            return []
+        named = ", ".join(map(str, self.strangers[:5]))
+        more = f" and {len(self.strangers) - 5} more" if len(self.strangers) > 5 else ""
+        why = "tablespaces where this server looks for its own, which the replaced data did not know"
+        return [f"{named}{more}: {why}; they stay where they are"]
+
+
+def require_replaceable(layout: Layout, staging: Staging, *, force: bool) -> None:
+    """Raises TargetNotEmpty or TargetUnsafe when something is in the way that may not be replaced. What is the host's
+    own is in nobody's way."""
+    datadir = layout.datadir
+    in_the_way = _in_the_way(layout, staging)
+    outside = [str(path) for path in layout.existing_outside()]
+    if not in_the_way and not outside:
+        return
+    if not force:
+        _refuse(datadir, [*in_the_way, *outside])
+    if in_the_way and not looks_like_datadir(datadir):
+        raise TargetUnsafe(
+            f"{datadir} does not look like a data directory ({', '.join(in_the_way[:5])}), so it is not replaced, "
+            "force or not",
+            remedy="Remove by hand what is in it, if it may go, or name another directory.",
+            path=str(datadir),
+        )
+
+
+def find_replaced(
+    layout: Layout,
+    staging: Staging,
+    placements: Collection[Placement],
+    known: Iterable[str],
+    rescued: Iterable[str],
+    *,
+    force: bool,
+) -> Replaced:
+    """What the restore of ``placements`` replaces. ``known``: files outside that earlier restores have put there;
+    ``rescued``: the host's own files that a restore which is given up was to keep.
+
+    Raises TargetNotEmpty, TargetUnsafe, FileInUse and InvalidOption when it must not; changes nothing.
+    """
+    datadir = layout.datadir
+    finals = {one.final for one in placements if one.outside}
+    shared = layout.shared_outside()
+    existing = set(layout.existing_outside())
+    # where a directory holds the data directory, only what has its place there is looked at
+    more = {path for path in finals - existing if os.path.lexists(path)}
+    if more and not force:
+        _refuse(datadir, sorted(map(str, more)))
+    ours = _ours(layout, shared | more, finals, known)
+    strangers = (shared | more) - ours
+    outside = sorted((existing | more) - strangers)
+    foreign = foreign_entries(datadir, staging)
+    require_unheld([*outside, *strangers, *(datadir / name for name in foreign)], datadir)
+    require_unclaimed(outside, datadir)
+    _require_no_stranger_in_the_way(strangers, finals, placements, datadir)
+    kept = sorted({*(belongings(layout) if foreign else ()), *rescued})
+    require_no_clash(kept, {one.final: one.name for one in placements}, datadir)
+    dropped = dropped_identity(layout) if foreign else []
+    return Replaced(tuple(outside), tuple(sorted(strangers)), tuple(kept), tuple(dropped))
+
+
+def _refuse(datadir: Path, named: list[str]) -> None:
+    raise TargetNotEmpty(
+        f"{datadir} holds data that is not this backup: {', '.join(named[:5])}"
+        + (f" and {len(named) - 5} more" if len(named) > 5 else ""),
+        path=str(datadir),
+        entries=named[:100],
+    )
+
+
+def _in_the_way(layout: Layout, staging: Staging) -> list[str]:
+    """Names in the data directory of what is neither the host's own nor an empty directory that it wants there."""
+    datadir = layout.datadir
+    names = foreign_entries(datadir, staging)
+    if not names:
+        return []
+    kept = {datadir / name for name in belongings(layout)}
+    passable = {parent for path in (*layout.named.directories, *kept) for parent in (path, *path.parents)}
+
+    def harmless(path: Path) -> bool:
+        if path in kept:
+            return True
+        if path not in passable or path.is_symlink() or not path.is_dir():
+            return False
+        return all(harmless(Path(entry.path)) for entry in os.scandir(path))
+
+    return [name for name in names if not harmless(datadir / name)]
+
+
+def _ours(layout: Layout, shared: set[Path], finals: set[Path], known: Iterable[str]) -> set[Path]:
+    """Those of the tablespaces ``shared`` that are the replaced server's."""
+    if not shared:
+        return set()
+    dictionary = dictionary_of(layout.datadir, layout.log_group_home_dir)
+    ours = named_in(dictionary, shared) | (shared & {Path(name) for name in known})
+    # with the data directory gone nobody can tell: what is at the very place of a table of the backup was that table
+    return ours if dictionary else ours | (shared & finals)
+
+
+def _require_no_stranger_in_the_way(
+    strangers: set[Path], finals: set[Path], placements: Collection[Placement], datadir: Path
+) -> None:
+    """Raises TargetUnsafe, or FileInUse where a server is known to need it, for a stranger with the place or the
+    tablespace id of a file of the backup: MySQL does not start when it finds two files with one id."""
+    found = {path: f"it is where {path.name} of the backup belongs" for path in strangers & finals}
+    ids = {_space_id(path): path for path in strangers}
+    ids.pop(None, None)
+    for one in placements if ids else ():
+        if one.name.endswith((".ibd", ".ibu")):
+            path = ids.get(_space_id(one.source) or _space_id(one.staged))
+            if path is not None:
+                found.setdefault(path, f"it has the tablespace id of {one.name} of the backup")
+    require_unclaimed(found, datadir)
+    if found:
+        path, reason = min(found.items())
+        raise TargetUnsafe(
+            f"{path} is in the way: {reason}, and the data in {datadir}, which are to be replaced, do not know it",
+            remedy="Move it away by hand if nobody needs it; or take its directory out of innodb_directories, and give "
+            "each server directories of its own.",
+            path=str(path),
+            files=sorted(map(str, found)),
+        )
+
+
+def _space_id(path: Path) -> int | None:
+    """The tablespace id in page 0 of a file, None when there is none, as in the undo tablespace of a dead server."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            data = os.pread(descriptor, _SPACE_ID.size, _SPACE_ID_OFFSET)
+        finally:
+            os.close(descriptor)
+        if len(data) == _SPACE_ID.size:
+            return int(_SPACE_ID.unpack(data)[0]) or None
+    return None
