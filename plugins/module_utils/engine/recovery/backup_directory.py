@@ -19,6 +19,7 @@ from ..backup.metadata import Checkpoints
 from ..backup.tablespaces import RecordedTablespace
 from ..backup.tablespaces import parse as parse_tablespaces
 from ..errors import BackupError, BackupIncomplete, FormatError, NotABackup, UnsupportedTable
+from ..filling import NOT_CONTENT, require_finished
 from ..innodb import redo_mariadb
 from ..manifest import MANIFEST_NAME, Manifest
 from ..server.coordinates import parse_binlog_info
@@ -108,6 +109,7 @@ def read_backup_directory(path: Path, *, being_moved: bool = False) -> BackupDir
     for kinds of backups that cannot be used alone. ``being_moved``: a restore that goes on moving it may read it."""
     if not path.is_dir():
         raise NotABackup(f"{path} is not a directory", path=str(path))
+    require_finished(path)
     found, sha256 = _manifest(path)
     name, data = _first(path, metadata.CHECKPOINTS_NAMES)
     if data is None:
@@ -291,7 +293,7 @@ def _text(path: Path) -> str:
 def walk_files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
     """Path relative to ``root`` (``/`` between parts) and status of each file below, links not followed."""
     for directory, names, files in os.walk(root):
-        names.sort()
+        names[:] = sorted(name for name in names if directory != os.fspath(root) or name not in NOT_CONTENT)
         for name in sorted(files):
             path = os.path.join(directory, name)
             yield os.path.relpath(path, root), os.lstat(path)

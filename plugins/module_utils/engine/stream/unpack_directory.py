@@ -17,6 +17,7 @@ from pathlib import Path
 
 from .. import durable
 from ..errors import BackupIncomplete, StreamCorrupt
+from ..filling import require_finished
 from ..manifest import MANIFEST_NAME, Manifest, parse
 from ..progress import Progress
 from . import cipher
@@ -58,8 +59,9 @@ def unpack_directory(directory: Path, options: UnpackOptions, progress: Progress
     Nothing to do is no error. Raises DecryptionFailed, StreamCorrupt, StreamTruncated, BackupIncomplete, StorageError,
     TargetBusy; nothing is changed then.
     """
+    require_finished(directory)
     manifest = _manifest(directory)
-    with durable.exclusive_lock(directory.with_name(directory.name + ".lock"), str(directory)):
+    with durable.directory_lock(directory, str(directory)):
         staging = directory / f"{_STAGING_NAME}{durable.PARTIAL_SUFFIX}"
         durable.remove_tree(staging)
         tasks = list(_tasks(directory, options.decoding, manifest))
