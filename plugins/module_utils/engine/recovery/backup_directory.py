@@ -104,6 +104,15 @@ def is_backup_directory(path: Path) -> bool:
     return path.is_dir() and any((path / name).is_file() for name in (*metadata.CHECKPOINTS_NAMES, MANIFEST_NAME))
 
 
+def was_recovered(path: Path) -> bool:
+    """Whether recovery has changed the backup in ``path``, or begun to. Raises FormatError, StorageError."""
+    name, data = _first(path, metadata.CHECKPOINTS_NAMES)
+    if (path / IN_PROGRESS_NAME).exists():
+        return True
+    prepared = (metadata.PREPARED, metadata.PREPARED_MYSQL)
+    return data is not None and metadata.parse_checkpoints(data, str(path / name)).backup_type in prepared
+
+
 def read_backup_directory(path: Path, *, being_moved: bool = False) -> BackupDirectory:
     """What the backup in ``path`` says about itself. Raises NotABackup, BackupIncomplete, FormatError, and BackupError
     for kinds of backups that cannot be used alone. ``being_moved``: a restore that goes on moving it may read it."""
