@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -105,12 +106,14 @@ def is_backup_directory(path: Path) -> bool:
 
 
 def was_recovered(path: Path) -> bool:
-    """Whether recovery has changed the backup in ``path``, or begun to. Raises FormatError, StorageError."""
-    name, data = _first(path, metadata.CHECKPOINTS_NAMES)
+    """Whether recovery has changed the backup in ``path``, or begun to. Raises StorageError."""
     if (path / IN_PROGRESS_NAME).exists():
         return True
-    prepared = (metadata.PREPARED, metadata.PREPARED_MYSQL)
-    return data is not None and metadata.parse_checkpoints(data, str(path / name)).backup_type in prepared
+    name, data = _first(path, metadata.CHECKPOINTS_NAMES)
+    with contextlib.suppress(FormatError):  # files of another kind, which no recovery has touched
+        prepared = (metadata.PREPARED, metadata.PREPARED_MYSQL)
+        return data is not None and metadata.parse_checkpoints(data, str(path / name)).backup_type in prepared
+    return False
 
 
 def read_backup_directory(path: Path, *, being_moved: bool = False) -> BackupDirectory:
