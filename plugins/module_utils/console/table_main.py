@@ -57,8 +57,8 @@ ACTIONS = (
         TEXT,
         "Decrypt the files of the backup in --target-dir, which were encrypted with this algorithm.",
         DIFFERENT,
-        "With another key nothing is changed. Of files without a hash (xbcrypt versions 1 and 2) at least one must prove "
-        "the key: a compressed file, a tablespace or metadata.",
+        "With another key nothing is changed. Of files without a hash (xbcrypt 1 and 2) at least one must prove the "
+        "key: a compressed file, a tablespace or metadata.",
         vendors=P,
         choices=("AES128", "AES192", "AES256"),
         parameter="decrypt_key",
@@ -81,7 +81,7 @@ DATA = (
         TEXT,
         "The backup's directory.",
         DIFFERENT,
-        "It must be absent or empty for a backup. One that is there is filled where it is: it keeps its owner and mode, "
+        "It must be absent or empty for a backup. One that is there is filled where it is: it keeps owner and mode, "
         "may be the current directory or a mount point, and its parents need not be writable. With --stream nothing is "
         "written there. It may be given as the only word without an option, too, as on Percona's streaming page.",
         parameter="dest",
