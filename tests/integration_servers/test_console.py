@@ -302,10 +302,10 @@ def test_passwords_are_given_in_every_form_of_the_stock_tools(
     rest = f"--backup --socket={server.socket} --stream=xbstream >/dev/null"
     stock = "/usr/bin/mariadb-backup"
     for program, words in (
-        (stock, f"--no-defaults -p '{PASSWORD}' --user=backup"),
+        (stock, f'--no-defaults -p "{PASSWORD}" --user=backup'),
         (stock, "--no-defaults --password= --user=nothing"),
-        ("mariadb-backup", f"--no-defaults -p '{PASSWORD}' --user=backup --innodb-flush-method O_DIRECT"),
-        ("mariadb-backup", f"--no-defaults --password '{PASSWORD}' --user=backup --port= --binlog-info=1"),
+        ("mariadb-backup", f'--no-defaults -p "{PASSWORD}" --user=backup --innodb-flush-method O_DIRECT'),
+        ("mariadb-backup", f'--no-defaults --password "{PASSWORD}" --user=backup --port= --binlog-info=1'),
         ("MYSQL_PWD=x mariadb-backup", "--no-defaults --password= --user=nothing"),
         ("xtrabackup", f"--defaults-file={workdir}/empty.cnf --user=nothing --lock-ddl=1"),
         (f'MYSQL_PWD="{PASSWORD}" xtrabackup', "--no-defaults --user=backup"),
