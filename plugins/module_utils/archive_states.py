@@ -146,6 +146,12 @@ def created(module: AnsibleModule) -> Outcome:
     manifests.verify_directory(src, manifest, digests=False)
     suffix = (compress.suffix if compress else "") + (cipher.SUFFIX if key else "")
     after = {**facts(dest, manifest, "archive"), "encoding": suffix}
+    if os.path.isdir(dest):
+        raise TargetNotEmpty(
+            f"{dest} is a directory, an archive cannot take its place",
+            remedy="Name the file that is to be written.",
+            path=dest,
+        )
     taken = os.path.lexists(dest)
     if taken and compare.archive_holds(dest, manifest, suffix, sparse=params["sparse"]):
         return Outcome(False, after, after, answer(dest, manifest))

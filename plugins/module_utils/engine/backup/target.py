@@ -89,6 +89,12 @@ class Target:
             return None
         if self.is_directory and is_fillable(self.dest):
             return None
+        if not self.is_directory and self.dest.is_dir():
+            raise TargetNotEmpty(
+                f"{self.dest} is a directory, an archive cannot take its place",
+                remedy="Name the file that is to be written.",
+                path=str(self.dest),
+            )
         try:
             found = self._manifest(self.dest)
             return {**found.backup, "path": str(self.dest), "manifest": self._manifest_facts(self.dest, found)}
