@@ -13,6 +13,11 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest as manifests
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.destination import (
+    is_taken,
+    require_free,
+    require_renamable,
+)
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import InvalidOption, TargetNotEmpty
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace import compressed_page_size
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import Manifest
@@ -30,7 +35,6 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.li
     list_archive,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.selection import Selection
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.staging import is_taken, require_free
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.stream_file import check_sparse
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport import tcp_receiver, tls_receiver
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.intake import (
@@ -142,6 +146,12 @@ def created(module: AnsibleModule) -> Outcome:
     manifests.verify_directory(src, manifest, digests=False)
     suffix = (compress.suffix if compress else "") + (cipher.SUFFIX if key else "")
     after = {**facts(dest, manifest, "archive"), "encoding": suffix}
+    if os.path.isdir(dest):
+        raise TargetNotEmpty(
+            f"{dest} is a directory, an archive cannot take its place",
+            remedy="Name the file that is to be written.",
+            path=dest,
+        )
     taken = os.path.lexists(dest)
     if taken and compare.archive_holds(dest, manifest, suffix, sparse=params["sparse"]):
         return Outcome(False, after, after, answer(dest, manifest))
@@ -180,7 +190,10 @@ def extracted(module: AnsibleModule) -> Outcome:
     after = facts(dest, listing.manifest, "partial" if part else "backup")
     if taken and compare.directory_holds(dest, listing):
         return Outcome(False, after, after, {**answer(dest, listing.manifest), **selected(part)})
-    require_free(Path(dest), force=force)
+    if taken and force:
+        require_renamable(Path(os.path.abspath(dest)))
+    else:
+        require_free(Path(dest))
     before = facts(dest, compare.directory_manifest(dest) if taken else None, "other" if taken else "absent")
     found = {}
     if not module.check_mode:
@@ -226,7 +239,7 @@ def received(module: AnsibleModule) -> Outcome:
             raise InvalidOption("force: what is received is unpacked into an empty place only", option="force")
         taken = False
         intake = DirectoryIntake(dest, page_size_of=compressed_page_size, **options)
-        require_free(Path(dest), force=False)
+        require_free(Path(dest))
     before, kind = facts(dest, None, "other" if taken else "absent"), "archive" if storing else "backup"
     if listen["plain"]:
         module.warn(

@@ -16,7 +16,8 @@ description:
     write them.
   - An archive is decrypted, decompressed, compared with its manifest and written in one pass. A directory appears at
     O(dest) only when everything that the manifest names is there, unchanged and durable; until then the files are in
-    a directory beside it whose name ends in C(.partial), which is removed after an error.
+    a directory whose name ends in C(.partial), which is removed after an error. It is beside O(dest), or inside when
+    O(dest) is there already, which then keeps its owner and mode.
   - The other tools are not needed on the managed host.
 author:
   - the innodb.xtrabackup authors (@innodb)

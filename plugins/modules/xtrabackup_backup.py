@@ -23,6 +23,9 @@ options:
     description:
       - Where the backup is put, a directory or an archive as O(format) says. Parent directories are not created for
         an archive.
+      - A directory that is there and empty is filled where it is. It keeps its owner and mode, may be a mount point,
+        and its parents need not be writable. Until the backup is complete, C(.xtrabackup_unfinished) in it says so, and
+        no module takes it for a backup.
       - A complete backup that is there already is left alone, unless O(force=true).
       - Exactly one of O(dest) and O(stream_to) is needed.
     type: path

@@ -163,7 +163,7 @@ source:
       type: list
       elements: dict
     partial:
-      description: Whether an unfinished job has left something beside the place, or is at work.
+      description: Whether an unfinished job has left something at the place or beside it, or is at work.
       type: bool
 backup:
   description: The record of the backup in O(src), or of the one that it was restored from; null where there is none.

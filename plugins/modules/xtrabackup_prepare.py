@@ -31,7 +31,8 @@ options:
     required: true
   target_dir:
     description:
-      - Directory for the prepared copy. It must be absent or empty, unless O(force=true).
+      - Directory for the prepared copy. It must be absent or empty, unless O(force=true). One that is there and empty
+        keeps its owner and mode, and may be a mount point.
       - By default the backup is prepared in place. All its files are read and compared with the manifest before
         recovery changes them.
     type: path

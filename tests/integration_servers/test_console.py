@@ -18,7 +18,7 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import MySQLFactory, ServerFactory
-from ansible_collections.innodb.xtrabackup.tests.support import console, load
+from ansible_collections.innodb.xtrabackup.tests.support import console, load, playbook
 from ansible_collections.innodb.xtrabackup.tests.support.checksums import assert_tables_equal
 from ansible_collections.innodb.xtrabackup.tests.support.mysql import ROOT
 from ansible_collections.innodb.xtrabackup.tests.support.plays import BACKUP_GRANTS, PROJECT
@@ -247,3 +247,92 @@ def test_a_mysql_server_is_backed_up_encrypted_unpacked_prepared_and_restored(
     assert source.rows("SHOW REPLICA STATUS")[0]["Replica_SQL_Running"] == "Yes"
     target.start()
     assert_tables_equal(source, target)
+
+
+def identity(place: Path) -> tuple[int, int, int, int]:
+    status = place.stat()
+    return status.st_ino, status.st_mode, status.st_uid, status.st_gid
+
+
+def test_a_directory_that_is_there_is_filled_where_it_is(
+    programs: Path, workdir: Path, make_server: ServerFactory
+) -> None:
+    server = make_server("source")
+    server.execute("CREATE DATABASE shop", "CREATE TABLE shop.t (id INT PRIMARY KEY)", "INSERT INTO shop.t VALUES (1)")
+    here = workdir / "here"
+    here.mkdir()
+    here.chmod(0o2710)
+    os.chown(here, 65534 if os.geteuid() == 0 else os.geteuid(), -1)
+    before = identity(here)
+    script = f"""
+        cd {here}
+        xtrabackup --defaults-file={server.option_file} --backup --compress --target-dir=./
+        tar czf ../here.tgz .
+        xtrabackup --decompress --remove-original --target-dir=.
+        xtrabackup --prepare --target-dir=. 2>&-
+    """
+    done = console.require(console.shell(console.with_paths(script, programs), workdir))
+    assert done.said.count("completed OK!") == 2  # and one whose standard error was closed
+    assert identity(here) == before
+    assert manifest.read(here).backup["state"] == "prepared"
+    packed = console.require(console.shell("tar tzf here.tgz", workdir)).out.decode().splitlines()
+    assert {"./xtrabackup_manifest.json", "./shop/t.ibd.zst"} <= set(packed)
+    assert not [name for name in packed if ".partial" in name or "unfinished" in name]
+
+    # the modules: a destination made beforehand, and a mount point's lost+found
+    dest, ready, unpacked = workdir / "dest", workdir / "ready", workdir / "unpacked"
+    for place in (dest, ready, unpacked):
+        (place / "lost+found").mkdir(parents=True)
+        place.chmod(0o700)
+    inodes = [identity(place) for place in (dest, ready, unpacked)]
+    archive = str(workdir / "archive")
+    for _round in range(2):
+        results = [
+            playbook.run_module("xtrabackup_backup", dict(server.login(), dest=str(dest))),
+            playbook.run_module("xtrabackup_prepare", {"src": str(dest), "target_dir": str(ready)}),
+            playbook.run_module("xbstream", {"state": "created", "src": str(dest), "dest": archive}),
+            playbook.run_module("xbstream", {"state": "extracted", "src": archive, "dest": str(unpacked)}),
+        ]
+        assert [result["changed"] for result in results] == [_round == 0] * 4
+        assert [identity(place) for place in (dest, ready, unpacked)] == inodes
+    for place in (dest, ready, unpacked):
+        manifest.verify_directory(place, manifest.read(place), digests=True)
+        assert [path.name for path in place.iterdir() if path.name.startswith(".")] == []
+    assert manifest.read(ready).backup["state"] == "prepared"
+
+
+def test_passwords_are_given_in_every_form_of_the_stock_tools(
+    programs: Path, workdir: Path, make_server: ServerFactory
+) -> None:
+    server = make_server("source")
+    server.create_account("backup", PASSWORD, BACKUP_GRANTS)
+    server.create_account("nothing", "", BACKUP_GRANTS)
+    (workdir / "empty.cnf").write_text("[client]\npassword=\n")
+    rest = f"--backup --socket={server.socket} --stream=xbstream >/dev/null"
+    stock = "/usr/bin/mariadb-backup"
+    for program, words in (
+        (stock, f'--no-defaults -p "{PASSWORD}" --user=backup'),
+        (stock, "--no-defaults --password= --user=nothing"),
+        ("mariadb-backup", f'--no-defaults -p "{PASSWORD}" --user=backup --innodb-flush-method O_DIRECT'),
+        ("mariadb-backup", f'--no-defaults --password "{PASSWORD}" --user=backup --port= --binlog-info=1'),
+        ("MYSQL_PWD=x mariadb-backup", "--no-defaults --password= --user=nothing"),
+        ("xtrabackup", f"--defaults-file={workdir}/empty.cnf --user=nothing --lock-ddl=1"),
+        (f'MYSQL_PWD="{PASSWORD}" xtrabackup', "--no-defaults --user=backup"),
+    ):
+        command = f"{program} {words} {rest}"
+        done = console.shell(command if program == stock else console.with_paths(command, programs), workdir)
+        assert done.completed, f"{command}: {done.said[-3000:]}"
+    assert not (workdir / "O_DIRECT").exists()
+    # a question without anybody to answer it ends at once
+    asked = console.run(
+        "setsid",
+        "--wait",
+        programs / "xtrabackup",
+        "--no-defaults",
+        "--backup",
+        "--password",
+        f"--target-dir={workdir}/x",
+    )
+    assert asked.status == 1
+    assert "there is no terminal to ask at" in asked.said
+    assert not (workdir / "x").exists()

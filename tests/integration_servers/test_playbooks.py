@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ansible_collections.innodb.xtrabackup.tests.support.checksums import assert_tables_equal, wait_until_caught_up
 from ansible_collections.innodb.xtrabackup.tests.support.estate import PASSWORDS, Estate
 from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad
-from ansible_collections.innodb.xtrabackup.tests.support.plays import failed, succeeded
+from ansible_collections.innodb.xtrabackup.tests.support.plays import failed, run_playbook, succeeded, write_private
 
 
 def test_an_empty_host_becomes_a_replica_under_load_and_a_second_run_changes_nothing(estate: Estate) -> None:
@@ -179,3 +180,41 @@ def test_an_archive_is_restored_over_other_data_with_consent_only(estate: Estate
     again = succeeded(estate.play(playbook="restore.yml", **restore, xtrabackup_restore_force=True))
     assert again.changed["target"] == 0
     failed(estate.play(playbook="restore.yml"), "Say which hosts to restore on")
+
+
+HOSTS = {"primaries": ["db1"], "replicas": ["db2"], "web": ["web1"]}
+NOBODY = {"web": ["web1"]}
+
+
+@pytest.mark.parametrize(
+    ("playbook", "groups", "arguments", "expected"),
+    [
+        ("backup.yml", NOBODY, [], 'no group primaries, of which "primaries" speaks'),
+        ("backup.yml", {}, [], "no group primaries"),
+        ("backup.yml", HOSTS, ["--limit", "web1"], '"primaries" matches only hosts that --limit=web1 leaves out'),
+        ("backup.yml", HOSTS, ["-e", "xtrabackup_hosts=db1:misspelt"], 'no group misspelt, of which "db1:misspelt"'),
+        ("backup.yml", {"all": {"xtrabackup_hosts": "web"}, **HOSTS}, [], "xtrabackup_hosts is web in the inventory"),
+        ("provision_replica.yml", {"primaries": ["db1"]}, [], "no group replicas"),
+        ("provision_replica.yml", {"replicas": ["db2"]}, [], "No host of the inventory is in the group primaries"),
+        ("provision_replica.yml", HOSTS, ["--limit", "db1"], '"replicas" matches only hosts that --limit=db1'),
+        ("provision_replica.yml", HOSTS, ["-e", "xtrabackup_hosts=db3"], "xtrabackup_hosts (db3) has no say here"),
+        ("restore.yml", HOSTS, ["--limit", "db1"], "Say which hosts to restore on"),
+        ("restore.yml", HOSTS, ["-e", "xtrabackup_hosts=all:!misspelt"], "no group misspelt"),
+        ("restore.yml", HOSTS, ["--limit", "db1", "-e", "xtrabackup_hosts=db2"], '"db2" matches only hosts that'),
+    ],
+)
+def test_a_play_that_would_have_no_hosts_is_an_error_that_names_the_pattern(
+    tmp_path: Path, playbook: str, groups: dict[str, Any], arguments: list[str], expected: str
+) -> None:
+    inventory: dict[str, Any] = {"all": {"vars": {"ansible_connection": "local"}, "children": {}}}
+    for name, hosts in groups.items():
+        if name == "all":
+            inventory["all"]["vars"].update(hosts)
+        else:
+            inventory["all"]["children"][name] = {"hosts": dict.fromkeys(hosts)}
+    write_private(tmp_path / "inventory.yml", inventory)
+    result = run_playbook(
+        playbook, *arguments, inventory=tmp_path / "inventory.yml", scratch=tmp_path / "ansible", variables={}
+    )
+    failed(result, expected)
+    assert set(result.changed.values()) == {0}

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest as manifests
@@ -187,3 +188,11 @@ def entries_of(stream: bytes) -> dict[str, bytes]:
     for path, chunk in chunks_of(stream):
         found[path] = found.get(path, b"") + chunk
     return found
+
+
+def old_encrypted(plain: bytes, key: bytes, version: int) -> bytes:
+    """A file of an old xbcrypt (version 1 or 2), laid out by hand: no hash, and the counter begins at zero."""
+    encryptor = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
+    data = encryptor.update(plain) + encryptor.finalize()
+    header = b"XBCRYP%02d" % version + struct.pack("<QQQI", 0, len(data), len(data), zlib.crc32(data))
+    return header + (struct.pack("<Q", 16) + bytes(16) if version == 2 else b"") + data

@@ -33,8 +33,8 @@ _WATCH_SECONDS = 1.0
 def run(session: Session) -> None:
     """Take a backup; returns when it is complete and durable. Raises XtrabackupError."""
     arguments = session.arguments
-    options = _options(session)
     wanted = _target(session)
+    options = _options(session)  # may ask for a password
     if wanted.dest is not None and wanted.existing() is not None:
         raise TargetNotEmpty(
             f"{wanted.dest} holds a backup already", remedy="Name another directory.", path=str(wanted.dest)

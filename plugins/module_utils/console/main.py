@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 
@@ -25,6 +26,9 @@ _MISUSED = 2
 def main() -> int:
     """Run the program that was called; returns its exit status."""
     standard_output.open_missing()
+    if sys.stderr is None:
+        # closed by whoever started us: what is said goes nowhere, and that is no reason to fail
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     output = standard_output.take()
     try:
         if len(sys.argv) == 3 and sys.argv[1] == "manual" and sys.argv[2] in DIALECTS:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Union
 
@@ -19,6 +20,9 @@ OPTIONAL = "optional"  # --name or --name=value
 NUMBER = "number"
 SIZE = "size"
 ACTION = "action"  # what is to be done
+
+#: the value of a password that is to be asked for; no argument and no line of a file can hold it
+ASK = "\0"
 
 #: verdicts
 SAME = "same"
@@ -42,7 +46,9 @@ class Option:
 
     ``vendors``: whose tools have it. ``remark``: how it differs, why it is needless or refused. ``parameter``: the
     engine's parameter that it sets. ``off``: a value that asks for nothing, so that even a refused option may have it.
-    ``implied``: the value of an OPTIONAL one that is given without. ``on_only``: a needless flag that cannot be
+    ``implied``: the value of an OPTIONAL one that is given without, and of a password that ``--skip-`` switches off.
+    ``aliases``: other words for a choice, the numbers of the stock tools' lists among them. ``minimum``: a smaller
+    number is raised to it. ``on_only``: a needless flag that cannot be
     switched off. ``secret``: never shown anywhere.
     """
 
@@ -56,6 +62,8 @@ class Option:
     parameter: str = ""
     default: Value | None = None
     choices: tuple[str, ...] = ()
+    aliases: tuple[tuple[str, str], ...] = ()
+    minimum: int = 0
     implied: str = ""
     off: tuple[str, ...] = ()
     on_only: bool = False
@@ -90,17 +98,26 @@ class Option:
         if text is None:
             return self.implied
         if self.choices:
-            found = next((choice for choice in self.choices if choice.lower() == text.lower()), None)
-            if found is None:
-                raise self._invalid(text, f"one of {', '.join(self.choices)}")
-            return found
+            return self._read_choice(text)
         if self.kind == NUMBER:
-            if not text.isdigit():
-                raise self._invalid(text, "a number")
-            return int(text)
+            return max(self._read_number(text), self.minimum)
         if self.kind == SIZE:
-            return parse_size(text, f"--{self.name}")
+            return parse_size(text or "0", f"--{self.name}")
         return text
+
+    def _read_choice(self, text: str) -> str:
+        word = dict(self.aliases).get(text.lower(), text)
+        found = next((choice for choice in self.choices if choice.lower() == word.lower()), None)
+        if found is None:
+            raise self._invalid(text, f"one of {', '.join(self.choices)}")
+        return found
+
+    def _read_number(self, text: str) -> int:
+        """As the servers' own programs: nothing is 0, and K, M, G ... are powers of 1024."""
+        match = re.fullmatch(r"(\d*)([kmgtpe]?)", text, re.IGNORECASE)
+        if match is None or (match[2] and not match[1]):
+            raise self._invalid(text, "a number")
+        return int(match[1] or 0) << (10 * (" kmgtpe".index(match[2].lower()) if match[2] else 0))
 
     def is_off(self, value: Value) -> bool:
         """Whether ``value`` asks for nothing."""

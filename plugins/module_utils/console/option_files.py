@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..engine.errors import InvalidOption
-from ..engine.server.option_file import read_options
+from ..engine.server.option_file import given_options
 from .dialects import Dialect
 
 _PROGRAM = "my_print_defaults"
@@ -95,8 +95,9 @@ class OptionFiles:
             paths += [home] if home.is_file() else []
         words = []
         for path in paths:
-            for name, value in read_options(path, names).items():
-                words.append(f"--{name}={value}" if value else f"--{name}")
+            words += [
+                f"--{name}" if value is None else f"--{name}={value}" for name, value in given_options(path, names)
+            ]
         return words
 
 

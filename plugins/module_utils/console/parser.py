@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..engine.errors import InvalidOption
-from .option import ACTION, FLAG, NEEDLESS, REFUSED, Option, Value
+from .option import ACTION, ASK, FLAG, NEEDLESS, REFUSED, Option, Value
 
 _PREFIXES = {"skip-": "0", "disable-": "0", "enable-": "1"}
 
@@ -84,6 +84,8 @@ class Parser:
             if option.verdict == REFUSED:
                 arguments.warnings.append(f"{normal} in an option file is not taken into account: {option.remark}")
             elif option.verdict != NEEDLESS:
+                if option.takes_word and not equals:
+                    raise InvalidOption(f"{normal} in an option file needs a value", option=normal)
                 arguments.values[normal] = option.read(value if equals else None)
 
     # --- inside ----------------------------------------------------------------------------------
@@ -119,6 +121,8 @@ class Parser:
                 found = self._match(name[len(prefix) :])
                 if found is not None and found.kind in (FLAG, ACTION):
                     return found, value
+                if found is not None and found.implied == ASK and prefix != "enable-":
+                    return found, ""  # no password, and none is asked for
         raise UnknownOption(f"unknown option '--{name}'", remedy="--help lists the options.", option=name)
 
     def _match(self, name: str) -> Option | None:

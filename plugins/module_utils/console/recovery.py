@@ -9,6 +9,7 @@ import contextlib
 
 from ..engine.errors import InvalidOption, NotABackup
 from ..engine.innodb.tablespace import compressed_page_size
+from ..engine.recovery.backup_directory import was_recovered
 from ..engine.recovery.prepare import PrepareOptions, prepare
 from ..engine.stream.entry import Decoding
 from ..engine.stream.unpack_directory import UnpackOptions, unpack_directory
@@ -64,7 +65,8 @@ def run_unpack(session: Session) -> None:
         parallel=max(arguments.number("parallel", 1), arguments.number("decompress-threads", 1)),
         remove_original=arguments.flag("remove-original"),
         page_size_of=compressed_page_size,
+        was_recovered=was_recovered,
     )
     with contextlib.closing(ConsoleProgress("unpack", session.messages)) as progress:
         names = unpack_directory(directory, options, progress)
-    session.messages.note(f"{len(names)} files unpacked" if names else "nothing was packed")
+    session.messages.note(f"{len(names)} files unpacked" if names else "there was nothing left to unpack")

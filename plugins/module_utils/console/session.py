@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import getpass
+import os
 import resource
 import signal
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from ..engine.stream.cipher import key_of, read_key_file
 from . import standard_output
 from .dialects import BACKUP, Dialect
 from .messages import Messages
+from .option import ASK
 from .option_files import OptionFiles, split
 from .parser import Arguments, Parser
 from .table_server import LAYOUT_NAMES, LOGIN
@@ -89,11 +92,15 @@ def read(dialect: Dialect, words: list[str], messages: Messages, output: int) ->
 def login(session: Session) -> ConnectionParameters:
     """How to reach the server; asks for the password when an option says so. Raises InvalidOption."""
     arguments = session.arguments
-    password = arguments.values.get("password")
-    if password == "":
+    password = arguments.values.get("password", os.environ.get("MYSQL_PWD"))
+    if password == ASK:
         password = _ask_for_password()
     socket, port, host = arguments.text("socket"), arguments.number("port") or None, arguments.text("host")
     protocol = arguments.text("protocol")
+    if host in (None, "localhost") and protocol != "tcp" and port is None:
+        socket = socket or os.environ.get("MYSQL_UNIX_PORT") or None
+    elif port is None:
+        port = _port_of_environment()
     if protocol == "tcp" or (host not in (None, "localhost") and session.said.text("socket") is None):
         socket = None
     if protocol == "tcp":
@@ -111,13 +118,21 @@ def login(session: Session) -> ConnectionParameters:
     )
 
 
+def _port_of_environment() -> int | None:
+    text = os.environ.get("MYSQL_TCP_PORT", "")
+    return int(text) or None if text.isdigit() else None
+
+
 def _ask_for_password() -> str:
     try:
+        if not sys.stdin or not sys.stdin.isatty():
+            os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))  # not from a pipe, which may stay silent for ever
         return getpass.getpass("Enter password: ")
     except (EOFError, OSError) as error:
         raise InvalidOption(
             "--password without a value asks for it, and there is no terminal to ask at",
-            remedy="Put the password into an option file that only its owner can read, or say --password=....",
+            remedy="Put the password into an option file that only its owner can read, or say --password=... (nothing "
+            "after the = for none).",
             option="password",
         ) from error
 

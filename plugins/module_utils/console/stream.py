@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..engine import durable
 from ..engine.errors import InvalidOption, StreamTruncated
+from ..engine.filling import require_finished
 from ..engine.innodb.tablespace import compressed_page_size
 from ..engine.manifest import MANIFEST_NAME
 from ..engine.stream import xbstream
@@ -89,6 +90,7 @@ def run_create(session: Session) -> None:
     if not arguments.words:
         raise InvalidOption("name the files that are to be sent")
     directory = Path(arguments.text("directory") or ".")
+    require_finished(directory)
     channel = DescriptorChannel(session.output, "standard output")
     names = [_safe(name) for name in arguments.words]
     for name in names:

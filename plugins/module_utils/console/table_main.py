@@ -13,8 +13,9 @@ ACTIONS = (
         ACTION,
         "Take a full backup of the running server into --target-dir, or with --stream to standard output.",
         DIFFERENT,
-        "The directory appears under its name only when the backup is complete and on disk. Its files are named, with "
-        "sizes and digests, in xtrabackup_manifest.json, which the stock tools do not mind.",
+        "A new directory appears under its name only when the backup is complete and on disk; one that was there is "
+        "refused by --prepare until then. Files are named, with sizes and digests, in xtrabackup_manifest.json, which "
+        "the stock tools do not mind.",
     ),
     Option(
         "prepare",
@@ -47,14 +48,17 @@ ACTIONS = (
         FLAG,
         "Decompress the files of the backup in --target-dir.",
         DIFFERENT,
-        "zstd (.zst) and lz4 (.lz4); quicklz (.qp) is refused. What was unpacked is compared with the manifest.",
+        "zstd (.zst) and lz4 (.lz4); quicklz (.qp) is refused. What was unpacked, now or before, is compared with the "
+        "manifest, and made anew when it differs.",
         parameter="decoding",
     ),
     Option(
         "decrypt",
         TEXT,
         "Decrypt the files of the backup in --target-dir, which were encrypted with this algorithm.",
-        SAME,
+        DIFFERENT,
+        "With another key nothing is changed. Of files without a hash (xbcrypt 1 and 2) at least one must prove the "
+        "key: a compressed file, a tablespace or metadata.",
         vendors=P,
         choices=("AES128", "AES192", "AES256"),
         parameter="decrypt_key",
@@ -77,9 +81,9 @@ DATA = (
         TEXT,
         "The backup's directory.",
         DIFFERENT,
-        "It must be absent or empty for a backup, and no mount point itself: name a directory in it. With --stream "
-        "nothing is written there. It may be given as the only word without an option, too, as on Percona's streaming "
-        "page.",
+        "It must be absent or empty for a backup. One that is there is filled where it is: it keeps owner and mode, "
+        "may be the current directory or a mount point, and its parents need not be writable. With --stream nothing is "
+        "written there. It may be given as the only word without an option, too, as on Percona's streaming page.",
         parameter="dest",
         default="./xtrabackup_backupfiles/",
     ),
@@ -186,13 +190,13 @@ DATA = (
     ),
     Option(
         "read-buffer-size",
-        SIZE,
+        OPTIONAL,
         "Size of the buffer that files are read with.",
         NEEDLESS,
         "Buffers are of a fixed size, so that memory is bounded already.",
         vendors=P,
     ),
-    Option("parallel", NUMBER, "Files at a time.", parameter="parallel", default=1, short=""),
+    Option("parallel", NUMBER, "Files at a time.", parameter="parallel", default=1, minimum=1),
     Option(
         "throttle",
         TEXT,

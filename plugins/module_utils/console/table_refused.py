@@ -15,6 +15,7 @@ _PARTIAL = (
 _KEYRING = "MySQL's component_keyring_file is supported: --keyring-file names its file."
 _ROCKSDB = "MyRocks tables are not supported yet."
 _DUMP = "SET GLOBAL innodb_buffer_pool_dump_now=ON does it; the dump is in the backup when it is in the data directory."
+_DAMAGED = "What comes out of it is no backup. Use another one."
 _FIFO = "One stream does: it is as fast as the disks."
 
 _ROWS: tuple[tuple[str, str, tuple[str, ...], str, str], ...] = (
@@ -53,13 +54,8 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...], str, str], ...] = (
         "Put files into directories that are not empty.",
         "Files of two servers in one directory are nobody's data. Move away what is there; lost+found may stay.",
     ),
-    (
-        "innodb-force-recovery",
-        OPTIONAL,
-        BOTH,
-        "Recover in spite of damage.",
-        "What comes out of it is no backup. Use another one.",
-    ),
+    ("innodb-force-recovery", OPTIONAL, M, "Recover in spite of damage.", _DAMAGED),
+    ("innodb-force-recovery", NUMBER, P, "Recover in spite of damage.", _DAMAGED),
     (
         "log-innodb-page-corruption",
         FLAG,

@@ -5,16 +5,31 @@
 
 from __future__ import annotations
 
-from .option import DIFFERENT, FLAG, NEEDLESS, NUMBER, OPTIONAL, REFUSED, SAME, SIZE, TEXT, M, Option, P
+from .option import ASK, BOTH, DIFFERENT, FLAG, NEEDLESS, NUMBER, OPTIONAL, REFUSED, SAME, SIZE, TEXT, M, Option, P
 
 LOGIN = (
     Option("user", TEXT, "The account; by default that of the operating system.", short="u", parameter="login_user"),
     Option(
         "password",
         OPTIONAL,
-        "Its password; without a value it is asked for.",
+        "Its password; without = it is asked for, and nothing after = is an empty one.",
         DIFFERENT,
-        "Blanked in the process list as soon as the program runs. An option file that only you can read is better.",
+        "Blanked in the process list as soon as the program runs. An option file that only you can read is better, and "
+        "so is MYSQL_PWD, which counts when no password is given.",
+        P,
+        short="p",
+        parameter="login_password",
+        implied=ASK,
+        secret=True,
+    ),
+    Option(
+        "password",
+        TEXT,
+        "Its password, after = or as the next word; nothing after = is an empty one. It is never asked for.",
+        DIFFERENT,
+        "Blanked in the process list as soon as the program runs. An option file that only you can read is better, and "
+        "so is MYSQL_PWD, which counts when no password is given.",
+        M,
         short="p",
         parameter="login_password",
         secret=True,
@@ -123,6 +138,7 @@ LOCKS = (
         "cannot be used.",
         P,
         choices=("ON", "REDUCED"),
+        aliases=(("1", "ON"), ("true", "ON")),
         implied="ON",
         parameter="lock_ddl",
     ),
@@ -232,12 +248,13 @@ LOCKS = (
     Option(
         "binlog-info",
         OPTIONAL,
-        "Whether, and how, the position in the binary log is taken: ON or AUTO.",
+        "How the position in the binary log is taken: OFF, LOCKLESS, ON or AUTO, or their numbers 0 to 3.",
         DIFFERENT,
-        "Always taken. OFF and LOCKLESS are refused: what names the instant of the backup is not left to chance.",
+        "Always taken, and exact, whatever is said here: it names the instant of the backup.",
         M,
-        choices=("ON", "AUTO"),
-        implied="ON",
+        choices=("OFF", "LOCKLESS", "ON", "AUTO"),
+        aliases=(("0", "OFF"), ("1", "LOCKLESS"), ("2", "ON"), ("3", "AUTO"), ("", "OFF")),
+        implied="AUTO",
         parameter="(always)",
     ),
     Option(
@@ -294,6 +311,52 @@ LAYOUT_NAMES = (
     ("log-bin", "The base name of the binary log."),
 )
 
+#: kind, whose tools have them, and names: whether the next word is a value must be as there, or it becomes a directory
+_NEEDLESS_SETTINGS = (
+    (
+        FLAG,
+        BOTH,
+        ("innodb-adaptive-hash-index", "innodb-doublewrite", "innodb-file-per-table", "innodb-use-native-aio"),
+    ),
+    (FLAG, M, ("innodb-log-file-buffering", "innodb-log-file-mmap")),
+    (FLAG, P, ("innodb-checksums", "innodb-redo-log-encrypt", "innodb-undo-log-encrypt")),
+    (OPTIONAL, BOTH, ("innodb", "innodb-io-capacity", "log")),
+    (OPTIONAL, P, ("innodb-flush-log-at-trx-commit",)),
+    (SIZE, BOTH, ("innodb-log-buffer-size", "innodb-log-file-size")),
+    (SIZE, M, ("innodb-log-write-ahead-size",)),
+    (SIZE, P, ("innodb-buffer-pool-size", "innodb-log-block-size")),
+    (
+        TEXT,
+        BOTH,
+        (
+            "innodb-autoextend-increment",
+            "innodb-buffer-pool-filename",
+            "innodb-checksum-algorithm",
+            "innodb-compression-level",
+            "innodb-file-io-threads",
+            "innodb-flush-method",
+            "innodb-max-dirty-pages-pct",
+            "innodb-read-io-threads",
+            "innodb-undo-tablespaces",
+            "innodb-write-io-threads",
+            "log-bin-index",
+            "server-id",
+        ),
+    ),
+    (TEXT, M, ("innodb-linux-aio",)),
+    (
+        TEXT,
+        P,
+        (
+            "innodb-directories",
+            "innodb-log-checksums",
+            "innodb-log-files-in-group",
+            "innodb-open-files",
+            "temp-tablespaces-dir",
+        ),
+    ),
+)
+
 SETTINGS = (
     *(
         Option(
@@ -311,38 +374,14 @@ SETTINGS = (
     *(
         Option(
             name,
-            SIZE if name.endswith("size") else OPTIONAL,
+            kind,
             "A setting of the server.",
             NEEDLESS,
             "--backup asks the server, --prepare knows it from the backup or chooses it.",
+            vendors,
         )
-        for name in (
-            "innodb",
-            "innodb-adaptive-hash-index",
-            "innodb-autoextend-increment",
-            "innodb-buffer-pool-filename",
-            "innodb-checksum-algorithm",
-            "innodb-compression-level",
-            "innodb-doublewrite",
-            "innodb-file-io-threads",
-            "innodb-file-per-table",
-            "innodb-flush-method",
-            "innodb-io-capacity",
-            "innodb-linux-aio",
-            "innodb-log-buffer-size",
-            "innodb-log-file-buffering",
-            "innodb-log-file-mmap",
-            "innodb-log-file-size",
-            "innodb-log-write-ahead-size",
-            "innodb-max-dirty-pages-pct",
-            "innodb-read-io-threads",
-            "innodb-undo-tablespaces",
-            "innodb-use-native-aio",
-            "innodb-write-io-threads",
-            "log",
-            "log-bin-index",
-            "server-id",
-        )
+        for kind, vendors, names in _NEEDLESS_SETTINGS
+        for name in names
     ),
     Option(
         "mysqld-args",

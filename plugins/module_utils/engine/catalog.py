@@ -13,6 +13,7 @@ from typing import Any
 
 from . import durable, manifest
 from .errors import BackupError, BackupPartial, FormatError, StreamError
+from .filling import NOT_CONTENT, is_unfinished
 from .manifest import MANIFEST_NAME, PARTIAL, Manifest, digest_of
 from .recovery.backup_directory import is_backup_directory, read_backup_directory
 from .restore.markers import read_restored
@@ -24,7 +25,6 @@ from .stream.xbstream import MAGIC
 RESTORE_IN_PROGRESS_MARKER = "xtrabackup_restore_in_progress.json"
 # what the data directory of any MariaDB or MySQL server holds at least one of
 _DATADIR_SIGNS = ("ibdata1", "ib_logfile0", "#innodb_redo", "aria_log_control", "mysql")
-_NOT_CONTENT = frozenset({"lost+found"})
 
 
 def describe_place(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any] | None]:
@@ -46,6 +46,8 @@ def describe_place(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[s
 
 def _partial(place: Path) -> bool:
     """Whether a job has left an unfinished backup or restore of this name."""
+    if is_unfinished(place):
+        return True
     if not place.name:
         return False
     if place.with_name(place.name + durable.PARTIAL_SUFFIX).exists():
@@ -62,14 +64,14 @@ def _siblings(place: Path) -> list[Path]:
 
 def _describe_directory(place: Path, facts: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
     with durable.storage_errors("looking into", place):
-        names = {entry.name for entry in place.iterdir()} - _NOT_CONTENT
+        names = {entry.name for entry in place.iterdir()} - NOT_CONTENT
     if RESTORE_MARKER in names or RESTORE_IN_PROGRESS_MARKER in names:
         unfinished = RESTORE_IN_PROGRESS_MARKER in names
         problem = "a restore into it was begun and not ended" if unfinished else None
         facts.update(kind="datadir", restored=RESTORE_MARKER in names, complete=not unfinished, problem=problem)
         facts.update(_request_facts(place))
         return facts, backup_record(place) if RESTORE_MARKER in names else None
-    if is_backup_directory(place):
+    if is_unfinished(place) or is_backup_directory(place):
         return _describe_backup(place, facts)
     if names.intersection(_DATADIR_SIGNS):
         facts.update(kind="datadir", restored=False, complete=True, problem=None, **_request_facts(place))

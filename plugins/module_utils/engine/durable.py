@@ -144,7 +144,7 @@ def publish_over(staging: str | os.PathLike[str], final: str | os.PathLike[str])
     """
     final = Path(final)
     aside = final.with_name(final.name + REPLACED_SUFFIX)
-    if final.exists():
+    if os.path.lexists(final):
         remove_tree(aside)
         publish(final, aside)
     publish(staging, final)
@@ -193,6 +193,42 @@ def exclusive_lock(path: str | os.PathLike[str], what: str) -> Iterator[None]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def directory_lock(path: str | os.PathLike[str], what: str, *, beside: bool = True) -> Iterator[None]:
+    """Hold the lock of the directory ``path`` for the block, as ``exclusive_lock``; nothing is written for it, so that
+    the directory's parents need not be writable.
+
+    Where the file system has no locks of directories (NFS), it is that of the lock file beside the directory, which
+    the caller holds already unless ``beside``.
+    """
+    path = Path(os.path.abspath(path))
+    with contextlib.ExitStack() as held:
+        with storage_errors("locking", path):
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        held.callback(os.close, descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = _holder(os.fstat(descriptor).st_ino)
+            raise TargetBusy(
+                f"{what} is in use by another job (process {owner or 'unknown'})", path=os.fspath(path)
+            ) from None
+        except OSError:
+            if beside:
+                held.enter_context(exclusive_lock(path.with_name(path.name + ".lock"), what))
+        yield
+
+
+def _holder(inode: int) -> str:
+    """The process that holds a lock of ``inode``, as proc(5) tells; "" when it does not."""
+    with contextlib.suppress(OSError), open("/proc/locks", encoding="ascii", errors="replace") as locks:
+        for line in locks:
+            fields = line.split()
+            if len(fields) > 5 and fields[1] == "FLOCK" and fields[5].rpartition(":")[2] == str(inode):
+                return fields[4]
+    return ""
 
 
 def free_bytes(path: str | os.PathLike[str]) -> int:

@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, Callable
 
 from . import libraries
 from .errors import BackupIncomplete, BackupPartial, FormatError, NotABackup, UnknownFormat
+from .filling import require_finished
 
 MANIFEST_NAME = "xtrabackup_manifest.json"
 FORMAT_VERSION = 1
@@ -159,7 +160,9 @@ def safe_path(path: str, where: str) -> str:
 
 
 def read(directory: str | os.PathLike[str]) -> Manifest:
-    """The manifest of the backup in ``directory``; raises NotABackup when there is none."""
+    """The manifest of the backup in ``directory``; raises NotABackup when there is none, BackupIncomplete while the
+    directory is being written."""
+    require_finished(directory)
     path = Path(directory) / MANIFEST_NAME
     try:
         return parse(path.read_bytes(), str(path))

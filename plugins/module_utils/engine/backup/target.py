@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import durable, manifest
+from ..destination import is_fillable, require_renamable
 from ..errors import InvalidOption, NotABackup, TargetNotEmpty, TargetUnsafe, XtrabackupError
 from ..progress import Progress
 from ..stream.archive import ArchiveSink
@@ -54,7 +55,8 @@ class Target:
         if options["dest"] is None:
             return cls(options, None)
         dest = Path(os.path.abspath(options["dest"]))
-        if dest.parent == dest or dest.is_symlink() or os.path.ismount(dest):
+        is_directory = options["format"] in ("directory", "packed")
+        if dest.parent == dest or dest.is_symlink() or (os.path.ismount(dest) and not is_directory):
             raise TargetUnsafe(f"dest: {dest} is the root, a symbolic link or a mount point", path=str(dest))
         if options["format"] == "directory":
             for name in ("compress", "encrypt"):
@@ -85,8 +87,14 @@ class Target:
         """
         if self.dest is None or not self.dest.exists():
             return None
-        if self.is_directory and self.dest.is_dir() and not any(self.dest.iterdir()):
+        if self.is_directory and is_fillable(self.dest):
             return None
+        if not self.is_directory and self.dest.is_dir():
+            raise TargetNotEmpty(
+                f"{self.dest} is a directory, an archive cannot take its place",
+                remedy="Name the file that is to be written.",
+                path=str(self.dest),
+            )
         try:
             found = self._manifest(self.dest)
             return {**found.backup, "path": str(self.dest), "manifest": self._manifest_facts(self.dest, found)}
@@ -98,6 +106,8 @@ class Target:
                     path=str(self.dest),
                 ) from error
             if self.options["force"]:
+                if self.is_directory:
+                    require_renamable(self.dest)
                 return None
             raise TargetNotEmpty(
                 f"{self.dest} holds a backup that is not complete: {error}", path=str(self.dest)
@@ -118,22 +128,22 @@ class Target:
         """Take a backup into this target; returns its record."""
         if self.dest is None:
             return take_backup(options, self._stream_sink(), progress)
+        sink: Sink
+        if self.options["format"] == "packed":
+            sink = PackedDirectorySink(self.dest, compress=self._compression(), encrypt_key=self._encrypt_key())
+            return take_backup(options, sink, progress)
+        if self.is_directory:
+            return take_backup(options, DirectorySink(self.dest, replace=self.options["force"]), progress)
         with durable.storage_errors("creating", self.dest.parent):
             self.dest.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         with durable.exclusive_lock(f"{self.dest}.lock", str(self.dest)):
-            sink: Sink
-            if self.options["format"] == "packed":
-                sink = PackedDirectorySink(self.dest, compress=self._compression(), encrypt_key=self._encrypt_key())
-            elif self.is_directory:
-                sink = DirectorySink(self.dest, replace=self.options["force"])
-            else:
-                sink = ArchiveSink(
-                    self.dest,
-                    compress=self._compression(),
-                    encrypt_key=self._encrypt_key(),
-                    digests=self.options["digests"],
-                    sparse=self.options["sparse"],
-                )
+            sink = ArchiveSink(
+                self.dest,
+                compress=self._compression(),
+                encrypt_key=self._encrypt_key(),
+                digests=self.options["digests"],
+                sparse=self.options["sparse"],
+            )
             return take_backup(options, sink, progress)
 
     def _manifest(self, dest: Path) -> manifest.Manifest:

@@ -30,7 +30,8 @@ class NotABackup(BackupError):
 class BackupIncomplete(BackupError):
     """The backup has no manifest, or files that its manifest names are missing or differ.
 
-    Also when a file has other content than on the day of the backup, and for a restore that was interrupted.
+    Also when a file has other content than on the day of the backup, for a directory that a job is still writing or was
+    killed over, and for a restore that was interrupted.
     """
 
     code = "backup_incomplete"

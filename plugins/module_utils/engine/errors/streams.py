@@ -45,8 +45,9 @@ class StreamTruncated(StreamError):
 class DecryptionFailed(StreamError):
     """Data cannot be decrypted or authenticated with the key that was given.
 
-    The key is missing, another one, or the data were changed after they were encrypted. Also for the keyring of a MySQL
-    server with encrypted tablespaces.
+    The key is missing, another one, or the data were changed after they were encrypted. Also when nothing proves that
+    it is the right one (old xbcrypt files without a hash), and for the keyring of a MySQL server with encrypted
+    tablespaces.
     """
 
     code = "decryption_failed"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -19,6 +20,7 @@ from ..backup.metadata import Checkpoints
 from ..backup.tablespaces import RecordedTablespace
 from ..backup.tablespaces import parse as parse_tablespaces
 from ..errors import BackupError, BackupIncomplete, FormatError, NotABackup, UnsupportedTable
+from ..filling import NOT_CONTENT, require_finished
 from ..innodb import redo_mariadb
 from ..innodb.page_compression import PROVIDERS, Providers, parse_plugin_load, providers_of
 from ..manifest import MANIFEST_NAME, Manifest
@@ -114,11 +116,23 @@ def is_backup_directory(path: Path) -> bool:
     return path.is_dir() and any((path / name).is_file() for name in (*metadata.CHECKPOINTS_NAMES, MANIFEST_NAME))
 
 
+def was_recovered(path: Path) -> bool:
+    """Whether recovery has changed the backup in ``path``, or begun to. Raises StorageError."""
+    if (path / IN_PROGRESS_NAME).exists():
+        return True
+    name, data = _first(path, metadata.CHECKPOINTS_NAMES)
+    with contextlib.suppress(FormatError):  # files of another kind, which no recovery has touched
+        prepared = (metadata.PREPARED, metadata.PREPARED_MYSQL)
+        return data is not None and metadata.parse_checkpoints(data, str(path / name)).backup_type in prepared
+    return False
+
+
 def read_backup_directory(path: Path, *, being_moved: bool = False) -> BackupDirectory:
     """What the backup in ``path`` says about itself. Raises NotABackup, BackupIncomplete, FormatError, and BackupError
     for kinds of backups that cannot be used alone. ``being_moved``: a restore that goes on moving it may read it."""
     if not path.is_dir():
         raise NotABackup(f"{path} is not a directory", path=str(path))
+    require_finished(path)
     found, sha256 = _manifest(path)
     name, data = _first(path, metadata.CHECKPOINTS_NAMES)
     if data is None:
@@ -304,7 +318,7 @@ def _text(path: Path) -> str:
 def walk_files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
     """Path relative to ``root`` (``/`` between parts) and status of each file below, links not followed."""
     for directory, names, files in os.walk(root):
-        names.sort()
+        names[:] = sorted(name for name in names if directory != os.fspath(root) or name not in NOT_CONTENT)
         for name in sorted(files):
             path = os.path.join(directory, name)
             yield os.path.relpath(path, root), os.lstat(path)

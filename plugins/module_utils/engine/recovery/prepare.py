@@ -13,6 +13,7 @@ from typing import Any
 
 from .. import durable, libraries, manifest
 from ..backup import metadata
+from ..destination import Destination, destination, is_fillable, require_renamable
 from ..errors import (
     InvalidOption,
     NotABackup,
@@ -20,6 +21,7 @@ from ..errors import (
     TargetUnsafe,
     XtrabackupError,
 )
+from ..filling import NOT_CONTENT
 from ..innodb.keyring import Keyring
 from ..innodb.tablespace import compressed_page_size
 from ..manifest import MANIFEST_NAME, FileEntry
@@ -167,8 +169,6 @@ def _require_apart(source: Path, target: Path) -> None:
         reason = "the root directory"
     elif target.is_symlink():
         reason = "a symbolic link"
-    elif os.path.ismount(target):
-        reason = "a mount point, which cannot be replaced by a rename; name a directory in it"
     elif source in target.parents or target in source.parents:
         reason = "inside the backup, or the backup inside it"
     elif target.exists() and not target.is_dir():
@@ -181,7 +181,7 @@ def _look_at_target(target: Path, record: dict[str, Any], sha256: str, force: bo
     """Whether the target has to be made, and what is there now."""
     if not target.exists():
         return True, {"path": str(target), "state": "absent"}
-    if not any(target.iterdir()):
+    if is_fillable(target):
         return True, {"path": str(target), "state": "empty"}
     if is_backup_directory(target):
         with contextlib.suppress(XtrabackupError):
@@ -190,9 +190,11 @@ def _look_at_target(target: Path, record: dict[str, Any], sha256: str, force: bo
             if same and there.state == PREPARED:
                 return False, {"path": str(target), "id": there.id, "state": there.state}
             if force:
+                require_renamable(target)
                 return True, {"path": str(target), "id": there.id, "state": there.state}
     if not force:
         raise TargetNotEmpty(f"target_dir: {target} holds something else than this backup, prepared", path=str(target))
+    require_renamable(target)
     return True, {"path": str(target), "state": "other"}
 
 
@@ -208,10 +210,12 @@ def prepare(src: Path, target_dir: Path | None, options: PrepareOptions, progres
     planned = plan(src, target_dir, options)
     if not planned.changed:
         return _unchanged(planned)
-    lock = planned.target.with_name(planned.target.name + ".lock")
-    with durable.storage_errors("creating", planned.target.parent):
-        planned.target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-    with durable.exclusive_lock(lock, str(planned.target)):
+    with contextlib.ExitStack() as held:
+        place = None
+        if planned.in_place:
+            held.enter_context(durable.directory_lock(planned.target, str(planned.target)))
+        else:
+            place = held.enter_context(destination(planned.target, replace=True, before=_wait_until_unused))
         # another job may have been here since
         planned = plan(src, target_dir, options)
         if not planned.changed:
@@ -223,10 +227,10 @@ def prepare(src: Path, target_dir: Path | None, options: PrepareOptions, progres
             warnings.append(f"{planned.source} has no manifest: another tool made it, and its files cannot be verified")
         keyring_file = Path(os.path.abspath(options.keyring_file)) if options.keyring_file else None
         job = RecoveryJob(program, options.use_memory, options.stall_timeout, progress, warnings, keyring_file)
-        if planned.in_place:
+        if place is None:
             record, report = _prepare_in_place(planned.source, job, options.parallel)
         else:
-            record, report = _prepare_copy(planned, job, options)
+            record, report = _prepare_copy(planned, job, options, place)
     return PrepareResult(True, {**record, "path": str(planned.target)}, report, warnings)
 
 
@@ -236,31 +240,22 @@ def _unchanged(planned: PreparePlan) -> PrepareResult:
 
 
 def _prepare_copy(
-    planned: PreparePlan, job: RecoveryJob, options: PrepareOptions
+    planned: PreparePlan, job: RecoveryJob, options: PrepareOptions, place: Destination
 ) -> tuple[dict[str, Any], RecoveryReport | None]:
-    """Make the prepared copy in ``<target>.partial``, then give it its name."""
-    staging = planned.target.with_name(planned.target.name + durable.PARTIAL_SUFFIX)
-    running.wait_until_unused(staging, _ENDING_SECONDS)
-    durable.remove_tree(staging)
-    try:
-        if planned.source.is_dir():
-            _copy_backup(read_backup_directory(planned.source), staging, job.progress, options.parallel)
-        else:
-            _extract(planned, staging, job.progress, options)
-        backup = read_backup_directory(staging)
-        report = None
-        if backup.state != PREPARED:
-            refuse_what_cannot_be_recovered(staging, in_place=True)
-            backup, report = recover_directory(backup, job, disposable=True)
-        job.progress.phase("syncing")
-        sync_files(staging, options.parallel)
-        if planned.target.exists() and not any(planned.target.iterdir()):
-            durable.publish(staging, planned.target)
-        else:
-            durable.publish_over(staging, planned.target)
-    except BaseException:
-        durable.remove_tree(staging)
-        raise
+    """Make the prepared copy where it is out of the way, then give it its place."""
+    staging = place.staging
+    if planned.source.is_dir():
+        _copy_backup(read_backup_directory(planned.source), staging, job.progress, options.parallel)
+    else:
+        _extract(planned, staging, job.progress, options)
+    backup = read_backup_directory(staging)
+    report = None
+    if backup.state != PREPARED:
+        refuse_what_cannot_be_recovered(staging, in_place=True)
+        backup, report = recover_directory(backup, job, disposable=True)
+    job.progress.phase("syncing")
+    sync_files(staging, options.parallel)
+    place.publish()
     return backup.record, report
 
 
@@ -276,7 +271,9 @@ def _copy_backup(backup: BackupDirectory, staging: Path, progress: Progress, par
     total = sum(entry.size for entry in listed)
     durable.require_space(staging, total + _SPACE_MARGIN, "the prepared copy")
     directories = {Path(entry.path).parent for entry in listed} | {
-        Path(name.name) for name in backup.path.iterdir() if name.is_dir() and not name.is_symlink()
+        Path(entry.name)
+        for entry in os.scandir(backup.path)
+        if entry.is_dir(follow_symlinks=False) and entry.name not in NOT_CONTENT
     }
     with durable.storage_errors("creating", staging):
         for directory in sorted(directories | {Path()}):
@@ -303,8 +300,12 @@ def _extract(planned: PreparePlan, staging: Path, progress: Progress, options: P
     )
 
 
-def _prepare_in_place(directory: Path, job: RecoveryJob, parallel: int) -> tuple[dict[str, Any], RecoveryReport | None]:
+def _wait_until_unused(directory: Path) -> None:
     running.wait_until_unused(directory, _ENDING_SECONDS)
+
+
+def _prepare_in_place(directory: Path, job: RecoveryJob, parallel: int) -> tuple[dict[str, Any], RecoveryReport | None]:
+    _wait_until_unused(directory)
     # other tools unpack archives, too, and leave it at that
     settle_directory(directory)
     backup = read_backup_directory(directory)

@@ -24,15 +24,20 @@ def read_options(path: Path, groups: Collection[str]) -> dict[str, str]:
     Names are in the form ``ssl_ca`` (dashes become underscores, a ``loose_`` prefix is dropped); an option without
     a value has "". Raises StorageError when a file cannot be read, InvalidOption when a line cannot be understood.
     """
-    return dict(_options(path, frozenset(groups), 0))
+    return {name: value or "" for name, value in given_options(path, groups)}
+
+
+def given_options(path: Path, groups: Collection[str]) -> list[tuple[str, str | None]]:
+    """As ``read_options``, all of them in their order; the value of an option without ``=`` is None."""
+    return list(_options(path, frozenset(groups), 0))
 
 
 def parse_options(data: bytes, where: Path, groups: Collection[str]) -> dict[str, str]:
     """As ``read_options``, of an option file's content, which was found at ``where``."""
-    return dict(_options_in(data, where, frozenset(groups), 0))
+    return {name: value or "" for name, value in _options_in(data, where, frozenset(groups), 0)}
 
 
-def _options(path: Path, groups: frozenset[str], depth: int) -> Iterator[tuple[str, str]]:
+def _options(path: Path, groups: frozenset[str], depth: int) -> Iterator[tuple[str, str | None]]:
     """Name and value of each option of ``groups``, in the order of the file and of what it includes."""
     if depth > _MAX_INCLUDE_DEPTH:
         raise InvalidOption(f"option file {path}: more than {_MAX_INCLUDE_DEPTH} nested !include lines")
@@ -41,7 +46,7 @@ def _options(path: Path, groups: frozenset[str], depth: int) -> Iterator[tuple[s
     yield from _options_in(data, path, groups, depth)
 
 
-def _options_in(data: bytes, path: Path, groups: frozenset[str], depth: int) -> Iterator[tuple[str, str]]:
+def _options_in(data: bytes, path: Path, groups: frozenset[str], depth: int) -> Iterator[tuple[str, str | None]]:
     wanted = False
     in_group = False
     for number, raw in enumerate(data.decode("utf-8", "surrogateescape").splitlines(), 1):
@@ -59,8 +64,8 @@ def _options_in(data: bytes, path: Path, groups: frozenset[str], depth: int) -> 
         elif not in_group:
             raise InvalidOption(f"option file {path}, line {number}: an option stands before the first [group]")
         elif wanted:
-            name, _equals, value = _without_comment(line).partition("=")
-            yield _normal_name(name), unquote(value)
+            name, equals, value = _without_comment(line).partition("=")
+            yield _normal_name(name), unquote(value) if equals else None
 
 
 def _included(line: str, path: Path, number: int) -> list[Path]:

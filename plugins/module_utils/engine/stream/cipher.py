@@ -30,6 +30,7 @@ from .sink import Buffer
 SUFFIX = ".xbcrypt"
 ALGORITHMS = {"AES128": 16, "AES192": 24, "AES256": 32}  # name: bytes of the key
 MAX_CHUNK = 64 << 20  # bytes of one encrypted chunk that are read
+HEAD_SIZE = 64  # plain bytes of an entry that are kept: what its kind can be told by
 
 _MAGIC_1, _MAGIC_2, _MAGIC_3 = b"XBCRYP01", b"XBCRYP02", b"XBCRYP03"
 _HEADER = struct.Struct("<8sQQQI")
@@ -157,6 +158,8 @@ class Decryptor:
         self._held = bytearray()
         self._needed = _HEADER.size
         self._offset = 0
+        self.head = b""  # the first plain bytes
+        self.hashed: bool | None = None  # whether hashes have proven the key; None: there is nothing to prove
 
     def feed(self, data: Buffer) -> Iterator[Buffer]:
         """The plain bytes of the chunks that ``data`` completes. Raises StreamCorrupt, DecryptionFailed."""
@@ -214,7 +217,11 @@ class Decryptor:
         counter = bytes(chunk[len(chunk) - size - _IV : len(chunk) - size]) if magic == _MAGIC_3 else bytes(_IV)
         decryptor = _aes_ctr(self._key, counter).decryptor()
         plain = memoryview(decryptor.update(data) + decryptor.finalize())
+        if len(self.head) < HEAD_SIZE:
+            self.head += bytes(plain[: HEAD_SIZE - len(self.head)])
         if magic != _MAGIC_3:
+            if plain:
+                self.hashed = False
             return plain
         plain, stored_hash = plain[:-_HASH], plain[-_HASH:]
         if hashlib.sha256(plain).digest() != stored_hash:
@@ -222,6 +229,8 @@ class Decryptor:
                 f"{self._entry}: at offset {self._offset - len(chunk)}: the decrypted data does not match its hash",
                 entry=self._entry,
             )
+        if self.hashed is None:
+            self.hashed = True
         return plain
 
     def _corrupt(self, what: str, back: int = 0) -> StreamCorrupt:

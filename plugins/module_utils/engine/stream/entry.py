@@ -11,7 +11,7 @@ from typing import Union
 
 from ..errors import DecryptionFailed, StreamCorrupt, UnknownFormat
 from ..manifest import FileEntry, new_digest
-from . import cipher
+from . import cipher, key_proof
 from .codec import CODECS, Decompressor
 from .holes import PageSizeOf, PageSplitter, digest_zeros
 from .output import Output
@@ -27,7 +27,8 @@ Decoder = Union[cipher.Decryptor, Decompressor]
 @dataclass(frozen=True)
 class Unpacked:
     """What an entry was: ``stored`` its name in the stream, ``name`` without the suffixes of its encoding, ``size``
-    (bytes) and ``digest`` of the unpacked bytes, ``stored_digest`` of the stored ones (for the MAC, if there is a key).
+    (bytes) and ``digest`` of the unpacked bytes, ``stored_digest`` of the stored ones (for the MAC, if there is a key),
+    ``key_proven``: see key_proof.
     """
 
     stored: str
@@ -35,6 +36,7 @@ class Unpacked:
     size: int
     digest: str
     stored_digest: bytes | None
+    key_proven: bool | None = None
 
     def faults(self, file: FileEntry) -> list[str]:
         """In what the unpacked bytes differ from what a manifest says of ``file``."""
@@ -145,14 +147,21 @@ class EntryWriter:
         if chunk.kind == TYPE_SPARSE:
             self._take_sparse(chunk)
         else:
-            for data in _decode(self._decoders, chunk.payload):
-                self._digest.update(data)
-                self._size += len(data)
-                for hole, piece in self._splitter.feed(memoryview(data)):
-                    if hole:
-                        self._output.hole(hole)
-                    self._output.write(piece)
+            try:
+                self._take_payload(chunk)
+            except StreamCorrupt:
+                self._prove_key()  # noise cannot be decompressed
+                raise
         return self._size - before
+
+    def _take_payload(self, chunk: Chunk) -> None:
+        for data in _decode(self._decoders, chunk.payload):
+            self._digest.update(data)
+            self._size += len(data)
+            for hole, piece in self._splitter.feed(memoryview(data)):
+                if hole:
+                    self._output.hole(hole)
+                self._output.write(piece)
 
     def _take_sparse(self, chunk: Chunk) -> None:
         if self._decoders:
@@ -176,7 +185,13 @@ class EntryWriter:
         self._output.write(self._splitter.end())
         self._output.close()
         stored_digest = None if self._stored_digest is None else self._stored_digest.digest()
-        return Unpacked(self.stored, self._name, self._size, self._digest.hexdigest(), stored_digest)
+        return Unpacked(self.stored, self._name, self._size, self._digest.hexdigest(), stored_digest, self._prove_key())
+
+    def _prove_key(self) -> bool | None:
+        for decoder in self._decoders:
+            if isinstance(decoder, cipher.Decryptor):
+                return key_proof.proof(self.stored[: -len(cipher.SUFFIX)], decoder)
+        return None
 
     def abandon(self) -> None:
         """Release what is held."""

@@ -27,6 +27,7 @@ from .buffers import BufferPool
 from .digests import DigestingSource, StreamDigests
 from .entry import EVERYTHING, Decoding, EntrySkipper, EntryWriter, Unpacked, bare_name
 from .holes import PageSizeOf
+from .key_proof import require_proof
 from .listing import (
     MAX_MANIFEST,
     Listing,
@@ -313,6 +314,7 @@ class Extractor:
     def _finish(self) -> Manifest | None:
         entries = set(self._ledger.finish(self._where))
         self.sealed = any(map(self._is_sealed, entries))
+        require_proof(((one.stored, one.key_proven) for one in self._unpacked.values()), self._where)
         manifest = None
         if MANIFEST_NAME in entries:
             manifest = parse(bytes(self._manifest_output.data), f"{self._where}: {MANIFEST_NAME}")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 from .. import durable
+from ..destination import open_destination
 from ..manifest import MANIFEST_NAME
 from .archive import Channel, StreamSink, write_all
 from .codec import Compression
@@ -22,7 +23,8 @@ from .stream_file import EntryChunks
 
 
 class PackedDirectorySink(StreamSink):
-    """Written as ``<dest>.partial``, fsynced, renamed to ``<dest>`` (absent or empty) when it is complete."""
+    """Written in the staging directory of its destination, which it leaves when it is complete. Raises what
+    ``open_destination`` does."""
 
     def __init__(
         self,
@@ -32,10 +34,8 @@ class PackedDirectorySink(StreamSink):
         encrypt_key: bytes | None = None,
     ) -> None:
         self.dest = Path(dest)
-        self.staging = self.dest.with_name(self.dest.name + durable.PARTIAL_SUFFIX)
-        durable.remove_tree(self.staging)
-        with durable.storage_errors("creating", self.staging):
-            self.staging.mkdir(mode=0o750, parents=True)
+        self._place = open_destination(dest)
+        self.staging = self._place.staging
         super().__init__([_NoChannel()], compress=compress, encrypt_key=encrypt_key)
 
     def _entry(
@@ -49,11 +49,11 @@ class PackedDirectorySink(StreamSink):
         durable.write_file(self.staging / MANIFEST_NAME, data)
 
     def _finish(self) -> dict[str, Any]:
-        durable.publish(self.staging, self.dest)
+        self._place.publish()
         return {"path": str(self.dest / MANIFEST_NAME)}
 
     def _abort(self, reason: BaseException) -> None:
-        durable.remove_tree(self.staging)
+        self._place.abandon()
 
 
 class _NoChannel(Channel):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Callable, Union
 
 from .. import durable
+from ..destination import open_destination
 from ..errors import StreamError
 from ..manifest import MANIFEST_NAME, FileEntry, Manifest, digest_of, new_digest
 from .holes import HolePages, digest_zeros, split_pages, zeros
@@ -128,26 +129,23 @@ class Sink(abc.ABC):
 
 
 class DirectorySink(Sink):
-    """A plain directory: written as ``<dest>.partial``, fsynced, renamed to ``<dest>`` when it is complete.
+    """A plain directory, written in the staging directory of its destination, which it leaves when it is complete.
 
-    With ``replace``, what is at ``<dest>`` is removed then.
+    With ``replace``, what is at ``dest`` is removed then. Raises what ``open_destination`` does.
     """
 
     can_rewrite = True
 
     def __init__(self, dest: str | os.PathLike[str], *, replace: bool = False) -> None:
         self.dest = Path(dest)
-        self._replace = replace
-        self.staging = self.dest.with_name(self.dest.name + durable.PARTIAL_SUFFIX)
+        self._place = open_destination(dest, replace=replace)
+        self.staging = self._place.staging
         self._made: set[Path] = set()
         self._unsynced: list[Path] = []
         self._files: list[_DirectoryFile] = []
         self._syncing: list[Future[None]] = []
         self._sync_pool = ThreadPoolExecutor(_SYNC_THREADS, thread_name_prefix="sync")
         self._lock = threading.Lock()
-        durable.remove_tree(self.staging)
-        with durable.storage_errors("creating", self.staging):
-            self.staging.mkdir(mode=0o750, parents=True)
 
     def open(self, path: str, *, compress: bool = True) -> SinkFile:
         file = _DirectoryFile(path, self._target(path), self._sync_later)
@@ -175,7 +173,7 @@ class DirectorySink(Sink):
         self._sync_pool.shutdown()
         durable.fsync_tree(self.staging)
         durable.write_file(self.staging / MANIFEST_NAME, data)
-        (durable.publish_over if self._replace else durable.publish)(self.staging, self.dest)
+        self._place.publish()
         return {"path": str(self.dest / MANIFEST_NAME), "sha256": digest_of(data)}
 
     def abort(self, reason: BaseException) -> None:
@@ -184,7 +182,7 @@ class DirectorySink(Sink):
             for file in self._files:
                 file.abandon()
             self._sync_pool.shutdown(cancel_futures=True)
-            durable.remove_tree(self.staging)
+            self._place.abandon()
 
     def _sync_later(self, file: _DirectoryFile) -> None:
         """Make a closed file durable while its worker goes on with the next one."""

@@ -14,15 +14,18 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Callable
 
 from .. import durable
-from ..errors import BackupIncomplete, StreamCorrupt
-from ..manifest import MANIFEST_NAME, Manifest, parse
+from ..errors import BackupIncomplete, StreamCorrupt, TargetUnsafe
+from ..filling import require_finished
+from ..manifest import MANIFEST_NAME, Manifest, digest_file, parse
 from ..progress import Progress
 from . import cipher
 from .checksum import crc32
-from .entry import ENCODED, Decoding, EntryWriter, Unpacked
+from .entry import ENCODED, Decoding, EntryWriter, Unpacked, bare_name
 from .holes import PageSizeOf
+from .key_proof import require_proof
 from .output import FileOutput, FileSyncer
 from .settle import packed_manifest
 from .xbstream import TYPE_PAYLOAD, Chunk
@@ -32,16 +35,22 @@ _STAGING_NAME = ".unpacking"
 _NOTHING = Decoding(decompress=False, decrypt=False)
 
 
+def _never(_directory: Path) -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class UnpackOptions:
     """What is undone: ``decoding``, with ``decrypt_key`` where that decrypts; ``parallel`` files at a time;
-    ``remove_original``: the packed files go once all is there."""
+    ``remove_original``: the packed files go once all is there; ``was_recovered`` tells of a directory whether recovery
+    has changed the backup in it, or begun to."""
 
     decoding: Decoding
     decrypt_key: bytes | None = None
     parallel: int = 1
     remove_original: bool = False
     page_size_of: PageSizeOf | None = None
+    was_recovered: Callable[[Path], bool] = _never
 
 
 @dataclass(frozen=True)
@@ -51,36 +60,69 @@ class _Task:
     stored: str
     final: str
 
+    def originals(self) -> tuple[str, str]:
+        """The names that the packed file may have in the end (see _settle)."""
+        return self.stored, self.final + self.stored[len(bare_name(self.stored)) :]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """``tasks``: what is to be unpacked; ``done``: what was unpacked before, and is what the manifest says."""
+
+    tasks: list[_Task]
+    done: list[_Task]
+
 
 def unpack_directory(directory: Path, options: UnpackOptions, progress: Progress) -> list[str]:
     """Unpack the files of ``directory`` as ``options`` say; returns the names of those that were.
 
-    Nothing to do is no error. Raises DecryptionFailed, StreamCorrupt, StreamTruncated, BackupIncomplete, StorageError,
-    TargetBusy; nothing is changed then.
+    What is unpacked already is compared with the manifest, and is made anew when it differs or there is none. Nothing
+    to do is no error. Raises DecryptionFailed, StreamCorrupt, StreamTruncated, BackupIncomplete, TargetUnsafe,
+    StorageError, TargetBusy; nothing is changed then.
     """
+    directory = Path(os.path.abspath(directory))
+    if directory.parent == directory:
+        raise TargetUnsafe(f"{directory} is the root directory, not that of a backup", path=str(directory))
+    require_finished(directory)
     manifest = _manifest(directory)
-    with durable.exclusive_lock(directory.with_name(directory.name + ".lock"), str(directory)):
+    with durable.directory_lock(directory, str(directory)):
         staging = directory / f"{_STAGING_NAME}{durable.PARTIAL_SUFFIX}"
         durable.remove_tree(staging)
-        tasks = list(_tasks(directory, options.decoding, manifest))
-        if not tasks and not _is_unfinished(directory, options.decoding, manifest):
-            return []
-        sizes = {task.stored: (directory / task.stored).stat().st_size for task in tasks}
-        expected = manifest.total_bytes if manifest else sum(sizes.values())
-        durable.require_space(directory, expected, f"unpacking {directory}")
-        progress.phase("unpacking", sum(sizes.values()))
-        with durable.storage_errors("creating", staging):
-            staging.mkdir(mode=0o750)
-        try:
-            unpacked = _unpack(
-                directory, staging, sorted(tasks, key=lambda task: -sizes[task.stored]), options, progress
-            )
-            if manifest is not None:
-                _check(directory, manifest, unpacked, options)
-            _publish(directory, staging, tasks, manifest, options)
-        finally:
-            durable.remove_tree(staging)
-        return [task.stored for task in tasks]
+        planned = _plan(directory, options, manifest, progress)
+        if planned.tasks or _is_unfinished(directory, options.decoding, manifest):
+            _unpack_all(directory, staging, planned.tasks, manifest, options, progress)
+        if options.remove_original:
+            with durable.storage_errors("removing from", directory):
+                for task in (*planned.tasks, *planned.done):
+                    for name in task.originals():
+                        (directory / name).unlink(missing_ok=True)
+                durable.fsync_tree(directory)
+        return [task.stored for task in planned.tasks]
+
+
+def _unpack_all(
+    directory: Path,
+    staging: Path,
+    tasks: list[_Task],
+    manifest: Manifest | None,
+    options: UnpackOptions,
+    progress: Progress,
+) -> None:
+    sizes = {task.stored: (directory / task.stored).stat().st_size for task in tasks}
+    expected = manifest.total_bytes if manifest else sum(sizes.values())
+    durable.require_space(directory, expected, f"unpacking {directory}")
+    progress.phase("unpacking", sum(sizes.values()))
+    with durable.storage_errors("creating", staging):
+        staging.mkdir(mode=0o750)
+    try:
+        largest_first = sorted(tasks, key=lambda task: -sizes[task.stored])
+        unpacked = _unpack(directory, staging, largest_first, options, progress)
+        require_proof(((one.stored, one.key_proven) for one in unpacked.values()), str(directory))
+        if manifest is not None:
+            _check(directory, manifest, tasks, unpacked, options)
+        _publish(directory, staging, tasks, manifest, options)
+    finally:
+        durable.remove_tree(staging)
 
 
 def settle_directory(directory: Path) -> None:
@@ -115,11 +157,12 @@ def _is_unfinished(directory: Path, decoding: Decoding, manifest: Manifest | Non
     )
 
 
-def _tasks(directory: Path, decoding: Decoding, manifest: Manifest | None) -> Iterator[_Task]:
-    """What is to be unpacked. The manifest knows which files later schema changes made void, and what others are called
-    when all is done."""
+def _packed_files(directory: Path, decoding: Decoding, manifest: Manifest | None) -> Iterator[_Task]:
+    """What may be unpacked. The manifest knows what belongs to the backup, which files later schema changes made void,
+    and what others are called when all is done."""
     discarded = set(manifest.discarded) if manifest else set()
-    names = {file.stored: file.path for file in manifest.files if file.stored} if manifest else {}
+    names = {bare_name(file.stored or file.path): file.path for file in manifest.files} if manifest else {}
+    paths = {file.path for file in manifest.files} if manifest else set()
     for folder, folders, files in os.walk(directory):
         folders[:] = sorted(name for name in folders if not name.endswith(durable.PARTIAL_SUFFIX))
         for name in sorted(files):
@@ -127,10 +170,51 @@ def _tasks(directory: Path, decoding: Decoding, manifest: Manifest | None) -> It
             final = decoding.output_name(stored)
             if final == stored or stored in discarded:
                 continue
+            bare = bare_name(stored)
+            if manifest is not None and bare not in names and bare not in paths:
+                continue
             if not decoding.keeps(stored):
-                final = names.get(stored, final)
-            if not (directory / final).exists():
-                yield _Task(stored, final)
+                final = names.get(bare, final)
+            yield _Task(stored, final)
+
+
+def _plan(directory: Path, options: UnpackOptions, manifest: Manifest | None, progress: Progress) -> _Plan:
+    """What is to be done. Raises BackupIncomplete when a file is not what the manifest says and cannot be made anew,
+    because the backup was prepared since: what is packed is of the time before that."""
+    tasks = list(_packed_files(directory, options.decoding, manifest))
+    there = [task for task in tasks if os.path.lexists(directory / task.final)]
+    prepared = options.was_recovered(directory)
+    entries = {file.path: file for file in manifest.files} if manifest else {}
+
+    def is_right(task: _Task) -> bool:
+        entry = entries.get(task.final)
+        path = directory / task.final
+        with durable.storage_errors("reading", path):
+            if manifest is None:
+                return prepared  # recovery has found it right
+            if entry is None or not path.is_file() or path.stat().st_size != entry.size:
+                return False
+            if not entry.digest:
+                return prepared  # recovery has changed it
+            with open(path, "rb", buffering=0) as source:
+                found: str = digest_file(source)[1]
+            return found == entry.digest
+
+    if there:
+        known = sum(entries[task.final].size for task in there if task.final in entries)
+        progress.phase("comparing what is unpacked already", known)
+    with ThreadPoolExecutor(max(options.parallel, 1), thread_name_prefix="compare") as pool:
+        right = {task for task, same in zip(there, pool.map(is_right, there)) if same}
+    if prepared and len(right) < len(tasks):
+        names = [task.final for task in tasks if task not in right]
+        raise BackupIncomplete(
+            f"{directory} was prepared, or that was begun, and these files are not there as they were then: "
+            f"{', '.join(names[:5])}" + (f" and {len(names) - 5} more" if len(names) > 5 else ""),
+            remedy="Unpack a copy of the backup that was not prepared, or remove the packed files yourself.",
+            path=str(directory),
+            files=names[:100],
+        )
+    return _Plan([task for task in tasks if task not in right], [task for task in tasks if task in right])
 
 
 def _unpack(
@@ -175,19 +259,20 @@ def _chunks(directory: Path, stored: str) -> Iterator[Chunk]:
             offset += len(data)
 
 
-def _check(directory: Path, manifest: Manifest, unpacked: dict[str, Unpacked], options: UnpackOptions) -> None:
+def _check(
+    directory: Path, manifest: Manifest, tasks: list[_Task], unpacked: dict[str, Unpacked], options: UnpackOptions
+) -> None:
     """Raises what is wrong with the files: the MAC, if it is decrypted; size and digest of what is plain now."""
     if options.decrypt_key is not None and manifest.mac is not None:
         names = [*(file.stored or file.path for file in manifest.files), *manifest.discarded]
         stored = {name: _stored_digest(directory, name, unpacked.get(name)) for name in names}
         authenticated = replace(manifest, mac=None).render()
         cipher.check_manifest_mac(options.decrypt_key, authenticated, stored, manifest.mac, str(directory))
+    made = {task.final: unpacked[task.stored] for task in tasks if not options.decoding.keeps(task.stored)}
     faults: list[str] = []
     for file in manifest.files:
-        found = unpacked.get(file.stored or file.path)
-        if found is None or options.decoding.keeps(found.stored):
-            continue
-        faults += found.faults(file)
+        if file.path in made:
+            faults += made[file.path].faults(file)
     if faults:
         raise StreamCorrupt(f"{directory}: {'; '.join(faults[:5])}", where=str(directory), files=faults[:100])
 
@@ -220,11 +305,6 @@ def _publish(
         durable.write_file(
             directory / MANIFEST_NAME, (packed_manifest(manifest, decoding) if packed else manifest.plain()).render()
         )
-    if options.remove_original:
-        with durable.storage_errors("removing from", directory):
-            for task in tasks:
-                (directory / task.stored).unlink(missing_ok=True)
-            durable.fsync_tree(directory)
 
 
 def _settle(directory: Path, manifest: Manifest) -> None:
@@ -234,6 +314,10 @@ def _settle(directory: Path, manifest: Manifest) -> None:
         for name in manifest.discarded:
             (directory / name).unlink(missing_ok=True)
         for file in manifest.files:
-            if file.stored and not file.stored.endswith(ENCODED) and (directory / file.stored).exists():
-                os.replace(directory / file.stored, directory / file.path)
+            bare = bare_name(file.stored or file.path)
+            if bare != file.path:
+                # what is packed is kept under the same name
+                for suffix in ("", (file.stored or "")[len(bare) :]):
+                    if (directory / (bare + suffix)).exists():
+                        os.replace(directory / (bare + suffix), directory / (file.path + suffix))
         durable.fsync_tree(directory)

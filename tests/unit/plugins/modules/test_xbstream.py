@@ -223,6 +223,18 @@ def test_what_makes_no_sense_is_refused_by_name(arguments: dict[str, Any], text:
     assert text in call(fails=True, **arguments)["msg"]
 
 
+@pytest.mark.parametrize("dest", [".", "somewhere"])
+def test_an_archive_never_takes_the_place_of_a_directory(
+    tmp_path: Path, directory: Path, dest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "somewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for check in (True, False):
+        result = call(state="created", src=str(directory), dest=dest, force=True, check=check, fails=True)
+        assert result["error"]["code"] == "target_not_empty"
+    assert list((tmp_path / "somewhere").iterdir()) == []
+
+
 def test_listening_never_replaces_data(tmp_path: Path) -> None:
     (tmp_path / "dest").mkdir()
     listen = {"port": 1, "tls": {"credentials": "/no/such/file"}}

@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.console import option_files
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.console.dialects import DIALECTS, choose
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.console.messages import Messages
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.console.option import ACTION, FLAG, REFUSED
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.console.option import ACTION, ASK, FLAG, REFUSED
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.console.parser import Arguments, Parser, UnknownOption
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.console.session import Session, login, read
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.console.tables import options_of
@@ -52,8 +52,18 @@ def session(*words: str, program: str = "mariadb-backup") -> Session:
         (["-u", "root"], "user", "root"),
         (["-P3307"], "port", 3307),
         (["-psecret"], "password", "secret"),
-        (["-p"], "password", ""),
-        (["--password"], "password", ""),
+        (["-p"], "password", ASK),
+        (["--password"], "password", ASK),
+        (["--password="], "password", ""),
+        (["--skip-password"], "password", ""),
+        (["--port="], "port", 0),
+        (["--parallel="], "parallel", 1),
+        (["--parallel=0"], "parallel", 1),
+        (["--open-files-limit=4K"], "open-files-limit", 4096),
+        (["--use-memory="], "use-memory", 0),
+        (["--lock-ddl=1"], "lock-ddl", "ON"),
+        (["--lock-ddl=true"], "lock-ddl", "ON"),
+        (["--lock-ddl"], "lock-ddl", "ON"),
     ],
 )
 def test_options_are_read_in_every_way_that_people_write_them(words: list[str], name: str, value: object) -> None:
@@ -96,6 +106,96 @@ def test_a_needless_option_is_told_and_one_that_cannot_be_off_is_refused() -> No
     with pytest.raises(UnknownOption):
         parse("--loosen")
     assert parse("--loose-no-such=1").warnings == ["unknown option --no-such"]
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "value"),
+    [
+        (["-p", "secret"], "password", "secret"),
+        (["-psecret"], "password", "secret"),
+        (["--password", "secret"], "password", "secret"),
+        (["--password="], "password", ""),
+        (["--binlog-info=1"], "binlog-info", "LOCKLESS"),
+        (["--binlog-info=off"], "binlog-info", "OFF"),
+        (["--binlog-info"], "binlog-info", "AUTO"),
+        (["--compress-threads=1k"], "compress-threads", 1024),
+    ],
+)
+def test_mariadbs_tool_has_forms_of_its_own(words: list[str], name: str, value: object) -> None:
+    parsed = parse(*words, program="mariadb-backup")
+    assert parsed.values[name] == value
+    assert parsed.words == []
+
+
+@pytest.mark.parametrize("program", ["mariadb-backup", "xtrabackup"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--innodb-flush-method", "O_DIRECT"],
+        ["--innodb_log_file_size", "48M"],
+        ["--innodb-read-io-threads", "4"],
+        ["--innodb-max-dirty-pages-pct", "7.5"],
+        ["--innodb-io-capacity"],
+        ["--skip-innodb-doublewrite"],
+        ["--innodb-file-per-table"],
+    ],
+)
+def test_a_value_of_a_needless_setting_is_no_directory(program: str, words: list[str]) -> None:
+    parsed = parse(*words, program=program)
+    assert parsed.words == []
+    assert len(parsed.warnings) == 1
+
+
+@pytest.mark.parametrize(
+    "word", ["--innodb-buffer-pool-size=1G", "--innodb_log_files_in_group=2", "--innodb-checksums"]
+)
+def test_settings_of_perconas_tool_that_change_nothing_are_taken(word: str) -> None:
+    assert len(parse(word).warnings) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "expected"),
+    [
+        ([], {"MYSQL_PWD": "of the environment"}, ("of the environment", None, None, None)),
+        (["--password="], {"MYSQL_PWD": "of the environment"}, ("", None, None, None)),
+        ([], {}, (None, None, None, None)),
+        (["--host=db1"], {"MYSQL_TCP_PORT": "3399"}, (None, "db1", 3399, None)),
+        (["--host=db1", "--port="], {"MYSQL_TCP_PORT": "3399"}, (None, "db1", 3399, None)),
+        (["--host=db1", "--port=3301"], {"MYSQL_TCP_PORT": "3399"}, (None, "db1", 3301, None)),
+        (["--protocol=tcp"], {"MYSQL_TCP_PORT": "3399"}, (None, "127.0.0.1", 3399, None)),
+        ([], {"MYSQL_UNIX_PORT": "/s", "MYSQL_TCP_PORT": "3399"}, (None, None, None, "/s")),
+        (["--socket=/mine"], {"MYSQL_UNIX_PORT": "/s"}, (None, None, None, "/mine")),
+        (["--host=db1"], {"MYSQL_UNIX_PORT": "/s"}, (None, "db1", None, None)),
+    ],
+)
+def test_the_environment_of_the_clients_counts(
+    words: list[str], environment: dict[str, str], expected: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("MYSQL_PWD", "MYSQL_TCP_PORT", "MYSQL_UNIX_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    found = login(session("--no-defaults", "--backup", *words))
+    assert (found.password, found.host, found.port, found.unix_socket) == expected
+
+
+@pytest.mark.parametrize("with_program", [True, False])
+def test_an_empty_password_of_an_option_file_is_a_password(
+    tmp_path: Path, with_program: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not with_program:
+        monkeypatch.setattr(option_files, "_PROGRAM", "no-such-program")
+    path = tmp_path / "my.cnf"
+    for line, program, expected in (
+        ("password=", "mariadb-backup", ""),
+        ("password =", "xtrabackup", ""),
+        ("password", "xtrabackup", ASK),
+    ):
+        path.write_text(f"[client]\n{line}\n")
+        found = session(f"--defaults-file={path}", "--backup", program=program)
+        assert found.arguments.values["password"] == expected
+    with pytest.raises(InvalidOption, match="password in an option file needs a value"):
+        session(f"--defaults-file={path}", "--backup", program="mariadb-backup")
 
 
 def test_the_program_is_chosen_by_its_name_or_by_the_first_word() -> None:

@@ -23,6 +23,7 @@ from ansible_collections.innodb.xtrabackup.tests.support.streams import (
     chunks_of,
     end,
     make_archive,
+    old_encrypted,
     payload,
     some_files,
     tree,
@@ -141,3 +142,23 @@ def test_a_message_of_the_command_line_speaks_of_no_playbook(tmp_path: Path) -> 
     assert done.returncode == 1
     assert b"missing" in done.stderr
     assert b"become" not in done.stderr
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_stream_of_old_containers_is_decrypted_with_the_right_key_only(tmp_path: Path, version: int) -> None:
+    files = {"xtrabackup_info": b"uuid = 1\nname = \n", "shop/t.MYD": b"rows" * 100}
+    stream = b"".join(
+        payload(name, 0, old_encrypted(content, bytes(32), version)) + end(name)
+        for name, content in ((f"{path}.xbcrypt".encode(), content) for path, content in files.items())
+    )
+    (tmp_path / "into").mkdir()
+    for name, key in (("key", bytes(32)), ("other", bytes(31) + b"1")):
+        (tmp_path / name).write_bytes(key)
+        (tmp_path / name).chmod(0o600)
+    unpack = ("-x", "--decrypt=AES256", "-C", tmp_path / "into", "--encrypt-key-file")
+    wrong = xbstream(*unpack, tmp_path / "other", stdin=stream)
+    assert wrong.returncode == 1
+    assert b"another key" in wrong.stderr
+    assert list((tmp_path / "into").iterdir()) == []
+    assert xbstream(*unpack, tmp_path / "key", stdin=stream).returncode == 0
+    assert tree(tmp_path / "into") == files

@@ -252,7 +252,7 @@ def test_an_empty_target_is_fine(backup: Backup, server: FakeServer, tmp_path: P
 @pytest.mark.parametrize("target", ["/", "/proc", "full/inside", "."])
 def test_unsafe_targets_are_refused(backup: Backup, server: FakeServer, tmp_path: Path, target: str) -> None:
     with pytest.raises(TargetUnsafe):
-        run(backup.path, tmp_path / target, server)
+        run(backup.path, tmp_path / target, server, force=True)
 
 
 def test_a_link_as_target_is_refused(backup: Backup, server: FakeServer, tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_a_link_as_target_is_refused(backup: Backup, server: FakeServer, tmp_pat
 
 
 def test_two_at_once_are_one_too_many(backup: Backup, server: FakeServer) -> None:
-    with durable.exclusive_lock(f"{backup.path}.lock", "test"), pytest.raises(TargetBusy):
+    with durable.directory_lock(backup.path, "test"), pytest.raises(TargetBusy, match=str(os.getpid())):
         run(backup.path, None, server)
 
 

@@ -1,0 +1,170 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where a new directory comes into being: beside its name, under which it appears complete or not at all; or, when the
+directory is there already and is empty, inside it, so that it stays the same directory with the same owner and mode."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Callable
+
+from . import durable, filling
+from .errors import StorageError, TargetBusy, TargetNotEmpty, TargetUnsafe
+
+
+class Destination(abc.ABC):
+    """Write into ``staging``, an empty directory, and make that durable, then ``publish``, or ``abandon``. The place is
+    locked until then."""
+
+    def __init__(self, staging: Path) -> None:
+        self.staging = staging
+        self._over = False
+
+    def publish(self) -> None:
+        """Give what is in staging its place. Raises StorageError; then this is to be abandoned."""
+        self._publish()
+        self._over = True
+
+    def abandon(self) -> None:
+        """Remove what was written; nothing is done once it is published."""
+        if not self._over:
+            self._over = True
+            self._abandon()
+
+    @abc.abstractmethod
+    def _publish(self) -> None: ...
+
+    @abc.abstractmethod
+    def _abandon(self) -> None: ...
+
+
+class _Inside(Destination):
+    def __init__(self, dest: Path, before: Callable[[Path], None]) -> None:
+        _sweep_beside(dest, before)
+        self._filling = filling.Filling(dest, before=before)
+        super().__init__(self._filling.staging)
+
+    def _publish(self) -> None:
+        self._filling.publish()
+
+    def _abandon(self) -> None:
+        self._filling.abandon()
+
+
+class _Beside(Destination):
+    def __init__(self, dest: Path, before: Callable[[Path], None], replace: bool) -> None:
+        super().__init__(_beside(dest))
+        self._dest = dest
+        self._replace = replace
+        with durable.storage_errors("creating", dest.parent):
+            dest.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        with contextlib.ExitStack() as held:
+            held.enter_context(durable.exclusive_lock(_lock_of(dest), str(dest)))
+            if dest.is_dir():
+                held.enter_context(durable.directory_lock(dest, str(dest), beside=False))
+            if not replace:
+                require_free(dest)
+            before(self.staging)
+            durable.remove_tree(self.staging)
+            with durable.storage_errors("creating", self.staging):
+                self.staging.mkdir(mode=0o750)
+            self._held = held.pop_all()
+
+    def _publish(self) -> None:
+        (durable.publish_over if self._replace else durable.publish)(self.staging, self._dest)
+        self._held.close()
+
+    def _abandon(self) -> None:
+        with self._held:
+            durable.remove_tree(self.staging)
+
+
+def _sweep_beside(dest: Path, before: Callable[[Path], None]) -> None:
+    """Remove what a job that was killed has left beside ``dest``, which was not there at that time. Raises TargetBusy
+    when it was not killed."""
+    left = _beside(dest)
+    if os.path.lexists(left):
+        try:
+            with durable.exclusive_lock(_lock_of(dest), str(dest)):
+                before(left)
+                durable.remove_tree(left)
+        except TargetBusy:
+            raise
+        except StorageError:
+            return  # of somebody else, or in a place that is not ours: it does no harm
+
+
+def _beside(dest: Path) -> Path:
+    return dest.with_name(dest.name + durable.PARTIAL_SUFFIX)
+
+
+def _lock_of(dest: Path) -> Path:
+    return dest.with_name(dest.name + ".lock")
+
+
+def _nothing(_staging: Path) -> None:
+    return
+
+
+def is_fillable(dest: Path) -> bool:
+    """Whether ``dest`` is a directory with nothing in it but what a killed job has left there."""
+    with durable.storage_errors("looking at", dest):
+        return dest.is_dir() and not dest.is_symlink() and filling.is_free(dest)
+
+
+def is_taken(dest: Path) -> bool:
+    """Whether ``dest`` is anything but absent or an empty directory, where a job may have been killed."""
+    with durable.storage_errors("looking at", dest):
+        return os.path.lexists(dest) and not is_fillable(dest)
+
+
+def require_free(dest: Path) -> None:
+    """Raises TargetNotEmpty when ``dest`` is taken."""
+    if is_taken(dest):
+        names = sorted(filling.foreign_names(dest)) if dest.is_dir() else []
+        raise TargetNotEmpty(
+            f"{dest} exists and is not empty" + (f": {', '.join(names[:5])}" if names else ""), path=str(dest)
+        )
+
+
+def require_renamable(dest: Path) -> None:
+    """Raises TargetUnsafe for what cannot get another name."""
+    if dest.parent == dest or os.path.ismount(dest):
+        raise TargetUnsafe(
+            f"{dest} cannot be renamed, so it cannot be replaced",
+            remedy="Empty it, or name a directory in it.",
+            path=str(dest),
+        )
+
+
+def open_destination(
+    dest: str | os.PathLike[str], *, replace: bool = False, before: Callable[[Path], None] = _nothing
+) -> Destination:
+    """The locked place for a new directory ``dest``; with ``replace``, what is there is removed at the end.
+
+    ``before`` is called with the staging directory before what a killed job has left there is removed. Raises
+    TargetNotEmpty when ``dest`` is taken, TargetUnsafe when it cannot be renamed and would have to be, TargetBusy when
+    another job works there, StorageError.
+    """
+    place = Path(os.path.abspath(dest))
+    if is_fillable(place):
+        return _Inside(place, before)
+    require_renamable(place)
+    return _Beside(place, before, replace)
+
+
+@contextlib.contextmanager
+def destination(
+    dest: str | os.PathLike[str], *, replace: bool = False, before: Callable[[Path], None] = _nothing
+) -> Iterator[Destination]:
+    """``open_destination`` for the block, after which it is abandoned unless it was published."""
+    place = open_destination(dest, replace=replace, before=before)
+    try:
+        yield place
+    finally:
+        place.abandon()

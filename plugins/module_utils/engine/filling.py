@@ -1,0 +1,242 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A directory that exists is filled where it is: it is never renamed, and its parents need not be writable.
+
+What is new waits in a staging directory inside, then each entry of that is renamed into its place, the manifest last.
+A marker file says meanwhile that the directory is unfinished. It is the first thing that is written and the last one
+that goes; it is locked by who works there, and before anything is moved it names what will be, so that whoever comes
+after a job that was killed removes what that job wrote, and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Callable
+
+from . import durable
+from .errors import BackupIncomplete, StorageError, TargetBusy, TargetNotEmpty, TargetUnsafe
+
+MARKER_NAME = ".xtrabackup_unfinished"
+STAGING_NAME = f".xtrabackup{durable.PARTIAL_SUFFIX}"
+#: what a file system puts into its own root, and backup tools leave alone
+NOT_CONTENT = frozenset({"lost+found"})
+#: a directory is taken for a backup by these, so they get their places after all that they speak of
+_LAST = ("mariadb_backup_checkpoints", "xtrabackup_checkpoints", "xtrabackup_manifest.json")
+_MAX_JOURNAL = 64 << 20  # bytes
+
+
+def is_unfinished(directory: str | os.PathLike[str]) -> bool:
+    """Whether a job is filling ``directory``, or was killed while it did."""
+    return os.path.lexists(os.path.join(directory, MARKER_NAME))
+
+
+def require_finished(directory: str | os.PathLike[str]) -> None:
+    """Raises BackupIncomplete for a directory that a job is filling, or was when it was killed."""
+    if is_unfinished(directory):
+        raise BackupIncomplete(
+            f"{os.fspath(directory)} is being written, or was when the job that did was killed",
+            remedy="Wait for that job, or run it again: it removes what is half done and begins anew.",
+            path=os.fspath(directory),
+        )
+
+
+def is_free(directory: Path) -> bool:
+    """Whether there is nothing in ``directory`` but what a job that is filling it, or was killed, has written."""
+    with durable.storage_errors("looking into", directory):
+        return not foreign_names(directory)
+
+
+def foreign_names(directory: Path) -> set[str]:
+    """The names of what else there is; raises OSError."""
+    names = {entry.name for entry in os.scandir(directory)} - NOT_CONTENT
+    if MARKER_NAME in names:
+        names -= {MARKER_NAME, STAGING_NAME}
+        if names:
+            # what cannot be read names nothing
+            with contextlib.suppress(OSError, ValueError, TypeError):
+                names -= {str(path) for path in _moved(directory, (directory / MARKER_NAME).read_bytes())}
+    return names
+
+
+def _moved(directory: Path, journal: bytes) -> Iterator[Path]:
+    """What of the entries that the ``journal`` names has been moved out of staging (paths relative to
+    ``directory``)."""
+    header, _end, text = journal.partition(b"\n")
+    if not header or not text.endswith(b"\n"):
+        return  # it was not whole when the job was killed, so nothing has been moved
+    for name, device, inode in json.loads(text.decode("utf-8", "surrogateescape")):
+        path = Path(name)
+        if path.is_absolute() or ".." in path.parts or any((directory / part).is_symlink() for part in path.parents):
+            raise TargetUnsafe(f"{directory / MARKER_NAME} names {name}", path=str(directory))
+        with contextlib.suppress(FileNotFoundError):
+            # not what somebody else has put there since
+            status = os.lstat(directory / path)
+            if (status.st_dev, status.st_ino) == (device, inode):
+                yield path
+
+
+class Filling:
+    """Fills ``directory``: write into ``staging``, make that durable, then ``publish``; or ``abandon``.
+
+    Unless ``shared``, which allows other things in the directory, it must be free. ``before`` is called with the
+    staging directory before what a killed job has left there is removed. Raises TargetNotEmpty, TargetBusy,
+    StorageError; nothing is changed then.
+    """
+
+    def __init__(self, directory: Path, *, shared: bool = False, before: Callable[[Path], None] | None = None) -> None:
+        self.directory = directory
+        self.staging = directory / STAGING_NAME
+        self._marker = directory / MARKER_NAME
+        self._descriptor = self._lock()
+        try:
+            self._require_own()
+            if before is not None:
+                before(self.staging)
+            self._begin(shared)
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def publish(self) -> None:
+        """Give all that is in staging its place; none of what is there is replaced. Raises, with nothing moved,
+        TargetNotEmpty when a name is taken, TargetUnsafe when a directory's name is that of something else."""
+        units = sorted(self._units(Path()), key=lambda path: (_rank(path), str(path)))
+        statuses = [os.lstat(self.staging / path) for path in units]
+        journal = [[str(path), status.st_dev, status.st_ino] for path, status in zip(units, statuses)]
+        with durable.storage_errors("writing", self.directory):
+            _append(self._descriptor, json.dumps(journal).encode("utf-8", "surrogateescape") + b"\n")
+            for last in (False, True):
+                for path in units:
+                    if bool(_rank(path)) == last:
+                        os.rename(self.staging / path, self.directory / path)
+                for folder in {path.parent for path in units} | {Path()}:
+                    durable.fsync_directory(self.directory / folder)
+            durable.remove_tree(self.staging)
+            self._end()
+
+    def abandon(self) -> None:
+        """Leave the directory as it was found."""
+        with durable.storage_errors("cleaning", self.directory):
+            self._remove_written()
+            self._end()
+
+    # --- inside ----------------------------------------------------------------------------------
+
+    def _lock(self) -> int:
+        """The descriptor of the marker, which is this process's own now."""
+        with durable.storage_errors("writing into", self.directory):
+            while True:
+                flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+                descriptor = os.open(self._marker, flags, 0o600)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    # the holder before us may have removed the name between our open and our lock
+                    with contextlib.suppress(FileNotFoundError):
+                        if os.stat(self._marker).st_ino == os.fstat(descriptor).st_ino:
+                            return descriptor
+                except BlockingIOError:
+                    owner = os.pread(descriptor, 64, 0).partition(b"\n")[0].decode(errors="replace")
+                    os.close(descriptor)
+                    raise TargetBusy(
+                        f"{self.directory} is in use by another job (process {owner or 'unknown'})",
+                        path=str(self.directory),
+                    ) from None
+                os.close(descriptor)
+
+    def _require_own(self) -> None:
+        status = os.fstat(self._descriptor)
+        # what it names is removed: nobody else may have written it
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_nlink != 1:
+            raise TargetNotEmpty(
+                f"{self._marker} was not written by a job of this user (it belongs to uid {status.st_uid})",
+                remedy=f"Run the job as the user who began it, or remove what is in {self.directory} yourself.",
+                path=str(self.directory),
+            )
+
+    def _begin(self, shared: bool) -> None:
+        with durable.storage_errors("writing into", self.directory):
+            self._remove_written()
+            found = [] if shared else sorted(foreign_names(self.directory))
+            if found:
+                self._end(keep_lock=True)
+                raise TargetNotEmpty(f"{self.directory} is not empty: {', '.join(found[:5])}", path=str(self.directory))
+            os.ftruncate(self._descriptor, 0)
+            _append(self._descriptor, f"{os.getpid()}\n".encode())
+            durable.fsync_directory(self.directory)
+            self.staging.mkdir(mode=0o750)
+
+    def _remove_written(self) -> None:
+        size = os.fstat(self._descriptor).st_size
+        journal = os.pread(self._descriptor, min(size, _MAX_JOURNAL), 0)
+        try:
+            moved = list(_moved(self.directory, journal))
+        except (ValueError, TypeError) as error:
+            raise StorageError(
+                f"{self._marker} cannot be read: {error}",
+                remedy=f"Remove what is in {self.directory} yourself.",
+                path=str(self._marker),
+            ) from error
+        for path in moved:
+            durable.remove_tree(self.directory / path)
+        for folder in {path.parent for path in moved}:
+            durable.fsync_directory(self.directory / folder)
+        durable.remove_tree(self.staging)
+
+    def _end(self, *, keep_lock: bool = False) -> None:
+        os.unlink(self._marker)
+        durable.fsync_directory(self.directory)
+        if not keep_lock:
+            os.close(self._descriptor)
+
+    def _units(self, folder: Path) -> Iterator[Path]:
+        """What is moved: whole directories where there are none of their names (paths relative to staging)."""
+        with durable.storage_errors("looking at", self.directory / folder):
+            names = sorted(entry.name for entry in os.scandir(self.staging / folder))
+        taken = []
+        for name in names:
+            path = folder / name
+            source, target = self.staging / path, self.directory / path
+            if not os.path.lexists(target):
+                yield path
+            elif source.is_dir() and not source.is_symlink():
+                self._require_inner(target)
+                yield from self._units(path)
+            else:
+                taken.append(str(path))
+        if taken:
+            raise TargetNotEmpty(
+                f"{self.directory} holds files of these names already: {', '.join(taken[:5])}"
+                + (f" and {len(taken) - 5} more" if len(taken) > 5 else ""),
+                remedy="Unpack into another directory, or remove what is there yourself.",
+                path=str(self.directory),
+            )
+
+    def _require_inner(self, target: Path) -> None:
+        """Files are renamed into ``target``, which must not lead anywhere else, nor fail when half of them are
+        there."""
+        with durable.storage_errors("looking at", target):
+            inner = not target.is_symlink() and target.is_dir()
+            if not inner or target.stat().st_dev != self.directory.stat().st_dev:
+                raise TargetUnsafe(
+                    f"{target} is there already, and is no directory of the file system of {self.directory}",
+                    remedy="Unpack into another directory.",
+                    path=str(target),
+                )
+
+
+def _rank(path: Path) -> int:
+    return _LAST.index(str(path)) + 1 if str(path) in _LAST else 0
+
+
+def _append(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.fsync(descriptor)
