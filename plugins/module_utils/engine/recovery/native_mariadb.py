@@ -15,12 +15,18 @@ import contextlib
 import subprocess
 import time
 from pathlib import Path
-from typing import IO
+from typing import IO, Callable, TypeVar
 
 from ..errors import RecoveryFailed, XtrabackupError
+from . import events
 from .program import ServerProgram
 from .sealed import ASK_SECONDS, RecoverySettings, Sealed
 from .server_log import RecoveryState, translate
+
+_Parsed = TypeVar("_Parsed")
+
+# recovered transactions: they belong to no connection
+_TRANSACTIONS = "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_mysql_thread_id = 0"
 
 
 def command_line(
@@ -93,7 +99,9 @@ class SealedMariadb(Sealed):
         self._settings = settings
         self._program = program
         self._scratch = scratch
-        self._rollback: _RollbackWatch | None = None
+        self._questions: _Questions | None = None
+        self._rolled_back = False
+        self._ask_at = 0.0
 
     def arguments(self, *, as_root: bool) -> list[str]:
         """See ``command_line``."""
@@ -103,7 +111,7 @@ class SealedMariadb(Sealed):
         """Take its standard input."""
         if process.stdin is None:
             raise RecoveryFailed("the server was started without a pipe")
-        self._rollback = _RollbackWatch(process.stdin, self._scratch)
+        self._questions = _Questions(process.stdin, self._scratch)
 
     @property
     def answers(self) -> bool:
@@ -111,13 +119,36 @@ class SealedMariadb(Sealed):
         return self.state.started_lsn is not None
 
     def has_rolled_back(self) -> bool:
-        """Ask which recovered transactions there are."""
-        return self._rollback is not None and self._rollback.is_done(self.state.prepared_transactions)
+        """Ask which recovered transactions there are; once there are none, disable events if that is wanted."""
+        if self._questions is None:
+            return False
+        self._rolled_back = self._rolled_back or self._nothing_to_roll_back(self._questions)
+        return self._rolled_back and (not self._settings.disable_events or self._events_are_disabled(self._questions))
+
+    def _nothing_to_roll_back(self, questions: _Questions) -> bool:
+        """Whether only XA transactions are left, which belong to no connection either."""
+        if not questions.waiting and time.monotonic() < self._ask_at:
+            return False
+        answer = questions.ask(_TRANSACTIONS, lambda text: int(text) if text.endswith("\n") else None)
+        if answer is None:
+            return False
+        self._ask_at = time.monotonic() + ASK_SECONDS
+        return answer <= self.state.prepared_transactions
+
+    def _events_are_disabled(self, questions: _Questions) -> bool:
+        """Note which events are enabled, then tell the server to disable them. That it could not would end it, with an
+        error: nothing has to be asked after that."""
+        names = questions.ask(events.MARIADB_LIST, events.parse_mariadb_list)
+        if names is None:
+            return False
+        self.state.events_disabled = names
+        questions.tell(events.MARIADB_DISABLE)
+        return True
 
     def end(self) -> None:
         """It ends by itself, at the end of its input."""
-        if self._rollback is not None:
-            self._rollback.end_input()
+        if self._questions is not None:
+            self._questions.end_input()
 
     def error(self, how_it_ended: str) -> XtrabackupError:
         """See ``server_log.translate``."""
@@ -127,44 +158,44 @@ class SealedMariadb(Sealed):
         """There is nothing to close: its input is closed by whoever made it."""
 
 
-class _RollbackWatch:
-    """Asks the server which recovered transactions there are: they belong to no connection."""
+class _Questions:
+    """What the server is told and asked through its standard input; each answer is a new file in ``scratch``."""
 
     def __init__(self, stdin: IO[bytes], scratch: Path) -> None:
         self._stdin = stdin
         self._scratch = scratch
         self._asked = 0
-        self._ask_at = 0.0
         self._answer: Path | None = None
 
-    def is_done(self, prepared: int) -> bool:
-        """Whether an answer says that only the ``prepared`` XA transactions are left; asks when it is time to."""
+    @property
+    def waiting(self) -> bool:
+        """Whether a question has no answer yet."""
+        return self._answer is not None
+
+    def ask(self, question: str, parse: Callable[[str], _Parsed | None]) -> _Parsed | None:
+        """The answer, None while there is none; asks if no question waits. ``question`` is a SELECT, ``parse`` returns
+        None for an answer that is not all there."""
         if self._answer is None:
-            if time.monotonic() >= self._ask_at:
-                self._ask()
-            return False
+            self._asked += 1
+            self._answer = self._scratch / f"answer.{self._asked}"
+            name = str(self._answer).replace("\\", "\\\\").replace("'", "\\'")
+            self.tell(f"{question} INTO OUTFILE '{name}';\n")
+            return None
         try:
-            text = self._answer.read_text()
+            parsed = parse(self._answer.read_text())
         except FileNotFoundError:
-            return False
-        if not text.endswith("\n"):
-            return False
-        self._answer = None
-        self._ask_at = time.monotonic() + ASK_SECONDS
-        return int(text) <= prepared
+            return None
+        if parsed is not None:
+            self._answer = None
+        return parsed
+
+    def tell(self, statement: str) -> None:
+        """Let the server run ``statement``; one that is gone tells why in its log."""
+        with contextlib.suppress(BrokenPipeError):
+            self._stdin.write(statement.encode("utf-8", "surrogateescape"))
+            self._stdin.flush()
 
     def end_input(self) -> None:
         """Nothing more will be asked: the server may end."""
         with contextlib.suppress(BrokenPipeError):
             self._stdin.close()
-
-    def _ask(self) -> None:
-        self._asked += 1
-        self._answer = self._scratch / f"transactions.{self._asked}"
-        name = str(self._answer).replace("\\", "\\\\").replace("'", "\\'")
-        question = "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_mysql_thread_id = 0"
-        statement = f"{question} INTO OUTFILE '{name}';\n"
-        # a server that is gone tells why in its log
-        with contextlib.suppress(BrokenPipeError):
-            self._stdin.write(statement.encode("utf-8", "surrogateescape"))
-            self._stdin.flush()

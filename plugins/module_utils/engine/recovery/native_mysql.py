@@ -26,6 +26,7 @@ from .. import durable
 from ..errors import InvalidOption, ServerError, XtrabackupError
 from ..innodb.keyring import Keyring
 from ..server.connection import Connection, ConnectionParameters
+from . import events
 from .backup_directory import walk_files
 from .program import ServerProgram, places
 from .sealed import ASK_SECONDS, RecoverySettings, Sealed
@@ -208,7 +209,9 @@ class SealedMysql(Sealed):
         return self.state.ready
 
     def has_rolled_back(self) -> bool:
-        """Ask which recovered transactions there are, and once there are none, for the GTIDs; forget channels."""
+        """Ask which recovered transactions there are, and once there are none, for the GTIDs; forget channels.
+
+        If that is wanted, disable events."""
         if time.monotonic() < self._ask_at:
             return False
         self._ask_at = time.monotonic() + ASK_SECONDS
@@ -220,6 +223,8 @@ class SealedMysql(Sealed):
                 return False
             self.state.prepared_transactions = prepared
             self.state.gtid_executed = "".join(str(connection.scalar("SELECT @@GLOBAL.gtid_executed") or "").split())
+            if self._settings.disable_events and self.state.events_disabled is None:
+                self.state.events_disabled = events.disable_mysql(connection)
             if connection.query("SHOW REPLICA STATUS"):
                 # channels are tables here: a copy of a replica would go on as one, without its relay logs
                 connection.execute("RESET REPLICA ALL")

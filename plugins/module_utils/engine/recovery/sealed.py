@@ -27,7 +27,7 @@ class RecoverySettings:
     ``disposable``: the directory is a copy that is made again after a crash, so nothing has to be made durable or
     safe against torn pages while recovery runs. For MySQL: ``binary_log`` is the copied binary log from which
     prepared transactions are decided, ``gtid_mode``: GTIDs were on; ``keyring_file``: the keys of encrypted
-    tablespaces.
+    tablespaces. ``disable_events``: the data are to become a replica's (see ``events``).
     """
 
     page_size: int
@@ -40,6 +40,7 @@ class RecoverySettings:
     binary_log: Path | None = None
     gtid_mode: bool = False
     keyring_file: Path | None = None
+    disable_events: bool = False
 
 
 class Sealed(abc.ABC):

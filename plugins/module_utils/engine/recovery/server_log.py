@@ -59,6 +59,7 @@ class RecoveryState:
     rolled_back: int = 0
     prepared_transactions: int = 0
     gtid_executed: str | None = None
+    events_disabled: list[str] | None = None
     warnings: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     lines: int = 0
