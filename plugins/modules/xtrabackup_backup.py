@@ -295,6 +295,11 @@ backup:
       description: Where each replica channel of the server stood.
       type: list
       elements: dict
+    log_replica_updates:
+      description:
+        - Whether the server's binary log gets what it replicates from others (MariaDB C(log_slave_updates), MySQL
+          C(log_replica_updates)). Without it, a replica can replicate from that server's own source only.
+      type: bool
     files:
       description: How many files.
       type: int

@@ -44,6 +44,8 @@ class Layout:
     gtid_mode: str = ""
     log_bin_index: str = ""
     relay_log_basename: str = ""
+    log_slave_updates: str = ""
+    log_replica_updates: str = ""
 
     @property
     def system_tablespace_files(self) -> tuple[Path, ...]:
@@ -65,6 +67,12 @@ class Layout:
     def by_gtid(self) -> bool:
         """Whether every transaction of this MySQL server gets a GTID."""
         return self.gtid_mode.upper() == "ON"
+
+    @property
+    def logs_replica_updates(self) -> bool:
+        """Whether the binary log gets what the server replicates from others."""
+        # the old name is MariaDB's only one; MySQL has had the new one since 8.0.26
+        return (self.log_replica_updates or self.log_slave_updates).upper() in ("ON", "1")
 
     @classmethod
     def from_variables(cls, variables: Mapping[str, str]) -> Layout:
@@ -111,6 +119,8 @@ class Layout:
             gtid_mode=text("gtid_mode"),
             log_bin_index=text("log_bin_index"),
             relay_log_basename=text("relay_log_basename"),
+            log_slave_updates=text("log_slave_updates"),
+            log_replica_updates=text("log_replica_updates"),
         )
 
 
