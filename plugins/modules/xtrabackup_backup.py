@@ -331,6 +331,11 @@ backup:
         account may read C(performance_schema.replication_applier_status_by_worker), or it is never used.
       type: list
       elements: dict
+    log_replica_updates:
+      description:
+        - Whether the server's binary log gets what it replicates from others (MariaDB C(log_slave_updates), MySQL
+          C(log_replica_updates)). Without it, a replica can replicate from that server's own source only.
+      type: bool
     files:
       description: How many files.
       type: int

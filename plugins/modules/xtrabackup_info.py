@@ -165,6 +165,36 @@ source:
     partial:
       description: Whether an unfinished job has left something at the place or beside it, or is at work.
       type: bool
+user_data:
+  description:
+    - Whether the data directory O(src) holds anything that is not its server's own, by its files (every entry is
+      counted) and by the running server. What nobody knows to be the server's own is a user's. Accounts do not count.
+  returned: when O(src) is a data directory
+  type: dict
+  contains:
+    state:
+      description:
+        - V(none) if both the files and the running server were asked and have shown nothing, V(found), or V(unknown)
+          if nothing was found and something could not be asked.
+      type: str
+      sample: found
+    running:
+      description: Whether a server runs on the directory.
+      type: bool
+    databases:
+      description: The databases, by the names of the server or of the directory's entries.
+      type: list
+      elements: str
+      sample: [crm]
+    objects:
+      description: What else there is that is not the server's own.
+      type: list
+      elements: str
+      sample: [table mysql.notes]
+    unknown:
+      description: What could not be asked, and why.
+      type: list
+      elements: str
 backup:
   description: The record of the backup in O(src), or of the one that it was restored from; null where there is none.
   returned: when O(src) is given
@@ -213,6 +243,11 @@ server:
       type: int
     log_bin:
       description: Whether the binary log is on.
+      type: bool
+    log_replica_updates:
+      description:
+        - Whether the binary log gets what the server replicates from others (MariaDB C(log_slave_updates), MySQL
+          C(log_replica_updates)).
       type: bool
     binlog:
       description: File, position and GTID at this instant; null when the binary log is off or may not be seen.
@@ -287,41 +322,50 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.catalog import describe_place, read_job
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.catalog import (
+    describe_place,
+    describe_user_data,
+    read_job,
+)
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import ConnectionFailed, XtrabackupError
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import (
     Connection,
     ConnectionParameters,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.facts import (
+    objects_of,
     replication_facts,
     server_facts,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.user_data import ServerObjects
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.module_support import LOGIN_OPTIONS, Outcome, run
 
 LOGIN_SAID = ("login_user", "login_password", "login_host", "login_port", "login_unix_socket", "config_file")
 
 
-def server_part(params: dict[str, Any]) -> dict[str, Any]:
-    """The server and its channels, if one is asked for or there."""
+def server_part(params: dict[str, Any]) -> tuple[dict[str, Any], ServerObjects | None]:
+    """The server and its channels, if one is asked for or there; and what it holds, if it runs on the place O(src)."""
     said = any(params[name] is not None for name in LOGIN_SAID)
     # a server that nobody asked for must not keep anybody from looking at a file
     tolerated: type[XtrabackupError] = ConnectionFailed if said else XtrabackupError
     try:
         with Connection(ConnectionParameters.from_options(params)) as connection:
-            return {"server": server_facts(connection), "replication": replication_facts(connection)}
+            facts = {"server": server_facts(connection), "replication": replication_facts(connection)}
+            return facts, objects_of(connection, params["src"])
     except tolerated as error:
         if said and not params["server_optional"]:
             raise
-        return {"server": None, "server_error": error.as_dict()}
+        return {"server": None, "server_error": error.as_dict()}, None
 
 
 def look(module: AnsibleModule) -> Outcome:
     """Gather what was asked for."""
     params = module.params
-    result = server_part(params)
+    result, objects = server_part(params)
     if params["src"] is not None:
         result["source"], result["backup"] = describe_place(params["src"])
+        if result["source"]["kind"] == "datadir":
+            result["user_data"] = describe_user_data(params["src"], objects)
     if params["progress_file"] is not None:
         result["job"] = read_job(params["progress_file"])
     return Outcome(False, result=result)

@@ -59,6 +59,17 @@ options:
       - File of MySQL's C(component_keyring_file) with the keys of the server that the backup was taken from. Needed for
         encrypted tablespaces, undo and redo logs. It is only read.
     type: path
+  disable_events:
+    description:
+      - For data that are to become a replica's, give every event that is enabled the state that an event has on a
+        replica (MariaDB C(SLAVESIDE_DISABLED), MySQL C(REPLICA_SIDE_DISABLED)), before any server can fire it. What an
+        event does on the source arrives by replication; an event that fires on the replica as well changes its data.
+      - Nothing else of an event is changed. After a promotion of the replica, C(ALTER EVENT ... ENABLE) brings each of
+        them back; RV(recovery.events_disabled) names them.
+      - By default events stay as they are, and fire on the server that the backup is restored to as soon as its
+        C(event_scheduler) runs.
+    type: bool
+    default: false
   timeout:
     description:
       - How long the recovering server may neither write, read, compute nor say anything before that is an error.
@@ -112,6 +123,11 @@ EXAMPLES = r"""
   innodb.xtrabackup.xtrabackup_prepare:
     src: /srv/restore/full
     keyring_file: /etc/mysql/component_keyring_file
+
+- name: Prepare a backup for a new replica
+  innodb.xtrabackup.xtrabackup_prepare:
+    src: /srv/restore/full
+    disable_events: true
 
 - name: Recover with the server that was installed beside the packaged one
   innodb.xtrabackup.xtrabackup_prepare:
@@ -168,6 +184,12 @@ recovery:
       description: The GTIDs of the recovered data.
       returned: for backups of MySQL and Percona Server
       type: str
+    events_disabled:
+      description: The events that were enabled and are disabled on a replica now, each as C(database.event).
+      returned: with O(disable_events=true)
+      type: list
+      elements: str
+      sample: [shop.purge_carts]
     seconds:
       description: How long the server took.
       type: float
@@ -216,6 +238,7 @@ def _argument_spec() -> dict[str, Any]:
         "timeout": {"type": "str", "default": "10m"},
         "progress_file": {"type": "path"},
         "force": {"type": "bool", "default": False},
+        "disable_events": {"type": "bool", "default": False},
     }
 
 
@@ -229,6 +252,7 @@ def _prepare(module: AnsibleModule) -> Outcome:
         force=params["force"],
         keyring_file=params["keyring_file"],
         stall_timeout=parse_duration(params["timeout"], "timeout"),
+        disable_events=params["disable_events"],
     )
     target = Path(params["target_dir"]) if params["target_dir"] else None
     planned = plan(Path(params["src"]), target, options)

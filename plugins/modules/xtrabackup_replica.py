@@ -15,6 +15,7 @@ description:
     Percona Server C(SHOW REPLICA STATUS)), and changes only the difference. A healthy channel to the wanted source is
     left alone; nothing of it is stopped, restarted or set again.
   - A new channel begins where the data of the server come from, which the backup itself tells (O(coordinates)).
+  - What is not given of a channel that is there stays as it is.
   - After a change, and for O(state=replicating) always, it waits until both replication threads run. What keeps them
     from it is reported with the server's own error text and what to do about it.
 author:
@@ -29,9 +30,17 @@ options:
       - V(replicating), the channel exists and both its threads run.
       - V(stopped), none of its threads runs. Where O(source_host) is given, the channel exists.
       - V(absent), the channel does not exist. The server's GTIDs are kept.
+      - V(valid), a channel can be made of the options on a server of O(family) on this host; whatever its CHANGE
+        statement refuses, or would not keep as it is given, is a failure, as is a missing TLS file. No server is asked,
+        nothing is changed.
     type: str
-    choices: [replicating, stopped, absent]
+    choices: [replicating, stopped, absent, valid]
     default: replicating
+  family:
+    description:
+      - With O(state=valid), which server it is, V(mariadb) or V(mysql), which stands for Percona Server as well.
+    type: str
+    choices: [mariadb, mysql]
   channel:
     description:
       - The name of the channel; an empty name is the server's default channel.
@@ -101,6 +110,8 @@ options:
           - Path of the data directory that M(innodb.xtrabackup.xtrabackup_restore) has put in place, or of the backup
             (a directory) that it came from.
           - If the server that was backed up was a replica of O(source_host) itself, its own position there is taken.
+          - If it was a replica of another server, its binary log must have had what it replicated
+            (C(log_slave_updates), MySQL C(log_replica_updates)), or it is refused.
           - A MySQL server that was backed up with C(gtid_mode=OFF) has file and position, which are taken then.
         type: path
       gtid:
@@ -141,11 +152,13 @@ options:
     type: bool
     default: false
 notes:
+  - Events of the source must not fire on a replica. Its data are to be prepared with
+    O(innodb.xtrabackup.xtrabackup_prepare#module:disable_events=true).
   - On MariaDB needs the privileges C(REPLICATION SLAVE ADMIN) and C(SLAVE MONITOR), and C(RELOAD) for O(state=absent).
   - On MySQL needs the privileges C(REPLICATION_SLAVE_ADMIN) and C(REPLICATION CLIENT), C(RELOAD) for O(state=absent),
     and C(SYSTEM_VARIABLES_ADMIN) where C(gtid_purged) must be set. With C(SELECT) on
     C(performance_schema.replication_applier_status_by_worker), an error of replication is reported in full.
-  - MySQL's replicas can use passwords of up to 32 characters.
+  - Replicas of MySQL can use passwords of up to 32 bytes, those of MariaDB of up to 96.
   - A stopped channel is started even if its last error is still shown, since the cause may be gone. If it is not, the
     task fails with that error.
 seealso:
@@ -202,7 +215,7 @@ EXAMPLES = r"""
 RETURN = r"""
 replication:
   description: The channel as it is at the end; in check mode, as it is now.
-  returned: success
+  returned: success, except for O(state=valid)
   type: dict
   contains:
     channel:
@@ -248,7 +261,7 @@ replication:
       type: str
 statements:
   description: The statements that were run, or would be, with passwords masked.
-  returned: success
+  returned: success, except for O(state=valid)
   type: list
   elements: str
   sample:
@@ -265,10 +278,12 @@ error:
     details: {channel: '', sql_errno: 1062}
 """
 
+import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import InvalidOption
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server import replication
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import (
     Connection,
@@ -288,6 +303,8 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.st
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.units import parse_duration
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.module_support import LOGIN_OPTIONS, Outcome, run
+
+STATES = ["replicating", "stopped", "absent", "valid"]
 
 
 def start_position(params: dict[str, Any], family: str) -> replication.StartPosition | None:
@@ -314,9 +331,22 @@ def wanted_channel(params: dict[str, Any], start: replication.StartPosition | No
     )
 
 
+def check_options(params: dict[str, Any]) -> Outcome:
+    """Whether a channel can be made of the options; raises InvalidOption."""
+    replication.dialect_of(params["family"]).check(wanted_channel(params, None))
+    for name in ("source_ssl_ca", "source_ssl_cert", "source_ssl_key"):
+        path = params[name]
+        # a relative one starts at the server's data directory
+        if path and os.path.isabs(path) and not os.path.isfile(path):
+            raise InvalidOption(f"{name}: there is no file {path} on this host", option=name, path=path)
+    return Outcome(False)
+
+
 def converge(module: AnsibleModule) -> Outcome:
     """Compare, do the difference, wait."""
     params = module.params
+    if params["state"] == "valid":
+        return check_options(params)
     within = params["caught_up_within"]
     seconds = parse_duration(within, "caught_up_within") if within is not None else None
     with Connection(ConnectionParameters.from_options(params)) as connection:
@@ -351,7 +381,8 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **LOGIN_OPTIONS,
-            "state": {"type": "str", "choices": ["replicating", "stopped", "absent"], "default": "replicating"},
+            "state": {"type": "str", "choices": STATES, "default": "replicating"},
+            "family": {"type": "str", "choices": ["mariadb", "mysql"]},
             "channel": {"type": "str", "default": ""},
             "source_host": {"type": "str"},
             "source_port": {"type": "int", "default": 3306},
@@ -381,6 +412,7 @@ def main() -> None:
             "allow_repoint": {"type": "bool", "default": False},
         },
         required_by={"caught_up_to": "caught_up_within"},
+        required_if=[("state", "valid", ("family", "source_host", "source_user"))],
         supports_check_mode=True,
     )
     run(module, converge)

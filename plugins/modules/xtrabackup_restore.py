@@ -20,6 +20,9 @@ description:
   - A run that was interrupted is taken up again by the next one.
   - Tablespaces of a MySQL server that were outside its data directory go back to where they were, if the server of this
     host looks for tablespaces there (C(innodb_directories)); with O(datadir) alone they are put into it.
+  - Events come back as they are in the backup, enabled ones too, and fire as soon as a server runs on the data with its
+    C(event_scheduler). For a replica, prepare the backup with
+    O(innodb.xtrabackup.xtrabackup_prepare#module:disable_events) first (an archive into a directory), and restore that.
   - The server must be stopped. It is not started.
 options:
   src:

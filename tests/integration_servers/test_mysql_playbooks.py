@@ -31,7 +31,8 @@ def estate(workdir: Path) -> Iterator[Estate]:
 
 
 def test_an_empty_host_becomes_a_replica_under_load_and_a_second_run_changes_nothing(estate: Estate) -> None:
-    replica = estate.host("replica")
+    replica = estate.host("replica")  # event_scheduler is on by default
+    estate.create_ticking_event()
     # for tables that are not InnoDB's
     estate.primary.execute("GRANT LOCK TABLES, SELECT ON *.* TO backup@localhost")
     with WriteLoad(estate.primary, per_second=100, step_engines=("MyISAM",)):
@@ -49,6 +50,7 @@ def test_an_empty_host_becomes_a_replica_under_load_and_a_second_run_changes_not
 
         assert set(succeeded(estate.play()).changed.values()) == {0}
         estate.assert_replica(replica)
+        estate.assert_events_fire_on_the_primary_only(replica)
     check_invariants(replica)
     for result in (predicted, first):
         assert not any(password in result.output for password in PASSWORDS.values())
@@ -85,6 +87,15 @@ def test_what_cannot_work_is_refused_before_anything_is_touched(estate: Estate) 
         "lacks privileges; run there: GRANT REPLICATION_SLAVE_ADMIN ON *.* TO its account; "
         "GRANT SELECT ON performance_schema.log_status TO its account",
     )
+    estate.primary.execute(
+        "GRANT REPLICATION_SLAVE_ADMIN ON *.* TO backup@localhost",
+        "GRANT SELECT ON performance_schema.log_status TO backup@localhost",
+    )
+    failed(estate.play("--check", xtrabackup_replication_password="x" * 33), "can use no more than 32")
+    # a primary that does not pass on what it replicates itself
+    estate.primary.restart({"log_replica_updates": "OFF"})
+    estate.primary.execute("CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = 1")
+    failed(estate.play(), "it is a replica itself, and its log_replica_updates is OFF")
     assert not replica.datadir.exists()
     assert estate.leftovers() == []
 

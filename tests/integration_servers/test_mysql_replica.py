@@ -378,12 +378,36 @@ def test_a_member_of_group_replication_is_never_given_gtids(make_pair: PairFacto
         ({"coordinates": {"backup": "/nosuch"}}, "neither a backup"),
         ({"caught_up_within": "1s", "caught_up_to": "0-1-5"}, "caught_up_to"),
         ({"source_user": None}, "source_user"),
-        ({"source_password": "x" * 33}, "32 characters"),
+        ({"source_password": "x" * 33}, "no more than 32"),
+        ({"source_password": "ü" * 17}, "no more than 32"),
+        ({"source_user": "u" * 33}, "no more than 32"),
+        ({"source_host": "h" * 256}, "no more than 255"),
+        ({"source_port": 65536}, "source_port: 65536"),
+        ({"connect_retry": 0}, "connect_retry: 0"),
+        ({"channel": "c" * 65}, "no more than 64"),
+        ({"channel": "group_replication_applier"}, "belongs to group replication"),
     ],
 )
 def test_options_that_cannot_be_used_are_named(stopped_replica: Pair, changes: dict[str, Any], words: str) -> None:
     assert words in stopped_replica.run(fails=True, **changes)["msg"]
     assert stopped_replica.channel() is None
+
+
+def test_the_longest_values_are_kept_as_they_are(stopped_replica: Pair) -> None:
+    name, path = "c" * 64, "/" + "d" * 510
+    longest: dict[str, Any] = {
+        "channel": name,
+        "source_host": "h" * 255,
+        "source_user": "u" * 32,
+        "source_password": "ü" * 16,
+    }
+    place: dict[str, Any] = {"coordinates": {"file": "binlog.000001", "position": 4}, "source_ssl_ca": path}
+    stopped_replica.run(state="stopped", connect_retry=2147483647, source_port=65535, **place, **longest)
+    row = stopped_replica.replica.rows("SHOW REPLICA STATUS")[0]
+    assert (row["Source_Host"], row["Source_User"]) == (longest["source_host"], longest["source_user"])
+    assert (row["Source_Port"], row["Connect_Retry"], row["Source_SSL_CA_File"]) == (65535, 2147483647, path)
+    stopped_replica.run(state="absent", channel=name)
+    assert not stopped_replica.replica.rows("SHOW REPLICA STATUS")
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ansible_collections.innodb.xtrabackup.tests.support import plays
 from ansible_collections.innodb.xtrabackup.tests.support.checksums import assert_tables_equal, wait_until_caught_up
 from ansible_collections.innodb.xtrabackup.tests.support.estate import PASSWORDS, Estate
 from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad
@@ -18,7 +21,8 @@ from ansible_collections.innodb.xtrabackup.tests.support.plays import failed, ru
 
 
 def test_an_empty_host_becomes_a_replica_under_load_and_a_second_run_changes_nothing(estate: Estate) -> None:
-    replica = estate.host("replica")
+    replica = estate.host("replica", {"event_scheduler": "ON"})
+    estate.create_ticking_event()
     with WriteLoad(estate.primary, per_second=100, step_engines=("MyISAM", "Aria")):
         predicted = succeeded(estate.play("--check", "--diff"))
         assert predicted.changed["replica"] > 0
@@ -35,6 +39,7 @@ def test_an_empty_host_becomes_a_replica_under_load_and_a_second_run_changes_not
         assert set(succeeded(estate.play()).changed.values()) == {0}
         assert set(succeeded(estate.play("--check", "--diff")).changed.values()) == {0}
         estate.assert_replica(replica)
+        estate.assert_events_fire_on_the_primary_only(replica)
     for result in (predicted, first):
         assert not any(password in result.output for password in PASSWORDS.values())
 
@@ -99,6 +104,33 @@ def test_a_fresh_server_needs_no_consent_and_a_run_that_ended_before_placing_use
     assert estate.leftovers() == []
 
 
+LATE_DATA = """
+import os, shutil, subprocess, sys
+import pymysql
+socket, datadir, disk, *stop = sys.argv[1:]
+with pymysql.connect(unix_socket=socket, user="root", autocommit=True) as connection, connection.cursor() as cursor:
+    for statement in ("CREATE DATABASE crm", "CREATE TABLE crm.t (a INT)", "INSERT INTO crm.t VALUES (1)"):
+        cursor.execute(statement)
+subprocess.run(stop, check=True)
+shutil.move(os.path.join(datadir, "crm"), disk)
+os.symlink(disk, os.path.join(datadir, "crm"))
+"""
+
+
+def test_data_behind_a_link_and_data_that_came_during_the_copy_are_not_replaced(estate: Estate) -> None:
+    replica = estate.host("replica")
+    replica.start()
+    stop = plays.host_variables(replica)["xtrabackup_server_stop_command"]
+    places = [str(replica.socket), str(replica.datadir), str(estate.directory / "disk")]
+    late = [sys.executable, "-c", LATE_DATA, *places, *stop]
+    # in the last moment
+    failed(estate.play(xtrabackup_server_stop_command=late), "Nothing was touched", "data were put into", "crm")
+    assert replica.value("SELECT a FROM crm.t") == 1
+    # and in the next run, which would take up where that one has ended
+    failed(estate.play(), "Nothing was touched", "databases: crm", "xtrabackup_replica_rebuild: true")
+    assert replica.value("SELECT a FROM crm.t") == 1
+
+
 @pytest.mark.slow
 def test_broken_replication_is_only_rebuilt_with_consent(estate: Estate) -> None:
     replica = estate.host("replica")
@@ -114,6 +146,62 @@ def test_broken_replication_is_only_rebuilt_with_consent(estate: Estate) -> None
 
 
 @pytest.mark.slow
+def test_a_replica_keeps_of_its_channel_what_nobody_gives_and_what_would_change_is_told(estate: Estate) -> None:
+    tls = make_certificate(estate.directory)
+    estate.primary.restart({"ssl_cert": str(tls / "cert.pem"), "ssl_key": str(tls / "key.pem")})
+    replica = estate.host("replica")
+    succeeded(estate.play())
+    estate.primary.create_account("other", "another password", "REPLICATION SLAVE")
+    estate.assert_replica(replica)
+    replica.execute("STOP SLAVE", "RESET SLAVE ALL")
+    replica.execute(
+        f"CHANGE MASTER 'main' TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {estate.primary.port}, "
+        f"MASTER_USER = 'other', MASTER_PASSWORD = 'another password', MASTER_SSL = 1, "
+        f"MASTER_SSL_CA = '{tls / 'cert.pem'}', MASTER_USE_GTID = slave_pos, MASTER_CONNECT_RETRY = 7",
+        "START SLAVE 'main'",
+    )
+
+    def channels() -> list[tuple[str, ...]]:
+        names = ("Connection_name", "Master_User", "Master_SSL_Allowed", "Master_SSL_CA_File")
+        return [tuple(row[name] for name in names) for row in replica.rows("SHOW ALL SLAVES STATUS")]
+
+    estate.primary.execute("UPDATE shop.items SET name = 'over TLS' WHERE id = 1")
+    estate.assert_replica(replica)
+    kept = [("main", "other", "Yes", str(tls / "cert.pem"))]
+    assert channels() == kept
+    nothing = {"xtrabackup_replication_user": "", "xtrabackup_replication_password": ""}
+    result = succeeded(estate.play(**nothing))
+    assert "Will keep the replica as it is" in result.output
+    assert set(result.changed.values()) == {0}
+    assert channels() == kept
+
+    given: dict[str, Any] = {"xtrabackup_replication_ssl": False, "xtrabackup_replication_ssl_verify": False}
+    told = succeeded(estate.play("--check", "--diff", **given))
+    assert "Would keep the replica and set anew, of its channel: source_user, source_ssl" in told.output
+    assert '"source_ssl": true' in told.output
+    assert told.changed["replica"] > 0
+    assert channels() == kept
+    assert succeeded(estate.play(**given)).changed["replica"] > 0
+    assert channels() == [("main", "repl", "No", str(tls / "cert.pem"))]
+
+
+def make_certificate(directory: Path) -> Path:
+    """A certificate that signs itself, and its key, for 127.0.0.1: cert.pem and key.pem in a new directory."""
+    place = directory / "tls"
+    place.mkdir()
+    subprocess.run(
+        [
+            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
+            "-addext", "subjectAltName=IP:127.0.0.1",
+            "-keyout", str(place / "key.pem"), "-out", str(place / "cert.pem"),
+        ],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    return place
+
+
+@pytest.mark.slow
 def test_what_cannot_work_is_refused_before_anything_is_touched(estate: Estate) -> None:
     replica = estate.host("replica", {"server_id": 1})
     failed(estate.play(), "Each server of a replication needs one of its own")
@@ -124,6 +212,13 @@ def test_what_cannot_work_is_refused_before_anything_is_touched(estate: Estate) 
     failed(estate.play(xtrabackup_backup_password="wrong"), "does not accept the login")
     failed(estate.play(xtrabackup_backup_password=""), "xtrabackup_backup_password is empty")
     failed(estate.play(xtrabackup_primary="nobody"), "which is no host of the inventory")
+    estate.primary.execute("GRANT REPLICATION SLAVE ADMIN ON *.* TO backup@localhost")
+    failed(estate.play(xtrabackup_replication_password=""), "xtrabackup_replication_password is empty")
+    failed(estate.play("--check", xtrabackup_replication_password="x" * 97), "can use no more than 96")
+    failed(estate.play("--check", xtrabackup_replication_ssl_ca="/nosuch"), "there is no file /nosuch on this host")
+    # a primary that does not pass on what it replicates itself
+    estate.primary.execute("CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = 1")
+    failed(estate.play(), "it is a replica itself, and its log_slave_updates is OFF")
     assert not replica.datadir.exists()
     assert estate.leftovers() == []
 

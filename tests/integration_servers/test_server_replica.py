@@ -370,8 +370,30 @@ def test_nothing_says_where_to_begin_is_an_error(pair: Pair) -> None:
         ({"coordinates": {"backup": "/nosuch"}}, "neither a backup"),
         ({"caught_up_within": "soon"}, "caught_up_within"),
         ({"source_user": None}, "source_user"),
+        ({"source_user": ""}, "source_user: '' is no name"),
+        ({"source_user": "u" * 129}, "no more than 128"),
+        ({"source_password": "x" * 97}, "no more than 96"),
+        ({"source_host": "h" * 256}, "no more than 255"),
+        ({"source_host": "one two"}, "source_host: 'one two' is no name"),
+        ({"source_port": 65536}, "source_port: 65536"),
+        ({"connect_retry": 0}, "connect_retry: 0"),
+        ({"source_ssl_ca": "/" + "d" * 511}, "no more than 511"),
     ],
 )
 def test_options_that_cannot_be_used_are_named(pair: Pair, changes: dict[str, Any], words: str) -> None:
     assert words in pair.run(fails=True, **changes)["msg"]
     assert pair.channel() is None
+
+
+def test_the_longest_values_are_kept_as_they_are(pair: Pair) -> None:
+    name, path = "c" * 191, "/" + "d" * 510
+    longest: dict[str, Any] = {
+        "channel": name,
+        "source_host": "h" * 255,
+        "source_user": "u" * 128,
+        "source_password": "ü" * 48,
+    }
+    pair.run(state="stopped", connect_retry=4294967295, source_port=65535, source_ssl_ca=path, **longest)
+    row = next(row for row in pair.replica.rows("SHOW ALL SLAVES STATUS") if row["Connection_name"] == name)
+    assert (row["Master_Host"], row["Master_User"]) == (longest["source_host"], longest["source_user"])
+    assert (row["Master_Port"], row["Connect_Retry"], row["Master_SSL_CA_File"]) == (65535, 4294967295, path)

@@ -53,10 +53,7 @@ class Estate:
 
     def host(self, name: str, options: Mapping[str, OptionValue] | None = None) -> DatabaseServer:
         """One more host: an option file, no data."""
-        merged: dict[str, OptionValue] = dict(options or {})
-        if self.kind is MariaDBServer:
-            merged.setdefault("log_slave_updates", "ON")  # as MySQL does by itself
-        server = self.kind(self.directory / name, merged, server_id=len(self.servers) + 1)
+        server = self.kind(self.directory / name, options, server_id=len(self.servers) + 1)
         server.write_option_file()
         self.servers[name], self.ports[name] = server, free_port()
         return server
@@ -88,6 +85,27 @@ class Estate:
             cursor.execute("FLUSH TABLES WITH READ LOCK")
             wait_until_caught_up(self.primary, replica)
             assert_tables_equal(self.primary, replica)
+
+    def create_ticking_event(self) -> None:
+        """An event that fires on the primary every second, into a table that says on which server."""
+        self.primary.execute(
+            "SET GLOBAL event_scheduler = ON",
+            "CREATE TABLE shop.ticks (id INT AUTO_INCREMENT PRIMARY KEY, server INT)",
+            "CREATE EVENT shop.tick ON SCHEDULE EVERY 1 SECOND ENDS NOW() + INTERVAL 1 DAY "
+            "DO INSERT INTO shop.ticks (server) VALUES (@@server_id)",
+        )
+
+    def assert_events_fire_on_the_primary_only(self, replica: DatabaseServer) -> None:
+        """Both schedulers are on."""
+        servers = (self.primary, replica)
+        assert [server.value("SELECT @@GLOBAL.event_scheduler") for server in servers] == ["ON", "ON"]
+        states = [server.value("SELECT STATUS FROM information_schema.EVENTS") for server in servers]
+        disabled = {"mariadb": "SLAVESIDE_DISABLED", "mysql": "REPLICA_SIDE_DISABLED"}[self.primary.flavor]
+        assert states == ["ENABLED", disabled]
+        own = self.primary.value("SELECT @@server_id")
+        assert replica.rows("SELECT server, COUNT(*) > 0 AS some FROM shop.ticks GROUP BY server") == [
+            {"server": own, "some": 1}
+        ]
 
     def leftovers(self) -> list[str]:
         """Files of a transfer or of an unfinished run that are still there."""

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from . import durable, manifest
-from .errors import BackupError, BackupPartial, FormatError, StreamError
+from .errors import BackupError, BackupPartial, FormatError, StorageError, StreamError
 from .filling import NOT_CONTENT, is_unfinished
 from .manifest import MANIFEST_NAME, PARTIAL, Manifest, digest_of
 from .recovery.backup_directory import is_backup_directory, read_backup_directory
+from .restore import running
 from .restore.markers import read_restored
 from .restore.placement import UNPACKED_SUFFIX
 from .server.start_position import RESTORE_MARKER, backup_record
+from .server.user_data import ServerObjects, entries_of, judge
 from .stream.listing import list_archive
 from .stream.xbstream import MAGIC
 
@@ -133,6 +135,18 @@ def _manifest_facts(found: Manifest) -> dict[str, Any]:
         "bytes": found.total_bytes,
         "source_sha256": found.source_sha256,
     }
+
+
+def describe_user_data(datadir: str | os.PathLike[str], objects: ServerObjects | None) -> dict[str, Any]:
+    """Whether ``datadir`` holds anything that is not its server's own; ``objects``: what that server has told, None
+    when it could not be asked. Raises nothing: what cannot be read is unknown."""
+    place = Path(datadir)
+    try:
+        entries = entries_of(place)
+    except StorageError:
+        entries = None
+    runs = objects is not None or running.user_of(place) is not None
+    return judge(entries, running=runs, server=objects).as_dict()
 
 
 def read_job(progress_file: str | os.PathLike[str]) -> dict[str, Any] | None:

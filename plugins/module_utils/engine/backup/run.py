@@ -491,6 +491,7 @@ class BackupRun:
             "last_lsn": self._last_lsn,
             "binlog": coordinates.binlog.as_dict() if coordinates.binlog else None,
             "replication": [channel.as_dict() for channel in coordinates.channels],
+            "log_replica_updates": self._layout.logs_replica_updates,
             "files": len(entries),
             "bytes": {"read": size, "written": size},
             "seconds": round(seconds, 3),

@@ -41,7 +41,8 @@ _KILL_SECONDS = 30.0
 @dataclass(frozen=True)
 class RecoveryReport:
     """What a recovery did. ``recovered_lsn``: the end of the redo log that was applied (bytes of redo);
-    ``gtid_executed``: the GTID set of the recovered data, None where the server has none to tell (MariaDB)."""
+    ``gtid_executed``: the GTID set of the recovered data, None where the server has none to tell (MariaDB);
+    ``events_disabled``: which events were disabled, None when none had to be."""
 
     recovered_lsn: int
     rolled_back: int
@@ -51,10 +52,12 @@ class RecoveryReport:
     warnings: list[str] = field(default_factory=list)
     gtid_executed: str | None = None
     enabled_events: int | None = None
+    events_disabled: list[str] | None = None
 
     def as_dict(self) -> dict[str, object]:
         """The report as modules return it."""
-        left_out = {"warnings", "enabled_events"} | ({"gtid_executed"} if self.gtid_executed is None else set())
+        unsaid = {name for name in ("gtid_executed", "events_disabled") if getattr(self, name) is None}
+        left_out = unsaid | {"warnings", "enabled_events"}
         return {name: value for name, value in asdict(self).items() if name not in left_out}
 
 
@@ -102,6 +105,7 @@ def recover(
         warnings=warnings,
         gtid_executed=state.gtid_executed,
         enabled_events=state.enabled_events,
+        events_disabled=state.events_disabled,
     )
 
 

@@ -20,6 +20,7 @@ from typing import IO, Callable, TypeVar
 
 from ..errors import RecoveryFailed, XtrabackupError
 from ..file_names import decode_name
+from . import events
 from .program import ServerProgram
 from .sealed import ASK_SECONDS, RecoverySettings, Sealed
 from .server_log import RecoveryState, translate
@@ -109,6 +110,7 @@ class SealedMariadb(Sealed):
         self._scratch = scratch
         self._questions: _Questions | None = None
         self._rolled_back = False
+        self._told = False
         self._ask_at = 0.0
         self._named: dict[int, str] | None = None
         self._doubtful: list[int] = []
@@ -129,11 +131,13 @@ class SealedMariadb(Sealed):
         return self.state.started_lsn is not None
 
     def has_rolled_back(self) -> bool:
-        """Ask which recovered transactions there are; once there are none, for the tablespaces of the dictionary."""
+        """Ask which recovered transactions there are; once there are none, for the tablespaces of the dictionary. Then
+        disable events, if that is wanted."""
         if self._questions is None:
             return False
         self._rolled_back = self._rolled_back or self._nothing_to_roll_back(self._questions)
-        return self._rolled_back and self._has_told_tablespaces(self._questions)
+        self._told = self._told or (self._rolled_back and self._has_told_tablespaces(self._questions))
+        return self._told and (not self._settings.disable_events or self._events_are_disabled(self._questions))
 
     def _nothing_to_roll_back(self, questions: _Questions) -> bool:
         """Whether only XA transactions are left, which belong to no connection either."""
@@ -165,6 +169,16 @@ class SealedMariadb(Sealed):
         self.state.tablespaces = self._named
         return True
 
+    def _events_are_disabled(self, questions: _Questions) -> bool:
+        """Note which events are enabled, then tell the server to disable them. That it could not would end it, with an
+        error: nothing has to be asked after that."""
+        names = questions.ask(events.MARIADB_LIST, events.parse_mariadb_list)
+        if names is None:
+            return False
+        self.state.events_disabled = names
+        questions.tell(events.MARIADB_DISABLE)
+        return True
+
     def end(self) -> None:
         """It ends by itself, at the end of its input."""
         if self._questions is not None:
@@ -176,43 +190,6 @@ class SealedMariadb(Sealed):
 
     def close(self) -> None:
         """There is nothing to close: its input is closed by whoever made it."""
-
-
-def _literal(text: str) -> str:
-    """``text`` as an SQL literal."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
-
-
-def _quoted(name: str) -> str:
-    """``name`` as an SQL identifier."""
-    return "`" + name.replace("`", "``") + "`"
-
-
-def _parse_tablespaces(text: str) -> dict[int, str] | None:
-    """The path of the data file of each tablespace, by its id; None while the answer is not all there."""
-    if not text.endswith(_LIST_END):
-        return None
-    rows = (line.split("\t", 1) for line in text.splitlines())
-    return {int(space): f"{name}.ibd" for space, name in rows if int(space) and "/#sql" not in name}
-
-
-def _reading(path: str) -> str:
-    """A statement that reads from the table whose data file is ``path``, and puts the number of the error, 0 for none,
-    into ``@number``. An error that nobody handles would end the server."""
-    reading = f"SELECT 1 INTO @one FROM {_table_in(path)} LIMIT 1"  # noqa: S608
-    return (
-        "BEGIN NOT ATOMIC DECLARE CONTINUE HANDLER FOR SQLEXCEPTION GET DIAGNOSTICS CONDITION 1 @number = MYSQL_ERRNO; "
-        f"SET @number = 0; EXECUTE IMMEDIATE {_literal(reading)}; END;\n"
-    )
-
-
-def _table_in(path: str) -> str:
-    """The table, or its partition, whose data file is ``path``, in SQL."""
-    database, _slash, name = path[: -len(".ibd")].partition("/")
-    table, *parts = re.split("#(?:P|SP)#", name, flags=re.IGNORECASE)
-    quoted = f"{_quoted(decode_name(database))}.{_quoted(decode_name(table))}"
-    return f"{quoted} PARTITION ({_quoted(decode_name(parts[-1]))})" if parts else quoted
 
 
 class _Questions:

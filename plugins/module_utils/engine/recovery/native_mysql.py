@@ -27,6 +27,7 @@ from ..errors import InvalidOption, ServerError, XtrabackupError
 from ..innodb.keyring import Keyring
 from ..server.applied_positions import read_applied_positions
 from ..server.connection import Connection, ConnectionParameters
+from . import events
 from .backup_directory import walk_files
 from .program import ServerProgram, places
 from .sealed import ASK_SECONDS, RecoverySettings, Sealed
@@ -221,7 +222,7 @@ class SealedMysql(Sealed):
 
     def has_rolled_back(self) -> bool:
         """Ask which recovered transactions there are, and once there are none, for the GTIDs and for what channels had
-        applied; then forget the channels."""
+        applied; then forget the channels, and disable events if that is wanted."""
         if time.monotonic() < self._ask_at:
             return False
         self._ask_at = time.monotonic() + ASK_SECONDS
@@ -234,6 +235,8 @@ class SealedMysql(Sealed):
             self.state.prepared_transactions = prepared
             self.state.tablespaces = _tablespaces(connection)
             self.state.gtid_executed = "".join(str(connection.scalar("SELECT @@GLOBAL.gtid_executed") or "").split())
+            if self._settings.disable_events and self.state.events_disabled is None:
+                self.state.events_disabled = events.disable_mysql(connection)
             enabled = "SELECT COUNT(*) FROM information_schema.EVENTS WHERE STATUS = 'ENABLED'"
             self.state.enabled_events = int(connection.scalar(enabled))
             if connection.query("SHOW REPLICA STATUS"):

@@ -31,6 +31,7 @@ from ..restore.copying import Copier, CopyTask, sync_files
 from ..stream.extract import extract_archive
 from ..stream.listing import require_no_key
 from ..stream.unpack_directory import settle_directory
+from . import events
 from .backup_directory import (
     PREPARED,
     BackupDirectory,
@@ -53,7 +54,7 @@ _SPACE_MARGIN = 64 << 20
 class PrepareOptions:
     """How to prepare. ``use_memory``: ``auto``, a size, or a share of what is free (``40%``); ``stall_timeout``:
     seconds that the server may be idle; ``force``: replace what is in the target directory; ``keyring_file``: the file
-    of a MySQL server's component_keyring_file."""
+    of a MySQL server's component_keyring_file; ``disable_events``: the data are to become a replica's."""
 
     use_memory: str = "auto"
     decrypt_key: bytes | None = None
@@ -62,6 +63,7 @@ class PrepareOptions:
     force: bool = False
     stall_timeout: float = 600.0
     keyring_file: str | None = None
+    disable_events: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,9 @@ def plan(src: Path, target_dir: Path | None, options: PrepareOptions) -> Prepare
         changed, before = state != PREPARED, {"path": str(source), "id": record["id"], "state": state}
     else:
         _require_apart(source, target)
-        changed, before = _look_at_target(target, record, sha256, options.force)
+        changed, before = _look_at_target(target, record, sha256, options)
+    if state == PREPARED and options.disable_events:
+        events.require_disabled(_events_disabled(record), source)
     if changed:
         require_recoverable(backup, source, options)
         if source.is_dir() and state != PREPARED:
@@ -177,7 +181,14 @@ def _require_apart(source: Path, target: Path) -> None:
         raise TargetUnsafe(f"target_dir: {target} is {reason}", path=str(target))
 
 
-def _look_at_target(target: Path, record: dict[str, Any], sha256: str, force: bool) -> tuple[bool, dict[str, Any]]:
+def _events_disabled(record: dict[str, Any]) -> list[str] | None:
+    """Which events of a prepared backup were disabled, None when nobody has looked at them."""
+    return (record.get("prepared") or {}).get("events_disabled")
+
+
+def _look_at_target(
+    target: Path, record: dict[str, Any], sha256: str, options: PrepareOptions
+) -> tuple[bool, dict[str, Any]]:
     """Whether the target has to be made, and what is there now."""
     if not target.exists():
         return True, {"path": str(target), "state": "absent"}
@@ -187,12 +198,13 @@ def _look_at_target(target: Path, record: dict[str, Any], sha256: str, force: bo
         with contextlib.suppress(XtrabackupError):
             there = read_backup_directory(target)
             same = there.id == str(record["id"]) and there.source_sha256 == sha256
-            if same and there.state == PREPARED:
+            events_too = events.as_wished(_events_disabled(there.record), options.disable_events)
+            if same and there.state == PREPARED and events_too:
                 return False, {"path": str(target), "id": there.id, "state": there.state}
-            if force:
+            if options.force:
                 require_renamable(target)
                 return True, {"path": str(target), "id": there.id, "state": there.state}
-    if not force:
+    if not options.force:
         raise TargetNotEmpty(f"target_dir: {target} holds something else than this backup, prepared", path=str(target))
     require_renamable(target)
     return True, {"path": str(target), "state": "other"}
@@ -209,7 +221,7 @@ def prepare(src: Path, target_dir: Path | None, options: PrepareOptions, progres
     """
     planned = plan(src, target_dir, options)
     if not planned.changed:
-        return _unchanged(planned)
+        return _unchanged(planned, options)
     with contextlib.ExitStack() as held:
         place = None
         if planned.in_place:
@@ -219,14 +231,23 @@ def prepare(src: Path, target_dir: Path | None, options: PrepareOptions, progres
         # another job may have been here since
         planned = plan(src, target_dir, options)
         if not planned.changed:
-            return _unchanged(planned)
+            return _unchanged(planned, options)
         flavor = str((planned.record.get("server") or {}).get("flavor") or "mariadb")
         program = find_server(options.server_program, flavor)
         warnings = check_version(program, _source_version(planned.record), flavor)
         if not planned.source_sha256:
             warnings.append(f"{planned.source} has no manifest: another tool made it, and its files cannot be verified")
+        warnings += events.warnings_of(_events_disabled(planned.record), options.disable_events, planned.source)
         keyring_file = Path(os.path.abspath(options.keyring_file)) if options.keyring_file else None
-        job = RecoveryJob(program, options.use_memory, options.stall_timeout, progress, warnings, keyring_file)
+        job = RecoveryJob(
+            program,
+            options.use_memory,
+            options.stall_timeout,
+            progress,
+            warnings,
+            keyring_file,
+            options.disable_events,
+        )
         if place is None:
             record, report = _prepare_in_place(planned.source, job, options.parallel)
         else:
@@ -234,9 +255,10 @@ def prepare(src: Path, target_dir: Path | None, options: PrepareOptions, progres
     return PrepareResult(True, {**record, "path": str(planned.target)}, report, warnings)
 
 
-def _unchanged(planned: PreparePlan) -> PrepareResult:
+def _unchanged(planned: PreparePlan, options: PrepareOptions) -> PrepareResult:
     record = read_backup_directory(planned.target).record
-    return PrepareResult(False, {**record, "path": str(planned.target)}, None)
+    warnings = events.warnings_of(_events_disabled(record), options.disable_events, planned.target)
+    return PrepareResult(False, {**record, "path": str(planned.target)}, None, warnings)
 
 
 def _prepare_copy(

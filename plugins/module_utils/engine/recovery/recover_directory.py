@@ -21,7 +21,7 @@ from ..server.data_files import render_names
 from ..server.gtid_sets import GtidSet
 from ..stream.listing import some_of
 from ..units import format_size
-from . import memory, native
+from . import events, memory, native
 from .backup_directory import IN_PROGRESS_NAME, PREPARED, BackupDirectory, walk_files
 from .ddl_files import apply_ddl_files
 from .families import LEFTOVER_SUFFIXES, Family, family_of
@@ -39,7 +39,8 @@ _SPACE_MARGIN = 64 << 20
 @dataclass(frozen=True)
 class RecoveryJob:
     """How a directory is recovered: by which server, with how much memory (see memory.choose_buffer_pool), and how many
-    seconds it may be idle. ``warnings`` are added to. ``keyring_file``: the keys of a MySQL server's encrypted data."""
+    seconds it may be idle. ``warnings`` are added to. ``keyring_file``: the keys of a MySQL server's encrypted data.
+    ``disable_events``: no event may fire on the server that gets the data."""
 
     program: ServerProgram
     use_memory: str
@@ -47,6 +48,7 @@ class RecoveryJob:
     progress: Progress
     warnings: list[str]
     keyring_file: Path | None = None
+    disable_events: bool = False
 
 
 def recover_directory(
@@ -82,6 +84,7 @@ def recover_directory(
         keyring_file=job.keyring_file,
         note_positions=marker.note_positions,
         providers=to_load(job.program, backup.providers()),
+        disable_events=job.disable_events,
     )
     if marker.recovered is None:
         family.make_ready(backup, marker)
@@ -91,6 +94,9 @@ def recover_directory(
             marker.note(recovered=asdict(report))
     else:
         report = native.RecoveryReport(**marker.recovered)
+        if job.disable_events:
+            events.require_disabled(report.events_disabled, backup.path)
+        job.warnings.extend(events.warnings_of(report.events_disabled, job.disable_events, backup.path))
     job.warnings.extend(report.warnings)
     job.warnings.extend(_gtid_warnings(backup, report))
     job.progress.phase("finishing")
@@ -251,6 +257,8 @@ def _record_state(
     }
     if report.enabled_events is not None:
         record["prepared"]["enabled_events"] = report.enabled_events
+    if report.events_disabled is not None:
+        record["prepared"]["events_disabled"] = report.events_disabled
     if report.gtid_executed is not None:
         record["prepared"]["gtid_executed"] = report.gtid_executed
         record.update(recovered_record(record, report.gtid_executed, marker.positions))

@@ -31,6 +31,7 @@ class RecoverySettings:
     prepared transactions are decided, ``gtid_mode``: GTIDs were on; ``keyring_file``: the keys of encrypted
     tablespaces; ``note_positions`` is told what replica channels had applied, before they are forgotten.
     For MariaDB: ``providers`` are the plugins for page compression that it must load.
+    ``disable_events``: the data are to become a replica's (see ``events``).
     """
 
     page_size: int
@@ -45,6 +46,7 @@ class RecoverySettings:
     keyring_file: Path | None = None
     note_positions: Callable[[list[AppliedPosition]], None] = lambda _positions: None
     providers: tuple[str, ...] = ()
+    disable_events: bool = False
 
 
 class Sealed(abc.ABC):

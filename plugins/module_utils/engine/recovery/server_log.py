@@ -66,6 +66,7 @@ class RecoveryState:
     prepared_transactions: int = 0
     gtid_executed: str | None = None
     enabled_events: int | None = None
+    events_disabled: list[str] | None = None
     warnings: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)

@@ -17,8 +17,12 @@ _THEY_RUN = "they are left as they are, and those that are enabled run as soon a
 
 def event_warnings(record: Mapping[str, Any], placements: Iterable[Placement]) -> list[str]:
     """What to say about the events of a backup. ``record``: MySQL's says how many are enabled, as recovery has found
-    them; MariaDB's are in a table, which keeps its size when rows are deleted."""
-    enabled = (record.get("prepared") or {}).get("enabled_events")
+    them; MariaDB's are in a table, which keeps its size when rows are deleted. None of data whose events were disabled.
+    """
+    prepared = record.get("prepared") or {}
+    if prepared.get("events_disabled") is not None:
+        return []
+    enabled = prepared.get("enabled_events")
     if enabled:
         return [f"the backup has enabled events ({enabled}): {_THEY_RUN}"]
     if any(one.name == _MARIADB_TABLE and one.size > _EMPTY for one in placements):

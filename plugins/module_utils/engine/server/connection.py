@@ -224,6 +224,15 @@ class Connection:
         """Run ``sql`` for its effect."""
         self.query(sql, args, secrets=secrets)
 
+    def execute_raw(self, statement: bytes) -> None:
+        """Run ``statement``, which is in the session's character_set_client, for its effect."""
+        with self._lock:
+            try:
+                with self._raw.cursor() as cursor:
+                    cursor.execute(statement)
+            except (self._driver.err.Error, OSError, AttributeError) as error:
+                raise self._statement_error(statement.decode("utf-8", "replace"), error, ()) from error
+
     def row(self, sql: str, args: Sequence[Any] = ()) -> dict[str, Any] | None:
         """The first row of ``sql``, or None."""
         rows = self.query(sql, args)

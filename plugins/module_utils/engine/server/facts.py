@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Collection
 from typing import Any
 
@@ -15,6 +17,7 @@ from .coordinates_mysql import read_log_status
 from .flavor import Flavor, identify, read_layout, refusal_of_version, require_supported
 from .privileges import backup_privileges, missing_privileges, replication_privileges
 from .replication import channel_facts, read_state
+from .user_data import ServerObjects, read_objects
 
 _ACCESS_DENIED = 1227  # ER_SPECIFIC_ACCESS_DENIED_ERROR
 
@@ -36,6 +39,7 @@ def server_facts(connection: Connection) -> dict[str, Any]:
         "datadir": str(identity.datadir),
         "read_only": variables.get("read_only", "OFF").upper() not in ("OFF", "0"),
         "log_bin": variables.get("log_bin") == "ON",
+        "log_replica_updates": layout.logs_replica_updates,
         "gtid_strict_mode": variables.get("gtid_strict_mode") == "ON",
         "galera": variables.get("wsrep_on") == "ON",
         "innodb_page_size": layout.innodb_page_size,
@@ -80,6 +84,20 @@ def _mysql_position(connection: Connection, missing: Collection[str]) -> dict[st
     gtid = normal_gtid(str(connection.scalar("SELECT @@GLOBAL.gtid_executed") or ""))
     binlog = None if missing else read_log_status(connection).binlog
     return {"gtid": gtid, "binlog": None if binlog is None else binlog.as_dict()}
+
+
+def objects_of(connection: Connection, datadir: str | None) -> ServerObjects | None:
+    """What the server holds that is not its own, None when it is not the one that runs on ``datadir``."""
+    if datadir is None:
+        return None
+    there = connection.variables("datadir")["datadir"]
+    with contextlib.suppress(OSError):
+        if os.path.samefile(there, datadir):
+            try:
+                return read_objects(connection)
+            except ServerError:
+                return ServerObjects(complete=False)  # the account may not ask
+    return None
 
 
 def user_databases(connection: Connection) -> list[str]:

@@ -48,6 +48,8 @@ class Layout:
     #: names in the datadir that lead to directories of logs, temporary files, keys and the like: no databases, unless
     #: they hold tables
     not_databases: frozenset[str] = frozenset()
+    log_slave_updates: str = ""
+    log_replica_updates: str = ""
 
     @property
     def system_tablespace_files(self) -> tuple[Path, ...]:
@@ -69,6 +71,12 @@ class Layout:
     def by_gtid(self) -> bool:
         """Whether every transaction of this MySQL server gets a GTID."""
         return self.gtid_mode.upper() == "ON"
+
+    @property
+    def logs_replica_updates(self) -> bool:
+        """Whether the binary log gets what the server replicates from others."""
+        # the old name is MariaDB's only one; MySQL has had the new one since 8.0.26
+        return (self.log_replica_updates or self.log_slave_updates).upper() in ("ON", "1")
 
     @classmethod
     def from_variables(cls, variables: Mapping[str, str]) -> Layout:
@@ -121,6 +129,8 @@ class Layout:
             relay_log_basename=file("relay_log_basename"),
             not_databases=named_places(datadir, variables).entries(datadir)
             | frozenset(text("ignore_db_dirs").split(",")),
+            log_slave_updates=text("log_slave_updates"),
+            log_replica_updates=text("log_replica_updates"),
         )
 
 

@@ -114,6 +114,14 @@ def missing_privileges(connection: Connection, wanted: Iterable[str]) -> list[st
     return lacking(held, on_all, version_numbers(version), mysql=mysql) + on_tables
 
 
+def global_grants(connection: Connection) -> frozenset[str]:
+    """The privileges on ``*.*`` that the account of ``connection`` holds, and ``REVOKE`` when some of them do not count
+    for every database (MySQL's partial revokes)."""
+    grants = _grants(connection)
+    partial = {"REVOKE"} if any(line.upper().startswith("REVOKE ") for line in grants) else set()
+    return parse_global_privileges(grants, mysql=_is_mysql(connection)) | partial
+
+
 def backup_privileges(connection: Connection) -> dict[str, str]:
     """What an account needs for a backup of the server of ``connection``, each with what it is needed for."""
     return MYSQL_BACKUP_PRIVILEGES if _is_mysql(connection) else BACKUP_PRIVILEGES

@@ -38,6 +38,10 @@ class MariadbReplication(Dialect):
     }
     by_gtid: ClassVar[Mapping[str, Any]] = {"MASTER_USE_GTID": Word("slave_pos")}
     using_gtid = "Slave_Pos"
+    password_limit = 96
+    user_limit = 128
+    channel_limit = 191
+    retry_limit = 4294967295  # seconds
 
     def read_state(self, connection: Connection) -> ReplicationState:
         """As in the base class; needs SLAVE MONITOR."""
@@ -60,7 +64,7 @@ class MariadbReplication(Dialect):
         """As in the base class, domain by domain."""
         return reached(position, target)
 
-    def check(self, wanted: WantedChannel) -> None:
+    def check_known(self, wanted: WantedChannel) -> None:
         """As in the base class."""
         if wanted.get_source_public_key is not None:
             raise InvalidOption(

@@ -13,11 +13,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from ..errors import InvalidOption
 from .connection import Connection
 
 REPLICATING, STOPPED, ABSENT = "replicating", "stopped", "absent"
 MARIADB, MYSQL = "mariadb", "mysql"
 
+_HOST_LIMIT = 255  # HOSTNAME_LENGTH
+_PATH_LIMIT = 511  # FN_REFLEN - 1
+_PORT_LIMIT = 65535
+_PRINTABLE = 32
 _LOGIN_REFUSED = frozenset({1045, 1698})  # ER_ACCESS_DENIED_ERROR, ER_ACCESS_DENIED_NO_PASSWORD_ERROR
 
 
@@ -219,9 +224,33 @@ class Dialect(ABC):
     def reset(self, channel: str) -> Step:
         """Remove the channel."""
 
+    #: the longest password in bytes, user in characters and channel name in bytes: what is longer, the server refuses,
+    #: or cuts in silence (MariaDB 10.11, MySQL 9.7)
+    password_limit: int
+    user_limit: int
+    channel_limit: int
+    retry_limit: int
+
     @abstractmethod
-    def check(self, wanted: WantedChannel) -> None:
+    def check_known(self, wanted: WantedChannel) -> None:
         """Raises InvalidOption for what this family does not know."""
+
+    def check(self, wanted: WantedChannel) -> None:
+        """Raises InvalidOption for whatever CHANGE would refuse or not keep as it is given."""
+        self.check_known(wanted)
+        _limit("source_password", _bytes(wanted.source_password), self.password_limit, "bytes", self.family)
+        _limit("source_user", len(wanted.source_user or ""), self.user_limit, "characters", self.family)
+        _limit("source_host", len(wanted.source_host or ""), _HOST_LIMIT, "characters", self.family)
+        _limit("channel", _bytes(wanted.channel), self.channel_limit, "bytes", self.family)
+        for name in ("source_ssl_ca", "source_ssl_cert", "source_ssl_key"):
+            _limit(name, _bytes(getattr(wanted, name)), _PATH_LIMIT, "bytes", self.family)
+        for name in ("source_host", "source_user"):
+            value = getattr(wanted, name)
+            blank = name == "source_host" and " " in (value or "")
+            if value is not None and (not value or blank or any(ord(letter) < _PRINTABLE for letter in value)):
+                raise InvalidOption(f"{name}: {value!r} is no name", option=name)
+        _within("source_port", wanted.source_port, _PORT_LIMIT)
+        _within("connect_retry", wanted.connect_retry, self.retry_limit)
 
     # --- options of CHANGE ---------------------------------------------------------------------------
 
@@ -278,3 +307,24 @@ class Dialect(ABC):
             (password,) if password else (),
             using_gtid=using,
         )
+
+
+def _bytes(text: str | None) -> int:
+    return len((text or "").encode("utf-8", "surrogateescape"))
+
+
+def _limit(option: str, length: int, limit: int, unit: str, family: str) -> None:
+    """Raises InvalidOption, without the value, which may be a secret."""
+    if length > limit:
+        name = {MARIADB: "MariaDB", MYSQL: "MySQL"}[family]
+        remedy = "Give the replication account a shorter password." if option == "source_password" else None
+        raise InvalidOption(
+            f"{option} has {length} {unit}, and replicas of {name} can use no more than {limit}",
+            remedy=remedy or f"Give a shorter {option}.",
+            option=option,
+        )
+
+
+def _within(option: str, value: int | None, limit: int) -> None:
+    if value is not None and not 1 <= value <= limit:
+        raise InvalidOption(f"{option}: {value} is not between 1 and {limit}", option=option)

@@ -17,7 +17,7 @@ from .connection import Connection
 from .gtid_sets import GtidSet
 from .replication_model import MYSQL, ActualChannel, Dialect, ReplicationState, Step, WantedChannel
 
-_PASSWORD_LIMIT = 32  # characters; the documentation of CHANGE REPLICATION SOURCE TO
+_GROUP_CHANNELS = ("group_replication_applier", "group_replication_recovery")
 _REBUILD = "Rebuild the replica from a backup of its source, or give the coordinates of the data it holds."
 
 
@@ -40,6 +40,10 @@ class MysqlReplication(Dialect):
     leftovers: ClassVar[Mapping[str, Any]] = {}  # RESET REPLICA ALL forgets everything (9.7)
     by_gtid: ClassVar[Mapping[str, Any]] = {"SOURCE_AUTO_POSITION": 1}
     using_gtid = "Auto_Position"
+    password_limit = 32  # the error (3056) says characters and counts bytes
+    user_limit = 32  # that of accounts; CHANGE cuts at 96
+    channel_limit = 64
+    retry_limit = 2147483647  # seconds
 
     def read_state(self, connection: Connection) -> ReplicationState:
         """As in the base class; needs REPLICATION CLIENT. What the applier's threads say of their errors is added where
@@ -67,14 +71,10 @@ class MysqlReplication(Dialect):
         """As in the base class."""
         return GtidSet.parse(target) <= GtidSet.parse(position)
 
-    def check(self, wanted: WantedChannel) -> None:
+    def check_known(self, wanted: WantedChannel) -> None:
         """As in the base class."""
-        if len(wanted.source_password or "") > _PASSWORD_LIMIT:
-            raise InvalidOption(
-                f"source_password has more than {_PASSWORD_LIMIT} characters, and MySQL's replicas can use no more",
-                remedy="Give the replication account a shorter password.",
-                option="source_password",
-            )
+        if wanted.channel.lower().startswith(_GROUP_CHANNELS):
+            raise InvalidOption(f"channel: {wanted.channel} belongs to group replication", option="channel")
 
     def position_steps(self, wanted: WantedChannel, actual: ReplicationState) -> list[Step]:
         """As in the base class.

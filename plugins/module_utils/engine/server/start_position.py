@@ -65,6 +65,7 @@ def start_from_backup(path: str, source_host: str | None, source_port: int, fami
                 return StartPosition(origin, file=channel["file"], position=int(channel["position"]))
             # a MySQL server has one set, whatever way the transactions came; recovery has seen what the data hold
             return _start(origin, family, channel, str(binlog.get("gtid") or gtid) if family == MYSQL else gtid)
+    _require_logged_updates(record, family, origin)
     if not binlog.get("file"):
         raise ReplicationError(
             f"{origin} has no binary log coordinates: the binary log of its server was off",
@@ -100,6 +101,20 @@ def _start(origin: str, family: str, place: dict[str, Any], gtid: str) -> StartP
         return StartPosition(origin, gtid=dialect_of(family).gtid(gtid))
     except ValueError as error:
         raise FormatError(f"{origin} has no readable GTID: {error}", gtid=gtid) from error
+
+
+def _require_logged_updates(record: dict[str, Any], family: str, origin: str) -> None:
+    """Raises ReplicationError when the server of the backup cannot pass on what it replicates itself."""
+    if not record.get("replication") or record.get("log_replica_updates", True):
+        return
+    variable = "log_slave_updates" if family == MARIADB else "log_replica_updates"
+    raise ReplicationError(
+        f"the server of {origin} is a replica itself, and its {variable} was OFF: what it replicates is not in its "
+        "binary log and would never arrive here",
+        remedy=f"Set {variable}=ON in the option file of that server, restart it, and take a new backup; or replicate "
+        "from its own source: say that as source_host and source_port.",
+        variable=variable,
+    )
 
 
 def _require_family(record: dict[str, Any], family: str, origin: str) -> None:

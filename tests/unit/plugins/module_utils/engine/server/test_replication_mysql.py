@@ -139,7 +139,7 @@ def test_with_consent_the_channel_goes_on_at_the_other_source() -> None:
 
 
 def test_what_the_other_family_does_not_know_is_named() -> None:
-    with pytest.raises(InvalidOption, match="32 characters"):
+    with pytest.raises(InvalidOption, match="no more than 32"):
         plan(replace(WANTED, source_password="x" * 33), state())
     with pytest.raises(InvalidOption, match="get_source_public_key"):
         plan(replace(WANTED, get_source_public_key=True), ReplicationState((), "", ""))

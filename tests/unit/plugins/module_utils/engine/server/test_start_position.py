@@ -49,6 +49,22 @@ def test_a_backup_of_the_stock_tool_tells(tmp_path: Path, name: str) -> None:
     assert start_from_backup(str(tmp_path), "db1", 3306).gtid == "0-1-40"
 
 
+@pytest.mark.parametrize(("flavor", "variable"), [("mariadb", "log_slave_updates"), ("mysql", "log_replica_updates")])
+def test_a_donor_that_does_not_pass_on_what_it_replicates_is_no_source(
+    tmp_path: Path, flavor: str, variable: str
+) -> None:
+    channel = {"source_host": "top", "source_port": 3306, "file": "t.000001", "position": 7, "gtid": ""}
+    server = {"flavor": flavor}
+    write_marker(tmp_path, server=server, binlog=BINLOG, replication=[channel], log_replica_updates=False)
+    with pytest.raises(ReplicationError, match=f"is a replica itself, and its {variable} was OFF"):
+        start_from_backup(str(tmp_path), "db1", 3306, flavor)
+    assert start_from_backup(str(tmp_path), "top", 3306, flavor).file == "t.000001"
+    # nothing comes to this one from elsewhere
+    place = {**BINLOG, "gtid": ""} if flavor == "mysql" else BINLOG
+    write_marker(tmp_path, server=server, binlog=place, replication=[], log_replica_updates=False)
+    assert start_from_backup(str(tmp_path), "db1", 3306, flavor)
+
+
 def test_the_position_at_the_donors_own_source_is_taken_for_that_source_only(tmp_path: Path) -> None:
     channel = {"source_host": "top", "source_port": 3306, "file": "t.000001", "position": 7, "gtid": ""}
     write_marker(tmp_path, binlog=BINLOG, replication=[channel])

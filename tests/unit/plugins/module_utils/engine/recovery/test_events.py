@@ -1,0 +1,46 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Events of data that are to become a replica's: statements, answers, and what was wished before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import InvalidOption
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery import events
+
+
+def test_an_answer_counts_when_its_last_line_is_there() -> None:
+    names = ["shop.tick", "a`b.ü"]
+    text = "".join(f"{name.encode().hex().upper()}\n" for name in names) + "\n"
+    assert events.parse_mariadb_list(text) == names
+    assert events.parse_mariadb_list("\n") == []
+    for length in range(len(text)):
+        assert events.parse_mariadb_list(text[:length]) is None
+
+
+def test_names_and_definer_are_quoted() -> None:
+    event = {"EVENT_SCHEMA": "a`b", "EVENT_NAME": 'e"1', "DEFINER": "o'w`n@home@%"}
+    assert events.statement_of(event, "REPLICA") == (
+        "ALTER DEFINER = `o'w``n@home`@`%` EVENT `a``b`.`e\"1` DISABLE ON REPLICA"
+    )
+
+
+@pytest.mark.parametrize(
+    ("disabled", "wish", "fits"),
+    [(None, True, False), ([], True, True), (["a.b"], True, True)]
+    + [(None, False, True), ([], False, True), (["a.b"], False, False)],
+)
+def test_whether_prepared_data_are_as_they_are_wanted(disabled: list[str] | None, wish: bool, fits: bool) -> None:
+    assert events.as_wished(disabled, wish) is fits
+    told = events.warnings_of(disabled, wish, Path("/backup"))
+    assert bool(told) is (not wish and not fits)
+
+
+def test_data_that_were_prepared_with_their_events_are_named() -> None:
+    events.require_disabled([], Path("/backup"))
+    with pytest.raises(InvalidOption, match="/backup was prepared before, and its events are still enabled"):
+        events.require_disabled(None, Path("/backup"))
