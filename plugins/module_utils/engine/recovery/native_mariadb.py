@@ -192,6 +192,43 @@ class SealedMariadb(Sealed):
         """There is nothing to close: its input is closed by whoever made it."""
 
 
+def _literal(text: str) -> str:
+    """``text`` as an SQL literal."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _quoted(name: str) -> str:
+    """``name`` as an SQL identifier."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def _parse_tablespaces(text: str) -> dict[int, str] | None:
+    """The path of the data file of each tablespace, by its id; None while the answer is not all there."""
+    if not text.endswith(_LIST_END):
+        return None
+    rows = (line.split("\t", 1) for line in text.splitlines())
+    return {int(space): f"{name}.ibd" for space, name in rows if int(space) and "/#sql" not in name}
+
+
+def _reading(path: str) -> str:
+    """A statement that reads from the table whose data file is ``path``, and puts the number of the error, 0 for none,
+    into ``@number``. An error that nobody handles would end the server."""
+    reading = f"SELECT 1 INTO @one FROM {_table_in(path)} LIMIT 1"  # noqa: S608
+    return (
+        "BEGIN NOT ATOMIC DECLARE CONTINUE HANDLER FOR SQLEXCEPTION GET DIAGNOSTICS CONDITION 1 @number = MYSQL_ERRNO; "
+        f"SET @number = 0; EXECUTE IMMEDIATE {_literal(reading)}; END;\n"
+    )
+
+
+def _table_in(path: str) -> str:
+    """The table, or its partition, whose data file is ``path``, in SQL."""
+    database, _slash, name = path[: -len(".ibd")].partition("/")
+    table, *parts = re.split("#(?:P|SP)#", name, flags=re.IGNORECASE)
+    quoted = f"{_quoted(decode_name(database))}.{_quoted(decode_name(table))}"
+    return f"{quoted} PARTITION ({_quoted(decode_name(parts[-1]))})" if parts else quoted
+
+
 class _Questions:
     """What the server is told and asked through its standard input; each answer is a new file in ``scratch``."""
 
