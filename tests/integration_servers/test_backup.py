@@ -178,7 +178,7 @@ def test_a_long_alter_table_that_is_half_way_is_rolled_back(
     copy = start_copy(make_server, "copy", workdir / "backup", source)
     # on a busy machine it may have ended, before the instant of the backup or after it
     assert checksums.table_states(copy) in ([before] if half_way else [before, checksums.table_states(source)])
-    copy.execute("ALTER TABLE big.t0 ADD COLUMN more INT DEFAULT 7, ALGORITHM=COPY")
+    copy.execute("ALTER TABLE big.t0 ADD COLUMN yet_more INT DEFAULT 7, ALGORITHM=COPY")
 
 
 @pytest.mark.parametrize("rebuilds", [True, False])

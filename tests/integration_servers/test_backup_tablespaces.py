@@ -162,6 +162,7 @@ def test_pages_without_a_checksum_are_read_twice_and_counted(make: Factory, work
     else:
         source.restart({"innodb_checksum_algorithm": "none"})
     create_tables(source, "t", rows=4000)
+    source.execute("FLUSH TABLES t FOR EXPORT", "UNLOCK TABLES", database="d")  # not in the buffer pool alone
     stop = threading.Event()
     writer = threading.Thread(target=updates, args=(source, stop))
     writer.start()

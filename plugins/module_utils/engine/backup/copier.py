@@ -162,7 +162,13 @@ def copy_tablespace(
         size -= size % page_size
         unstable: UnstableFile | None = None
         copied = 0
-        reader = PageReader(descriptor, file.source, source.verifier, context.cancelled)
+        reader = PageReader(
+            descriptor,
+            file.source,
+            source.verifier,
+            context.cancelled,
+            lambda: not file.replaceable or _as_it_was(source),
+        )
         with context.open_file(file.path) as target, contextlib.closing(reader):
             try:
                 for pages in reader.batches(buffer, size, context.before_read):

@@ -130,8 +130,16 @@ class PageReader:
     """The pages of one open file, whole. ``retried``: how many were not at their first reading; ``unverified``: of how
     many no checksum could be verified, so that they were read twice instead."""
 
-    def __init__(self, descriptor: int, path: Path, verifier: PageVerifier, cancelled: threading.Event) -> None:
+    def __init__(
+        self,
+        descriptor: int,
+        path: Path,
+        verifier: PageVerifier,
+        cancelled: threading.Event,
+        as_it_was: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._descriptor, self._path, self._verifier, self._cancelled = descriptor, path, verifier, cancelled
+        self._as_it_was = as_it_was
         self._digest: Callable[[memoryview], bytes] = libraries.require("xxhash").xxh3_128_digest
         self._fresh: FreshReader | None = None
         self.retried = 0
@@ -186,7 +194,7 @@ class PageReader:
         self.retried += len(faults)
         left = attempts_for(self._descriptor) if faults else 0
         while faults:
-            if not left:
+            if not left or (left % _QUIET_ATTEMPTS == 0 and not self._as_it_was()):
                 raise UnsettledPages(faults)
             left -= 1
             pause(self._cancelled)

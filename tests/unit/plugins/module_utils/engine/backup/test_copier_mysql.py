@@ -209,6 +209,7 @@ def test_a_table_that_is_encrypted_while_it_is_copied_is_copied_again_later(
     with pytest.raises(UnstableFile, match="altered while it was copied") as caught:
         place.copy()
     assert caught.value.written
+    assert place.waits == 10  # it is not waited for what will not come
 
 
 def test_an_encrypted_page_in_a_table_that_stays_a_plain_one_is_damage(
