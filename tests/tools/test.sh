@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
 # Runs the steps named as arguments (static, unit, sanity, integration, integration-quick; docs, galaxy, units, cores,
-# provisionings, storms, fuzz, molecule), all of them even when one fails, and ends with one line for each. `make` has
+# provisionings, storms, positions, fuzz, molecule), all of them even when one fails, and ends with one line for each. `make` has
 # run setup.sh before and has put .venv into PATH.
 set -uo pipefail
 
@@ -86,6 +86,11 @@ for step in "$@"; do
         storms)
             export STORMS=10
             check "storms of DDL" executed storms tests/integration_servers/test_ddl_storm.py
+            ;;
+        positions)
+            export POSITIONS=20
+            check "positions of busy replicas" executed positions \
+                tests/integration_servers/test_mysql_replica_positions.py tests/integration_servers/test_safe_slave_backup.py
             ;;
         integration-quick) check "server tests" executed servers tests/integration_servers -m "not slow" ;;
         *) echo "unknown step: $step" >&2; exit 2 ;;
