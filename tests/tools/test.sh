@@ -4,8 +4,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
 # Runs the steps named as arguments (static, unit, sanity, integration, integration-quick; docs, galaxy, units, cores,
-# provisionings, storms, positions, fuzz, molecule), all of them even when one fails, and ends with one line for each. `make` has
-# run setup.sh before and has put .venv into PATH.
+# provisionings, storms, positions, fuzz, molecule), all of them even when one fails, and ends with one line for each.
+# `make` has run setup.sh before and has put .venv into PATH.
 set -uo pipefail
 
 cd "$(dirname "$0")/../.." || exit
