@@ -39,7 +39,7 @@ test: setup ## Everything: lint, types, unit tests, sanity, tests on real server
 
 .PHONY: test-all
 test-all: setup ## test, and all that takes longer: Pythons, ansible-cores, Galaxy, real hosts, transactions, DDL, fuzzing
-	@tests/tools/test.sh static docs galaxy unit units sanity integration cores provisionings storms aria fuzz molecule
+	@tests/tools/test.sh static docs galaxy unit units sanity integration cores provisionings storms aria positions fuzz molecule
 
 .PHONY: test-quick
 test-quick: setup ## As test, without sanity and the slow tests on servers

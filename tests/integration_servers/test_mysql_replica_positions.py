@@ -31,7 +31,7 @@ from ansible_collections.innodb.xtrabackup.tests.support.backups import take
 from ansible_collections.innodb.xtrabackup.tests.support.load import AS_FAST_AS_IT_CAN, WriteLoad, check_invariants
 from ansible_collections.innodb.xtrabackup.tests.support.mysql import SERVER_PROGRAM, MySQLServer
 
-ROUNDS = int(os.environ.get("POSITIONS", "2"))
+ROUNDS = int(os.environ.get("POSITIONS", "1"))
 WITHOUT_GTIDS = {"gtid_mode": "OFF", "enforce_gtid_consistency": "OFF"}
 
 
