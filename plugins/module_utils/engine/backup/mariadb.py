@@ -141,8 +141,7 @@ class MariadbBackup(BackupRun):
     # --- BACKUP STAGE BLOCK_DDL ------------------------------------------------------------------
 
     def _copy_plain_files(self) -> None:
-        self._aria.read_control()
-        self._plain.copy_all(self._aria.horizon())
+        self._plain.copy_all(self._aria.find_checkpoint)
 
     def _catch_up(self) -> None:
         self._copy_head_of_aria_log()
