@@ -69,16 +69,16 @@ def prove(
     copy.stop()
 
 
-@pytest.mark.parametrize(("lock_ddl", "tool"), [("reduced", "ours"), ("on", "stock")])
+@pytest.mark.parametrize(("lock_ddl", "tool", "rate"), [("reduced", "ours", 12), ("on", "stock", 40)])
 def test_aria_tables_that_are_written_during_a_slow_stream_are_right(
-    make_server: ServerFactory, workdir: Path, lock_ddl: str, tool: str
+    make_server: ServerFactory, workdir: Path, lock_ddl: str, tool: str, rate: int
 ) -> None:
     source = make_server("source", {**MANY_LOGS, "aria_checkpoint_interval": 1})
     add_slow_data(source, 50)
     fill_log(source, 60)
     with AriaLoad(source) as load:
         load.wait_for(300)
-        sink = SlowArchive(workdir / "backup.xbstream", 12 * MIB)
+        sink = SlowArchive(workdir / "backup.xbstream", rate * MIB)
         record = job.take_backup(options_for(source, lock_ddl=lock_ddl), sink, Progress("backup"))
         assert record["locks"]["block_ddl"] > 3000, "the tables were not open to writes long enough to prove anything"
         assert record["locks"]["block_commit"] < 2500, "the log alone takes the stream 5 s"
@@ -128,7 +128,7 @@ def test_a_damaged_page_of_a_transactional_table_is_found(
 
 def soak_cases() -> list[tuple[int, int]]:
     """A throttle in MiB/s and a checkpoint interval in seconds for each backup; as many as the time allows."""
-    return [(rate, interval) for rate in (5, 10, 30, 100) for interval in (1, 30)]
+    return [(rate, interval) for rate in (100, 5, 30, 10) for interval in (1, 30)]
 
 
 @pytest.mark.slow

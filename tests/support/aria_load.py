@@ -119,7 +119,7 @@ class AriaLoad:
             number += 1
             self._run(
                 cursor,
-                f"CREATE USER aria_{number} IDENTIFIED BY 'a-password-of-a-test'",
+                f"CREATE OR REPLACE USER aria_{number} IDENTIFIED BY 'a-password-of-a-test'",
                 f"GRANT SELECT, INSERT ON {DATABASE}.* TO aria_{number}",
                 f"GRANT SELECT (number) ON {DATABASE}.t0 TO aria_{number}",
                 *([f"DROP USER aria_{number - 5}"] if number > 5 else []),

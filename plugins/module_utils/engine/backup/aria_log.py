@@ -122,15 +122,19 @@ class AriaLog:
                     raise
                 time.sleep(_PAUSE)
 
-    def horizon(self) -> Lsn | None:
-        """Where the log ended when the checkpoint of ``read_control`` began; None when it cannot be told."""
+    def find_checkpoint(self) -> tuple[Lsn, Lsn] | None:
+        """``read_control``; where the log ended when that checkpoint began, and where it ended itself. None when that
+        cannot be told."""
+        self.read_control()
         if self._control is None or not self._control.checkpoint[0]:
             return None
         number, offset = self._control.checkpoint
         path = self._file(number).source
         with durable.storage_errors("reading", path), open(path, "rb", buffering=0) as source:
-            found = checkpoint_horizon(os.pread(source.fileno(), 32, offset))
-        return found if found is not None and found <= self._control.checkpoint else None
+            began = checkpoint_horizon(os.pread(source.fileno(), 32, offset))
+        if began is None or began > self._control.checkpoint:
+            return None
+        return began, self._control.checkpoint
 
     def take_tail(self) -> None:
         """Stage BLOCK_COMMIT: everything up to now. Raises LockTimeout when the end does not stand still."""

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Callable, Optional
 
 from .. import durable
 from ..errors import PageCorrupt, UnsupportedTable
@@ -29,6 +30,11 @@ _INDEX, _DATA = ".MAI", ".MAD"
 _PAGE_ATTEMPTS = 30
 _PAGE_PAUSE = 0.1
 _HEAD_PAUSE = 0.002
+
+_STATE_ATTEMPTS = 20
+_STATE_PAUSE = 0.05
+
+FindCheckpoint = Callable[[], Optional[tuple[Lsn, Lsn]]]
 
 
 @dataclass(frozen=True)
@@ -87,12 +93,27 @@ def copy_online(
         return target.close()
 
 
-def first_state_since(horizon: Lsn, files: Iterable[PlainFile]) -> Lsn:
-    """When the server has collected the states of its tables for the checkpoint that began at ``horizon``: the first
-    LSN from there on that a table's state on disk has, or, where none was written, ``horizon`` itself."""
-    indexes = (file.source for file in files if file.kind is Kind.TABLE and file.source.suffix == _INDEX)
-    found = (is_of_horizon(_head(index, LSN_SIZE)) for index in indexes)
-    return min((lsn for lsn in found if lsn >= horizon), default=horizon)
+def collected_at(find_checkpoint: FindCheckpoint, files: Iterable[PlainFile]) -> Lsn | None:
+    """When the server has collected the states of its tables for the checkpoint that ``find_checkpoint`` finds (the
+    LSNs at which it began and ended): the first LSN in between that a table's state on disk has.
+
+    Where the next checkpoint is writing states already, it is waited for. Where none was written, the LSN at which it
+    began. None when there was no checkpoint yet.
+    """
+    indexes = [file.source for file in files if file.kind is Kind.TABLE and file.source.suffix == _INDEX]
+    began = None
+    for _attempt in range(_STATE_ATTEMPTS):
+        found = find_checkpoint()
+        if found is None:
+            return None
+        began, ended = found
+        states = [is_of_horizon(_head(index, LSN_SIZE)) for index in indexes]
+        if any(began <= lsn <= ended for lsn in states):
+            return min(lsn for lsn in states if began <= lsn <= ended)
+        if not any(lsn > ended for lsn in states):
+            break
+        time.sleep(_STATE_PAUSE)
+    return began
 
 
 def changed_outside_the_log(copy: OnlineCopy) -> bool:

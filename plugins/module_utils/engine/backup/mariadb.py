@@ -32,6 +32,9 @@ from .redo_log_file import LogFile
 from .redo_output import RedoOutput
 from .run import BackupRun, Coordinates, Job
 
+#: how long (s) commits are blocked at most for a page of the Aria log that the server is still writing
+_ARIA_PATIENCE = 10.0
+
 
 def prove_local(connection: Connection, layout: Layout) -> None:
     """The server that answers must be the one whose files are here: its log's newest checkpoint tells."""
@@ -82,8 +85,8 @@ class MariadbBackup(BackupRun):
         super().__init__(job, connection, identity, layout)
         self._lsn_connection = lsn_connection
         self._own_sessions.add(lsn_connection.thread_id)
-        options = job.options
-        self._aria = AriaLog(layout, job.sink, self._context, options.spool_directory, options.lock_timeout)
+        patience = min(job.options.lock_timeout, _ARIA_PATIENCE)
+        self._aria = AriaLog(layout, job.sink, self._context, job.options.spool_directory, patience)
         self._buffer = memoryview(bytearray(READ_SIZE))
         self._providers: tuple[str, ...] = ()
 
@@ -187,12 +190,12 @@ class MariadbBackup(BackupRun):
             )
 
     def _copy_plain_files(self) -> None:
-        self._aria.read_control()
-        self._plain.copy_all(self._aria.horizon())
+        self._plain.copy_all(self._aria.find_checkpoint)
 
     def _catch_up(self) -> None:
         self._copy_head_of_aria_log()
         super()._catch_up()
+        self._aria.copy_head(self._buffer)
 
     # --- BACKUP STAGE BLOCK_COMMIT ---------------------------------------------------------------
 

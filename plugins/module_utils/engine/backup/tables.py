@@ -22,7 +22,14 @@ from ..errors import DdlConflict
 from ..manifest import FileEntry
 from ..stream.sink import Sink, SinkFile
 from .aria_format import Lsn
-from .aria_tables import OnlineCopy, changed_outside_the_log, copy_online, first_state_since, online_table
+from .aria_tables import (
+    FindCheckpoint,
+    OnlineCopy,
+    changed_outside_the_log,
+    collected_at,
+    copy_online,
+    online_table,
+)
 from .copier import CopierContext, UnstableFile, append_growth, copy_plain
 from .inventory import Kind, PlainFile, PlainFiles
 from .workers import CopyPool
@@ -107,14 +114,14 @@ class PlainCopies:
             # a file that was gone for a moment has an unknown signature: it will be copied again
             self._early[file.path] = (signature or _Signature(0, 0, 0, 0, False), entry)
 
-    def copy_all(self, checkpoint: Lsn | None = None) -> None:
+    def copy_all(self, find_checkpoint: FindCheckpoint = lambda: None) -> None:
         """Stage BLOCK_DDL: definitions, and every table that is not here yet or differs from its early copy.
 
-        ``checkpoint``: where Aria's log ended when the checkpoint began that its recovery begins with.
+        ``find_checkpoint`` finds, and keeps, that with which Aria's recovery begins: the LSNs of its begin and end.
         """
         found = self._find()
         self.files, self.unknown = found.files, found.unknown
-        self._horizon = first_state_since(checkpoint, found.files) if checkpoint is not None else None
+        self._horizon = collected_at(find_checkpoint, found.files)
         for path in sorted(set(self._early) - {file.path for file in found.files}):
             self._sink.discard(path)
         now = [file for file in found.files if file.kind in (Kind.TABLE, Kind.DEFINITION)]
