@@ -87,7 +87,7 @@ def _prepared() -> Iterator[Prepared]:
             "CREATE TABLE shop.shared (id INT PRIMARY KEY) TABLESPACE several",
             "INSERT INTO shop.shared VALUES (1), (2)",
             "CREATE UNDO TABLESPACE more ADD DATAFILE 'more.ibu'",
-            "CREATE EVENT shop.hourly ON SCHEDULE EVERY 1 HOUR STARTS '2099-01-01' DO DELETE FROM shop.far",
+            "CREATE EVENT shop.hourly ON SCHEDULE EVERY 1 HOUR STARTS '2037-01-01' DO DELETE FROM shop.far",
         )
         take(source, ArchiveSink(place / "full.xbstream", compress=Compression("zstd", 1, 2)))
         take(source, DirectorySink(place / "ready"))

@@ -55,7 +55,7 @@ def _prepared() -> Iterator[Prepared]:
             "CREATE DATABASE shop",
             "CREATE TABLE shop.t (id INT PRIMARY KEY)",
             "INSERT INTO shop.t VALUES (1), (2), (3)",
-            "CREATE EVENT shop.hourly ON SCHEDULE EVERY 1 HOUR STARTS '2099-01-01' DO DELETE FROM shop.t",
+            "CREATE EVENT shop.hourly ON SCHEDULE EVERY 1 HOUR STARTS '2037-01-01' DO DELETE FROM shop.t",
         )
         connection = ConnectionParameters(unix_socket=str(source.socket), user="root")
         wanted = job.BackupOptions(connection=connection, tool_version="0.1.0")

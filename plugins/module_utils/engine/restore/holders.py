@@ -25,6 +25,7 @@ from . import running
 
 # struct flock of Linux with 64-bit offsets: type, whence, start, length, process id
 _FLOCK = struct.Struct("hhqqi4x")
+DICTIONARY_NAME = "mysql.ibd"
 _DICTIONARY = re.compile(r"mysql\.ibd|#ib_redo\d+")
 _NAME_IN_DIRECTORY = rb"/([^/\x00-\x1f]{1,251}?\.ib[du])"
 
@@ -65,7 +66,7 @@ def require_unclaimed(paths: Iterable[Path], datadir: Path) -> None:
 def dictionary_of(datadir: Path, log_directory: Path) -> list[Path]:
     """Files that name the tablespaces of the MySQL server that is not running on ``datadir``: its dictionary, and the
     redo log, from which a server that was killed would complete it."""
-    found = [datadir / "mysql.ibd", *sorted((log_directory / REDO_DIRECTORY).glob("#ib_redo*"))]
+    found = [datadir / DICTIONARY_NAME, *sorted((log_directory / REDO_DIRECTORY).glob("#ib_redo*"))]
     return [path for path in found if path.is_file()]
 
 

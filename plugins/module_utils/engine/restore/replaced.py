@@ -20,7 +20,7 @@ from typing import Any
 
 from ..errors import TargetNotEmpty, TargetUnsafe
 from .belongings import belongings, dropped_identity, require_no_clash
-from .holders import dictionary_of, named_in, require_unclaimed, require_unheld
+from .holders import DICTIONARY_NAME, dictionary_of, named_in, require_unclaimed, require_unheld
 from .layout import Layout
 from .placement import Placement, Staging, foreign_entries, looks_like_datadir
 
@@ -148,8 +148,9 @@ def _ours(layout: Layout, shared: set[Path], finals: set[Path], known: Iterable[
         return set()
     dictionary = dictionary_of(layout.datadir, layout.log_group_home_dir)
     ours = named_in(dictionary, shared) | (shared & {Path(name) for name in known})
-    # with the data directory gone nobody can tell: what is at the very place of a table of the backup was that table
-    return ours if dictionary else ours | (shared & finals)
+    # with the dictionary gone nobody can tell: what is at the very place of a table of the backup was that table
+    gone = layout.datadir / DICTIONARY_NAME not in dictionary
+    return ours | (shared & finals) if gone else ours
 
 
 def _require_no_stranger_in_the_way(
