@@ -293,6 +293,7 @@ NOBODY = {"web": ["web1"]}
         ("provision_replica.yml", {"replicas": ["db2"]}, [], "No host of the inventory is in the group primaries"),
         ("provision_replica.yml", HOSTS, ["--limit", "db1"], '"replicas" matches only hosts that --limit=db1'),
         ("provision_replica.yml", HOSTS, ["-e", "xtrabackup_hosts=db3"], "xtrabackup_hosts (db3) has no say here"),
+        ("restore.yml", HOSTS, ["--limit", "db1", "-e", '{"xtrabackup_hosts": ["db2", "web1"]}'], "leaves out"),
         ("restore.yml", HOSTS, ["--limit", "db1"], "Say which hosts to restore on"),
         ("restore.yml", HOSTS, ["-e", "xtrabackup_hosts=all:!misspelt"], "no group misspelt"),
         ("restore.yml", HOSTS, ["--limit", "db1", "-e", "xtrabackup_hosts=db2"], '"db2" matches only hosts that'),
