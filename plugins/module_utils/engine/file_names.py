@@ -119,3 +119,9 @@ def table_of(path: str) -> str:
     database, _slash, name = path.rpartition("/")
     table = _PARTITION.split(name.rpartition(".")[0])[0]
     return f"{decode_name(database.rpartition('/')[2])}.{decode_name(table)}"
+
+
+def tablespace_name(path: str) -> str:
+    """How a person names the tablespace of the data file ``path`` (its name in a backup): as the table, in the form
+    ``database.table``; a general tablespace has no other name than its file's."""
+    return table_of(path) if "/" in path else path

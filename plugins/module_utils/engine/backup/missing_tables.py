@@ -14,7 +14,7 @@ from collections.abc import Collection, Set
 from typing import Callable
 
 from ..errors import InvalidOption, TableFileMissing
-from ..file_names import table_of
+from ..file_names import tablespace_name
 from ..stream.listing import some_of
 
 # a file is made, renamed or dropped in moments; the dictionary knows it a little sooner or later
@@ -27,7 +27,7 @@ def settled(look: Callable[[], Set[str]], allowed: Collection[str] = ()) -> list
     change is there at another one. One look is enough when no table but ``allowed`` ones lacks its file."""
     missing = set(look())
     for _look in range(_LOOKS):
-        if all(_name(path) in allowed for path in missing):
+        if all(tablespace_name(path) in allowed for path in missing):
             break
         time.sleep(_PAUSE)
         missing &= look()
@@ -44,7 +44,7 @@ def require_allowed(missing: Collection[str], allowed: Collection[str]) -> list[
             raise InvalidOption(
                 f"allow_missing_tables: {name!r} is not database.table", option="allow_missing_tables", value=name
             )
-    refused = {path: _name(path) for path in sorted(missing) if _name(path) not in allowed}
+    refused = {path: tablespace_name(path) for path in sorted(missing) if tablespace_name(path) not in allowed}
     if refused:
         tables = sorted(set(refused.values()))
         raise TableFileMissing(
@@ -56,9 +56,4 @@ def require_allowed(missing: Collection[str], allowed: Collection[str]) -> list[
             tables=tables[:100],
             files=list(refused)[:100],
         )
-    return sorted({_name(path) for path in missing})
-
-
-def _name(path: str) -> str:
-    """The table of a file; a general tablespace has no other name than its file's."""
-    return table_of(path) if "/" in path else path
+    return sorted({tablespace_name(path) for path in missing})

@@ -89,7 +89,7 @@ def recover(
     sealed: Sealed = family(directory, settings, program, scratch)
     run = _Run(sealed, directory, settings, last_lsn, progress, stall_timeout, redo_proven)
     state = run.run(program, scratch, user)
-    require_tablespaces(directory, state.tablespaces, program.flavor)
+    require_tablespaces(directory, state.tablespaces, program.flavor, settings.missing_tables)
     warnings = [f"server: {text}" for text in [*state.errors, *state.warnings] if text not in state.checked]
     if state.prepared_transactions:
         warnings.append(
@@ -261,10 +261,12 @@ class _Run:
             raise self._sealed.error(ended)
         if not self._rolled_back or not self._proven:
             raise self._sealed.error("it ended before recovery was done")
-        if self._state.losses:
+        # a table whose file the source lacked, too, has not lost anything here
+        lost = [loss for loss in self._state.losses if loss.table not in self._settings.missing_tables]
+        if lost:
             error = self._sealed.error(ENDED_WELL)
             # its log is used up
-            error.details.setdefault("lost", [loss.text for loss in self._state.losses])
+            error.details.setdefault("lost", [loss.text for loss in lost])
             raise error
 
     def _report(self) -> None:

@@ -85,6 +85,7 @@ def recover_directory(
         note_positions=marker.note_positions,
         providers=to_load(job.program, backup.providers()),
         disable_events=job.disable_events,
+        missing_tables=tuple(map(str, backup.record.get("missing_tables") or ())),
     )
     if marker.recovered is None:
         family.make_ready(backup, marker)

@@ -31,7 +31,8 @@ class RecoverySettings:
     prepared transactions are decided, ``gtid_mode``: GTIDs were on; ``keyring_file``: the keys of encrypted
     tablespaces; ``note_positions`` is told what replica channels had applied, before they are forgotten.
     For MariaDB: ``providers`` are the plugins for page compression that it must load.
-    ``disable_events``: the data are to become a replica's (see ``events``).
+    ``disable_events``: the data are to become a replica's (see ``events``). ``missing_tables``: the tables whose data
+    file the source lacked, too.
     """
 
     page_size: int
@@ -47,6 +48,7 @@ class RecoverySettings:
     note_positions: Callable[[list[AppliedPosition]], None] = lambda _positions: None
     providers: tuple[str, ...] = ()
     disable_events: bool = False
+    missing_tables: tuple[str, ...] = ()
 
 
 class Sealed(abc.ABC):

@@ -23,6 +23,9 @@ import re
 from dataclasses import dataclass, field
 
 from ..errors import BackupIncomplete, PageCorrupt, RecoveryFailed, XtrabackupError
+from ..file_names import tablespace_name
+
+_DATA_FILE = ".ibd"
 
 OTHER_COPY = (
     "Use another copy of the backup. If every copy fails like this, the source itself is damaged: run CHECK TABLE on "
@@ -70,6 +73,14 @@ class Loss:
         """What it names."""
         match = self.message.facts.search(self.text)
         return {name: value for name, value in (match.groupdict() if match else {}).items() if value is not None}
+
+    @property
+    def table(self) -> str | None:
+        """The table (``database.table``) whose data file is missing, None when it is another loss."""
+        file = self.facts.get("file")
+        if self.message.kind is not BackupIncomplete or file is None:
+            return None
+        return tablespace_name(file if file.endswith(_DATA_FILE) else file + _DATA_FILE)
 
 
 HARMLESS = Message(Verdict.HARMLESS)

@@ -10,11 +10,12 @@ says is not enough.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from .. import durable
 from ..errors import BackupIncomplete, FormatError
+from ..file_names import tablespace_name
 from ..innodb.tablespace import FIRST_BYTES, TablespaceStart, tablespace_start
 from .backup_directory import walk_files
 from .server_messages import NOT_THERE, OTHER_COPY
@@ -23,12 +24,16 @@ _SHOWN = 5
 _IN_DETAILS = 100
 
 
-def require_tablespaces(directory: Path, named: Mapping[int, str], flavor: str) -> None:
+def require_tablespaces(
+    directory: Path, named: Mapping[int, str], flavor: str, left_out: Collection[str] = ()
+) -> None:
     """Raises BackupIncomplete unless each tablespace in ``named`` (its path in ``directory`` by its id) has its file,
-    as long as its first page says. The server must have ended.
+    as long as its first page says; but for the tables ``left_out``, whose files the source lacked, too. The server must
+    have ended.
 
     A file is found by its id wherever it is: the paths in MySQL's dictionary may be those of the source.
     """
+    named = {space: path for space, path in named.items() if tablespace_name(path) not in left_out}
     if not named:
         return
     there = dict(_tablespaces_below(directory, flavor))
