@@ -49,6 +49,13 @@ ENCRYPT_OPTION: dict[str, Any] = {
 
 DECRYPT_OPTION: dict[str, Any] = {"type": "dict", "options": {"key_file": {"type": "path", "required": True}}}
 
+LOCKING_OPTIONS: dict[str, dict[str, Any]] = {
+    "lock_ddl": {"type": "str", "choices": ["reduced", "on"], "default": "reduced"},
+    "lock_timeout": {"type": "str", "default": "60s"},
+    "safe_slave_backup": {"type": "bool", "default": False},
+    "safe_slave_backup_timeout": {"type": "str", "default": "300s"},
+}
+
 SELECTION_OPTIONS: dict[str, dict[str, Any]] = {
     "databases": {"type": "list", "elements": "str"},
     "tables": {"type": "list", "elements": "str"},

@@ -121,21 +121,6 @@ options:
       - The most to read from the data files, per second, over the whole job; V(10MiB) for example. The redo log is
         always followed at full speed.
     type: str
-  lock_ddl:
-    description:
-      - With V(reduced), schema changes may go on while InnoDB's files are copied; whatever they changed is copied
-        again under the lock.
-      - With V(on), they wait from the beginning to the end of the backup; on MariaDB, so do writes to
-        non-transactional tables.
-    type: str
-    choices: [reduced, 'on']
-    default: reduced
-  lock_timeout:
-    description:
-      - How long to wait for each lock. At the deadline all locks are released at once, and the failure names the
-        queries that were in the way.
-    type: str
-    default: 60s
   allow_missing_tables:
     description:
       - Tables, each as C(database.table), whose data file may be missing on the server. Without this, a backup of a
@@ -148,23 +133,6 @@ options:
     type: list
     elements: str
     default: []
-  safe_slave_backup:
-    description:
-      - If the server is itself a replica, stop the SQL threads of all its channels for the instant of the backup, while
-        no temporary table of statement-based replication is open. Then the position of every channel in the binary log
-        of its source is exact, also without GTIDs; see RV(backup.replication). They are stopped from when InnoDB's
-        files have been copied until the locks are released, with O(lock_ddl=on) during the whole backup.
-      - They are started again however the backup ends. If its process is killed, a small process that was started
-        before does it. What ends both at once (the end of the host, or SIGKILL to a whole service) leaves them stopped
-        until C(START REPLICA SQL_THREAD), or the next start of the server.
-      - Needs C(REPLICATION_SLAVE_ADMIN) (MariaDB C(REPLICATION SLAVE ADMIN)). C(START REPLICA UNTIL) is refused.
-    type: bool
-    default: false
-  safe_slave_backup_timeout:
-    description:
-      - How long their transactions and temporary tables may take; then they go on, and the backup fails.
-    type: str
-    default: 300s
   keyring_file:
     description:
       - For MySQL, the file of the server's C(component_keyring_file). With its keys, encrypted pages are verified as
@@ -213,6 +181,7 @@ extends_documentation_fragment:
   - innodb.xtrabackup.attributes
   - innodb.xtrabackup.attributes.login
   - innodb.xtrabackup.login
+  - innodb.xtrabackup.locking
   - innodb.xtrabackup.compress
   - innodb.xtrabackup.encrypt
 attributes:
@@ -414,6 +383,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.units imp
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.module_support import (
     COMPRESS_OPTION,
     ENCRYPT_OPTION,
+    LOCKING_OPTIONS,
     LOGIN_OPTIONS,
     Outcome,
     run,
@@ -459,11 +429,8 @@ def _argument_spec() -> dict[str, Any]:
         "encrypt": ENCRYPT_OPTION,
         "parallel": {"type": "int", "default": 2},
         "throttle": {"type": "str"},
-        "lock_ddl": {"type": "str", "choices": ["reduced", "on"], "default": "reduced"},
-        "lock_timeout": {"type": "str", "default": "60s"},
+        **LOCKING_OPTIONS,
         "allow_missing_tables": {"type": "list", "elements": "str", "default": []},
-        "safe_slave_backup": {"type": "bool", "default": False},
-        "safe_slave_backup_timeout": {"type": "str", "default": "300s"},
         "keyring_file": {"type": "path"},
         "spool_dir": {"type": "path", "default": "/var/tmp"},
         "digests": {

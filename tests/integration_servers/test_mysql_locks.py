@@ -5,22 +5,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import resource
-import shutil
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pymysql
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.ddl_watch_mysql import read_dictionary
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     Cancelled,
     ConnectionFailed,
@@ -34,94 +27,33 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.co
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.locks_mysql import (
     MysqlLocks,
     non_transactional_tables,
-    require_table_privileges,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.user_tables import UserTable
 from ansible_collections.innodb.xtrabackup.tests.support.mysql import MySQLServer
+from ansible_collections.innodb.xtrabackup.tests.support.mysql_locks import (
+    PRIVILEGES,
+    all_locks,
+    assert_nobody_is_blocked,
+    furnish,
+    go_through,
+    one_server,
+    open_count,
+    refused,
+)
 from ansible_collections.innodb.xtrabackup.tests.support.sessions import busy, holding, opener, wait_for
-
-# what an account needs where there are such tables; it may not look at locks
-PRIVILEGES = "BACKUP_ADMIN, PROCESS, RELOAD, REPLICATION CLIENT, LOCK TABLES, SELECT"
 
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[MySQLServer]:
     """One server for all tests of this file."""
-    directory = Path(tempfile.mkdtemp(prefix="xtrabackup-", dir=os.environ.get("XTRABACKUP_TEST_DIR", "/var/tmp")))
-    made = MySQLServer(directory / "server")
-    try:
+    with one_server() as made:
         yield made
-    finally:
-        made.kill()
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture
 def server(shared: MySQLServer) -> MySQLServer:
     """That server with new tables of two kinds, and nothing that another test has left."""
-    if not shared.running:
-        shared.start()
-    shared.execute(
-        "SET GLOBAL read_only = OFF",
-        "DROP DATABASE IF EXISTS `odd-name`",
-        "DROP DATABASE IF EXISTS shop",
-        "CREATE DATABASE shop",
-        "CREATE TABLE shop.trx (a INT PRIMARY KEY) ENGINE=InnoDB",
-        "CREATE TABLE shop.isam (a INT, KEY (a)) ENGINE=MyISAM",
-        "INSERT INTO shop.trx VALUES (1)",
-        "INSERT INTO shop.isam VALUES (1), (2)",
-    )
-    return shared
-
-
-@contextlib.contextmanager
-def all_locks(server: MySQLServer, deadline: float = 5, warnings: list[str] | None = None) -> Iterator[MysqlLocks]:
-    """Both locks, as a backup takes them."""
-    open_one = opener(server)
-    with open_one() as connection, MysqlLocks(connection, open_one, deadline, warnings=warnings) as locks:
-        locks.lock_instance()
-        locks.lock_tables()
-        yield locks
-
-
-def go_through(server: MySQLServer, deadline: float = 5, warnings: list[str] | None = None) -> MysqlLocks:
-    """Take and release everything."""
-    with all_locks(server, deadline, warnings) as locks:
-        assert list(locks.held) == ["instance", "tables"]
-        locks.unlock_tables()
-        assert list(locks.held) == ["instance"]
-    assert not locks.held
-    return locks
-
-
-def refused(server: MySQLServer, statement: str) -> bool:
-    """Whether ``statement`` is still waiting for a lock after a second."""
-    with server.session() as client, client.cursor() as cursor:
-        cursor.execute("SET lock_wait_timeout = 1")
-        try:
-            cursor.execute(statement)
-        except pymysql.MySQLError as error:
-            if error.args[0] != 1205:  # ER_LOCK_WAIT_TIMEOUT
-                raise
-            return True
-    return False
-
-
-def assert_nobody_is_blocked(server: MySQLServer, number: int = 100) -> None:
-    """DDL, a commit, and reads and writes of MyISAM succeed at once."""
-    for statement in (
-        f"CREATE TABLE shop.later{number} (a INT)",
-        f"INSERT INTO shop.trx VALUES ({number})",
-        "INSERT INTO shop.isam VALUES (2)",
-        "SELECT COUNT(a) FROM shop.isam",
-        "SELECT COUNT(*) FROM shop.trx",
-    ):
-        assert not refused(server, statement), statement
-
-
-def open_count(server: MySQLServer) -> int:
-    """How often shop.isam says it is open: bytes 24 and 25 of a .MYI file; what is not closed is not whole."""
-    return int.from_bytes((server.datadir / "shop" / "isam.MYI").read_bytes()[24:26], "big")
+    return furnish(shared)
 
 
 # --- granted -------------------------------------------------------------------------------------
@@ -431,168 +363,6 @@ def test_losing_a_session_under_its_lock_is_an_error_not_a_success(server: MySQL
         number = connection.thread_id if lost == "instance" else server.value(idle)
         server.execute(f"KILL {number}")
     assert_nobody_is_blocked(server)
-
-
-# --- tables that cannot be locked ----------------------------------------------------------------
-
-
-def break_tables(server: MySQLServer) -> None:
-    """Two tables that cannot be opened, a MERGE of a table that is gone, and many that are as they should be."""
-    server.execute(
-        *(f"CREATE TABLE shop.`{kind}` (a INT, KEY (a)) ENGINE=MyISAM" for kind in ("no data", "damaged", "part")),
-        *(f"CREATE TABLE shop.`one of the others {number}` (a INT) ENGINE=MyISAM" for number in range(40)),
-        "CREATE TABLE shop.`parts` (a INT, KEY (a)) ENGINE=MERGE UNION=(shop.isam, shop.part)",
-        "DROP TABLE shop.part",
-    )
-    server.stop()
-    (server.datadir / "shop" / "no@0020data.MYD").unlink()
-    damaged = server.datadir / "shop" / "damaged.MYI"
-    damaged.write_bytes(b"\0" * damaged.stat().st_size)
-    server.start()
-
-
-@pytest.mark.parametrize("read_only", ["OFF", "ON"])
-def test_where_tables_cannot_be_opened_all_writes_wait_and_the_broken_ones_are_named(
-    server: MySQLServer, read_only: str
-) -> None:
-    break_tables(server)
-    server.create_account("backup", "x", PRIVILEGES)
-    server.execute(f"SET GLOBAL super_read_only = {read_only}")
-    open_one, warnings = opener(server, "backup", "x"), list[str]()
-    with open_one() as connection, MysqlLocks(connection, open_one, 5, warnings=warnings) as locks:
-        require_table_privileges(connection)
-        locks.lock_instance()
-        locks.lock_tables()
-        assert list(locks.held) == ["instance", "tables"]
-        assert open_count(server) == 0
-        if read_only == "OFF":
-            assert refused(server, "INSERT INTO shop.isam VALUES (9)")
-            assert refused(server, "INSERT INTO shop.trx VALUES (9)")
-        locks.unlock_tables()
-        assert list(locks.held) == ["instance"]
-        server.execute("SET GLOBAL read_only = OFF")
-        assert refused(server, "CREATE TABLE shop.x (a INT)")
-    (warning,) = warnings
-    for wrong in (
-        "shop.no data (its .MYD file is missing)",
-        "shop.damaged (its .MYI file is damaged)",
-        "shop.parts (its table part is missing or no MyISAM table)",
-    ):
-        assert wrong in warning
-    assert "others" not in warning.partition("(broken: ")[2]
-    assert len(warning) < 1200
-    assert "tables" in locks.times_ms
-    assert_nobody_is_blocked(server)
-
-
-def test_more_tables_than_files_that_may_be_open_and_a_trigger_that_writes_to_innodb_are_no_hindrance(
-    server: MySQLServer,
-) -> None:
-    server.execute(
-        "CREATE TABLE shop.caught (a INT) ENGINE=MyISAM",
-        "CREATE TRIGGER shop.writes AFTER INSERT ON shop.caught FOR EACH ROW INSERT INTO shop.trx VALUES (NEW.a)",
-    )
-    warnings: list[str] = []
-    go_through(server, warnings=warnings)
-    assert len(warnings) == 1
-    server.execute("DROP TABLE shop.caught")
-    server.execute(*(f"CREATE TABLE shop.t{number} (a INT) ENGINE=MyISAM" for number in range(150)))
-    server.execute("FLUSH TABLES")
-    limits = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{server.pid}/fd")) + 80, limits[1]))
-    try:
-        go_through(server, warnings=warnings)
-    finally:
-        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, limits)
-    assert len(warnings) == 2
-    assert max(map(len, warnings)) < 1000
-    assert_nobody_is_blocked(server)
-
-
-@pytest.mark.parametrize(
-    "statement", ["SELECT SLEEP(60) FROM shop.trx", "INSERT INTO shop.trx SELECT 5 + SLEEP(60)", None]
-)
-def test_all_writes_are_not_blocked_behind_a_long_statement_which_is_named(
-    server: MySQLServer, statement: str | None
-) -> None:
-    """Had the lock been asked for, everybody would wait until the statement ends, also when it is given up."""
-    break_tables(server)
-    with contextlib.ExitStack() as stack:
-        if statement is None:
-            culprit = stack.enter_context(holding(server, "LOCK TABLES shop.trx WRITE"))
-        else:
-            culprit = stack.enter_context(busy(server, statement))
-            wait_for(server, f"SELECT TIME >= 2 FROM performance_schema.processlist WHERE ID = {culprit}")
-        with pytest.raises(LockTimeout) as caught:
-            go_through(server, 2)
-        assert [blocker["id"] for blocker in caught.value.details["blockers"]] == [culprit]
-        assert not refused(server, "CREATE TABLE shop.meanwhile (a INT)")
-        assert not refused(server, "INSERT INTO shop.isam VALUES (9)")
-
-
-def test_a_schema_change_that_waits_for_the_backup_is_let_go_before_all_writes_are_blocked(server: MySQLServer) -> None:
-    """The lock would wait for it, and it for the backup."""
-    break_tables(server)
-    change = threading.Thread(target=server.execute, args=["CREATE TABLE shop.new (a INT)"])
-    open_one = opener(server)
-    with open_one() as connection, pytest.raises(LockTimeout) as caught, MysqlLocks(connection, open_one, 30) as locks:
-        locks.lock_instance()
-        change.start()
-        waiting = "SELECT COUNT(*) = 1 FROM performance_schema.processlist WHERE STATE = 'Waiting for backup lock'"
-        wait_for(server, waiting)
-        locks.lock_tables()
-    change.join(10)
-    assert not change.is_alive()
-    assert [blocker["info"] for blocker in caught.value.details["blockers"]] == ["CREATE TABLE shop.new (a INT)"]
-    assert "shop.damaged" in caught.value.remedy
-
-
-def test_the_backups_own_sessions_are_in_nobodys_way(server: MySQLServer) -> None:
-    open_one = opener(server, "root")
-    own: set[int] = set()
-    with (
-        busy(server, "SELECT SLEEP(60) FROM shop.isam"),
-        open_one() as connection,
-        open_one() as other,
-        pytest.raises(LockTimeout) as caught,
-        MysqlLocks(connection, open_one, 1, own) as locks,
-    ):
-        locks.lock_instance()
-        own.add(other.thread_id)
-        # one that would be taken for the culprit
-        other.execute("BEGIN")
-        other.query("SELECT * FROM shop.isam")
-        locks.lock_tables()
-    assert other.thread_id not in [blocker["id"] for blocker in caught.value.details["blockers"]]
-
-
-# --- the dictionary ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("user", ["root", "backup"])
-def test_a_schema_change_that_the_dictionary_waits_for_is_named_at_the_deadline(server: MySQLServer, user: str) -> None:
-    server.create_account("backup", "", "BACKUP_ADMIN, PROCESS, RELOAD, REPLICATION CLIENT")
-    open_one = opener(server, user)
-    change = "ALTER TABLE shop.trx ADD COLUMN b INT, ALGORITHM=COPY"
-    with holding(server, "BEGIN", "SELECT * FROM shop.trx") as reader, open_one() as connection:
-        queued = threading.Thread(target=server.execute, args=[change])
-        queued.start()
-        wait_for(
-            server, f"SELECT COUNT(*) = 1 FROM performance_schema.processlist WHERE INFO = '{change}' AND TIME > 0"
-        )
-        began = time.monotonic()
-        with pytest.raises(LockTimeout) as caught, MysqlLocks(connection, open_one, 2) as locks:
-            locks.reading(lambda: read_dictionary(connection))
-        assert time.monotonic() - began < 20
-        assert caught.value.details["stage"] == "dictionary"
-        blockers = {blocker["id"]: blocker["info"] for blocker in caught.value.details["blockers"]}
-        assert change in blockers.values()
-        assert connection.thread_id not in blockers
-        assert (reader in blockers) == (user == "root")
-        assert connection.ping()
-    queued.join(20)
-    with open_one() as connection, MysqlLocks(connection, open_one, 2) as locks:
-        assert locks.reading(lambda: read_dictionary(connection)).names
 
 
 def test_a_killed_process_leaves_no_lock_behind(server: MySQLServer) -> None:

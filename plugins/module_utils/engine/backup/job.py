@@ -15,7 +15,8 @@ from ..server.locks_mysql import require_table_privileges
 from ..server.privileges import require_backup_privileges
 from ..stream.sink import Sink
 from . import inventory, inventory_mysql, mariadb, metadata, missing_tables, mysql
-from .run import BackupOptions, Job
+from .options import BackupOptions
+from .run import Job
 from .workers import Failure
 
 __all__ = ["BackupOptions", "preflight", "take_backup"]

@@ -40,10 +40,11 @@ from .ddl_watch import compare
 from .ddl_watch_mysql import Dictionary, read_dictionary, require_all_copied
 from .inventory import InnodbFile, PlainFiles
 from .inventory_mysql import innodb_files, known_files, plain_files
+from .options import BackupOptions
 from .redo_directory_mysql import RedoDirectory
 from .redo_follower_mysql import MysqlRedoFollower
 from .redo_output import RedoOutput
-from .run import BackupOptions, BackupRun, Coordinates, Job
+from .run import BackupRun, Coordinates, Job
 
 _ENCRYPTED_BINLOG = b"\xfdbin"
 _BINLOG_ENCRYPTION_HEADER = 512  # bytes in front of an encrypted binary log, which positions do not count

@@ -22,7 +22,7 @@ from ..innodb.keyring import Keyring
 from ..manifest import FileEntry, Manifest
 from ..progress import Progress
 from ..server.applier_pause import ApplierPause
-from ..server.connection import Connection, ConnectionParameters
+from ..server.connection import Connection
 from ..server.coordinates import BinlogCoordinates, ReplicaChannel
 from ..server.flavor import Layout, ServerIdentity, require_supported
 from ..stream.archive import ArchiveSink
@@ -32,6 +32,7 @@ from . import metadata
 from .copier import CopiedTablespace, CopierContext, Throttle, UnstableFile, copy_tablespace, read_header
 from .ddl_watch import DdlChanges
 from .inventory import InnodbFile, PlainFiles
+from .options import BackupOptions
 from .redo_output import RedoOutput
 from .tables import PlainCopies
 from .workers import CopyPool, Failure
@@ -42,30 +43,6 @@ _CATCH_UP_SECONDS = 60.0
 
 #: room (bytes) left free beside the data for redo and metadata
 _SPACE_MARGIN = 64 << 20
-
-
-@dataclass(frozen=True)
-class BackupOptions:
-    """What a backup is taken of and how. ``lock_timeout`` in seconds, for each lock; ``lock_ddl``: ``reduced`` lets
-    DDL run while InnoDB's files are copied, ``on`` blocks it all the time. ``allow_missing_tables``: which tables
-    (``database.table``) may lack their data file."""
-
-    connection: ConnectionParameters
-    tool_version: str
-    parallel: int = 2
-    throttle: Throttle | None = None
-    lock_timeout: float = 60.0
-    lock_ddl: str = "reduced"
-    spool_directory: str = "/var/tmp"
-    compressed: bool = False
-    encrypted: bool = False
-    keyring_file: str | None = None
-    #: a directory for one more copy of the files that tell the LSNs
-    extra_lsn_directory: str | None = None
-    allow_missing_tables: tuple[str, ...] = ()
-    #: stop a replica's SQL threads for the instant; how long (s) to wait for their transactions and temporary tables
-    safe_slave_backup: bool = False
-    safe_slave_backup_timeout: float = 300.0
 
 
 @dataclass(frozen=True)

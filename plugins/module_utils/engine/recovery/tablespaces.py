@@ -24,9 +24,7 @@ _SHOWN = 5
 _IN_DETAILS = 100
 
 
-def require_tablespaces(
-    directory: Path, named: Mapping[int, str], flavor: str, left_out: Collection[str] = ()
-) -> None:
+def require_tablespaces(directory: Path, named: Mapping[int, str], flavor: str, left_out: Collection[str] = ()) -> None:
     """Raises BackupIncomplete unless each tablespace in ``named`` (its path in ``directory`` by its id) has its file,
     as long as its first page says; but for the tables ``left_out``, whose files the source lacked, too. The server must
     have ended.

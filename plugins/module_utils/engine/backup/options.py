@@ -1,0 +1,35 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a backup is taken of, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..server.connection import ConnectionParameters
+from .copier import Throttle
+
+
+@dataclass(frozen=True)
+class BackupOptions:
+    """What a backup is taken of and how. ``lock_timeout`` in seconds, for each lock; ``lock_ddl``: ``reduced`` lets
+    DDL run while InnoDB's files are copied, ``on`` blocks it all the time. ``allow_missing_tables``: which tables
+    (``database.table``) may lack their data file."""
+
+    connection: ConnectionParameters
+    tool_version: str
+    parallel: int = 2
+    throttle: Throttle | None = None
+    lock_timeout: float = 60.0
+    lock_ddl: str = "reduced"
+    spool_directory: str = "/var/tmp"
+    compressed: bool = False
+    encrypted: bool = False
+    keyring_file: str | None = None
+    #: a directory for one more copy of the files that tell the LSNs
+    extra_lsn_directory: str | None = None
+    allow_missing_tables: tuple[str, ...] = ()
+    #: stop a replica's SQL threads for the instant; how long (s) to wait for their transactions and temporary tables
+    safe_slave_backup: bool = False
+    safe_slave_backup_timeout: float = 300.0
