@@ -106,9 +106,12 @@ def test_a_password_is_in_no_process_list_and_may_be_typed(
         assert PASSWORD.encode() not in Path(f"/proc/{given.pid}/environ").read_bytes()
     assert given.wait(120) == 0
     controller, terminal = pty.openpty()
-    # a session of its own, with this terminal: passwords are asked for there
+    # a session of its own, with this terminal: passwords are asked for there, by the tool whose stock asks
     typed = subprocess.Popen(
-        ["setsid", "--ctty", "--wait", *words, "--password"], stdin=terminal, stdout=terminal, stderr=terminal
+        ["setsid", "--ctty", "--wait", str(programs / "xtrabackup"), *words[1:], "--password"],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
     )
     os.close(terminal)
     said = b""
