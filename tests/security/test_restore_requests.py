@@ -177,7 +177,8 @@ def test_a_proposal_of_anything_but_small_files_is_not_looked_at(
 
 
 @pytest.mark.parametrize(
-    "number", ["", "0", "7/head:refs/heads/main", "../../heads/main", "7/head --upload-pack=x", "$(touch $PROOF)", "7\n"]
+    "number",
+    ["", "0", "7/head:refs/heads/main", "../../heads/main", "7/head --upload-pack=x", "$(touch $PROOF)", "7\n"],
 )
 def test_the_number_of_a_proposal_is_a_number(example: Example, proof: Path, number: str) -> None:
     failed(example.run("look", MERGE_REQUEST=number), "is no proposal")
@@ -198,9 +199,8 @@ def test_the_content_of_a_request_is_no_template(example: Example, proof: Path) 
     for field in (f'description: "{TEMPLATE}"', f'"{TEMPLATE}": 1', f'"{TEMPLATE}": 1\n"{TEMPLATE}": 1'):
         path = example.path / "requests" / "r.yml"
         path.write_text(f"{text()}{field}\n")
-        example.jobs["direct"] = {
-            "script": ["ansible-playbook innodb.xtrabackup.restore -e xtrabackup_restore_request=requests/r.yml --check"]
-        }
+        direct = "ansible-playbook innodb.xtrabackup.restore -e xtrabackup_restore_request=requests/r.yml --check"
+        example.jobs["direct"] = {"script": [direct]}
         failed(example.run("direct"), "is no valid restore request")
         assert not proof.exists()
 
