@@ -15,7 +15,7 @@ from typing import Any, Callable
 
 Schema = Mapping[str, Any]
 
-_ANNOTATIONS = frozenset({"$schema", "$id", "title", "description", "default", "examples"})
+_ANNOTATIONS = frozenset({"$schema", "$comment", "$id", "title", "description", "default", "examples"})
 _TYPES = {"object": "a mapping", "array": "a list", "string": "text", "boolean": "true or false", "integer": "a number"}
 
 
@@ -54,8 +54,10 @@ def _at(where: str) -> str:
 
 
 def _shown(value: Any) -> str:
+    """``value`` for people; characters that cannot be seen, or that steer a terminal, as escapes."""
     text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    text = text if len(text) <= 80 else f"{text[:77]}..."
+    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text)
 
 
 def _const(value: Any, schema: Schema, where: str) -> Iterator[str]:
@@ -71,7 +73,8 @@ def _enum(value: Any, schema: Schema, where: str) -> Iterator[str]:
 def _pattern(value: Any, schema: Schema, where: str) -> Iterator[str]:
     if isinstance(value, str) and not re.search(schema["pattern"], value):
         example = f", as {_shown(schema['examples'][0])} does" if schema.get("examples") else ""
-        yield f"{_at(where)}{_shown(value)} does not match {schema['pattern']}{example}"
+        hint = schema.get("$comment") or f"does not match {schema['pattern']}"
+        yield f"{_at(where)}{_shown(value)} {hint}{example}"
 
 
 def _minimum(value: Any, schema: Schema, where: str) -> Iterator[str]:

@@ -1,16 +1,22 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""YAML that is read as JSON would be: a time stays text, a key that stands twice is an error, keys are text."""
+"""YAML that is read as JSON would be: a time stays text, a key that stands twice is an error, keys are text.
+
+What people see is what is read: characters that reorder a line, and line ends that only YAML knows, are errors.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
 
 MAX_SIZE = 1 << 20  # characters
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
+# Unicode's Bidi_Control, and the line ends of YAML that are none to Git and to most editors
+_UNSEEN = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\x85\u2028\u2029]|\r(?!\n)")
 
 
 class _Loader(yaml.SafeLoader):
@@ -42,6 +48,10 @@ def load(text: str) -> Any:
     """The one document in ``text``; raises ValueError that says where it cannot be read."""
     if len(text) > MAX_SIZE:
         raise ValueError(f"it has {len(text)} characters, and {MAX_SIZE} are the most")
+    unseen = _UNSEEN.search(text)
+    if unseen:
+        line, column = text.count("\n", 0, unseen.start()) + 1, unseen.start() - text.rfind("\n", 0, unseen.start())
+        raise ValueError(f"line {line}, column {column}: the character U+{ord(unseen[0]):04X} is not accepted")
     try:
         return yaml.load(text, _Loader)  # noqa: S506  a SafeLoader
     except yaml.MarkedYAMLError as error:
@@ -50,3 +60,5 @@ def load(text: str) -> Any:
         raise ValueError(f"{place}{error.problem or error.context}") from error
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(str(error)) from error
+    except (AttributeError, IndexError, KeyError) as error:  # what PyYAML raises for "!!bool x" and "!!timestamp x"
+        raise ValueError(f"a value does not fit its tag: {error}") from error

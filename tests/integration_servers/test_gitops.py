@@ -74,7 +74,8 @@ def test_a_request_is_reviewed_merged_and_carried_out_once(estate: Estate) -> No
     repository = Repository(estate)
     repository.commit(request("1-first", ["target"], backup, replace=True, keep_replaced=True, parallel=1))
 
-    review = succeeded(repository.run("review"))
+    assert backup["manifest_sha256"] in succeeded(repository.run("review")).output
+    review = succeeded(repository.look())
     assert review.changed["target"] > 0
     assert review.output.count('"bytes": ') == 2  # of what is there, and of what will be
     assert '"request": "1-first"' in review.output
@@ -94,7 +95,7 @@ def test_a_request_is_reviewed_merged_and_carried_out_once(estate: Estate) -> No
     # the server works on, and the request is merged for ever
     target.execute("UPDATE shop.items SET name = 'later'")
     unchanged(repository.run("restore"))
-    assert "was carried out here" in unchanged(repository.run("review")).output
+    assert "was carried out here" in unchanged(repository.look()).output
     assert target.value("SELECT COUNT(*) FROM shop.items WHERE name = 'later'") == 5000
 
     # a newer one acts, and the older one does not come back after it
@@ -112,7 +113,7 @@ def test_a_request_is_reviewed_merged_and_carried_out_once(estate: Estate) -> No
 
     # what was merged does not change
     repository.commit(request("1-first", ["target"], backup, replace=True, parallel=2))
-    failed(repository.run("review"), "1-first was carried out here", "with other content", "as a new request")
+    failed(repository.look(), "1-first was carried out here", "with other content", "as a new request")
 
 
 @pytest.mark.slow
@@ -125,8 +126,8 @@ def test_what_cannot_be_carried_out_is_refused_in_review_before_anything_is_touc
 
     def refused(wish: dict[str, Any], *texts: str) -> None:
         repository.commit(wish)
-        for job in ("review", "restore"):
-            failed(repository.run(job), *texts)
+        for result in (repository.look(), repository.run("restore")):
+            failed(result, *texts)
 
     both = ["one", "two"]
     refused({**request("r", both, backup), "rebuild": True}, '"rebuild" is unknown; known are format, id')
@@ -197,7 +198,7 @@ def test_a_request_is_carried_out_on_mysql(workdir: Path) -> None:
         target = estate.host("target")
         repository = Repository(estate)
         repository.commit(request("r", ["target"], take_backup(estate, "full"), use_memory="128M"))
-        succeeded(repository.run("review"))
+        succeeded(repository.look())
         succeeded(repository.run("restore"))
         assert_tables_equal(estate.primary, target)
         unchanged(repository.run("restore"))
