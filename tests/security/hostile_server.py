@@ -51,8 +51,7 @@ def switch(plugin: str, data: bytes = SCRAMBLE) -> bytes:
 class HostileServer:
     """Listens for one client, greets it, and answers its packets of the login with ``replies`` (payloads), one each.
 
-    clear text when it asks for TLS without a certificate. ``clear`` is what came in clear text, ``received`` what came in
-    all, decrypted.
+    ``clear`` is what came in clear text, ``received`` what came in all, decrypted.
     """
 
     def __init__(
@@ -94,7 +93,7 @@ class HostileServer:
         except OSError:
             return
         with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
-            stack.callback(lambda: channel.close())
+            stack.callback(lambda: channel.close())  # noqa: PLW0108  the one that it is by then
             channel.settimeout(10)
             channel.sendall(packet(0, greeting(tls=self._offer_tls)))
             if self._certificate is not None:

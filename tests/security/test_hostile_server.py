@@ -77,9 +77,8 @@ def login(server: HostileServer, **options: Any) -> ConnectionParameters:
 
 def refused(server: HostileServer, **options: Any) -> ConnectionFailed:
     """The error of a login, and that neither the password nor a proof of it has gone out."""
-    with server:
-        with pytest.raises(ConnectionFailed) as caught:
-            Connection(login(server, **options), read_timeout=10)
+    with server, pytest.raises(ConnectionFailed) as caught:
+        Connection(login(server, **options), read_timeout=10)
     assert SECRET.encode() not in server.received
     assert SECRET not in str(caught.value.as_dict())
     return caught.value
@@ -87,8 +86,8 @@ def refused(server: HostileServer, **options: Any) -> ConnectionFailed:
 
 def proof(password: str = SECRET) -> bytes:
     """What mysql_native_password sends for the greeting's scramble: enough to guess a weak password at leisure."""
-    first = hashlib.sha1(password.encode()).digest()  # noqa: S324  as the protocol has it
-    mask = hashlib.sha1(SCRAMBLE + hashlib.sha1(first).digest()).digest()  # noqa: S324
+    first = hashlib.sha1(password.encode()).digest()
+    mask = hashlib.sha1(SCRAMBLE + hashlib.sha1(first).digest()).digest()
     return bytes(left ^ right for left, right in zip(first, mask))
 
 
@@ -174,9 +173,9 @@ def test_a_request_for_the_password_over_tls_that_verifies_nobody_is_not_answere
 
 
 def test_a_verified_server_may_ask_for_the_password(certificate: Path) -> None:
-    with HostileServer([CLEAR_TEXT_REQUESTS[0]], certificate=certificate) as server:
-        with pytest.raises(ConnectionFailed):
-            Connection(login(server, ca_cert=str(certificate)), read_timeout=2)
+    asking = HostileServer([CLEAR_TEXT_REQUESTS[0]], certificate=certificate)
+    with asking as server, pytest.raises(ConnectionFailed):
+        Connection(login(server, ca_cert=str(certificate)), read_timeout=2)
     assert SECRET.encode() in server.received
     assert SECRET.encode() not in server.clear
 
