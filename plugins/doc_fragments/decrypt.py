@@ -16,7 +16,8 @@ options:
     suboptions:
       key_file:
         description:
-          - The file on the managed host that holds the key that the backup was encrypted with.
+          - The file on the managed host that holds the key that the backup was encrypted with. It must be open to
+            its owner only (mode 0600).
         type: path
         required: true
 requirements:

@@ -22,7 +22,8 @@ options:
         default: AES256
       key_file:
         description:
-          - The file on the managed host that holds the key, and nothing else. It must be readable by its owner only.
+          - The file on the managed host that holds the key, and nothing else. It must be open to its owner only
+            (mode 0600).
         type: path
         required: true
 requirements:

@@ -37,6 +37,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.li
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.selection import Selection
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.stream_file import check_sparse
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport import tcp_receiver, tls_receiver
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.door import Sources
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.intake import (
     ArchiveIntake,
     DirectoryIntake,
@@ -221,6 +222,7 @@ def received(module: AnsibleModule) -> Outcome:
     if bool(listen["plain"]) == (listen["tls"] is not None):
         raise InvalidOption("listen: either tls or plain: true is needed", option="listen")
     digests_of(params)
+    Sources.parse(listen["from"])
     options: dict[str, Any] = {
         "decrypt_key": decrypt_key(params),
         "parallel": params["parallel"],
@@ -263,6 +265,7 @@ def receive(params: dict[str, Any], intake: Intake) -> Received:
         "address": listen["address"],
         "timeout": parse_duration(listen["timeout"], "listen.timeout"),
         "accept_timeout": parse_duration(listen["accept_timeout"], "listen.accept_timeout"),
+        "sources": Sources.parse(listen["from"]),
     }
     with contextlib.closing(Progress("xbstream", listen["progress_file"])) as progress:
         wanted: dict[str, Any] = {

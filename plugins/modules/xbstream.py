@@ -80,6 +80,14 @@ options:
           - The TCP port to listen on.
         type: int
         required: true
+      from:
+        description:
+          - The addresses (V(192.0.2.7), V(2001:db8::7)) and networks (V(192.0.2.0/24), V(2001:db8::/32)) from which the
+            sender may come. Empty, any.
+          - Whoever comes from elsewhere is closed out at once. O(listen.tls) decides about the others.
+        type: list
+        elements: str
+        default: []
       tls:
         description:
           - How both ends prove who they are.
@@ -94,7 +102,8 @@ options:
         description:
           - Take the bytes of an archive from one plain TCP connection. Anybody who reaches the port can send, and
             anybody on the way can read what is not encrypted, so the module warns.
-          - The first connection that sends something is the sender; connections that end before that are ignored.
+          - The first connection that sends something is the sender; connections that end before that are ignored. Say
+            in O(listen.from) where it may come from.
           - The connection is ended in order when the backup is verified, durable and in its place, and reset after any
             failure.
           - The sender may be M(innodb.xtrabackup.xtrabackup_backup) with
@@ -226,6 +235,8 @@ EXAMPLES = r"""
     listen:
       address: 10.0.0.2
       port: 4444
+      from:
+        - 10.0.0.1
       plain: true
       timeout: 5m
 
@@ -393,6 +404,7 @@ def main() -> None:
                 "options": {
                     "address": {"type": "str", "default": ""},
                     "port": {"type": "int", "required": True},
+                    "from": {"type": "list", "elements": "str", "default": []},
                     "tls": {
                         "type": "dict",
                         "options": {"credentials": {"type": "path", "required": True}},

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import pwd
 import re
+import ssl
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from typing import Any
 from .. import libraries
 from ..addresses import endpoint
 from ..errors import ConnectionFailed, InvalidOption, ServerError
-from . import session
+from . import login_channel, session
 from .login_remedies import is_refused_login, missing_library, remedy_of
 from .option_file import read_options
 
@@ -29,6 +30,7 @@ DEFAULT_CONNECT_TIMEOUT = 30
 
 # Errors of the client library that mean: there is no connection (any more).
 _CONNECTION_ERRNOS = {0, 2000, 2001, 2002, 2003, 2005, 2006, 2012, 2013, 2014, 2026, 2027, 2055}
+_CANNOT_CONNECT = 2003  # CR_CONN_HOST_ERROR
 _LOST_BY_KILL = 1927  # ER_CONNECTION_KILLED
 _ACCOUNT_ERRNOS = {1226, 1820}  # limits of the account, and its expired password, are told at any statement
 _UNKNOWN_PLUGIN = 2059  # CR_AUTH_PLUGIN_CANNOT_LOAD
@@ -311,10 +313,8 @@ class Connection:
             settings["unix_socket"] = parameters.unix_socket
         else:
             settings.update(host=parameters.host, port=parameters.port)
-        if parameters.uses_tls:
-            settings["ssl"] = self._tls_settings()
         try:
-            return self._driver.connect(**settings)
+            return self._log_in(settings)
         except (self._driver.err.Error, OSError, RuntimeError, ValueError, LookupError) as error:
             library = missing_library(error, parameters.user)
             if library is not None:
@@ -324,18 +324,46 @@ class Connection:
                 libraries.require("cryptography")
             raise self._connect_error(error) from None
 
-    def _tls_settings(self) -> dict[str, Any]:
+    def _log_in(self, settings: dict[str, Any]) -> Any:
+        """The driver's connection with ``settings``. Where TLS is asked for, all that is sent is encrypted."""
+        parameters, channel, context = self.parameters, None, None
+        if not parameters.unix_socket:
+            if parameters.uses_tls:
+                settings["ssl"] = context = self._tls_context()
+            if not login_channel.is_verified(context):
+                settings["auth_plugin_map"] = login_channel.refused_plugins(parameters.where)
+            channel = self._login_socket(tls_only=context is not None)
+        try:
+            raw = self._driver.connections.Connection(defer_connect=True, **settings)
+            raw.connect(channel)
+        except BaseException:
+            if channel is not None:
+                channel.close()
+            raise
+        if context is not None and channel is not None and not channel.is_taken:
+            raw.close()
+            raise login_channel.no_tls(parameters.where)
+        return raw
+
+    def _login_socket(self, *, tls_only: bool) -> login_channel.LoginSocket:
+        parameters = self.parameters
+        host, port = parameters.host or "", parameters.port or DEFAULT_PORT
+        timeout = parameters.connect_timeout or DEFAULT_CONNECT_TIMEOUT
+        try:
+            return login_channel.connect(host, port, timeout, parameters.where, tls_only=tls_only)
+        except OSError as error:
+            # as the driver says it
+            text = f"Can't connect to MySQL server on {host!r} ({error})"
+            raise self._driver.err.OperationalError(_CANNOT_CONNECT, text) from error
+
+    def _tls_context(self) -> ssl.SSLContext:
         parameters = self.parameters
         for path in filter(None, (parameters.ca_cert, parameters.client_cert, parameters.client_key)):
             if not os.access(path, os.R_OK):
                 raise InvalidOption(f"the TLS file {path} cannot be read", path=path)
-        settings: dict[str, Any] = {
-            "ca": parameters.ca_cert,
-            "cert": parameters.client_cert,
-            "key": parameters.client_key,
-            "check_hostname": parameters.verify_host,
-        }
-        return {name: value for name, value in settings.items() if value is not None}
+        return login_channel.tls_context(
+            parameters.ca_cert, parameters.client_cert, parameters.client_key, verify_host=parameters.verify_host
+        )
 
     def _connect_error(self, error: BaseException) -> ConnectionFailed:
         parameters = self.parameters
@@ -345,26 +373,17 @@ class Connection:
         if isinstance(error, LookupError):
             # the driver reads past the end of an answer that it does not understand, of a plugin such as pam
             errno, text = _UNKNOWN_PLUGIN, "the driver does not know the way in which this account logs in"
+        # Not masked: no server and no driver has the password to tell here, and where it is a part of the user's name
+        # or of an ordinary word, asterisks in its place would tell it.
         if is_refused_login(errno):
             return ConnectionFailed(
-                f"the server does not accept the login of {who}: {_mask(text, [parameters.password or ''])}",
+                f"the server does not accept the login of {who}: {text}",
                 remedy=remedy_of(errno, text, parameters.user),
                 **details,
             )
-        return ConnectionFailed(
-            f"cannot connect as {who}: {_mask(text, [parameters.password or ''])}",
-            **details,
-        )
+        return ConnectionFailed(f"cannot connect as {who}: {text}", **details)
 
     def _prepare_session(self) -> None:
-        cipher = "SHOW SESSION STATUS WHERE Variable_name = 'Ssl_cipher' AND Value <> ''"
-        if self.parameters.uses_tls and self.row(cipher) is None:
-            # PyMySQL falls back to plain text in silence when the server offers no TLS
-            raise ConnectionFailed(
-                f"the server at {self.parameters.where} does not offer TLS, which ca_cert or client_cert ask for",
-                remedy="Enable TLS on the server, or connect through its socket.",
-                where=self.parameters.where,
-            )
         session.prepare(self.query, self.escape, mariadb="mariadb" in self.version_text.lower())
 
     def _named_values(self, statement: str, names: Sequence[str]) -> dict[str, str]:

@@ -46,14 +46,16 @@ _MAC_LABEL = b"innodb.xtrabackup manifest mac 1"
 def read_key_file(path: str | os.PathLike[str], algorithm: str | None = None, *, option: str = "key_file") -> bytes:
     """The key in ``path``: 16, 24 or 32 raw bytes, as ``algorithm`` (of ALGORITHMS) needs if it is given.
 
-    Raises InvalidOption naming ``option`` when it has another length or when others may read it, StorageError.
+    Raises InvalidOption naming ``option`` when it has another length or when others than its owner may read or
+    change it, StorageError.
     """
     with storage_errors("reading the key file", path), open(path, "rb", buffering=0) as source:
         mode = os.fstat(source.fileno()).st_mode
         key = source.read(max(ALGORITHMS.values()) + 2)
-    if stat.S_ISREG(mode) and mode & stat.S_IRWXO:
+    whom = "everybody" if mode & stat.S_IRWXO else "its group"
+    if stat.S_ISREG(mode) and mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise InvalidOption(
-            f"{option}: {os.fspath(path)} is open to everybody on this host (mode {stat.S_IMODE(mode):04o})",
+            f"{option}: {os.fspath(path)} is open to {whom} on this host (mode {stat.S_IMODE(mode):04o})",
             remedy="chmod 0600 the key file, and consider whether the key is still a secret.",
             option=option,
         )

@@ -12,20 +12,23 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import fcntl
 import hashlib
+import hmac
 import importlib
 import json
 import os
 import ssl
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from .. import durable, libraries
-from ..errors import FormatError, InvalidOption, PeerRefused
+from ..errors import FormatError, InvalidOption, PeerRefused, TargetBusy
 
 ROLES = ("sender", "receiver")
 MINIMUM_TOKEN_LENGTH = 16
@@ -34,6 +37,8 @@ _VALIDITY = datetime.timedelta(days=2)
 _RENEW_BEFORE = datetime.timedelta(hours=12)  # credentials with less left are made anew
 _FIELDS = ("role", "certificate", "private_key", "peer_certificate", "token")
 _SIZE_LIMIT = 64 << 10
+_LOCK_TIME = 10.0  # seconds to wait for another process that writes the file
+_LOCK_PAUSE = 0.02  # seconds between two looks
 _NEW_CREDENTIALS = "Make new credentials on both ends with xtrabackup_credentials."
 
 
@@ -222,8 +227,42 @@ def save(path: str | os.PathLike[str], credentials: Credentials) -> None:
 
 
 def consume_token(path: str | os.PathLike[str], credentials: Credentials) -> None:
-    """Note in the file ``path`` that the token of ``credentials`` has opened a session."""
-    save(path, replace(credentials, token_used=True))
+    """Note in the file ``path`` that the token of ``credentials`` has opened a session.
+
+    Of several receivers with one file, one only can do so: the others raise PeerRefused, as when the file holds another
+    token by now. Raises as load.
+    """
+    with _locked(path):
+        current = load(path)
+        if current.token_used or not hmac.compare_digest(current.token.encode(), credentials.token.encode()):
+            raise PeerRefused(
+                f"the token in {os.fspath(path)} was used by an earlier transfer, or replaced, while this one waited",
+                remedy="Give both ends a new token with xtrabackup_credentials, and each transfer a file of its own.",
+                path=os.fspath(path),
+            )
+        save(path, replace(current, token_used=True))
+
+
+@contextlib.contextmanager
+def _locked(path: str | os.PathLike[str]) -> Iterator[None]:
+    """The block has the file ``path`` for itself, among all that call this. Raises StorageError, TargetBusy.
+
+    The lock is on the file itself, which nobody but its owner can open, so nobody else can hold it.
+    """
+    deadline = time.monotonic() + _LOCK_TIME
+    with durable.storage_errors("locking", path), contextlib.ExitStack() as stack:
+        while True:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+            stack.callback(os.close, descriptor)
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # the holder before us has put a new file in its place
+                if os.path.samestat(os.fstat(descriptor), os.stat(path, follow_symlinks=False)):
+                    break
+            if time.monotonic() > deadline:
+                raise TargetBusy(f"{os.fspath(path)} is in use by another job", path=os.fspath(path))
+            time.sleep(_LOCK_PAUSE)
+        yield
 
 
 def tls_context(credentials: Credentials) -> ssl.SSLContext:

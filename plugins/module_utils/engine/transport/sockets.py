@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import ipaddress
 import math
 import os
 import select
@@ -17,10 +16,12 @@ from typing import Any, Callable, TypeVar
 
 from ..addresses import endpoint
 from ..errors import InvalidOption, PeerFailed, PeerTimeout
+from .door import address_of
 
 _KEEPALIVE_PROBES = 3
 _ATTEMPT_TIME = 10.0  # seconds for one attempt to connect
-_RETRY_PAUSE = 0.25  # seconds between two attempts
+RETRY_PAUSE = 0.25  # seconds between two attempts
+NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}  # why a host can take no connection just now
 
 T = TypeVar("T")
 
@@ -81,10 +82,8 @@ def sender_name(address: tuple[Any, ...]) -> str:
     A socket for both families says ``::ffff:192.0.2.1`` where people know 192.0.2.1.
     """
     host = str(address[0])
-    mapped = ipaddress.ip_address(host.partition("%")[0])
-    if isinstance(mapped, ipaddress.IPv6Address):
-        host = str(mapped.ipv4_mapped or host)
-    return f"the sender {endpoint(host, address[1])}"
+    known = address_of(host)
+    return f"the sender {endpoint(host if known.version == 6 else str(known), address[1])}"
 
 
 def connect(
@@ -104,7 +103,7 @@ def connect(
                 raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
             return enter(raw)
         except (OSError, OverflowError, ConnectionLost, PeerTimeout) as error:
-            if time.monotonic() + _RETRY_PAUSE >= deadline:
+            if time.monotonic() + RETRY_PAUSE >= deadline:
                 cause = getattr(error, "strerror", None) or str(error)
                 raise PeerTimeout(
                     f"{peer} cannot be reached within {seconds:.0f} s: {cause}",
@@ -112,4 +111,4 @@ def connect(
                     host=host,
                     port=port,
                 ) from error
-        time.sleep(_RETRY_PAUSE)
+        time.sleep(RETRY_PAUSE)

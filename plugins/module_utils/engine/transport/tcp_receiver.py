@@ -15,10 +15,11 @@ from ..errors import PeerTimeout
 from ..progress import Progress
 from ..stream.digests import Checksum, DigestingSource, StreamDigests
 from . import sockets
+from .door import ANYWHERE, Sources, Waiting
 from .intake import Intake, Received
 from .tcp_connection import PlainConnection
 
-_MAX_WAITING = 32  # connections that may be there without having sent a byte; more are closed at once
+_PAUSE = 0.05  # seconds to wait when this host can take no connection just now
 _SLICE = 0.2  # seconds after which this end looks up (and signals are handled)
 
 
@@ -27,12 +28,14 @@ class TcpListenOptions:
     """Where and how to listen. ``address`` empty: on all of this host's.
 
     ``timeout`` (seconds) bounds each silence of the sender, ``accept_timeout`` the wait for its first byte.
+    ``sources``: where the sender may come from.
     """
 
     port: int
     address: str = ""
     timeout: float = 60.0
     accept_timeout: float = 600.0
+    sources: Sources = ANYWHERE
 
     @property
     def where(self) -> str:
@@ -89,7 +92,7 @@ def _first_sender(listening: socket.socket, options: TcpListenOptions) -> PlainC
     """The first connection that has sent a byte; others are closed. Raises PeerTimeout when there is none in time."""
     deadline = time.monotonic() + options.accept_timeout
     listening.setblocking(False)
-    silent: dict[int, tuple[socket.socket, str]] = {}  # by descriptor: connections that have not sent anything
+    silent: Waiting[_Silent] = Waiting()
     gone = 0
     poll = select.poll()
     poll.register(listening, select.POLLIN)
@@ -97,14 +100,17 @@ def _first_sender(listening: socket.socket, options: TcpListenOptions) -> PlainC
         while True:
             for descriptor, _events in poll.poll(_SLICE * 1000):
                 if descriptor == listening.fileno():
-                    _accept(listening, silent, poll)
-                elif _has_sent(silent[descriptor][0]):
-                    raw, peer = silent.pop(descriptor)
-                    return PlainConnection(raw, peer, options.timeout)
-                else:
-                    poll.unregister(descriptor)
-                    silent.pop(descriptor)[0].close()
-                    gone += 1
+                    gone += _accept(listening, options.sources, silent, poll)
+                    continue
+                found = next((item for item in silent if item.raw.fileno() == descriptor), None)
+                if found is None:  # it had to make room meanwhile
+                    continue
+                silent.leave(found)
+                if _has_sent(found.raw):
+                    return PlainConnection(found.raw, found.peer, options.timeout)
+                poll.unregister(descriptor)
+                found.raw.close()
+                gone += 1
             if time.monotonic() >= deadline:
                 raise PeerTimeout(
                     f"nobody sent anything to {options.where} within {options.accept_timeout:.0f} s"
@@ -113,21 +119,37 @@ def _first_sender(listening: socket.socket, options: TcpListenOptions) -> PlainC
                     connected=len(silent) + gone,
                 )
     finally:
-        for raw, _peer in silent.values():
-            raw.close()
+        for item in silent:
+            item.raw.close()
 
 
-def _accept(listening: socket.socket, silent: dict[int, tuple[socket.socket, str]], poll: select.poll) -> None:
+@dataclass(frozen=True, eq=False)
+class _Silent:
+    """A connection that has not sent anything; ``peer`` is its name in messages."""
+
+    raw: socket.socket
+    peer: str
+
+
+def _accept(listening: socket.socket, sources: Sources, silent: Waiting[_Silent], poll: select.poll) -> int:
+    """Let the next connection wait; returns how many were closed for it, or instead."""
     try:
         raw, address = listening.accept()
-    except OSError:  # gone again already, or no descriptor is free just now
-        return
-    if len(silent) >= _MAX_WAITING:
+    except OSError as error:  # gone again already, or no descriptor is free just now
+        if error.errno in sockets.NO_ROOM:
+            time.sleep(_PAUSE)
+        return 0
+    if not sources.has(address[0]):
         raw.close()
-        return
+        return 1
     raw.setblocking(False)
-    silent[raw.fileno()] = (raw, sockets.sender_name(address))
+    newcomer = _Silent(raw, sockets.sender_name(address))
+    evicted = silent.admit(newcomer, address[0])
+    if evicted is not None:
+        poll.unregister(evicted.raw)
+        evicted.raw.close()
     poll.register(raw, select.POLLIN)
+    return int(evicted is not None)
 
 
 def _has_sent(raw: socket.socket) -> bool:

@@ -8,24 +8,23 @@ from __future__ import annotations
 import hmac
 import os
 import select
-import socket
 import threading
 import time
 from dataclasses import dataclass
 from typing import Callable
 
-from ..errors import PeerRefused, PeerTimeout, StreamError, XtrabackupError
+from ..errors import PeerRefused, PeerTimeout, XtrabackupError
 from . import credentials as transfer_credentials
 from . import sockets
 from . import tls_framing as framing
+from .door import ANYWHERE, Sources, Waiting
 from .tls_connection import Connection
 from .tls_framing import FrameType, Hello
 from .tls_session import Session
 
 _GREETING_TIME = 10.0  # seconds for a handshake and the first frame
 _PARTING_TIME = 1.0  # seconds for who was turned away to hang up
-_GREETINGS_AT_ONCE = 32  # connections that may be in their greeting; more are closed at once
-_MAX_STRANGERS = 10_000  # connections that may be turned away before this end gives up
+_PAUSE = 0.05  # seconds to wait when this host can take no connection just now
 _SLICE = 0.2  # seconds after which the waiting thread looks up (and signals are handled)
 
 
@@ -34,6 +33,7 @@ class ListenOptions:
     """Where and how to listen. ``address`` empty: on all of this host's.
 
     ``timeout`` (seconds) bounds each silence of the sender, ``accept_timeout`` the wait for its first connection.
+    ``sources``: where the sender may come from.
     """
 
     port: int
@@ -42,6 +42,7 @@ class ListenOptions:
     timeout: float = 60.0
     accept_timeout: float = 600.0
     max_connections: int = framing.MAX_CONNECTIONS
+    sources: Sources = ANYWHERE
 
     @property
     def where(self) -> str:
@@ -63,7 +64,7 @@ class Listener:
         self._pinned = transfer_credentials.certificate_der(self._own.peer_certificate, "peer_certificate")
         self._context = transfer_credentials.tls_context(self._own)
         self._lock = threading.Lock()
-        self._greetings = 0
+        self._greetings: Waiting[Connection] = Waiting()  # connections whose certificate is not verified yet
         self._strangers = 0
         self._last_refusal = ""
         self._open = True
@@ -75,7 +76,7 @@ class Listener:
 
     def accept(self) -> Session:
         """The session with all its connections. Raises PeerTimeout when no sender comes (or not all of its
-        connections), StreamError after too many strangers, or the session's failure."""
+        connections), or the session's failure. However many strangers come, this end goes on to wait."""
         deadline, entered = time.monotonic() + self._options.accept_timeout, False
         while True:
             with self._lock:
@@ -90,11 +91,6 @@ class Listener:
                     deadline, entered = time.monotonic() + self._options.timeout, True
             if time.monotonic() >= deadline:
                 raise self._nobody_came(joined)
-            if self._strangers > _MAX_STRANGERS:
-                raise StreamError(
-                    f"{self._strangers} connections to {self._options.where} were turned away: {self._last_refusal}",
-                    remedy="Keep strangers from this port, or choose another one.",
-                )
             self._accept_one()
 
     def close(self) -> None:
@@ -114,44 +110,62 @@ class Listener:
             return
         try:
             raw, address = self._socket.accept()
-        except OSError:  # gone again already, or no descriptor is free just now
+        except OSError as error:  # gone again already, or no descriptor is free just now
+            if error.errno in sockets.NO_ROOM:
+                time.sleep(_PAUSE)
             return
-        with self._lock:
-            crowded = self._greetings >= _GREETINGS_AT_ONCE
-            self._greetings += not crowded
-        if crowded:
-            self._refused("too many at once")
+        peer = sockets.sender_name(address)
+        if not self._options.sources.has(address[0]):
+            self._refused(f"{peer} does not come from where the sender may come from")
             raw.close()
             return
-        threading.Thread(target=self._greet, args=(raw, address), name="tls-greeting", daemon=True).start()
-
-    def _greet(self, raw: socket.socket, address: tuple[object, ...]) -> None:
-        """Authenticate one connection and let it in, or turn it away."""
-        peer = sockets.sender_name(address)
-        connection: Connection | None = None
-        trusted = False
         try:
             connection = Connection(raw, self._context, peer, time.monotonic() + _GREETING_TIME)
+        except (OSError, ValueError) as error:
+            self._refused(f"{peer}: {error}")
+            raw.close()
+            return
+        with self._lock:
+            crowded_out = self._greetings.admit(connection, address[0])
+            if crowded_out is not None:
+                # its own thread closes it; under the lock, so that it has not done so yet
+                crowded_out.shut()
+        try:
+            threading.Thread(target=self._greet, args=(connection,), name="tls-greeting", daemon=True).start()
+        except RuntimeError:  # this process may have no more threads just now
+            self._turn_away(connection, "this host has no room for it")
+            time.sleep(_PAUSE)
+
+    def _greet(self, connection: Connection) -> None:
+        """Authenticate one connection and let it in, or turn it away."""
+        trusted = False
+        try:
             connection.handshake(self._pinned)
-            trusted = True
+            with self._lock:
+                trusted = self._greetings.leave(connection)
+            if not trusted:
+                raise PeerRefused(f"{connection.peer} had to make room for others")
             _kind, payload = connection.receive_control(FrameType.HELLO)
-            self._admit(connection, framing.parse_hello(payload, peer))
+            self._admit(connection, framing.parse_hello(payload, connection.peer))
         except (XtrabackupError, OSError, ValueError) as error:
-            self._refused(str(error))
-            if connection is None:
-                raw.close()
-                return
+            # who was turned away shall be able to read why
             if trusted:
                 connection.send_finally(FrameType.ERROR, framing.render_error(error), _PARTING_TIME)
-            else:
+            elif connection in self._greetings:
                 connection.end_sending()
-            # who was turned away shall be able to read why
+            else:
+                self._turn_away(connection, f"{connection.peer} had to make room for others")
+                return
             connection.drain(time.monotonic() + _PARTING_TIME)
-            connection.shut()
-            connection.close()
-        finally:
-            with self._lock:
-                self._greetings -= 1
+            self._turn_away(connection, str(error))
+
+    def _turn_away(self, connection: Connection, reason: str) -> None:
+        """Close ``connection``; nobody else uses it any more."""
+        with self._lock:
+            self._greetings.leave(connection)
+        self._refused(reason)
+        connection.shut()
+        connection.close()
 
     def _admit(self, connection: Connection, hello: Hello) -> None:
         with self._lock:

@@ -164,20 +164,28 @@ def _enter(
     target: TlsTarget, own: Credentials, hello: framing.Hello, deadline: float
 ) -> tuple[Connection, framing.Welcome]:
     """A connection that the receiver has let in. Raises PeerTimeout when nobody listens until ``deadline``, and
-    PeerRefused when the receiver does not want it."""
-    connection = dial(target, own, deadline)
-    try:
+    PeerRefused when the receiver does not want it.
+
+    Tried again when the receiver hangs up without a word: among many strangers it may not know yet who this is."""
+    while True:
+        connection = dial(target, own, deadline)
         try:
-            connection.send(FrameType.HELLO, framing.render_message(hello))
+            try:
+                connection.send(FrameType.HELLO, framing.render_message(hello))
+            except ConnectionLost:
+                # TLS 1.3: this end is done before the receiver has judged its certificate. If it has hung up already,
+                # the reason is still there to be read
+                connection.receive_control()
+            _kind, answer = connection.receive_control(FrameType.WELCOME)
+            return connection, framing.parse_welcome(answer, connection.peer)
         except ConnectionLost:
-            # TLS 1.3: this end is done before the receiver has judged its certificate. If it has hung up already,
-            # the reason is still there to be read
-            connection.receive_control()
-        _kind, answer = connection.receive_control(FrameType.WELCOME)
-        return connection, framing.parse_welcome(answer, connection.peer)
-    except BaseException:
-        connection.close()
-        raise
+            connection.close()
+            if time.monotonic() + sockets.RETRY_PAUSE >= deadline:
+                raise
+            time.sleep(sockets.RETRY_PAUSE)
+        except BaseException:
+            connection.close()
+            raise
 
 
 def dial(target: TlsTarget, own: Credentials, deadline: float) -> Connection:

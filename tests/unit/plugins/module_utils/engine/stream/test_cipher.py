@@ -179,6 +179,12 @@ def test_a_key_file_that_is_open_to_everybody_is_refused(tmp_path: Path, mode: i
         cipher.read_key_file(key_file(tmp_path, bytes(32), mode))
 
 
+@pytest.mark.parametrize("mode", [0o640, 0o620, 0o610])
+def test_a_key_file_that_is_open_to_its_group_is_refused(tmp_path: Path, mode: int) -> None:
+    with pytest.raises(InvalidOption, match="open to its group"):
+        cipher.read_key_file(key_file(tmp_path, bytes(32), mode))
+
+
 def test_a_missing_key_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"no-key: No such file"):
         cipher.read_key_file(tmp_path / "no-key")
