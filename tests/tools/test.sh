@@ -75,7 +75,7 @@ for step in "$@"; do
             check "licences" reuse lint --quiet
             check "fragments" antsibull-changelog lint
             ;;
-        unit) check "unit tests" executed unit --dist loadfile tests/unit ;;
+        unit) check "unit tests" executed unit --dist loadfile tests/unit tests/security ;;
         sanity) check "sanity" tests/tools/sanity.sh ;;
         integration) check "server tests" executed servers tests/integration_servers ;;
         molecule) check "real hosts" tests/tools/molecule.sh ;;
