@@ -23,7 +23,7 @@ from ..errors import Cancelled, InvalidOption, StreamCorrupt, StreamTruncated
 from ..manifest import MANIFEST_NAME, Manifest, digest_of, parse
 from ..progress import Progress
 from . import cipher
-from .buffers import BufferPool
+from .buffers import BufferPool, DecoderMemory
 from .digests import DigestingSource, StreamDigests
 from .entry import EVERYTHING, Decoding, EntrySkipper, EntryWriter, Unpacked, bare_name
 from .holes import PageSizeOf
@@ -46,8 +46,8 @@ from .staging import staging_directory
 from .xbstream import TYPE_END, ByteSource, Chunk, ChunkReader, EntryLedger
 
 _MEMORY = 64 << 20  # bytes of payloads between readers and workers
-_MAX_OPEN = 1000  # entries that may be incomplete at once
-_MAX_QUEUED = 4096  # chunks
+_MAX_QUEUED = 4096  # chunks; those with many ranges count for more
+_RANGES_A_CHUNK = 16  # ranges of a sparse chunk, which take as much memory as another chunk
 
 #: a stream of the stock tools is complete, as far as can be told, when it holds one of each
 _FOREIGN_FILES = (
@@ -64,6 +64,11 @@ class _OpenEntry:
         self.chunks: deque[tuple[Chunk, str]] = deque()
         self.scheduled = False
         self.writer: EntryWriter | EntrySkipper | None = None
+
+
+def _weight(chunk: Chunk) -> int:
+    """For how many chunks ``chunk`` counts while it is queued."""
+    return 1 + len(chunk.ranges) // _RANGES_A_CHUNK
 
 
 class ChunkSource(Protocol):
@@ -112,6 +117,7 @@ class Extractor:
         self._progress = progress
         self._where = where
         self._pool = BufferPool(_MEMORY)
+        self._memory = DecoderMemory()
         self._ledger = EntryLedger()
         self._changed = threading.Condition()
         self._open: dict[str, _OpenEntry] = {}
@@ -181,7 +187,7 @@ class Extractor:
             if chunk.kind == TYPE_END:
                 del self._open[chunk.path]
             entry.chunks.append((chunk, where))
-            self._queued += 1
+            self._queued += _weight(chunk)
             if not entry.scheduled:
                 entry.scheduled = True
                 self._ready.append(entry)
@@ -191,8 +197,6 @@ class Extractor:
         name = self._decoding.output_name(chunk.path)
         if name in self._names:
             raise StreamCorrupt(f"{where}: two entries unpack to {name}", where=where, entry=chunk.path)
-        if len(self._open) >= _MAX_OPEN:
-            raise StreamCorrupt(f"{where}: more than {_MAX_OPEN} entries are incomplete at once", where=where)
         self._names.add(name)
         entry = self._open[chunk.path] = _OpenEntry(chunk.path)
         return entry
@@ -220,8 +224,9 @@ class Extractor:
                     self._changed.notify_all()
                     return
                 chunk, where = entry.chunks.popleft()
-                self._queued -= 1
-                if self._queued == _MAX_QUEUED - 1:
+                was_full = self._queued >= _MAX_QUEUED
+                self._queued -= _weight(chunk)
+                if was_full and self._queued < _MAX_QUEUED:
                     self._changed.notify_all()
             try:
                 self._unpack(entry, chunk, where)
@@ -232,7 +237,12 @@ class Extractor:
         if entry.writer is None:
             if self._wanted(entry.stored) and not self._is_sealed(entry.stored):
                 entry.writer = EntryWriter(
-                    entry.stored, self._output(entry.stored), self._decrypt_key, self._page_size_of, self._decoding
+                    entry.stored,
+                    self._output(entry.stored),
+                    self._decrypt_key,
+                    self._page_size_of,
+                    self._decoding,
+                    self._memory,
                 )
             else:
                 entry.writer = EntrySkipper(entry.stored, self._decrypt_key)

@@ -20,6 +20,7 @@ from typing import Callable
 from .. import durable
 from ..errors import BackupIncomplete, DecryptionFailed, StreamCorrupt, TargetUnsafe
 from ..filling import require_finished
+from ..format.state_names import is_state_name
 from ..manifest import MANIFEST_NAME, Manifest, digest_file, parse
 from ..progress import Progress
 from . import cipher
@@ -27,9 +28,10 @@ from .checksum import crc32
 from .entry import ENCODED, Decoding, EntryWriter, Unpacked, bare_name
 from .holes import PageSizeOf
 from .key_proof import require_proof
+from .listing import require_no_state
 from .output import FileOutput, FileSyncer
 from .settle import packed_manifest
-from .xbstream import TYPE_PAYLOAD, Chunk
+from .xbstream import STATE_NAME, TYPE_PAYLOAD, Chunk
 
 _READ_SIZE = 1 << 20  # bytes
 _STAGING_NAME = ".unpacking"
@@ -146,9 +148,11 @@ def _manifest(directory: Path) -> Manifest | None:
     path = directory / MANIFEST_NAME
     with durable.storage_errors("reading", path):
         try:
-            return parse(path.read_bytes(), str(path))
+            manifest = parse(path.read_bytes(), str(path))
         except FileNotFoundError:
             return None
+    require_no_state(manifest, str(path))
+    return manifest
 
 
 def _is_unfinished(directory: Path, decoding: Decoding, manifest: Manifest | None) -> bool:
@@ -171,7 +175,8 @@ def _packed_files(directory: Path, decoding: Decoding, manifest: Manifest | None
     paths = {file.path for file in manifest.files} if manifest else set()
     decrypted = _decrypted_names(manifest)
     for folder, folders, files in os.walk(directory):
-        folders[:] = sorted(name for name in folders if not name.endswith(durable.PARTIAL_SUFFIX))
+        at_top = folder == str(directory)
+        folders[:] = sorted(name for name in folders if not (at_top and is_state_name(f"{name}/")))
         for name in sorted(files):
             stored = os.path.relpath(os.path.join(folder, name), directory)
             final = decoding.output_name(stored)
@@ -180,6 +185,8 @@ def _packed_files(directory: Path, decoding: Decoding, manifest: Manifest | None
             bare = bare_name(stored)
             if manifest is not None and bare not in names and bare not in paths:
                 continue
+            if is_state_name(stored):
+                raise StreamCorrupt(f"{directory}: {stored}: {STATE_NAME}, which no backup holds", where=str(directory))
             if stored.endswith(cipher.SUFFIX) and bare in decrypted:
                 final = decrypted[bare]
             elif not decoding.keeps(stored):
