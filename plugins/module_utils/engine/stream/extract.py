@@ -20,12 +20,13 @@ from typing import Callable, Protocol
 
 from .. import durable
 from ..errors import Cancelled, InvalidOption, StreamCorrupt, StreamTruncated
+from ..host.replaceable import Replaceable, holds_backup, require_source_apart
 from ..manifest import MANIFEST_NAME, Manifest, digest_of, parse
 from ..progress import Progress
 from . import cipher
 from .buffers import BufferPool, DecoderMemory
 from .digests import DigestingSource, StreamDigests
-from .entry import EVERYTHING, Decoding, EntrySkipper, EntryWriter, Unpacked, bare_name
+from .entry import EVERYTHING, Decoding, EntrySkipper, EntryWriter, Unpacked, bare_name, output_name
 from .holes import PageSizeOf
 from .key_proof import require_proof
 from .listing import (
@@ -33,6 +34,7 @@ from .listing import (
     Listing,
     check_entries,
     checked_listing,
+    list_archive,
     no_manifest,
     opened,
     require_no_key,
@@ -443,9 +445,12 @@ def extract_archive(
     zeros become holes (see EntryWriter).
     Returns the manifest, None for an archive of another tool (with ``require_manifest=False``). Raises StreamError,
     DecryptionFailed, FormatError, StorageError (DiskFull before anything is written, when the manifest tells),
-    InvalidOption for a selection of what is not there.
+    InvalidOption for a selection of what is not there. With ``force`` a backup that is at ``dest`` is replaced, or what
+    was unpacked there; TargetNotEmpty for anything else.
     """
-    with staging_directory(dest, force=force) as staging:
+    if force:
+        require_source_apart(Path(src), Path(dest))
+    with staging_directory(dest, force=force, replaceable=replaceable_by(src, require_manifest)) as staging:
         part = None
         if os.path.isfile(src):
             part = _preflight(src, staging, require_manifest, selection, progress)
@@ -465,6 +470,19 @@ def extract_archive(
             ),
             digests,
         )
+
+
+def replaceable_by(src: str | os.PathLike[str], require_manifest: bool) -> Replaceable:
+    """What unpacking the archive ``src`` may replace: a backup; of an archive without a manifest also what was unpacked
+    of it, which may have nothing that tells: files that it holds itself, and no others."""
+
+    def is_replaceable(path: Path) -> bool:
+        if require_manifest or not path.is_dir() or path.is_symlink():
+            return holds_backup(path)
+        found = {str(file.relative_to(path)) for file in path.rglob("*") if file.is_symlink() or not file.is_dir()}
+        return holds_backup(path) or (bool(found) and found <= set(map(output_name, list_archive(src).entries)))
+
+    return is_replaceable
 
 
 def _preflight(
