@@ -19,6 +19,10 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.destinati
     require_renamable,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import InvalidOption, TargetNotEmpty
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.replaceable import (
+    require_replaceable,
+    require_source_apart,
+)
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace import compressed_page_size
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import Manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
@@ -27,6 +31,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.co
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.digests import Checksum, StreamDigests
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import (
     extract_archive,
+    replaceable_by,
     verify_archive,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.listing import (
@@ -192,7 +197,10 @@ def extracted(module: AnsibleModule) -> Outcome:
     if taken and compare.directory_holds(dest, listing):
         return Outcome(False, after, after, {**answer(dest, listing.manifest), **selected(part)})
     if taken and force:
-        require_renamable(Path(os.path.abspath(dest)))
+        place = Path(os.path.abspath(dest))
+        require_renamable(place)
+        require_replaceable(place, replaceable_by(params["src"], params["require_manifest"]))
+        require_source_apart(Path(params["src"]), place)
     else:
         require_free(Path(dest))
     before = facts(dest, compare.directory_manifest(dest) if taken else None, "other" if taken else "absent")

@@ -179,8 +179,10 @@ options:
     type: path
   force:
     description:
-      - Replace what is at O(dest), whatever it is, once the new content is complete. Without it, anything at O(dest)
-        but what is wished is an error.
+      - Replace what is at O(dest), once the new content is complete. Without it, anything at O(dest) but what is wished
+        is an error.
+      - With O(state=extracted), only a backup is replaced, or what was unpacked there before; any other directory is an
+        error still. With O(state=created), any file is.
       - Together with O(listen), only with O(state=created).
     type: bool
     default: false

@@ -82,7 +82,8 @@ options:
     type: path
   force:
     description:
-      - Replace what O(target_dir) holds, once the prepared copy is complete.
+      - Replace the backup that O(target_dir) holds, once the prepared copy is complete. Anything that is no backup is
+        an error still.
     type: bool
     default: false
 extends_documentation_fragment:

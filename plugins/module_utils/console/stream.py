@@ -13,6 +13,7 @@ from pathlib import Path
 from ..engine import durable
 from ..engine.errors import InvalidOption, StreamTruncated
 from ..engine.filling import require_finished
+from ..engine.format.state_names import state_names
 from ..engine.innodb.tablespace import compressed_page_size
 from ..engine.manifest import MANIFEST_NAME
 from ..engine.stream import xbstream
@@ -20,6 +21,7 @@ from ..engine.stream.archive import Channel
 from ..engine.stream.descriptor_sink import DescriptorChannel
 from ..engine.stream.entry import Decoding
 from ..engine.stream.extract import Extractor
+from ..engine.stream.listing import some_of
 from ..engine.stream.staging import staging_inside
 from ..engine.stream.stream_file import EntryChunks, StreamFile
 from .session import Session, stop_on_signals
@@ -93,6 +95,11 @@ def run_create(session: Session) -> None:
     require_finished(directory)
     channel = DescriptorChannel(session.output, "standard output")
     names = [_safe(name) for name in arguments.words]
+    if state := state_names(names):
+        raise InvalidOption(
+            f"{some_of(state)}: {xbstream.STATE_NAME}, which no reader of ours takes from a stream",
+            remedy="Leave it out: it tells of one directory only.",
+        )
     for name in names:
         if not stat.S_ISREG(_status(directory / name).st_mode):
             raise InvalidOption(f"{name} is not a regular file")

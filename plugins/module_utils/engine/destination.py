@@ -15,6 +15,7 @@ from typing import Callable
 
 from . import durable, filling
 from .errors import StorageError, TargetBusy, TargetNotEmpty, TargetUnsafe
+from .host.replaceable import Replaceable, holds_backup, require_replaceable
 
 
 class Destination(abc.ABC):
@@ -57,7 +58,7 @@ class _Inside(Destination):
 
 
 class _Beside(Destination):
-    def __init__(self, dest: Path, before: Callable[[Path], None], replace: bool) -> None:
+    def __init__(self, dest: Path, before: Callable[[Path], None], replace: bool, replaceable: Replaceable) -> None:
         super().__init__(_beside(dest))
         self._dest = dest
         self._replace = replace
@@ -67,7 +68,9 @@ class _Beside(Destination):
             held.enter_context(durable.exclusive_lock(_lock_of(dest), str(dest)))
             if dest.is_dir():
                 held.enter_context(durable.directory_lock(dest, str(dest), beside=False))
-            if not replace:
+            if replace:
+                require_replaceable(dest, replaceable)
+            else:
                 require_free(dest)
             before(self.staging)
             durable.remove_tree(self.staging)
@@ -143,27 +146,36 @@ def require_renamable(dest: Path) -> None:
 
 
 def open_destination(
-    dest: str | os.PathLike[str], *, replace: bool = False, before: Callable[[Path], None] = _nothing
+    dest: str | os.PathLike[str],
+    *,
+    replace: bool = False,
+    replaceable: Replaceable = holds_backup,
+    before: Callable[[Path], None] = _nothing,
 ) -> Destination:
-    """The locked place for a new directory ``dest``; with ``replace``, what is there is removed at the end.
+    """The locked place for a new directory ``dest``; with ``replace``, what is there is removed at the end, if it is
+    ``replaceable``.
 
     ``before`` is called with the staging directory before what a killed job has left there is removed. Raises
-    TargetNotEmpty when ``dest`` is taken, TargetUnsafe when it cannot be renamed and would have to be, TargetBusy when
-    another job works there, StorageError.
+    TargetNotEmpty when ``dest`` is taken or must not be removed, TargetUnsafe when it cannot be renamed and would have
+    to be, TargetBusy when another job works there, StorageError.
     """
     place = Path(os.path.abspath(dest))
     if is_fillable(place):
         return _Inside(place, before)
     require_renamable(place)
-    return _Beside(place, before, replace)
+    return _Beside(place, before, replace, replaceable)
 
 
 @contextlib.contextmanager
 def destination(
-    dest: str | os.PathLike[str], *, replace: bool = False, before: Callable[[Path], None] = _nothing
+    dest: str | os.PathLike[str],
+    *,
+    replace: bool = False,
+    replaceable: Replaceable = holds_backup,
+    before: Callable[[Path], None] = _nothing,
 ) -> Iterator[Destination]:
     """``open_destination`` for the block, after which it is abandoned unless it was published."""
-    place = open_destination(dest, replace=replace, before=before)
+    place = open_destination(dest, replace=replace, replaceable=replaceable, before=before)
     try:
         yield place
     finally:

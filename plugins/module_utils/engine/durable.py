@@ -24,6 +24,7 @@ from .errors import DiskFull, StorageError, TargetBusy
 
 PARTIAL_SUFFIX = ".partial"
 REPLACED_SUFFIX = ".replaced"
+_REPLACED_MARKER = ".xtrabackup-replaced"  # in what was replaced: it is being removed
 _LONGEST_NAME = 255  # bytes of a file's name, on every file system that a server's data are on
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _WRITEBACK = 4 << 20  # bytes of a file after which the next part of it is sent to the device
@@ -143,12 +144,36 @@ def publish_over(staging: str | os.PathLike[str], final: str | os.PathLike[str])
     At every instant one of them is complete: at ``final``, or beside it as ``.replaced`` or as ``staging``.
     """
     final = Path(final)
-    aside = final.with_name(final.name + REPLACED_SUFFIX)
+    aside = aside_of(final)
     if os.path.lexists(final):
-        remove_tree(aside)
+        _remove_replaced(aside)
         publish(final, aside)
     publish(staging, final)
-    remove_tree(aside)
+    _remove_replaced(aside)
+
+
+def aside_of(final: Path) -> Path:
+    """Where what is at ``final`` waits while something takes its place."""
+    return final.with_name(final.name + REPLACED_SUFFIX)
+
+
+def is_replaced(path: Path) -> bool:
+    """Whether ``path`` is what is left of something that was replaced, by a job that was killed while it removed
+    it."""
+    return (path / _REPLACED_MARKER).is_file() and not path.is_symlink()
+
+
+def _remove_replaced(path: Path) -> None:
+    """``remove_tree``, but until all is gone a marker tells what it was."""
+    if path.is_dir() and not path.is_symlink():
+        marker = path / _REPLACED_MARKER
+        with storage_errors("removing", path):
+            os.close(os.open(marker, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+            fsync_directory(path)
+            for entry in list(os.scandir(path)):
+                if entry.name != marker.name:
+                    remove_tree(entry.path)
+    remove_tree(path)
 
 
 def remove_tree(path: str | os.PathLike[str]) -> None:

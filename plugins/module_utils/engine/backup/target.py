@@ -14,6 +14,7 @@ from typing import Any
 from .. import durable, manifest
 from ..destination import is_fillable, require_renamable
 from ..errors import InvalidOption, NotABackup, TargetNotEmpty, TargetUnsafe, XtrabackupError
+from ..host.replaceable import holds_backup
 from ..progress import Progress
 from ..stream.archive import ArchiveSink
 from ..stream.cipher import key_of, read_key_file
@@ -23,13 +24,11 @@ from ..stream.listing import list_archive
 from ..stream.packed_directory import PackedDirectorySink
 from ..stream.sink import DirectorySink, Sink
 from ..stream.stream_file import check_sparse
-from ..stream.xbstream import MAGIC
 from ..transport.command import CommandSink
 from ..transport.tcp_sender import TcpSink, TcpTarget
 from ..transport.tls_sender import TlsSink, TlsTarget
 from ..units import parse_duration
 from .job import BackupOptions, take_backup
-from .metadata import CHECKPOINTS_NAMES
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ class Target:
             found = self._manifest(self.dest)
             return {**found.backup, "path": str(self.dest), "manifest": self._manifest_facts(self.dest, found)}
         except XtrabackupError as error:
-            if not _looks_like_a_backup(self.dest):
+            if not holds_backup(self.dest):
                 raise TargetNotEmpty(
                     f"{self.dest} holds something that is no backup: {error}",
                     remedy="Choose another place, or remove what is there yourself.",
@@ -215,11 +214,3 @@ class Target:
             return {"stream_to": "command"}
         receiver = stream_to["tcp"] or stream_to["tls"]
         return {"stream_to": f"{receiver['host']}:{receiver['port']}"}
-
-
-def _looks_like_a_backup(dest: Path) -> bool:
-    """Whether ``dest`` is, or once was, a backup: nothing else is ever removed."""
-    if dest.is_dir():
-        return any((dest / name).exists() for name in (manifest.MANIFEST_NAME, *CHECKPOINTS_NAMES))
-    with durable.storage_errors("reading", dest), open(dest, "rb") as archive:
-        return archive.read(len(MAGIC)) == MAGIC

@@ -22,6 +22,7 @@ from ..errors import (
     XtrabackupError,
 )
 from ..filling import NOT_CONTENT
+from ..host.replaceable import anything, holds_backup, require_replaceable
 from ..innodb.keyring import Keyring
 from ..innodb.tablespace import compressed_page_size
 from ..manifest import MANIFEST_NAME, FileEntry
@@ -53,14 +54,16 @@ _SPACE_MARGIN = 64 << 20
 @dataclass(frozen=True)
 class PrepareOptions:
     """How to prepare. ``use_memory``: ``auto``, a size, or a share of what is free (``40%``); ``stall_timeout``:
-    seconds that the server may be idle; ``force``: replace what is in the target directory; ``keyring_file``: the file
-    of a MySQL server's component_keyring_file; ``disable_events``: the data are to become a replica's."""
+    seconds that the server may be idle; ``force``: replace the backup that is in the target directory; ``own_place``:
+    the target directory is a place of our own, so whatever is there goes; ``keyring_file``: the file of a MySQL
+    server's component_keyring_file; ``disable_events``: the data are to become a replica's."""
 
     use_memory: str = "auto"
     decrypt_key: bytes | None = None
     parallel: int = 2
     server_program: str | None = None
     force: bool = False
+    own_place: bool = False
     stall_timeout: float = 600.0
     keyring_file: str | None = None
     disable_events: bool = False
@@ -203,10 +206,12 @@ def _look_at_target(
                 return False, {"path": str(target), "id": there.id, "state": there.state}
             if options.force:
                 require_renamable(target)
+                require_replaceable(target)
                 return True, {"path": str(target), "id": there.id, "state": there.state}
     if not options.force:
         raise TargetNotEmpty(f"target_dir: {target} holds something else than this backup, prepared", path=str(target))
     require_renamable(target)
+    require_replaceable(target, anything if options.own_place else holds_backup)
     return True, {"path": str(target), "state": "other"}
 
 
@@ -227,7 +232,10 @@ def prepare(src: Path, target_dir: Path | None, options: PrepareOptions, progres
         if planned.in_place:
             held.enter_context(durable.directory_lock(planned.target, str(planned.target)))
         else:
-            place = held.enter_context(destination(planned.target, replace=True, before=_wait_until_unused))
+            replaceable = anything if options.own_place else holds_backup
+            place = held.enter_context(
+                destination(planned.target, replace=True, replaceable=replaceable, before=_wait_until_unused)
+            )
         # another job may have been here since
         planned = plan(src, target_dir, options)
         if not planned.changed:

@@ -110,7 +110,7 @@ def _unpack(plan: RestorePlan, options: RestoreOptions, progress: Progress) -> P
     if plan.clearing is not None:
         # files of another time that it was unpacked must not be mixed with those of this time
         _Restore(plan, options, progress).clear(plan.clearing)
-    wanted = replace(options.recovery, parallel=options.parallel, force=True)
+    wanted = replace(options.recovery, parallel=options.parallel, force=True, own_place=True)
     return prepare(Path(plan.wanted.source), plan.staging.unpacked, wanted, progress)
 
 

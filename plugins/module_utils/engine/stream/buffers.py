@@ -1,14 +1,15 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Memory for payloads on their way from readers to workers: reused, and limited in sum."""
+"""Memory: for payloads on their way from readers to workers, reused; for decoders of entries. Limited in sum."""
 
 from __future__ import annotations
 
 import threading
 
-from ..errors import Cancelled
+from ..errors import Cancelled, StreamCorrupt
 
+MAX_DECODERS = 256 << 20  # bytes
 _GRAIN = 64 << 10  # bytes; sizes are rounded up to it, so that buffers fit again
 
 
@@ -68,3 +69,31 @@ class BufferPool:
         while self._free and self._lent_size + self._free_size + size > self._limit:
             self._free_size -= len(self._free.pop(0))
         return bytearray(size)
+
+
+class DecoderMemory:
+    """What the decoders of incomplete entries hold between two chunks, in sum: at most ``limit`` bytes. Thread-safe.
+
+    A few bytes of a stream can ask for a window of megabytes, and each entry has one of its own. Backups begin a frame
+    for each block, and have as many incomplete entries as their writer had threads. While a chunk is decoded, each
+    worker needs room for one more window, which is not counted.
+    """
+
+    def __init__(self, limit: int = MAX_DECODERS) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._held = 0
+
+    def change(self, entry: str, before: int, now: int) -> None:
+        """``entry`` holds ``now`` bytes, and did hold ``before``. Raises StreamCorrupt when all hold too much."""
+        with self._lock:
+            self._held += now - before
+            held = self._held
+        if now > before and held > self._limit:
+            raise StreamCorrupt(
+                f"{entry}: the entries that are incomplete at once need {held} bytes of memory to be unpacked, and "
+                f"{self._limit} are allowed",
+                remedy="No backup needs that much: use another copy. If it is a right one, unpack it with the tool "
+                "that made it.",
+                entry=entry,
+            )

@@ -187,6 +187,10 @@ class Decryptor:
             self._needed = _HEADER.size
             yield self._open(chunk)
 
+    def rest(self) -> int:
+        """No more input is at hand: returns the bytes that are held until there is."""
+        return len(self._held)
+
     def finish(self) -> None:
         """The entry is over; raises StreamTruncated in the middle of a chunk."""
         if self._held:

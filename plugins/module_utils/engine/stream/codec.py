@@ -14,7 +14,7 @@ import abc
 import threading
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, Callable, ClassVar
 
 from .. import libraries
 from ..errors import InvalidOption, StreamCorrupt, StreamTruncated
@@ -69,6 +69,10 @@ class Decompressor(abc.ABC):
         """The bytes that ``data``, the next piece of the entry, unpacks to, in bounded steps. Raises StreamCorrupt."""
 
     @abc.abstractmethod
+    def rest(self) -> int:
+        """No more input is at hand: releases what can be made anew; returns about how many bytes are held."""
+
+    @abc.abstractmethod
     def finish(self) -> None:
         """The entry is over; raises StreamTruncated in the middle of a frame."""
 
@@ -97,6 +101,7 @@ class Compressor(abc.ABC):
 
 _ZSTD_MAGIC = 0xFD2FB528
 _ZSTD_BLOCK = 128 << 10  # bytes, the most that one block of a frame unpacks to
+_ZSTD_FIXED = 384 << 10  # bytes of a decoder beside its window: tables, and a block or two
 _ZSTD_RUN, _ZSTD_RESERVED = 1, 3  # block types
 _SKIPPABLE_MAGICS = range(0x184D2A50, 0x184D2A60)
 
@@ -136,12 +141,12 @@ class _ZstdDecompressor(Decompressor):
     _BLOCKS_A_STEP = OUTPUT_STEP // _ZSTD_BLOCK
 
     def __init__(self, entry: str) -> None:
-        library = libraries.require("zstandard")
-        self._error = library.ZstdError
-        self._decoder = library.ZstdDecompressor(max_window_size=MAX_WINDOW)
+        self._library = libraries.require("zstandard")
+        self._decoder: Any = None  # keeps its window for the next frame
         self._frame: Any = None
         self._entry = entry
-        self._structure = _zstd_structure(entry)
+        self._window = self._produced = 0  # of the frame, in bytes
+        self._structure = _zstd_structure(entry, self._begin_frame)
         self._part, self._left = next(self._structure)
         self._field = bytearray()
         self._inside = False
@@ -151,15 +156,26 @@ class _ZstdDecompressor(Decompressor):
         while view:
             length, frame_ended = self._next_piece(view)
             output = self._decode(view[:length])
+            self._produced += len(output)
             if frame_ended:
                 self._frame = None
             if output:
                 yield output
             view = view[length:]
 
+    def rest(self) -> int:
+        if not self._inside:
+            self._decoder = self._frame = None
+            return 0
+        # pages of a window take no room before something is written to them
+        return _ZSTD_FIXED + min(self._window, self._produced)
+
     def finish(self) -> None:
         if self._inside:
             raise StreamTruncated(f"{self._entry}: ends in the middle of a zstd frame", entry=self._entry)
+
+    def _begin_frame(self, window: int) -> None:
+        self._window, self._produced = window, 0
 
     def _next_piece(self, view: memoryview) -> tuple[int, bool]:
         """How many bytes of ``view`` to decode next (to the end of a frame, or some blocks), and if a frame ends."""
@@ -186,21 +202,24 @@ class _ZstdDecompressor(Decompressor):
 
     def _decode(self, piece: memoryview) -> bytes:
         try:
+            if self._decoder is None:
+                self._decoder = self._library.ZstdDecompressor(max_window_size=MAX_WINDOW)
             if self._frame is None:
                 self._frame = self._decoder.decompressobj(write_size=OUTPUT_STEP)
             output: bytes = self._frame.decompress(piece)
             return output
-        except (self._error, MemoryError) as error:
+        except (self._library.ZstdError, MemoryError) as error:
             raise StreamCorrupt(f"{self._entry}: zstd data is damaged: {error}", entry=self._entry) from error
 
 
 _FIELD, _SKIPPED, _BLOCK, _FRAME_END = "field", "skipped", "block", "frame end"
 
 
-def _zstd_structure(entry: str) -> Generator[tuple[str, int], int, None]:
+def _zstd_structure(entry: str, begun: Callable[[int], None]) -> Generator[tuple[str, int], int, None]:
     """The parts of zstd data, in order, as (part, size in bytes): RFC 8878, section 3.1.
 
-    It is sent the little-endian value of each _FIELD, after its bytes went by; raises StreamCorrupt.
+    It is sent the little-endian value of each _FIELD, after its bytes went by; ``begun`` is told the window (bytes) of
+    each frame. Raises StreamCorrupt.
     """
     while True:
         magic = yield _FIELD, 4
@@ -213,7 +232,15 @@ def _zstd_structure(entry: str) -> Generator[tuple[str, int], int, None]:
             single_segment, checksum = descriptor & 0x20, descriptor & 0x04
             content_size = (1 if single_segment else 0, 2, 4, 8)[descriptor >> 6]
             dictionary = (0, 1, 2, 4)[descriptor & 3]
-            yield _SKIPPED, content_size + dictionary + (0 if single_segment else 1)
+            if single_segment:
+                yield _SKIPPED, dictionary
+                size = yield _FIELD, content_size
+                begun(size + (256 if content_size == 2 else 0))
+            else:
+                window = yield _FIELD, 1
+                base = 1 << 10 + (window >> 3)
+                begun(base + base // 8 * (window & 7))
+                yield _SKIPPED, dictionary + content_size
             last = 0
             while not last:
                 header = yield _FIELD, 3
@@ -255,12 +282,19 @@ class Lz4(Compressor):
         return _Lz4Decompressor(entry)
 
 
+_LZ4_MAGIC = b"\x04\x22\x4d\x18"
+_LZ4_HEAD = 6  # bytes of a frame up to what tells how large its blocks are
+_LZ4_BLOCKS = {4: 64 << 10, 5: 256 << 10, 6: 1 << 20, 7: 4 << 20}  # bytes
+_LZ4_FIXED = 192 << 10  # bytes of a decoder beside its blocks
+
+
 class _Lz4Decompressor(Decompressor):
     _INPUT_STEP = 128 << 10  # bytes; the library copies at each step what it has not looked at yet
 
     def __init__(self, entry: str) -> None:
-        # one decoder for all frames: its buffers are large
-        self._decoder = libraries.require("lz4.frame").LZ4FrameDecompressor()
+        self._library = libraries.require("lz4.frame")
+        self._decoder: Any = None  # one for many frames: its buffers are large
+        self._head = b""  # of the frame
         self._entry = entry
         self._inside = False
 
@@ -271,8 +305,11 @@ class _Lz4Decompressor(Decompressor):
 
     def _feed_piece(self, piece: Buffer) -> Iterator[Buffer]:
         rest: Buffer | None = piece
+        if self._decoder is None:
+            self._decoder = self._library.LZ4FrameDecompressor()
         while rest is not None:
             self._inside = True
+            self._head += bytes(rest[: _LZ4_HEAD - len(self._head)])
             output = self._decode(rest)
             if output:
                 yield output
@@ -280,9 +317,19 @@ class _Lz4Decompressor(Decompressor):
                 rest = self._decoder.unused_data
                 self._decoder.reset()
                 self._inside = False
+                self._head = b""
             else:
                 # until it needs input, the decoder has some of the last one left
                 rest = None if self._decoder.needs_input else b""
+
+    def rest(self) -> int:
+        if not self._inside:
+            self._decoder = None
+            return 0
+        if len(self._head) < _LZ4_HEAD or self._head[:4] != _LZ4_MAGIC:
+            return _LZ4_FIXED
+        # one block as it is stored, and one unpacked
+        return _LZ4_FIXED + 2 * _LZ4_BLOCKS.get(self._head[5] >> 4 & 7, 0)
 
     def finish(self) -> None:
         if self._inside:

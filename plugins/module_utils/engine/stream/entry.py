@@ -12,6 +12,7 @@ from typing import Union
 from ..errors import DecryptionFailed, StreamCorrupt, UnknownFormat
 from ..manifest import FileEntry, new_digest
 from . import cipher, key_proof
+from .buffers import DecoderMemory
 from .codec import CODECS, Decompressor
 from .holes import PageSizeOf, PageSplitter, digest_zeros
 from .output import Output
@@ -117,7 +118,8 @@ class EntryWriter:
     """Takes the chunks of one entry, in order. Not thread-safe.
 
     With ``page_size_of`` the zeros that end the pages of a page_compressed tablespace become holes, as they were in the
-    server's data directory, unless the stream has sparse chunks: then its writer has told where holes are.
+    server's data directory, unless the stream has sparse chunks: then its writer has told where holes are. ``memory``
+    is what all entries of a stream share.
     """
 
     def __init__(
@@ -127,8 +129,11 @@ class EntryWriter:
         decrypt_key: bytes | None,
         page_size_of: PageSizeOf | None = None,
         decoding: Decoding = EVERYTHING,
+        memory: DecoderMemory | None = None,
     ) -> None:
         self.stored = stored
+        self._memory = memory or DecoderMemory()
+        self._held = 0
         self._name = decoding.output_name(stored)
         self._output = output
         self._decoders = _decoders(stored, decrypt_key, decoding)
@@ -152,7 +157,13 @@ class EntryWriter:
             except StreamCorrupt:
                 self._prove_key()  # noise cannot be decompressed
                 raise
+            if self._decoders:
+                self._hold(sum(decoder.rest() for decoder in self._decoders))
         return self._size - before
+
+    def _hold(self, size: int) -> None:
+        before, self._held = self._held, size
+        self._memory.change(self.stored, before, size)
 
     def _take_payload(self, chunk: Chunk) -> None:
         for data in _decode(self._decoders, chunk.payload):
@@ -182,6 +193,7 @@ class EntryWriter:
         """The entry is over. Raises StreamTruncated when its encoding is not, StorageError."""
         for decoder in self._decoders:
             decoder.finish()
+        self._hold(0)
         self._output.write(self._splitter.end())
         self._output.close()
         stored_digest = None if self._stored_digest is None else self._stored_digest.digest()

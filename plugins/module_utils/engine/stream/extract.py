@@ -20,12 +20,13 @@ from typing import Callable, Protocol
 
 from .. import durable
 from ..errors import Cancelled, InvalidOption, StreamCorrupt, StreamTruncated
+from ..host.replaceable import Replaceable, holds_backup, require_source_apart
 from ..manifest import MANIFEST_NAME, Manifest, digest_of, parse
 from ..progress import Progress
 from . import cipher
-from .buffers import BufferPool
+from .buffers import BufferPool, DecoderMemory
 from .digests import DigestingSource, StreamDigests
-from .entry import EVERYTHING, Decoding, EntrySkipper, EntryWriter, Unpacked, bare_name
+from .entry import EVERYTHING, Decoding, EntrySkipper, EntryWriter, Unpacked, bare_name, output_name
 from .holes import PageSizeOf
 from .key_proof import require_proof
 from .listing import (
@@ -33,6 +34,7 @@ from .listing import (
     Listing,
     check_entries,
     checked_listing,
+    list_archive,
     no_manifest,
     opened,
     require_no_key,
@@ -46,8 +48,8 @@ from .staging import staging_directory
 from .xbstream import TYPE_END, ByteSource, Chunk, ChunkReader, EntryLedger
 
 _MEMORY = 64 << 20  # bytes of payloads between readers and workers
-_MAX_OPEN = 1000  # entries that may be incomplete at once
-_MAX_QUEUED = 4096  # chunks
+_MAX_QUEUED = 4096  # chunks; those with many ranges count for more
+_RANGES_A_CHUNK = 16  # ranges of a sparse chunk, which take as much memory as another chunk
 
 #: a stream of the stock tools is complete, as far as can be told, when it holds one of each
 _FOREIGN_FILES = (
@@ -64,6 +66,11 @@ class _OpenEntry:
         self.chunks: deque[tuple[Chunk, str]] = deque()
         self.scheduled = False
         self.writer: EntryWriter | EntrySkipper | None = None
+
+
+def _weight(chunk: Chunk) -> int:
+    """For how many chunks ``chunk`` counts while it is queued."""
+    return 1 + len(chunk.ranges) // _RANGES_A_CHUNK
 
 
 class ChunkSource(Protocol):
@@ -112,6 +119,7 @@ class Extractor:
         self._progress = progress
         self._where = where
         self._pool = BufferPool(_MEMORY)
+        self._memory = DecoderMemory()
         self._ledger = EntryLedger()
         self._changed = threading.Condition()
         self._open: dict[str, _OpenEntry] = {}
@@ -181,7 +189,7 @@ class Extractor:
             if chunk.kind == TYPE_END:
                 del self._open[chunk.path]
             entry.chunks.append((chunk, where))
-            self._queued += 1
+            self._queued += _weight(chunk)
             if not entry.scheduled:
                 entry.scheduled = True
                 self._ready.append(entry)
@@ -191,8 +199,6 @@ class Extractor:
         name = self._decoding.output_name(chunk.path)
         if name in self._names:
             raise StreamCorrupt(f"{where}: two entries unpack to {name}", where=where, entry=chunk.path)
-        if len(self._open) >= _MAX_OPEN:
-            raise StreamCorrupt(f"{where}: more than {_MAX_OPEN} entries are incomplete at once", where=where)
         self._names.add(name)
         entry = self._open[chunk.path] = _OpenEntry(chunk.path)
         return entry
@@ -220,8 +226,9 @@ class Extractor:
                     self._changed.notify_all()
                     return
                 chunk, where = entry.chunks.popleft()
-                self._queued -= 1
-                if self._queued == _MAX_QUEUED - 1:
+                was_full = self._queued >= _MAX_QUEUED
+                self._queued -= _weight(chunk)
+                if was_full and self._queued < _MAX_QUEUED:
                     self._changed.notify_all()
             try:
                 self._unpack(entry, chunk, where)
@@ -232,7 +239,12 @@ class Extractor:
         if entry.writer is None:
             if self._wanted(entry.stored) and not self._is_sealed(entry.stored):
                 entry.writer = EntryWriter(
-                    entry.stored, self._output(entry.stored), self._decrypt_key, self._page_size_of, self._decoding
+                    entry.stored,
+                    self._output(entry.stored),
+                    self._decrypt_key,
+                    self._page_size_of,
+                    self._decoding,
+                    self._memory,
                 )
             else:
                 entry.writer = EntrySkipper(entry.stored, self._decrypt_key)
@@ -433,9 +445,12 @@ def extract_archive(
     zeros become holes (see EntryWriter).
     Returns the manifest, None for an archive of another tool (with ``require_manifest=False``). Raises StreamError,
     DecryptionFailed, FormatError, StorageError (DiskFull before anything is written, when the manifest tells),
-    InvalidOption for a selection of what is not there.
+    InvalidOption for a selection of what is not there. With ``force`` a backup that is at ``dest`` is replaced, or what
+    was unpacked there; TargetNotEmpty for anything else.
     """
-    with staging_directory(dest, force=force) as staging:
+    if force:
+        require_source_apart(Path(src), Path(dest))
+    with staging_directory(dest, force=force, replaceable=replaceable_by(src, require_manifest)) as staging:
         part = None
         if os.path.isfile(src):
             part = _preflight(src, staging, require_manifest, selection, progress)
@@ -455,6 +470,19 @@ def extract_archive(
             ),
             digests,
         )
+
+
+def replaceable_by(src: str | os.PathLike[str], require_manifest: bool) -> Replaceable:
+    """What unpacking the archive ``src`` may replace: a backup; of an archive without a manifest also what was unpacked
+    of it, which may have nothing that tells: files that it holds itself, and no others."""
+
+    def is_replaceable(path: Path) -> bool:
+        if require_manifest or not path.is_dir() or path.is_symlink():
+            return holds_backup(path)
+        found = {str(file.relative_to(path)) for file in path.rglob("*") if file.is_symlink() or not file.is_dir()}
+        return holds_backup(path) or (bool(found) and found <= set(map(output_name, list_archive(src).entries)))
+
+    return is_replaceable
 
 
 def _preflight(

@@ -13,16 +13,19 @@ from pathlib import Path
 from ..destination import destination
 from ..errors import TargetUnsafe
 from ..filling import Filling
+from ..host.replaceable import Replaceable, holds_backup
 
 
 @contextlib.contextmanager
-def staging_directory(dest: str | os.PathLike[str], *, force: bool = False) -> Iterator[Path]:
+def staging_directory(
+    dest: str | os.PathLike[str], *, force: bool = False, replaceable: Replaceable = holds_backup
+) -> Iterator[Path]:
     """A new directory for the block; at its end what is in it is ``dest``, after an error it is removed.
 
-    Raises TargetNotEmpty when ``dest`` holds something, unless ``force`` says to replace it; TargetUnsafe when it
-    cannot be replaced, TargetBusy when another job works there.
+    Raises TargetNotEmpty when ``dest`` holds something, unless ``force`` says to replace it and it is ``replaceable``;
+    TargetUnsafe when it cannot be replaced, TargetBusy when another job works there.
     """
-    with destination(dest, replace=force) as place:
+    with destination(dest, replace=force, replaceable=replaceable) as place:
         yield place.staging
         place.publish()
 

@@ -8,6 +8,7 @@ What was unpacked waits in a staging directory until all of it is there and is w
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 from collections.abc import Iterator
@@ -17,8 +18,9 @@ from pathlib import Path
 from typing import Callable
 
 from .. import durable
-from ..errors import BackupIncomplete, StreamCorrupt, TargetUnsafe
+from ..errors import BackupIncomplete, DecryptionFailed, StreamCorrupt, TargetUnsafe
 from ..filling import require_finished
+from ..format.state_names import is_state_name
 from ..manifest import MANIFEST_NAME, Manifest, digest_file, parse
 from ..progress import Progress
 from . import cipher
@@ -26,13 +28,17 @@ from .checksum import crc32
 from .entry import ENCODED, Decoding, EntryWriter, Unpacked, bare_name
 from .holes import PageSizeOf
 from .key_proof import require_proof
+from .listing import require_no_state
 from .output import FileOutput, FileSyncer
 from .settle import packed_manifest
-from .xbstream import TYPE_PAYLOAD, Chunk
+from .xbstream import STATE_NAME, TYPE_PAYLOAD, Chunk
 
 _READ_SIZE = 1 << 20  # bytes
 _STAGING_NAME = ".unpacking"
 _NOTHING = Decoding(decompress=False, decrypt=False)
+_INFO_NAME = "xtrabackup_info"
+_MAX_INFO = 1 << 20  # bytes
+_OURS = b"tool_name = innodb.xtrabackup"
 
 
 def _never(_directory: Path) -> bool:
@@ -76,9 +82,9 @@ class _Plan:
 def unpack_directory(directory: Path, options: UnpackOptions, progress: Progress) -> list[str]:
     """Unpack the files of ``directory`` as ``options`` say; returns the names of those that were.
 
-    What is unpacked already is compared with the manifest, and is made anew when it differs or there is none. Nothing
-    to do is no error. Raises DecryptionFailed, StreamCorrupt, StreamTruncated, BackupIncomplete, TargetUnsafe,
-    StorageError, TargetBusy; nothing is changed then.
+    What is unpacked already is compared with the manifest, and is made anew when it differs or there is none, except
+    from encrypted files whose MAC went when they were decrypted. Nothing to do is no error. Raises DecryptionFailed,
+    StreamCorrupt, StreamTruncated, BackupIncomplete, TargetUnsafe, StorageError, TargetBusy; nothing is changed then.
     """
     directory = Path(os.path.abspath(directory))
     if directory.parent == directory:
@@ -89,6 +95,7 @@ def unpack_directory(directory: Path, options: UnpackOptions, progress: Progress
         staging = directory / f"{_STAGING_NAME}{durable.PARTIAL_SUFFIX}"
         durable.remove_tree(staging)
         planned = _plan(directory, options, manifest, progress)
+        _require_mac(directory, manifest, planned.tasks)
         if planned.tasks or _is_unfinished(directory, options.decoding, manifest):
             _unpack_all(directory, staging, planned.tasks, manifest, options, progress)
         if options.remove_original:
@@ -141,9 +148,11 @@ def _manifest(directory: Path) -> Manifest | None:
     path = directory / MANIFEST_NAME
     with durable.storage_errors("reading", path):
         try:
-            return parse(path.read_bytes(), str(path))
+            manifest = parse(path.read_bytes(), str(path))
         except FileNotFoundError:
             return None
+    require_no_state(manifest, str(path))
+    return manifest
 
 
 def _is_unfinished(directory: Path, decoding: Decoding, manifest: Manifest | None) -> bool:
@@ -159,12 +168,15 @@ def _is_unfinished(directory: Path, decoding: Decoding, manifest: Manifest | Non
 
 def _packed_files(directory: Path, decoding: Decoding, manifest: Manifest | None) -> Iterator[_Task]:
     """What may be unpacked. The manifest knows what belongs to the backup, which files later schema changes made void,
-    and what others are called when all is done."""
+    and what others are called when all is done; where it has no MAC, encrypted files are what is left of those that
+    were decrypted before."""
     discarded = set(manifest.discarded) if manifest else set()
     names = {bare_name(file.stored or file.path): file.path for file in manifest.files} if manifest else {}
     paths = {file.path for file in manifest.files} if manifest else set()
+    decrypted = _decrypted_names(manifest)
     for folder, folders, files in os.walk(directory):
-        folders[:] = sorted(name for name in folders if not name.endswith(durable.PARTIAL_SUFFIX))
+        at_top = folder == str(directory)
+        folders[:] = sorted(name for name in folders if not (at_top and is_state_name(f"{name}/")))
         for name in sorted(files):
             stored = os.path.relpath(os.path.join(folder, name), directory)
             final = decoding.output_name(stored)
@@ -173,9 +185,57 @@ def _packed_files(directory: Path, decoding: Decoding, manifest: Manifest | None
             bare = bare_name(stored)
             if manifest is not None and bare not in names and bare not in paths:
                 continue
-            if not decoding.keeps(stored):
+            if is_state_name(stored):
+                raise StreamCorrupt(f"{directory}: {stored}: {STATE_NAME}, which no backup holds", where=str(directory))
+            if stored.endswith(cipher.SUFFIX) and bare in decrypted:
+                final = decrypted[bare]
+            elif not decoding.keeps(stored):
                 final = names.get(bare, final)
             yield _Task(stored, final)
+
+
+def _decrypted_names(manifest: Manifest | None) -> dict[str, str]:
+    """Where a manifest without a MAC says that files are not encrypted (any more): their names without the suffixes of
+    their encoding, and those that they have."""
+    if manifest is None or manifest.mac is not None:
+        return {}
+    found = [file.stored or file.path for file in manifest.files]
+    return {bare_name(name): name for name in found if not name.endswith(cipher.SUFFIX)}
+
+
+def _require_mac(directory: Path, manifest: Manifest | None, tasks: list[_Task]) -> None:
+    """Raises DecryptionFailed when one of ``tasks`` would decrypt what no MAC covers: whoever can write there could
+    have written it, since a cipher alone shows no forgery. Backups of other tools never had one, nor a manifest."""
+    encrypted = [task.stored for task in tasks if task.stored.endswith(cipher.SUFFIX)]
+    if manifest is None:
+        if encrypted and _is_ours(directory):
+            raise _not_authenticated(directory, encrypted, f"{MANIFEST_NAME}, which authenticates them, is gone")
+    elif manifest.mac is None:
+        if encrypted:
+            raise _not_authenticated(directory, encrypted, "the manifest has no MAC, or none any more")
+    else:
+        named = {*(file.stored or file.path for file in manifest.files), *manifest.discarded}
+        unknown = [name for name in encrypted if name not in named]
+        if unknown:
+            raise _not_authenticated(directory, unknown, "the manifest does not name them")
+
+
+def _is_ours(directory: Path) -> bool:
+    with contextlib.suppress(OSError), open(directory / _INFO_NAME, "rb") as source:
+        return _OURS in source.read(_MAX_INFO)
+    return False
+
+
+def _not_authenticated(directory: Path, names: list[str], why: str) -> DecryptionFailed:
+    return DecryptionFailed(
+        f"{directory}: nothing proves that {', '.join(names[:5])}"
+        + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        + f" are what was encrypted: {why}",
+        remedy="Use another copy of the backup. What is decrypted already needs no decryption: leave it out, or remove "
+        "the encrypted files; nothing was changed.",
+        where=str(directory),
+        files=names[:100],
+    )
 
 
 def _plan(directory: Path, options: UnpackOptions, manifest: Manifest | None, progress: Progress) -> _Plan:
@@ -192,6 +252,8 @@ def _plan(directory: Path, options: UnpackOptions, manifest: Manifest | None, pr
         with durable.storage_errors("reading", path):
             if manifest is None:
                 return prepared  # recovery has found it right
+            if entry is None and manifest.mac is None and task.stored.endswith(cipher.SUFFIX):
+                return path.is_file()  # decrypted before; unpacking it compares it
             if entry is None or not path.is_file() or path.stat().st_size != entry.size:
                 return False
             if not entry.digest:

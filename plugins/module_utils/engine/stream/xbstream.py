@@ -27,6 +27,7 @@ from typing import Callable, Protocol
 
 from ..durable import storage_errors
 from ..errors import FormatError, StreamCorrupt, StreamTruncated, UnknownFormat
+from ..format.state_names import is_state_name
 from ..manifest import safe_path
 from .checksum import crc32
 from .sink import Buffer
@@ -37,6 +38,12 @@ MAX_PAYLOAD = 64 << 20  # bytes; the format knows no limit, a reader's memory do
 MAX_SPARSE_RANGES = 1 << 16
 MAX_SPARSE_LENGTH = (1 << 32) - 1  # bytes of a hole, or of the data behind it
 MAX_OFFSET = (1 << 63) - 1
+MAX_OPEN = 1000  # entries that may be incomplete at once
+MAX_ENTRIES = 1 << 21  # of a stream: more than a manifest of the size that is read can name
+# Of InnoDB's files, at least every page that describes extents has data: one block of two in page_size ** 2 bytes. The
+# rest is for what was just made longer.
+MAX_HOLES = 8 << 30  # bytes of holes in a stream, beside those that its data allow
+MAX_HOLES_PER_BYTE = (64 << 10) ** 2 // 8192
 
 TYPE_PAYLOAD = "P"
 TYPE_END = "E"
@@ -50,6 +57,7 @@ _PAYLOAD_HEADER = struct.Struct("<QQI")
 _SPARSE_HEADER = struct.Struct("<IQQI")
 _SPARSE_RANGE = struct.Struct("<II")
 _WINDOW = 64 << 10
+STATE_NAME = "a name that this collection keeps for its own state"
 _NOTHING = memoryview(b"")
 
 
@@ -305,9 +313,12 @@ class ChunkReader:
         while path.startswith("./"):
             path = path[2:].lstrip("/")
         try:
-            return safe_path(path, self.where)
+            safe_path(path, self.where)
         except FormatError as error:
             raise corrupt(self.where, position, path, "unsafe file name") from error
+        if is_state_name(path):
+            raise corrupt(self.where, position, path, f"{STATE_NAME}, which no backup holds")
+        return path
 
     def _accept_unknown(self, kind: str, flags: int, path: str, position: int) -> None:
         if kind in ("R", "D"):
@@ -390,6 +401,7 @@ class EntryLedger:
         self._lock = threading.Lock()
         self._open: dict[str, int] = {}
         self._ended: dict[str, int] = {}
+        self._data = self._holes = 0
 
     def accept(self, chunk: Chunk, where: str) -> None:
         """Take note of ``chunk`` of the stream ``where``; raises StreamCorrupt when it breaks the order."""
@@ -398,7 +410,8 @@ class EntryLedger:
                 raise corrupt(where, chunk.position, chunk.path, "the entry occurs twice")
             delivered = self._open.get(chunk.path, 0)
             if chunk.kind == TYPE_END:
-                self._open.pop(chunk.path, None)
+                if self._open.pop(chunk.path, None) is None:
+                    self._require_room(chunk, where)
                 self._ended[chunk.path] = delivered
                 return
             if chunk.offset != delivered:
@@ -408,7 +421,26 @@ class EntryLedger:
                     chunk.path,
                     f"a payload for offset {chunk.offset} where {delivered} comes next (chunks lost or reordered)",
                 )
+            if not delivered and chunk.path not in self._open:
+                self._require_room(chunk, where)
+            self._require_data(chunk, where)
             self._open[chunk.path] = delivered + chunk.span
+
+    def _require_room(self, chunk: Chunk, where: str) -> None:
+        """One more entry: raises StreamCorrupt for more than any backup has, in all or at once; each takes memory."""
+        if len(self._open) >= MAX_OPEN:
+            what = f"more than {MAX_OPEN} entries are incomplete at once"
+            raise corrupt(where, chunk.position, chunk.path, what)
+        if len(self._open) + len(self._ended) >= MAX_ENTRIES:
+            raise corrupt(where, chunk.position, chunk.path, f"more than {MAX_ENTRIES} entries")
+
+    def _require_data(self, chunk: Chunk, where: str) -> None:
+        """Raises StreamCorrupt for holes that the files of no server have: a few bytes would cost hours of digests."""
+        self._data += chunk.length
+        self._holes += chunk.span - chunk.length
+        if self._holes > MAX_HOLES + MAX_HOLES_PER_BYTE * self._data:
+            what = f"holes of {self._holes} bytes with {self._data} bytes of data, which no server's files have"
+            raise corrupt(where, chunk.position, chunk.path, what)
 
     def finish(self, where: str) -> dict[str, int]:
         """The names and stored sizes (bytes) of all entries; raises StreamTruncated when some have not ended."""

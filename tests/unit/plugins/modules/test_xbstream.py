@@ -178,16 +178,29 @@ def test_a_cut_archive_fails_in_every_state_and_in_check_mode(tmp_path: Path, ar
     assert not (tmp_path / "dest").exists()
 
 
-def test_other_data_is_left_alone_unless_force_says_otherwise(
-    tmp_path: Path, archive: Path, key: dict[str, str]
-) -> None:
+def test_other_data_is_left_alone_whatever_force_says(tmp_path: Path, archive: Path, key: dict[str, str]) -> None:
     (tmp_path / "dest").mkdir()
     (tmp_path / "dest" / "mine").write_bytes(b"precious")
     arguments: dict[str, Any] = {"src": archive, "dest": tmp_path / "dest", "decrypt": key}
     for check in (True, False):
         assert call(check=check, fails=True, **arguments)["error"]["code"] == "target_not_empty"
-    predicted = call(check=True, force=True, **arguments)
+        refused = call(check=check, fails=True, force=True, **arguments)
+        assert refused["error"]["code"] == "target_not_empty"
+        assert "no backup" in refused["msg"]
     assert tree(tmp_path / "dest") == {"mine": b"precious"}
+
+
+def test_another_backup_is_left_alone_unless_force_says_otherwise(
+    tmp_path: Path, archive: Path, key: dict[str, str]
+) -> None:
+    make_archive(tmp_path / "older", {**some_files(), "mine": b"precious"}, backup={"id": "older"})
+    call(src=tmp_path / "older", dest=tmp_path / "dest")
+    before = tree(tmp_path / "dest")
+    arguments: dict[str, Any] = {"src": archive, "dest": tmp_path / "dest", "decrypt": key}
+    for check in (True, False):
+        assert call(check=check, fails=True, **arguments)["error"]["code"] == "target_not_empty"
+    predicted = call(check=True, force=True, **arguments)
+    assert tree(tmp_path / "dest") == before
     assert call(force=True, **arguments) == predicted
     assert "mine" not in tree(tmp_path / "dest")
     assert not call(force=True, **arguments)["changed"]

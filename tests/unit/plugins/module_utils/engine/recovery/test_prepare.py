@@ -225,12 +225,18 @@ def test_the_rest_of_a_killed_copy_is_swept(backup: Backup, server: FakeServer, 
     assert not (tmp_path / "ready" / "rubbish").exists()
 
 
-def test_what_is_in_the_target_stays_unless_forced(backup: Backup, server: FakeServer, tmp_path: Path) -> None:
+def test_what_is_in_the_target_stays_unless_it_is_a_backup_and_forced(
+    backup: Backup, server: FakeServer, tmp_path: Path
+) -> None:
     (tmp_path / "ready").mkdir()
     (tmp_path / "ready" / "precious").write_text("x")
+    for force in (False, True):
+        with pytest.raises(TargetNotEmpty):
+            run(backup.path, tmp_path / "ready", server, force=force)
+    assert (tmp_path / "ready" / "precious").exists()
+    (tmp_path / "ready" / "xtrabackup_checkpoints").write_text("damaged")
     with pytest.raises(TargetNotEmpty):
         run(backup.path, tmp_path / "ready", server)
-    assert (tmp_path / "ready" / "precious").exists()
     assert run(backup.path, tmp_path / "ready", server, force=True).changed
     assert not (tmp_path / "ready" / "precious").exists()
     assert read_backup_directory(tmp_path / "ready").state == "prepared"

@@ -191,11 +191,12 @@ def test_force_replaces_what_is_there_only_by_something_complete(tmp_path: Path)
     make_archive(tmp_path / "archive", some_files())
     stream = (tmp_path / "archive").read_bytes()
     (tmp_path / "dest").mkdir()
+    (tmp_path / "dest" / "xtrabackup_checkpoints").write_bytes(b"old")
     (tmp_path / "dest" / "mine").write_bytes(b"old")
     (tmp_path / "bad").write_bytes(stream[:-1])
     with pytest.raises(StreamTruncated):
         extract_archive(tmp_path / "bad", tmp_path / "dest", force=True)
-    assert tree(tmp_path / "dest") == {"mine": b"old"}
+    assert tree(tmp_path / "dest") == {"xtrabackup_checkpoints": b"old", "mine": b"old"}
     extract_archive(tmp_path / "archive", tmp_path / "dest", force=True)
     assert tree(tmp_path / "dest").keys() == {*some_files(), MANIFEST_NAME}
     assert sorted(os.listdir(tmp_path)) == ["archive", "bad", "dest"]
