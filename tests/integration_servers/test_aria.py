@@ -44,6 +44,10 @@ MIB = 1 << 20
 MANY_LOGS = {"aria_log_file_size": "8M", "aria_log_purge_type": "external"}
 
 
+#: where the state of a table, in its index file, has its number of rows (big endian)
+ROWS = slice(49, 57)
+
+
 def add_slow_data(source: MariaDBServer, mib: int) -> None:
     """A table that is copied between the first and the last of the Aria tables, so that this takes its time."""
     source.execute(
@@ -124,6 +128,37 @@ def test_a_damaged_page_of_a_transactional_table_is_found(
         file.write(bytes([byte[0] ^ 1]))
     with pytest.raises(PageCorrupt, match=f"d/t{suffix}: page {page} "):
         take(source, workdir / "backup")
+
+
+def test_a_number_of_rows_that_is_wrong_after_recovery_is_made_right(make_server: ServerFactory, workdir: Path) -> None:
+    source = make_server("source")
+    columns = "(id INT PRIMARY KEY, content VARCHAR(200), KEY (content)) ENGINE=Aria"
+    source.execute(
+        "CREATE DATABASE `d-1`",
+        "USE `d-1`",
+        f"CREATE TABLE `t-1` {columns}",
+        f"CREATE TABLE parts {columns} PARTITION BY HASH (id) PARTITIONS 2",
+        f"CREATE TABLE empty {columns}",
+        *(f"INSERT INTO {table} SELECT seq, seq FROM {source.numbers(500)}" for table in ("`t-1`", "parts")),
+    )
+    source.execute("FLUSH TABLES")
+    for path, difference in (("t@002d1", 1), ("parts#P#p0", -1), ("parts#P#p1", 1), ("empty", 1)):
+        with open(source.datadir / "d@002d1" / f"{path}.MAI", "r+b") as file:
+            head = bytearray(file.read(64))
+            head[ROWS] = (int.from_bytes(head[ROWS], "big") + difference).to_bytes(8, "big")
+            file.seek(0)
+            file.write(head)
+    source.execute("INSERT INTO `d-1`.parts VALUES (1000, ''), (1001, '')", "DELETE FROM `d-1`.`t-1` WHERE id = 7")
+    source.execute("INSERT INTO `d-1`.empty VALUES (1, '')", "DELETE FROM `d-1`.empty WHERE id = 1")
+    with source.session() as session:
+        # a table that is not in use is closed by the backup, and then recovery has nothing to do
+        session.query("LOCK TABLES `d-1`.`t-1` READ, `d-1`.parts READ, `d-1`.empty READ")
+        take(source, workdir / "backup")
+    PREPARE["ours"](workdir / "backup")
+    copy = start_copy(make_server, "copy", workdir / "backup", source)
+    tables = ("`d-1`.`t-1`", "`d-1`.parts", "`d-1`.empty")
+    assert [copy.rows(f"SELECT COUNT(*) AS n FROM {table}")[0]["n"] for table in tables] == [499, 502, 0]
+    assert damaged(copy) == []
 
 
 def soak_cases() -> list[tuple[int, int]]:
