@@ -50,13 +50,14 @@ class _Look:
 
     @property
     def collected(self) -> Lsn | None:
-        """The LSN between begin and end that most states have: any number of tables is closed meanwhile, but one after
-        the other. None where no state has one."""
+        """The smallest LSN between begin and end that several states have: tables that are closed or loaded meanwhile
+        are so one after the other. Where no two states have the same one, ``began``: a single one may be much greater
+        than that of the checkpoint, and it is the changes in between that would be lost. None where no state has one.
+        """
         within = Counter(lsn for lsn in self.states if self.began <= lsn <= self.ended)
         if not within:
             return None
-        most = max(within.values())
-        return min(lsn for lsn, count in within.items() if count == most)
+        return min((lsn for lsn, count in within.items() if count > 1), default=self.began)
 
     @property
     def overwritten(self) -> bool:

@@ -52,10 +52,15 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
     return Disk(tmp_path)
 
 
-def test_the_states_of_a_checkpoint_are_of_the_lsn_that_most_of_them_have(disk: Disk) -> None:
+def test_the_states_of_a_checkpoint_are_of_the_first_lsn_that_several_of_them_have(disk: Disk) -> None:
     # 105 and 150: tables that were closed before and after it collected the states
-    disk.write(7, 105, 110, 110, 150, 30)
+    disk.write(7, 105, 110, 110, 150, 30, 160, 160, 160)
     assert disk.states().settle() == Horizon((1, 100), (1, 110))
+
+
+def test_the_lsn_of_a_single_state_tells_nothing_of_the_others(disk: Disk) -> None:
+    disk.write(7, 150, 30, 180)
+    assert disk.states().settle() == Horizon((1, 100), (1, 100))
 
 
 def test_a_checkpoint_that_wrote_no_state_collected_them_where_it_began(disk: Disk) -> None:
