@@ -40,6 +40,8 @@ from ansible_collections.innodb.xtrabackup.tests.support.servers import MariaDBS
 
 MIB = 1 << 20
 
+SOAK_SECONDS = int(os.environ.get("ARIA_SOAK_SECONDS", "1"))
+
 #: the smallest log files, so that a backup begins in one and ends in another
 MANY_LOGS = {"aria_log_file_size": "8M", "aria_log_purge_type": "external"}
 
@@ -165,11 +167,11 @@ def soak_cases() -> list[tuple[int, int]]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(SOAK_SECONDS + 900)
 def test_backups_in_a_row_under_writes_to_aria_tables_are_right(make_server: ServerFactory, workdir: Path) -> None:
-    seconds = int(os.environ.get("ARIA_SOAK_SECONDS", "1"))
     source = make_server("source", {**MANY_LOGS, "aria_log_purge_type": "immediate"})
-    add_slow_data(source, 20 if seconds > 1 else 5)
-    deadline = time.monotonic() + seconds
+    add_slow_data(source, 20 if SOAK_SECONDS > 1 else 5)
+    deadline = time.monotonic() + SOAK_SECONDS
     chance = Random(0)
     for number, (rate, interval) in enumerate(itertools.cycle(soak_cases())):
         if time.monotonic() > deadline and number:
