@@ -141,11 +141,12 @@ class AriaLoad:
 def fill_log(server: DatabaseServer, mib: int) -> None:
     """Write about ``mib`` MiB of Aria log; the table that it is about stays small. The server purges none of it as
     long as aria_log_purge_type is "external", or the log's file is larger than that."""
+    # a row that is replaced is in the log three times
+    row = f"INSERT INTO {DATABASE}.filler VALUES (REPEAT(RANDOM_BYTES(1024), 1024))"
     server.execute(
         f"CREATE DATABASE IF NOT EXISTS {DATABASE}",
-        f"CREATE TABLE {DATABASE}.filler (id INT PRIMARY KEY, content LONGBLOB) ENGINE=Aria",
-        f"INSERT INTO {DATABASE}.filler VALUES (0, '')",
-        *[f"REPLACE INTO {DATABASE}.filler VALUES ({n % 4}, REPEAT(RANDOM_BYTES(1024), 1024))" for n in range(mib)],
+        f"CREATE TABLE {DATABASE}.filler (content LONGBLOB) ENGINE=Aria",
+        *[statement for n in range(mib) for statement in (row, f"TRUNCATE {DATABASE}.filler")[: 1 + (n % 4 == 3)]],
     )
 
 

@@ -135,16 +135,24 @@ def is_of_horizon(head: bytes) -> Lsn:
     return _lsn(head, _IS_OF_HORIZON_OFFSET)
 
 
-def with_horizon(head: bytes, horizon: Lsn | None) -> bytes:
-    """The beginning of an index file, its state not older than the checkpoint at ``horizon``.
+@dataclass(frozen=True)
+class Horizon:
+    """Where the log ended when a checkpoint ``began``, and when it had ``collected`` the states of all tables."""
 
-    At a checkpoint the server does not write a state again that is equal to the one that it has written last, not even
-    for its LSN. Recovery, which begins to read near the checkpoint, would count changes from there on to a number of
-    rows of an older LSN: the state was that number at the checkpoint, too, and not between the two.
+    began: Lsn
+    collected: Lsn
+
+
+def with_horizon(head: bytes, horizon: Horizon | None) -> bytes:
+    """The beginning of an index file as recovery from the checkpoint at ``horizon`` needs it (see aria_checkpoint).
+
+    A state that was written since the checkpoint began is of its own LSN. An older one was not written again because it
+    had not changed: it is also the one that the checkpoint has collected.
     """
-    if horizon is None or is_of_horizon(head) >= horizon:
+    if horizon is None or is_of_horizon(head) >= horizon.began:
         return head
-    lsn = horizon[0].to_bytes(3, "little") + horizon[1].to_bytes(4, "little")
+    number, offset = horizon.collected
+    lsn = number.to_bytes(3, "little") + offset.to_bytes(4, "little")
     return head[:_IS_OF_HORIZON_OFFSET] + lsn + head[_IS_OF_HORIZON_OFFSET + 7 :]
 
 

@@ -12,29 +12,24 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Optional
 
 from .. import durable
 from ..errors import PageCorrupt, UnsupportedTable
 from ..manifest import FileEntry
-from .aria_format import HEADER_SIZE, LSN_SIZE, AriaTable, Lsn, create_rename_lsn, is_of_horizon, with_horizon
+from .aria_format import HEADER_SIZE, LSN_SIZE, AriaTable, Horizon, Lsn, create_rename_lsn, with_horizon
 from .copier import CopierContext, UnstableFile
 from .inventory import Kind, PlainFile
 
-_INDEX, _DATA = ".MAI", ".MAD"
+INDEX = ".MAI"
+_DATA = ".MAD"
 
 #: A page reads torn while the server writes it. On a busy device that can take seconds; a damaged page is so for ever.
 _PAGE_ATTEMPTS = 30
 _PAGE_PAUSE = 0.1
 _HEAD_PAUSE = 0.002
-
-_STATE_ATTEMPTS = 20
-_STATE_PAUSE = 0.05
-
-FindCheckpoint = Callable[[], Optional[tuple[Lsn, Lsn]]]
 
 
 @dataclass(frozen=True)
@@ -50,9 +45,9 @@ def online_table(file: PlainFile) -> AriaTable | None:
 
     Raises UnsupportedTable when the table is encrypted.
     """
-    if file.kind is not Kind.TABLE or file.source.suffix not in (_INDEX, _DATA):
+    if file.kind is not Kind.TABLE or file.source.suffix not in (INDEX, _DATA):
         return None
-    table = AriaTable.parse(_head(file.source.with_suffix(_INDEX)))
+    table = AriaTable.parse(head_of(file.source.with_suffix(INDEX)))
     if table is not None and table.encrypted:
         raise UnsupportedTable(
             f"{file.source} is an encrypted Aria table, which is not supported yet",
@@ -63,7 +58,7 @@ def online_table(file: PlainFile) -> AriaTable | None:
 
 
 def copy_online(
-    file: PlainFile, table: AriaTable, horizon: Lsn | None, context: CopierContext, buffer: memoryview
+    file: PlainFile, table: AriaTable, horizon: Horizon | None, context: CopierContext, buffer: memoryview
 ) -> FileEntry:
     """Copy one file of a transactional table, up to the size that it has when it is opened.
 
@@ -71,7 +66,7 @@ def copy_online(
 
     A part of a page at the end is one that the server is just adding: it is in the log. Raises PageCorrupt.
     """
-    index = file.source.suffix == _INDEX
+    index = file.source.suffix == INDEX
     with _opened(file.source) as descriptor, context.open_file(file.path) as target:
         offset, size = 0, os.fstat(descriptor).st_size
         size -= size % table.block_size
@@ -93,32 +88,9 @@ def copy_online(
         return target.close()
 
 
-def collected_at(find_checkpoint: FindCheckpoint, files: Iterable[PlainFile]) -> Lsn | None:
-    """When the server has collected the states of its tables for the checkpoint that ``find_checkpoint`` finds (the
-    LSNs at which it began and ended): the first LSN in between that a table's state on disk has.
-
-    Where the next checkpoint is writing states already, it is waited for. Where none was written, the LSN at which it
-    began. None when there was no checkpoint yet.
-    """
-    indexes = [file.source for file in files if file.kind is Kind.TABLE and file.source.suffix == _INDEX]
-    began = None
-    for _attempt in range(_STATE_ATTEMPTS):
-        found = find_checkpoint()
-        if found is None:
-            return None
-        began, ended = found
-        states = [is_of_horizon(_head(index, LSN_SIZE)) for index in indexes]
-        if any(began <= lsn <= ended for lsn in states):
-            return min(lsn for lsn in states if began <= lsn <= ended)
-        if not any(lsn > ended for lsn in states):
-            break
-        time.sleep(_STATE_PAUSE)
-    return began
-
-
 def changed_outside_the_log(copy: OnlineCopy) -> bool:
     """Whether a change that the log does not hold has been made in the table since it was copied."""
-    return create_rename_lsn(_head(copy.file.source, LSN_SIZE)) != copy.create_rename_lsn
+    return create_rename_lsn(head_of(copy.file.source, LSN_SIZE)) != copy.create_rename_lsn
 
 
 def _settle(source: Path, descriptor: int, table: AriaTable, pages: memoryview, offset: int, *, index: bool) -> None:
@@ -161,7 +133,8 @@ def _stable_head(source: Path, descriptor: int, size: int) -> bytes:
     raise PageCorrupt(f"{source}: its head differed at each reading", path=str(source), offset=0)
 
 
-def _head(index: Path, size: int = HEADER_SIZE) -> bytes:
+def head_of(index: Path, size: int = HEADER_SIZE) -> bytes:
+    """The first ``size`` bytes of an index file, all when it is shorter, none when it is gone."""
     try:
         with open(index, "rb", buffering=0) as source:
             return source.read(size)

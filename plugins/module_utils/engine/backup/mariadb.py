@@ -22,6 +22,7 @@ from ..server.flavor import Layout, ServerIdentity
 from ..server.locks import BackupStages
 from ..stream.listing import some_of
 from . import metadata, missing_tables
+from .aria_checkpoint import CheckpointStates
 from .aria_log import AriaLog
 from .copier import READ_SIZE
 from .ddl_watch import compare
@@ -87,6 +88,7 @@ class MariadbBackup(BackupRun):
         self._own_sessions.add(lsn_connection.thread_id)
         patience = min(job.options.lock_timeout, _ARIA_PATIENCE)
         self._aria = AriaLog(layout, job.sink, self._context, job.options.spool_directory, patience)
+        self._states = CheckpointStates(self._aria.find_checkpoint, lambda: self._plain_files().files)
         self._buffer = memoryview(bytearray(READ_SIZE))
         self._providers: tuple[str, ...] = ()
 
@@ -107,15 +109,19 @@ class MariadbBackup(BackupRun):
             dictionary = read_dictionary(self._connection)
             if self._options.lock_ddl == "on":
                 self._pause_appliers(pause)
+                self._states.look()
                 stages.flush()
                 stages.block_ddl()
+                self._states.tables_were_closed()
             self._copy_innodb()
             self._copy_head_of_aria_log()
             if self._options.lock_ddl != "on":
                 self._pause_appliers(pause)
+                self._states.look()
                 stages.flush()
                 self._copy_idle_tables()
                 stages.block_ddl()
+                self._states.tables_were_closed()
             self._copy_what_ddl_changed(dictionary)
             self._copy_other_files()
             self._catch_up()
@@ -190,7 +196,7 @@ class MariadbBackup(BackupRun):
             )
 
     def _copy_plain_files(self) -> None:
-        self._plain.copy_all(self._aria.find_checkpoint)
+        self._plain.copy_all(self._states.settle())
 
     def _catch_up(self) -> None:
         self._copy_head_of_aria_log()

@@ -21,15 +21,8 @@ from typing import Callable
 from ..errors import DdlConflict
 from ..manifest import FileEntry
 from ..stream.sink import Sink, SinkFile
-from .aria_format import Lsn
-from .aria_tables import (
-    FindCheckpoint,
-    OnlineCopy,
-    changed_outside_the_log,
-    collected_at,
-    copy_online,
-    online_table,
-)
+from .aria_format import Horizon
+from .aria_tables import OnlineCopy, changed_outside_the_log, copy_online, online_table
 from .copier import CopierContext, UnstableFile, append_growth, copy_plain
 from .inventory import Kind, PlainFile, PlainFiles
 from .workers import CopyPool
@@ -88,7 +81,7 @@ class PlainCopies:
         self._growing: list[_Growing] = []
         self._last: list[PlainFile] = []
         self._online: dict[str, OnlineCopy] = {}
-        self._horizon: Lsn | None = None
+        self._horizon: Horizon | None = None
         #: what stage BLOCK_DDL has found
         self.files: tuple[PlainFile, ...] = ()
         self.unknown: tuple[str, ...] = ()
@@ -114,14 +107,14 @@ class PlainCopies:
             # a file that was gone for a moment has an unknown signature: it will be copied again
             self._early[file.path] = (signature or _Signature(0, 0, 0, 0, False), entry)
 
-    def copy_all(self, find_checkpoint: FindCheckpoint = lambda: None) -> None:
+    def copy_all(self, horizon: Horizon | None = None) -> None:
         """Stage BLOCK_DDL: definitions, and every table that is not here yet or differs from its early copy.
 
-        ``find_checkpoint`` finds, and keeps, that with which Aria's recovery begins: the LSNs of its begin and end.
+        ``horizon`` is that of the checkpoint with which Aria's recovery begins.
         """
         found = self._find()
         self.files, self.unknown = found.files, found.unknown
-        self._horizon = collected_at(find_checkpoint, found.files)
+        self._horizon = horizon
         for path in sorted(set(self._early) - {file.path for file in found.files}):
             self._sink.discard(path)
         now = [file for file in found.files if file.kind in (Kind.TABLE, Kind.DEFINITION)]

@@ -21,6 +21,7 @@ from typing import IO, Callable, TypeVar
 from ..errors import RecoveryFailed, XtrabackupError
 from ..file_names import decode_name
 from . import events
+from .aria_counts import AriaCounts, counting, parse_wrong
 from .program import ServerProgram
 from .sealed import ASK_SECONDS, RecoverySettings, Sealed
 from .server_log import RecoveryState, translate
@@ -114,6 +115,7 @@ class SealedMariadb(Sealed):
         self._ask_at = 0.0
         self._named: dict[int, str] | None = None
         self._doubtful: list[int] = []
+        self._counts = AriaCounts(directory)
 
     def arguments(self, *, as_root: bool) -> list[str]:
         """See ``command_line``."""
@@ -132,12 +134,14 @@ class SealedMariadb(Sealed):
 
     def has_rolled_back(self) -> bool:
         """Ask which recovered transactions there are; once there are none, for the tablespaces of the dictionary. Then
-        disable events, if that is wanted."""
+        count the rows of Aria tables, and disable events, if that is wanted."""
         if self._questions is None:
             return False
         self._rolled_back = self._rolled_back or self._nothing_to_roll_back(self._questions)
         self._told = self._told or (self._rolled_back and self._has_told_tablespaces(self._questions))
-        return self._told and (not self._settings.disable_events or self._events_are_disabled(self._questions))
+        if not self._told or not self._has_counted(self._questions):
+            return False
+        return not self._settings.disable_events or self._events_are_disabled(self._questions)
 
     def _nothing_to_roll_back(self, questions: _Questions) -> bool:
         """Whether only XA transactions are left, which belong to no connection either."""
@@ -167,6 +171,20 @@ class SealedMariadb(Sealed):
             if number == _TABLESPACE_DISCARDED:
                 del self._named[space]
         self.state.tablespaces = self._named
+        return True
+
+    def _has_counted(self, questions: _Questions) -> bool:
+        """Have the number of rows of each Aria table that recovery has changed compared with its rows, and repaired."""
+        while paths := self._counts.next_paths():
+            if not questions.waiting:
+                questions.tell("SET @wrong = '';\n")
+                for place, path in enumerate(paths):
+                    questions.tell(_handled(counting(_table_of(path), place)))
+            wrong = questions.ask("SELECT @wrong", parse_wrong)
+            if wrong is None:
+                return False
+            for path in self._counts.counted(wrong):
+                questions.tell(f"REPAIR TABLE {_table_of(path, parts=False)};\n")
         return True
 
     def _events_are_disabled(self, questions: _Questions) -> bool:
@@ -214,19 +232,23 @@ def _parse_tablespaces(text: str) -> dict[int, str] | None:
 def _reading(path: str) -> str:
     """A statement that reads from the table whose data file is ``path``, and puts the number of the error, 0 for none,
     into ``@number``. An error that nobody handles would end the server."""
-    reading = f"SELECT 1 INTO @one FROM {_table_in(path)} LIMIT 1"  # noqa: S608
+    return _handled(f"SELECT 1 INTO @one FROM {_table_of(path[: -len('.ibd')])} LIMIT 1")  # noqa: S608
+
+
+def _handled(statement: str) -> str:
+    """``statement``; the number of its error, 0 for none, is in ``@number`` then."""
     return (
         "BEGIN NOT ATOMIC DECLARE CONTINUE HANDLER FOR SQLEXCEPTION GET DIAGNOSTICS CONDITION 1 @number = MYSQL_ERRNO; "
-        f"SET @number = 0; EXECUTE IMMEDIATE {_literal(reading)}; END;\n"
+        f"SET @number = 0; EXECUTE IMMEDIATE {_literal(statement)}; END;\n"
     )
 
 
-def _table_in(path: str) -> str:
-    """The table, or its partition, whose data file is ``path``, in SQL."""
-    database, _slash, name = path[: -len(".ibd")].partition("/")
-    table, *parts = re.split("#(?:P|SP)#", name, flags=re.IGNORECASE)
+def _table_of(path: str, *, parts: bool = True) -> str:
+    """The table whose file is ``path`` (without suffix), in SQL; with ``parts`` its partition, if it is one's."""
+    database, _slash, name = path.partition("/")
+    table, *partition = re.split("#(?:P|SP)#", name, flags=re.IGNORECASE)
     quoted = f"{_quoted(decode_name(database))}.{_quoted(decode_name(table))}"
-    return f"{quoted} PARTITION ({_quoted(decode_name(parts[-1]))})" if parts else quoted
+    return f"{quoted} PARTITION ({_quoted(decode_name(partition[-1]))})" if partition and parts else quoted
 
 
 class _Questions:

@@ -15,6 +15,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.ar
     TRANSLOG_PAGE_SIZE,
     AriaTable,
     ControlFile,
+    Horizon,
     bounded_header,
     checkpoint_horizon,
     create_rename_lsn,
@@ -107,11 +108,12 @@ def test_which_tables_are_written_until_commits_are_blocked() -> None:
 def test_a_state_older_than_the_checkpoint_gets_its_lsn_and_a_newer_one_keeps_its_own() -> None:
     before = head()
     assert is_of_horizon(before) == (9, 0x108792)
-    after = with_horizon(before, (11, 0x107A4C))
+    after = with_horizon(before, Horizon((11, 0x107000), (11, 0x107A4C)))
     assert is_of_horizon(after) == (11, 0x107A4C)
     assert create_rename_lsn(after) == create_rename_lsn(before)
     assert (after[:35], after[42:]) == (before[:35], before[42:])
-    assert with_horizon(before, (9, 5)) == before
+    for began in ((9, 5), (9, 0x108792)):  # written while the checkpoint was made
+        assert with_horizon(before, Horizon(began, (9, 0x110000))) == before
     assert with_horizon(before, None) == before
 
 

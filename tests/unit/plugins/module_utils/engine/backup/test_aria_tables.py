@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.aria_format import is_of_horizon
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.aria_format import Horizon, is_of_horizon
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.copier import CopierContext
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.inventory import (
     Kind,
@@ -57,7 +57,7 @@ def test_a_table_that_was_loaded_in_bulk_meanwhile_is_copied_again_into_a_direct
     files = write_table(tmp_path / "d", b"old")
     sink = DirectorySink(tmp_path / "backup")
     copies = copies_of(files, sink)
-    copies.copy_all(lambda: ((11, 5), (11, 9)))
+    copies.copy_all(Horizon((11, 5), (11, 5)))
     load_in_bulk(tmp_path / "d")
     copies.copy_late_tables(BUFFER)
     assert (sink.staging / "d" / "t.MAD").read_bytes() == (tmp_path / "d" / "t.MAD").read_bytes()
@@ -68,25 +68,11 @@ def test_a_table_that_was_loaded_in_bulk_meanwhile_is_copied_again_into_a_direct
 def test_a_stream_with_a_table_that_was_loaded_in_bulk_meanwhile_is_refused(tmp_path: Path) -> None:
     files = write_table(tmp_path / "d", b"old")
     copies = copies_of(files, ArchiveSink(tmp_path / "archive"))
-    copies.copy_all(lambda: ((11, 5), (11, 9)))
+    copies.copy_all(Horizon((11, 5), (11, 5)))
     copies.copy_late_tables(BUFFER)
     load_in_bulk(tmp_path / "d")
     with pytest.raises(DdlConflict, match="d/t"):
         copies.copy_late_tables(BUFFER)
-
-
-def test_the_state_of_a_table_is_that_of_the_first_one_that_was_written_at_the_checkpoint(tmp_path: Path) -> None:
-    files = write_table(tmp_path / "d", b"old")
-    sink = DirectorySink(tmp_path / "backup")
-    other = tmp_path / "d" / "other.MAI"
-    other.write_bytes(head().ljust(BLOCK, b"\0"))
-    data = bytearray((tmp_path / "d" / "t.MAI").read_bytes())
-    data[35:42] = b"\x02\0\0\x05\0\0\0"  # an old state, which the checkpoint did not write again
-    (tmp_path / "d" / "t.MAI").write_bytes(data)
-    checkpoints = iter([((8, 1), (8, 7)), ((9, 5), (10, 1))])  # of the first, nothing is left: the next was on its way
-    files.append(PlainFile("d/other.MAI", other, Kind.TABLE, BLOCK))
-    copies_of(files, sink).copy_all(lambda: next(checkpoints))
-    assert is_of_horizon((sink.staging / "d" / "t.MAI").read_bytes()) == (9, 0x108792)
 
 
 def test_an_encrypted_table_is_refused_by_name(tmp_path: Path) -> None:
