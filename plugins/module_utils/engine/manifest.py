@@ -142,13 +142,22 @@ def parse(data: bytes, where: str) -> Manifest:
             raise FormatError(f"{where}: the manifest names a file twice", where=where)
         if not document["backup"]["id"]:
             raise FormatError(f"{where}: the manifest has no backup id", where=where)
-        return Manifest(document["backup"], files, tuple(map(str, document["discarded"])), document.get("mac"))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        discarded = tuple(safe_path(name, where) for name in document["discarded"])
+        _require_plain_binlog_name(document["backup"], where)
+        return Manifest(document["backup"], files, discarded, document.get("mac"))
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise FormatError(
             f"{where}: the manifest cannot be read: {error!r}",
             remedy="The backup is damaged: use another copy.",
             where=where,
         ) from error
+
+
+def _require_plain_binlog_name(record: dict[str, Any], where: str) -> None:
+    """The copied binary log lies beside the data: what names it is the name of a file, and no path."""
+    name = (record.get("binlog") or {}).get("file")
+    if name and "/" in safe_path(name, where):
+        raise FormatError(f"{where}: unsafe file name {name!r}", where=where, path=name)
 
 
 def safe_path(path: str, where: str) -> str:
