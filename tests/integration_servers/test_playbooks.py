@@ -270,6 +270,19 @@ def test_an_archive_is_restored_over_other_data_with_consent_only(estate: Estate
     }
     failed(estate.play(playbook="restore.yml", **restore), "nothing was touched", "xtrabackup_restore_force: true")
     assert target.running
+    # what the module would refuse is known while the server still runs, and in check mode
+    target.stop()
+    target.datadir.rename(estate.directory / "disk")
+    target.datadir.symlink_to(estate.directory / "disk")
+    target.start()
+    for words in (["--check"], []):
+        refused = estate.play(*words, playbook="restore.yml", **restore, xtrabackup_restore_force=True)
+        failed(refused, "is a symbolic link")
+        assert target.running
+    target.stop()
+    target.datadir.unlink()
+    (estate.directory / "disk").rename(target.datadir)
+    target.start()
     succeeded(estate.play(playbook="restore.yml", **restore, xtrabackup_restore_force=True))
     assert_tables_equal(estate.primary, target)
     again = succeeded(estate.play(playbook="restore.yml", **restore, xtrabackup_restore_force=True))

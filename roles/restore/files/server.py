@@ -124,12 +124,33 @@ def read_options(flavor: str, version: str, defaults_file: str) -> dict[str, str
     return options
 
 
+def read_persisted(datadir: str) -> dict[str, str]:
+    """What SET PERSIST has noted in the data directory, of the options that the roles go by: MySQL reads it after its
+    option files."""
+    try:
+        noted = json.loads((Path(datadir) / "mysqld-auto.cnf").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {name: value for name, value in persisted_values(noted) if name in _OPTIONS}
+
+
+def persisted_values(node: Any, name: str = "") -> list[tuple[str, str]]:
+    """Name and value of each variable in the file, whose groups differ between versions."""
+    if not isinstance(node, dict):
+        return []
+    if name and "Value" in node:
+        return [(name, str(node["Value"]))]
+    return [pair for key, child in node.items() for pair in persisted_values(child, key)]
+
+
 def facts(wishes: dict[str, str]) -> dict[str, Any]:
     """What ``facts`` prints, for an object as it takes."""
     flavor, answer = installed(wishes["program"], wishes["flavor"])
     version = re.search(r"Ver ([0-9.]+)", answer)
     options = read_options(flavor, version.group(1), wishes["defaults_file"]) if version else {}
     datadir = (wishes["datadir"] or options.get("datadir") or "/var/lib/mysql").rstrip("/")
+    if flavor == "mysql":
+        options.update(read_persisted(datadir))
     path = wishes["socket"] or options.get("socket") or "/run/mysqld/mysqld.sock"
     return {
         "installed": bool(answer),

@@ -68,6 +68,18 @@ def test_the_last_line_of_an_option_counts_and_secrets_stay_where_they_are(tmp_p
     assert host["options"] == {"datadir": "/data/b/", "server_id": "7"}
 
 
+def test_what_mysql_has_persisted_counts_more_than_option_files(tmp_path: Path) -> None:
+    programs = {"mysqld": MYSQL, "my_print_defaults": f"echo --datadir={tmp_path}; echo --server-id=7"}
+    assert found(tmp_path, programs)["options"]["server_id"] == "7"
+    noted = tmp_path / "mysqld-auto.cnf"
+    noted.write_text('{"Version": 2, "mysql_dynamic_variables": {"server_id": {"Value": "9"}, "port": {"Value": "1"}}}')
+    assert found(tmp_path, programs)["options"] == {"datadir": str(tmp_path), "server_id": "9"}
+    assert found(tmp_path, {**programs, "mariadbd": MARIADB}, flavor="mariadb")["options"]["server_id"] == "7"
+    for text in ("[]", "{", '{"server_id": 9}'):
+        noted.write_text(text)
+        assert found(tmp_path, programs)["options"]["server_id"] == "7"
+
+
 def test_what_the_inventory_says_counts_more_than_option_files(tmp_path: Path) -> None:
     programs = {"mariadbd": MARIADB, "my_print_defaults": "echo --datadir=/a; echo --socket=/a.sock"}
     host = found(tmp_path, programs, datadir="/mine/", socket="/mine.sock")

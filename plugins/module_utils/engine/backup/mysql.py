@@ -283,6 +283,12 @@ class MysqlBackup(BackupRun):
         with durable.storage_errors("reading", source), open(source, "rb") as file:
             encrypted = file.read(len(_ENCRYPTED_BINLOG)) == _ENCRYPTED_BINLOG
             file.seek(0)
+            if encrypted:
+                self._totals.warnings.append(
+                    f"the copied binary log {name} is encrypted (binlog_encryption): to prepare the backup takes the keyring "
+                    "as it is now. ALTER INSTANCE ROTATE BINLOG MASTER KEY takes the key out of it, so keep a copy of the "
+                    "keyring, apart from the backup."
+                )
             left = binlog.position + (_BINLOG_ENCRYPTION_HEADER if encrypted else 0)
             with self._sink.open(name) as target:
                 while left:
