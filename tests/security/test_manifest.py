@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A manifest that somebody else has written: it names nothing outside of its directory, and what is none is an error."""
+"""A manifest that somebody else has written names nothing outside of its directory; what is none is an error."""
 
 from __future__ import annotations
 

@@ -285,9 +285,9 @@ class MysqlBackup(BackupRun):
             file.seek(0)
             if encrypted:
                 self._totals.warnings.append(
-                    f"the copied binary log {name} is encrypted (binlog_encryption): to prepare the backup takes the keyring "
-                    "as it is now. ALTER INSTANCE ROTATE BINLOG MASTER KEY takes the key out of it, so keep a copy of the "
-                    "keyring, apart from the backup."
+                    f"the copied binary log {name} is encrypted (binlog_encryption): to prepare the backup takes the "
+                    "keyring as it is now. ALTER INSTANCE ROTATE BINLOG MASTER KEY takes the key out of it, so keep a "
+                    "copy of the keyring, apart from the backup."
                 )
             left = binlog.position + (_BINLOG_ENCRYPTION_HEADER if encrypted else 0)
             with self._sink.open(name) as target:
