@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+from collections.abc import Collection
 from pathlib import Path
 
 from ..engine import durable
@@ -20,6 +21,7 @@ from ..engine.stream.archive import Channel
 from ..engine.stream.descriptor_sink import DescriptorChannel
 from ..engine.stream.entry import Decoding
 from ..engine.stream.extract import Extractor
+from ..engine.stream.settle import holds_server_files, looks_like_backup
 from ..engine.stream.staging import staging_inside
 from ..engine.stream.stream_file import EntryChunks, StreamFile
 from .session import Session, stop_on_signals
@@ -54,28 +56,34 @@ def run_extract(session: Session) -> None:
         try:
             with io.FileIO(0, closefd=False) as source:
                 extractor.run([extractor.reader(source, _WHERE)])
-            extractor.finish()
+            manifest = extractor.finish()
         except BaseException as error:
             extractor.abort(error)
             raise
-        _require_complete(staging)
+        names = [path.relative_to(staging).as_posix() for path in staging.rglob("*") if path.is_file()]
+        _require_complete(staging, names)
+        if manifest is None and holds_server_files(names) and not looks_like_backup(names):
+            session.messages.warn(
+                f"{_WHERE} holds files of a server, and none of those that tell about a backup: they are unpacked as "
+                "they came, and whether all of them came, only whoever has sent them knows"
+            )
         if arguments.flag("verbose"):
-            for path in sorted(staging.rglob("*")):
-                if path.is_file():
-                    session.messages.note(str(path.relative_to(staging)))
+            for name in sorted(names):
+                session.messages.note(name)
 
 
-def _require_complete(staging: Path) -> None:
-    """Raises StreamTruncated for a stream that ended between two entries."""
-    files = [path for path in staging.rglob("*") if path.is_file()]
-    if not files:
+def _require_complete(staging: Path, names: Collection[str]) -> None:
+    """Raises StreamTruncated for a stream that ended between two entries; ``names`` are those of all of its files."""
+    if not names:
         raise StreamTruncated(
             f"{_WHERE}: an empty stream",
             remedy="Whoever should have sent it has failed: look at its error.",
             where=_WHERE,
         )
     info = staging / _INFO_NAME
-    if info.is_file() and _OURS in info.read_bytes() and not (staging / MANIFEST_NAME).exists():
+    # it stays in a data directory that was restored
+    ours = looks_like_backup(names) and info.is_file() and _OURS in info.read_bytes()
+    if ours and not (staging / MANIFEST_NAME).exists():
         raise StreamTruncated(
             f"{_WHERE}: ends before {MANIFEST_NAME}, the last file of every complete backup of ours",
             remedy="The sending side stopped early: look at its error. Nothing was unpacked.",

@@ -15,14 +15,47 @@ from ..errors import StreamCorrupt
 from ..manifest import MANIFEST_NAME, Manifest
 from .entry import Decoding, Unpacked, bare_name
 
-#: files that only a backup has: where one of them is, all that tells of the backup must be, too
-_SIGNS = {"backup-my.cnf", "ibdata1", "ib_logfile0", "xtrabackup_logfile", "mysql.ibd", "aria_log_control"}
+#: files that only a backup has: where one of them is, all that tells of the backup must be, too. Ours begins with the
+#: first one; the stock tools send them last. Others, xtrabackup_info and xtrabackup_binlog_info, stay in a data directory
+#: that was restored
+_BACKUP_ONLY = {
+    "backup-my.cnf",
+    "xtrabackup_logfile",
+    "xtrabackup_checkpoints",
+    "mariadb_backup_checkpoints",
+    "xtrabackup_tablespaces",
+}
+_SYSTEM_TABLESPACE, _MARIADB_REDO, _MYSQL_REDO = "ibdata1", "ib_logfile0", "#innodb_redo/"
+_ARIA_CONTROL, _ARIA_LOG, _MYSQL_DICTIONARY = "aria_log_control", "aria_log.", "mysql.ibd"
+#: files of every server's data
+_OF_A_SERVER = {_SYSTEM_TABLESPACE, _MARIADB_REDO, _ARIA_CONTROL, _MYSQL_DICTIONARY}
+
+
+def holds_server_files(names: Iterable[str]) -> bool:
+    """Whether a stream with these entries, encoded or not, is a backup, a data directory, or a part of one of them."""
+    return not (_OF_A_SERVER | _BACKUP_ONLY).isdisjoint(map(bare_name, names))
 
 
 def looks_like_backup(names: Iterable[str]) -> bool:
-    """Whether a stream with these entries, encoded or not, is a backup, or the beginning of one, and not just files
-    that somebody packed."""
-    return not _SIGNS.isdisjoint(map(bare_name, names))
+    """Whether a stream with these entries is a backup, or the beginning of one, and not just files that somebody
+    packed, such as a data directory or parts of it.
+
+    A data directory has no encoded files. It has the logs that belong to the control file of Aria and to MySQL's
+    dictionary: mariadb-backup sends the control file first and the logs last, and Percona's tool sends no redo log under
+    the name that a server gives it. What a stock tool has sent before any of that could as well be a part of a data
+    directory: nobody can tell them apart.
+    """
+    stored = set(names)
+    if not _BACKUP_ONLY.isdisjoint(map(bare_name, stored)):
+        return True
+    if any(name != bare_name(name) and bare_name(name) in _OF_A_SERVER for name in stored):
+        return True
+    aria_log = any(name.startswith(_ARIA_LOG) for name in stored)
+    redo = any(name == _MARIADB_REDO or name.startswith(_MYSQL_REDO) for name in stored)
+    innodb = any(name == _SYSTEM_TABLESPACE or name.endswith(".ibd") for name in stored)
+    if _ARIA_CONTROL in stored and not (aria_log and (redo or not innodb)):
+        return True
+    return _MYSQL_DICTIONARY in stored and not redo
 
 
 def settle(

@@ -30,6 +30,7 @@ from ansible_collections.innodb.xtrabackup.tests.support.streams import (
 )
 
 AS_STORED = Decoding(decompress=False, decrypt=False)
+BEGINNING = {"backup-my.cnf": b"[mysqld]\n"}
 OURS = {"xtrabackup_info": b"tool_name = innodb.xtrabackup\n"}
 
 
@@ -59,10 +60,11 @@ def ends_of_entries(stream: bytes) -> list[int]:
 def test_a_backup_that_ends_between_two_files_is_incomplete_also_while_it_stays_encoded(
     tmp_path: Path, algorithm: str | None, key: bytes | None
 ) -> None:
-    make_archive(tmp_path / "stream", some_files() | OURS, algorithm=algorithm, key=key)
+    files = BEGINNING | some_files() | OURS
+    make_archive(tmp_path / "stream", files, algorithm=algorithm, key=key)
     stream = (tmp_path / "stream").read_bytes()
     ends = ends_of_entries(stream)
-    assert len(ends) == len(some_files())
+    assert len(ends) == len(files)
     for length in ends[:-1]:  # the last one has xtrabackup_info, and the program looks into it
         extractor = Extractor(None, require_manifest=False, decoding=AS_STORED, any_files=True)
         with pytest.raises(StreamTruncated, match="every complete backup"):
@@ -86,6 +88,61 @@ def test_a_backup_of_another_tool_is_taken_when_it_says_all_of_itself(tmp_path: 
     assert sorted(tree(tmp_path / "into")) == names
     for count in (1, 2, 3):
         assert xbstream("-x", "-C", tmp_path / "into", stdin=b"".join(entries[:count])).returncode == 1
+
+
+def test_files_of_a_data_directory_are_unpacked_as_the_stock_tools_do(tmp_path: Path) -> None:
+    told = ("xtrabackup_info", "xtrabackup_binlog_info")
+    whole = {
+        "mariadb": ("aria_log_control", "app/t.ibd", "ibdata1", *told, "aria_log.00000001", "ib_logfile0"),
+        "mysql": ("mysql.ibd", "ibdata1", "#innodb_redo/#ib_redo7", "auto.cnf"),
+        "parts": ("ibdata1", "app/t.frm"),
+        "redo": ("ib_logfile0",),
+        "aria": ("aria_log_control", "aria_log.00000001"),
+    }
+    for place, names in whole.items():
+        # what tells of a backup stays in a data directory that was restored from it
+        files = {name: OURS.get(name, name.encode()) for name in names}
+        source, into = tmp_path / place, tmp_path / f"into {place}"
+        into.mkdir()
+        for name, content in files.items():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes(content)
+        packed = xbstream("-c", "-C", source, *names)
+        done = xbstream("-x", "-v", "-C", into, stdin=packed.stdout)
+        assert (done.returncode, tree(into)) == (0, files), done.stderr
+        # it may be less than was sent, and nothing in it could tell
+        assert b"warning" in done.stderr
+        assert b"whether all of them came" in done.stderr
+        # cut off in the middle of a file it is nothing
+        for cut in (1, len(packed.stdout) // 2):
+            again = tmp_path / f"cut {place} {cut}"
+            again.mkdir()
+            assert xbstream("-x", "-C", again, stdin=packed.stdout[:-cut]).returncode == 1
+            assert list(again.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        # mariadb-backup 10.11
+        "aria_log_control mysql/gtid.ibd ibdata1 app/t.frm aria_log.00000001 xtrabackup_binlog_info | ib_logfile0 "
+        "xtrabackup_checkpoints backup-my.cnf xtrabackup_info",
+        "mysql.ibd ibdata1 app/t.MYD | xtrabackup_logfile xtrabackup_checkpoints backup-my.cnf xtrabackup_info",
+    ],
+)
+def test_the_beginning_of_a_stock_tools_backup_is_no_data_directory(tmp_path: Path, order: str) -> None:
+    before, _bar, last = order.partition(" | ")
+    names = before.split()
+    entries = [payload(name.encode(), 0, b"content") + end(name.encode()) for name in names + last.split()]
+    into = tmp_path / "into"
+    into.mkdir()
+    for count in range(1, len(names) + 1):
+        cut = xbstream("-x", "-C", into, stdin=b"".join(entries[:count]))
+        assert (cut.returncode, list(into.iterdir())) == (1, []), names[:count]
+        assert b"which every complete backup holds" in cut.stderr
+    for count in (len(entries) - 2, len(entries) - 1):
+        assert xbstream("-x", "-C", into, stdin=b"".join(entries[:count])).returncode == 1
+    assert xbstream("-x", "-C", into, stdin=b"".join(entries)).returncode == 0
 
 
 def test_a_stream_into_a_closed_standard_output_went_nowhere_and_is_an_error(tmp_path: Path) -> None:
