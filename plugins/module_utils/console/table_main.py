@@ -214,7 +214,7 @@ DATA = (
         FLAG,
         "Put files back into directories that are not empty.",
         DIFFERENT,
-        f"Taken where the data directory is empty, and then it changes nothing. One that is not is refused. {NOT_EMPTY}",
+        f"Taken where the data directory is empty, and changes nothing there. One that is not is refused. {NOT_EMPTY}",
         parameter="(never)",
     ),
     Option("remove-original", FLAG, "Remove the packed files once they are unpacked.", parameter="remove_original"),

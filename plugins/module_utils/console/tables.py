@@ -31,8 +31,8 @@ STREAM_SECTIONS: dict[str, tuple[Option, ...]] = {
             "Unpack the stream from standard input.",
             DIFFERENT,
             "Files appear only when all of the stream is there and right, and an empty stream, or that of a backup "
-            "which ends early, is an error. Files of a data directory are unpacked as they came, with a warning: nothing "
-            "in them tells whether all have come.",
+            "which ends early, is an error. Files of a data directory are unpacked as they came, with a warning: "
+            "nothing in them tells whether all have come.",
             short="x",
         ),
         Option("create", ACTION, "Send the named files to standard output as a stream.", SAME, short="c"),

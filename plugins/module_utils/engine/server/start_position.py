@@ -127,8 +127,9 @@ def _require_known_channels(record: dict[str, Any], origin: str) -> None:
     raise ReplicationError(
         f"{origin} does not tell whether its server was a replica itself, so nobody knows whose binary log its "
         "coordinates are good for: the account that took it may not read replica channels",
-        remedy=f"Take a new backup with an account that has SLAVE MONITOR (GRANT SLAVE MONITOR ON *.* TO ...). Or, when "
-        f"the source is the very server that was backed up, and replicates from nobody, say coordinates yourself: {gtid}",
+        remedy="Take a new backup with an account that has SLAVE MONITOR (GRANT SLAVE MONITOR ON *.* TO ...). Or, when "
+        "the source is the very server that was backed up, and it replicates from nobody, say its coordinates "
+        f"yourself: {gtid}",
     )
 
 

@@ -16,7 +16,7 @@ from ..manifest import MANIFEST_NAME, Manifest
 from .entry import Decoding, Unpacked, bare_name
 
 #: files that only a backup has: where one of them is, all that tells of the backup must be, too. Ours begins with the
-#: first one; the stock tools send them last. Others, xtrabackup_info and xtrabackup_binlog_info, stay in a data directory
+#: first one; the stock tools send them last. Others (xtrabackup_info, xtrabackup_binlog_info) stay in a data directory
 #: that was restored
 _BACKUP_ONLY = {
     "backup-my.cnf",
@@ -41,9 +41,9 @@ def looks_like_backup(names: Iterable[str]) -> bool:
     packed, such as a data directory or parts of it.
 
     A data directory has no encoded files. It has the logs that belong to the control file of Aria and to MySQL's
-    dictionary: mariadb-backup sends the control file first and the logs last, and Percona's tool sends no redo log under
-    the name that a server gives it. What a stock tool has sent before any of that could as well be a part of a data
-    directory: nobody can tell them apart.
+    dictionary: mariadb-backup sends the control file first and the logs last, and Percona's tool sends no redo log
+    under the name that a server gives it. What a stock tool has sent before any of that could as well be a part of a
+    data directory: nobody can tell them apart.
     """
     stored = set(names)
     if not _BACKUP_ONLY.isdisjoint(map(bare_name, stored)):

@@ -122,18 +122,16 @@ def test_files_of_a_data_directory_are_unpacked_as_the_stock_tools_do(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "order",
+    ("before", "redo"),
     [
         # mariadb-backup 10.11
-        "aria_log_control mysql/gtid.ibd ibdata1 app/t.frm aria_log.00000001 xtrabackup_binlog_info | ib_logfile0 "
-        "xtrabackup_checkpoints backup-my.cnf xtrabackup_info",
-        "mysql.ibd ibdata1 app/t.MYD | xtrabackup_logfile xtrabackup_checkpoints backup-my.cnf xtrabackup_info",
+        ("aria_log_control mysql/g.ibd ibdata1 app/t.frm aria_log.00000001 xtrabackup_binlog_info", "ib_logfile0"),
+        ("mysql.ibd ibdata1 app/t.MYD", "xtrabackup_logfile"),
     ],
 )
-def test_the_beginning_of_a_stock_tools_backup_is_no_data_directory(tmp_path: Path, order: str) -> None:
-    before, _bar, last = order.partition(" | ")
-    names = before.split()
-    entries = [payload(name.encode(), 0, b"content") + end(name.encode()) for name in names + last.split()]
+def test_the_beginning_of_a_stock_tools_backup_is_no_data_directory(tmp_path: Path, before: str, redo: str) -> None:
+    names, last = before.split(), [redo, "xtrabackup_checkpoints", "backup-my.cnf", "xtrabackup_info"]
+    entries = [payload(name.encode(), 0, b"content") + end(name.encode()) for name in names + last]
     into = tmp_path / "into"
     into.mkdir()
     for count in range(1, len(names) + 1):
