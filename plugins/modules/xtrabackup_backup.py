@@ -297,7 +297,8 @@ backup:
       description: >-
         Where each replica channel of the server stood. C(exact) is false where a channel of MySQL without GTIDs was at
         work; then preparing finds the position in the data, if its workers commit in the order of the source and the
-        account may read C(performance_schema.replication_applier_status_by_worker), or it is never used.
+        account may read C(performance_schema.replication_applier_status_by_worker), or it is never used. Null in the
+        record of a backup that the command line took with an account that may not read channels.
       type: list
       elements: dict
     log_replica_updates:

@@ -70,6 +70,7 @@ def _options(session: Session) -> job.BackupOptions:
         keyring_file=arguments.text("keyring-file"),
         safe_slave_backup=arguments.flag("safe-slave-backup"),
         safe_slave_backup_timeout=float(arguments.number("safe-slave-backup-timeout", _SAFE_SLAVE_BACKUP_TIMEOUT)),
+        require_channels=arguments.flag("slave-info") or arguments.flag("safe-slave-backup"),
         extra_lsn_directory=arguments.text("extra-lsndir"),
         allow_missing_tables=tuple(filter(None, (arguments.text("allow-missing-tables") or "").split(","))),
     )
@@ -132,7 +133,7 @@ def _tell(session: Session, record: dict[str, Any], directory: str | None) -> No
     if binlog:
         position = render_binlog_pos(BinlogCoordinates(**binlog))
         messages.note(f"MySQL binlog position: {position}")
-    for channel in record["replication"]:
+    for channel in record["replication"] or []:
         messages.note(
             f"MySQL slave binlog position: master host '{channel['source_host']}', filename '{channel['file']}', "
             f"position '{channel['position']}'" + ("" if channel["exact"] else " (not exact)")

@@ -16,12 +16,26 @@ from ..engine.restore.place import restore
 from ..engine.restore.plan import RestoreOptions, plan_restore
 from .messages import ConsoleProgress
 from .session import Session, stop_on_signals
+from .table_main import NOT_EMPTY
 from .table_server import LAYOUT_NAMES
+
+_FORCE = "force-non-empty-directories"
 
 
 def run(session: Session, method: str) -> None:
     """Put the backup in place; ``method`` is copy or move. Raises XtrabackupError."""
     stop_on_signals(session, streaming=False)
+    try:
+        _run(session, method)
+    except TargetNotEmpty as error:
+        if error.remedy == TargetNotEmpty.default_remedy:
+            error.remedy = NOT_EMPTY
+        if session.arguments.flag(_FORCE):
+            error.message = f"--{_FORCE} is taken for an empty data directory only: {error.message}"
+        raise
+
+
+def _run(session: Session, method: str) -> None:
     source = session.target_dir
     flavor = read_backup_directory(source, being_moved=True).flavor
     layout = _layout(session, mysql=not metadata.is_mariadb(flavor))

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from .option import ACTION, BOTH, DIFFERENT, FLAG, NEEDLESS, NUMBER, OPTIONAL, REFUSED, SAME, SIZE, TEXT, M, Option, P
 
+#: why nothing is put into a data directory that holds something, and what to do
+NOT_EMPTY = "Files of two servers in one directory are nobody's data. Move away what is there; lost+found may stay."
+
 ACTIONS = (
     Option(
         "backup",
@@ -205,6 +208,14 @@ DATA = (
         "Also with a unit, as bytes a second: 25MiB.",
         parameter="throttle",
         default="0",
+    ),
+    Option(
+        "force-non-empty-directories",
+        FLAG,
+        "Put files back into directories that are not empty.",
+        DIFFERENT,
+        f"Taken where the data directory is empty, and changes nothing there. One that is not is refused. {NOT_EMPTY}",
+        parameter="(never)",
     ),
     Option("remove-original", FLAG, "Remove the packed files once they are unpacked.", parameter="remove_original"),
     Option(

@@ -47,13 +47,6 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...], str, str], ...] = (
         "Make files with which single tables can be imported.",
         "Not yet. Restore the backup somewhere and use FLUSH TABLES ... FOR EXPORT there.",
     ),
-    (
-        "force-non-empty-directories",
-        FLAG,
-        BOTH,
-        "Put files into directories that are not empty.",
-        "Files of two servers in one directory are nobody's data. Move away what is there; lost+found may stay.",
-    ),
     ("innodb-force-recovery", OPTIONAL, M, "Recover in spite of damage.", _DAMAGED),
     ("innodb-force-recovery", NUMBER, P, "Recover in spite of damage.", _DAMAGED),
     (

@@ -242,8 +242,10 @@ LOCKS = (
         FLAG,
         "Write where a replica stands in its source's log into xtrabackup_slave_info.",
         DIFFERENT,
-        "Always written when the server is a replica, with this option or without it.",
-        parameter="(always)",
+        "Written when the server is a replica, with this option or without it. Without it, and without "
+        "--safe-slave-backup, an account of a MariaDB server that may not read channels (SLAVE MONITOR) takes a backup "
+        "all the same, which says that it holds no position of a replica.",
+        parameter="require_channels",
     ),
     Option(
         "binlog-info",

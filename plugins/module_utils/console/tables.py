@@ -31,7 +31,8 @@ STREAM_SECTIONS: dict[str, tuple[Option, ...]] = {
             "Unpack the stream from standard input.",
             DIFFERENT,
             "Files appear only when all of the stream is there and right, and an empty stream, or that of a backup "
-            "which ends early, is an error.",
+            "which ends early, is an error. Files of a data directory are taken for such a backup when the system "
+            "tablespace or a redo log is among them.",
             short="x",
         ),
         Option("create", ACTION, "Send the named files to standard output as a stream.", SAME, short="c"),

@@ -31,7 +31,7 @@ def preflight(options: BackupOptions) -> tuple[ServerIdentity, Layout]:
 def _preflight(connection: Connection, options: BackupOptions) -> tuple[ServerIdentity, Layout]:
     identity = identify(connection)
     require_supported(identity, connection)
-    require_backup_privileges(connection)
+    require_backup_privileges(connection, channels=options.require_channels)
     layout = read_layout(connection)
     if identity.flavor is Flavor.MARIADB:
         mariadb.prove_local(connection, layout)

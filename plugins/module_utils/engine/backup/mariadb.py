@@ -13,13 +13,21 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ..errors import UnsupportedServer, UnsupportedTable
+from ..errors import ServerError, UnsupportedServer, UnsupportedTable
 from ..innodb.page_compression import PROVIDERS, providers_of
 from ..manifest import FileEntry
 from ..server.connection import Connection
-from ..server.coordinates import read_channels_at_rest, read_coordinates, render_binlog_info, render_slave_info
+from ..server.coordinates import (
+    ReplicaChannel,
+    read_channels_at_rest,
+    read_coordinates,
+    render_binlog_info,
+    render_slave_info,
+    seems_replica,
+)
 from ..server.flavor import Layout, ServerIdentity
 from ..server.locks import BackupStages
+from ..server.privileges import ACCESS_DENIED, CHANNELS, grants_of, quoted_account
 from ..stream.listing import some_of
 from . import metadata, missing_tables
 from .aria_checkpoint import CheckpointStates
@@ -128,6 +136,8 @@ class MariadbBackup(BackupRun):
             stages.block_commit()
             coordinates = self._finish_under_lock()
         self._locks = stages.times_ms
+        if coordinates.channels is None:
+            self._warn_of_channels()
         return coordinates
 
     def _innodb_files(self) -> list[InnodbFile]:
@@ -209,9 +219,7 @@ class MariadbBackup(BackupRun):
         self._progress.phase("taking coordinates")
         self._aria.take_tail()
         self._plain.copy_late_tables(self._buffer)
-        coordinates = Coordinates(
-            read_coordinates(self._connection), read_channels_at_rest(self._connection), _lsn(self._connection)
-        )
+        coordinates = Coordinates(read_coordinates(self._connection), self._read_channels(), _lsn(self._connection))
         # with innodb_flush_log_at_trx_commit=0 or 2 the newest redo is only in memory yet
         self._connection.execute("FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS")
         self._to_lsn = self._redo.newest_checkpoint().lsn
@@ -219,6 +227,28 @@ class MariadbBackup(BackupRun):
         self._last_lsn = self._redo.follow_until(max(coordinates.target_lsn, self._to_lsn), self._options.lock_timeout)
         self._failure.check()
         return coordinates
+
+    def _read_channels(self) -> list[ReplicaChannel] | None:
+        """The replica channels; None when the account may not read them, and need not."""
+        try:
+            return read_channels_at_rest(self._connection)
+        except ServerError as error:
+            if self._options.require_channels or error.details.get("errno") != ACCESS_DENIED:
+                raise
+            return None
+
+    def _warn_of_channels(self) -> None:
+        """Say that where the server stood as a replica is not in the backup, and what would let it be there."""
+        server = (
+            "this server is a replica, and its replication position was not recorded"
+            if seems_replica(self._connection, self._layout.datadir)
+            else "whether this server is a replica is not known, and no replication position was recorded"
+        )
+        grant = " ".join(grants_of([CHANNELS], quoted_account(self._connection)))
+        self._totals.warnings.append(
+            f"{server}: the account may not read it ({grant}). So no replica can be set up by what this backup says; "
+            "--slave-info makes it an error"
+        )
 
     # --- after the locks -------------------------------------------------------------------------
 

@@ -33,3 +33,6 @@ class BackupOptions:
     #: stop a replica's SQL threads for the instant; how long (s) to wait for their transactions and temporary tables
     safe_slave_backup: bool = False
     safe_slave_backup_timeout: float = 300.0
+    #: whether the replica channels must be recorded; otherwise, of a MariaDB server, an account that may not read them
+    #: takes a backup without
+    require_channels: bool = True

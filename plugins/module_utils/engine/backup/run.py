@@ -57,10 +57,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Coordinates:
-    """What names the instant of the backup; ``target_lsn`` is the redo log's."""
+    """What names the instant of the backup; ``target_lsn`` is the redo log's. ``channels`` is None when
+    nobody could look."""
 
     binlog: BinlogCoordinates | None
-    channels: list[ReplicaChannel]
+    channels: list[ReplicaChannel] | None
     target_lsn: int
 
 
@@ -467,7 +468,7 @@ class BackupRun:
             "to_lsn": self._to_lsn,
             "last_lsn": self._last_lsn,
             "binlog": coordinates.binlog.as_dict() if coordinates.binlog else None,
-            "replication": [channel.as_dict() for channel in coordinates.channels],
+            "replication": _as_dicts(coordinates.channels),
             "log_replica_updates": self._layout.logs_replica_updates,
             "files": len(entries),
             "bytes": {"read": size, "written": size},
@@ -486,3 +487,8 @@ class BackupRun:
             **({"missing_tables": self._missing_tables} if self._missing_tables else {}),
             "warnings": self._totals.warnings,
         }
+
+
+def _as_dicts(channels: Iterable[ReplicaChannel] | None) -> list[dict[str, Any]] | None:
+    """The channels as in a backup's record; None stays None: nobody has looked."""
+    return None if channels is None else [channel.as_dict() for channel in channels]

@@ -31,10 +31,11 @@ def recovered_record(
     """``binlog`` and ``replication`` of a backup's ``record``, as the recovered data have them: their GTIDs are
     ``gtid_executed``, and ``positions`` are what their channels had applied."""
     found = {position.channel: position for position in positions}
-    binlog = record.get("binlog")
+    binlog, channels = record.get("binlog"), record.get("replication", [])
     return {
         "binlog": {**binlog, "gtid": gtid_executed} if binlog else binlog,
-        "replication": [_recovered_channel(entry, gtid_executed, found) for entry in record.get("replication") or []],
+        # None: nobody has looked which there were
+        "replication": channels and [_recovered_channel(entry, gtid_executed, found) for entry in channels],
     }
 
 

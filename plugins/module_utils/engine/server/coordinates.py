@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from .connection import Connection
@@ -148,6 +149,17 @@ def read_channels_at_rest(connection: Connection) -> list[ReplicaChannel]:
             return again
         channels = again
     return channels
+
+
+def seems_replica(connection: Connection, datadir: Path) -> bool:
+    """Whether a server shows that it is a replica to somebody who may not read its channels; needs PROCESS.
+
+    A channel that is stopped has its file in the data directory, if no option has moved it, until it is removed.
+    """
+    threads = connection.scalar(
+        "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE COMMAND IN ('Slave_IO', 'Slave_SQL', 'Slave_worker')"
+    )
+    return int(threads or 0) > 0 or any(datadir.glob("master*.info"))
 
 
 def channel_of(row: dict[str, Any], gtid: str) -> ReplicaChannel:

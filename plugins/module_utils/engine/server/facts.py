@@ -15,11 +15,9 @@ from .connection import Connection
 from .coordinates import normal_gtid, read_coordinates
 from .coordinates_mysql import read_log_status
 from .flavor import Flavor, identify, read_layout, refusal_of_version, require_supported
-from .privileges import backup_privileges, missing_privileges, replication_privileges
+from .privileges import ACCESS_DENIED, backup_privileges, missing_privileges, replication_privileges
 from .replication import channel_facts, read_state
 from .user_data import ServerObjects, read_objects
-
-_ACCESS_DENIED = 1227  # ER_SPECIFIC_ACCESS_DENIED_ERROR
 
 SYSTEM_DATABASES = ("information_schema", "mysql", "performance_schema", "sys")
 
@@ -114,7 +112,7 @@ def replication_facts(connection: Connection) -> list[dict[str, Any]] | None:
     except UnsupportedServer:
         return None
     except ServerError as error:
-        if error.details.get("errno") == _ACCESS_DENIED:
+        if error.details.get("errno") == ACCESS_DENIED:
             return None
         raise
     return [channel_facts(state, channel.channel) for channel in state.channels]

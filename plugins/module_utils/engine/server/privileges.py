@@ -16,17 +16,18 @@ from .connection import Connection, version_numbers
 from .identity import Flavor, flavor_of
 
 ALL = "ALL PRIVILEGES"
+CHANNELS = "SLAVE MONITOR"  # of MariaDB alone: MySQL's REPLICATION CLIENT reads the binary log's position, too
 
 # privilege -> what it is needed for; one ON a table is looked for by reading nothing of it
 BACKUP_PRIVILEGES = {
     "RELOAD": "BACKUP STAGE, BACKUP LOCK, FLUSH ENGINE LOGS",
     "PROCESS": "InnoDB's tables in information_schema, the sessions in the way of a lock",
     "BINLOG MONITOR": "SHOW MASTER STATUS",
-    "SLAVE MONITOR": "SHOW ALL SLAVES STATUS",
+    CHANNELS: "SHOW ALL SLAVES STATUS",
 }
 REPLICATION_PRIVILEGES = {
     "REPLICATION SLAVE ADMIN": "CHANGE MASTER, START SLAVE, STOP SLAVE, gtid_slave_pos",
-    "SLAVE MONITOR": "SHOW ALL SLAVES STATUS",
+    CHANNELS: "SHOW ALL SLAVES STATUS",
 }
 RESET_PRIVILEGES = {"RELOAD": "RESET SLAVE"}
 
@@ -60,6 +61,7 @@ _GLOBAL_GRANT = re.compile(r"GRANT (?P<privileges>.+?) ON \*\.\* TO ", re.IGNORE
 _ROLE_GRANT = re.compile(r"GRANT (?P<role>`(?:[^`]|``)+`|[^\s,]+) TO ", re.IGNORECASE)
 _SKIP_GRANT_TABLES = (1290, 1141)  # ER_OPTION_PREVENTS_STATEMENT; MySQL: ER_NONEXISTING_GRANT
 _TABLE_ACCESS_DENIED = 1142  # ER_TABLEACCESS_DENIED_ERROR
+ACCESS_DENIED = 1227  # ER_SPECIFIC_ACCESS_DENIED_ERROR: a privilege on *.* is missing
 _ON = " ON "
 
 
@@ -132,9 +134,13 @@ def replication_privileges(connection: Connection) -> dict[str, str]:
     return MYSQL_REPLICATION_PRIVILEGES if _is_mysql(connection) else REPLICATION_PRIVILEGES
 
 
-def require_backup_privileges(connection: Connection) -> None:
-    """Raises MissingPrivilege, with the exact GRANT, when the account cannot take a backup."""
-    _require(connection, backup_privileges(connection), "take a backup")
+def require_backup_privileges(connection: Connection, *, channels: bool = True) -> None:
+    """Raises MissingPrivilege, with the exact GRANT, when the account cannot take a backup.
+
+    Without ``channels`` what only serves to read MariaDB's replica channels is not asked for.
+    """
+    wanted = backup_privileges(connection)
+    _require(connection, {name: why for name, why in wanted.items() if channels or name != CHANNELS}, "take a backup")
 
 
 def require_replication_privileges(connection: Connection, *, reset: bool = False, purge: bool = False) -> None:

@@ -43,7 +43,7 @@ def start_from_backup(path: str, source_host: str | None, source_port: int, fami
 
     The source is the server that was backed up, or, when that was itself a replica of ``source_host`` and
     ``source_port``, its source. ``family`` is that of the server that is to replicate. Raises NotABackup, or
-    ReplicationError when the backup has no coordinates or is of another family.
+    ReplicationError when the backup has no coordinates, is of another family, or does not tell of replica channels.
     """
     record = backup_record(path)
     if record is None:
@@ -55,6 +55,7 @@ def start_from_backup(path: str, source_host: str | None, source_port: int, fami
         return _start(f"the backup {path}", family, found.as_dict(), found.gtid)
     origin = f"the backup {record.get('id')} in {path}"
     _require_family(record, family, origin)
+    _require_known_channels(record, origin)
     binlog = record.get("binlog") or {}
     for channel in record.get("replication") or []:
         if (channel.get("source_host"), int(channel.get("source_port") or 0)) == (source_host, source_port):
@@ -114,6 +115,21 @@ def _require_logged_updates(record: dict[str, Any], family: str, origin: str) ->
         remedy=f"Set {variable}=ON in the option file of that server, restart it, and take a new backup; or replicate "
         "from its own source: say that as source_host and source_port.",
         variable=variable,
+    )
+
+
+def _require_known_channels(record: dict[str, Any], origin: str) -> None:
+    """Raises ReplicationError when nobody could look whether the server of the backup was a replica itself."""
+    if record.get("replication", []) is not None:
+        return
+    binlog = record.get("binlog") or {}
+    gtid = f"gtid: {binlog['gtid']}" if binlog.get("gtid") else "gtid"
+    raise ReplicationError(
+        f"{origin} does not tell whether its server was a replica itself, so nobody knows whose binary log its "
+        "coordinates are good for: the account that took it may not read replica channels",
+        remedy="Take a new backup with an account that has SLAVE MONITOR (GRANT SLAVE MONITOR ON *.* TO ...). Or, when "
+        "the source is the very server that was backed up, and it replicates from nobody, say its coordinates "
+        f"yourself: {gtid}",
     )
 
 

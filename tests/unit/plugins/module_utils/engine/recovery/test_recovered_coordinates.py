@@ -46,6 +46,11 @@ def test_a_position_that_was_not_exact_is_that_of_the_data_or_stays_unknown(
     assert unsettled_channels(record) == ([] if exact else [found["channel"]])
 
 
+def test_channels_that_nobody_could_look_for_are_not_taken_for_none() -> None:
+    assert recovered_record({"binlog": None, "replication": None}, NEW, [BEHIND])["replication"] is None
+    assert recovered_record({"binlog": None, "replication": []}, NEW, [BEHIND])["replication"] == []
+
+
 def test_gtids_are_those_of_the_data_wherever_they_are_told(tmp_path: Path) -> None:
     binlog = {"file": "binlog.000012", "position": 1981, "gtid": OLD}
     by_gtid = channel(channel="b", gtid=OLD)

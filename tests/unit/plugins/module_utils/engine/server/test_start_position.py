@@ -90,6 +90,14 @@ def test_a_backup_without_binary_log_is_refused_with_the_reason(tmp_path: Path) 
         start_from_backup(str(tmp_path), "db1", 3306)
 
 
+def test_a_backup_that_does_not_tell_of_replica_channels_is_no_place_to_begin(tmp_path: Path) -> None:
+    write_marker(tmp_path, binlog=BINLOG, replication=None)
+    with pytest.raises(ReplicationError, match="does not tell whether its server was a replica") as caught:
+        start_from_backup(str(tmp_path), "db1", 3306)
+    assert "SLAVE MONITOR" in caught.value.remedy
+    assert "gtid: 0-1-40" in caught.value.remedy
+
+
 def test_a_place_without_backup_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotABackup):
         start_from_backup(str(tmp_path), "db1", 3306)
