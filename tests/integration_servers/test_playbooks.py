@@ -146,6 +146,20 @@ def test_broken_replication_is_only_rebuilt_with_consent(estate: Estate) -> None
 
 
 @pytest.mark.slow
+def test_state_of_replication_outside_of_data_that_are_gone_is_replaced_with_consent_only(estate: Estate) -> None:
+    state = estate.directory / "channel"
+    state.mkdir()
+    places = {"relay_log": "relay", "master_info_file": "master.info", "relay_log_info_file": "relay-log.info"}
+    replica = estate.host("replica", {name: str(state / place) for name, place in places.items()})
+    for name in ("master.info", "relay-log.info"):
+        (state / name).write_text("of data that are gone\n")
+    failed(estate.play(), str(state / "master.info"))
+    succeeded(estate.play(xtrabackup_replica_rebuild=True))
+    estate.assert_replica(replica)
+    assert estate.leftovers() == []
+
+
+@pytest.mark.slow
 def test_a_replica_keeps_of_its_channel_what_nobody_gives_and_what_would_change_is_told(estate: Estate) -> None:
     tls = make_certificate(estate.directory)
     estate.primary.restart({"ssl_cert": str(tls / "cert.pem"), "ssl_key": str(tls / "key.pem")})

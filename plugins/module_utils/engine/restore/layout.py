@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..durable import storage_errors
 from ..errors import InvalidOption, MissingProgram, TargetUnsafe
 from ..innodb.redo_logfile_mysql import REDO_DIRECTORY
 from ..recovery.backup_directory import is_backup_directory
@@ -22,6 +23,7 @@ from ..server.connection import version_numbers
 from ..server.data_files import DataFile, parse_data_files
 from ..server.named_places import NamedPlaces, named_places
 from ..units import parse_size
+from .log_files import LogFiles, log_files, without_extension
 from .persisted import persisted_variables
 
 DEFAULT_DATADIR = "/var/lib/mysql"
@@ -45,11 +47,11 @@ _TABLESPACE = re.compile(r".+\.ib[du]")
 class Layout:
     """Absolute places. ``data_files``: path and definition of each file of the system tablespace, in order.
 
-    ``log_bin`` and ``relay_log`` are base names with their directories, None when they are not set. ``page_size``
-    (bytes) and ``lower_case_table_names`` are None when no option file was read.
+    ``logs``: binary and relay logs, and the state of replica channels. ``page_size`` (bytes) and
+    ``lower_case_table_names`` are None when no option file was read.
 
     ``mysql``: the server is MySQL or Percona Server, whose redo log is a directory of its own; it finds tablespaces in
-    ``innodb_directories``, too. ``indexes``: files of its binary and relay logs that have a place of their own.
+    ``innodb_directories``, too.
     ``plugins``: the options that tell which plugins are loaded, and from where; None when no option file was read.
     ``named``: what else the options name below the data directory. ``plugin_dir`` of the server, None when it is not
     known: its keyring may be configured there.
@@ -60,8 +62,7 @@ class Layout:
     log_group_home_dir: Path
     undo_directory: Path
     aria_log_dir: Path
-    log_bin: Path | None = None
-    relay_log: Path | None = None
+    logs: LogFiles
     socket: Path | None = None
     pid_file: Path | None = None
     user: str | None = None
@@ -70,7 +71,6 @@ class Layout:
     mysql: bool = False
     innodb_directories: tuple[Path, ...] = ()
     doublewrite_dir: Path | None = None
-    indexes: tuple[Path, ...] = ()
     plugins: tuple[tuple[str, str], ...] | None = None
     named: NamedPlaces = field(default_factory=NamedPlaces)
     plugin_dir: Path | None = None
@@ -105,14 +105,10 @@ class Layout:
         found = {path for path, _definition in self.data_files if os.path.lexists(path)}
         for directory, pattern in self._patterns():
             found |= _matching(directory, pattern)
-        found |= {path for path in self.indexes if os.path.lexists(path)}
         if self.redo_directory and _has_entries(self.redo_directory):
             found.add(self.redo_directory)
-        for base in (self.log_bin, self.relay_log):
-            if base is not None:
-                # a binary log that goes on under other data would give its GTIDs to them
-                stem = re.escape(base.name)
-                found |= _matching(base.parent, re.compile(rf"{stem}\.(\d{{6,}}|index|state|info)(\.idx)?"))
+        with storage_errors("reading", self.logs.master_info.parent):
+            found |= self.logs.existing()
         return sorted(path for path in found if not _inside(path, self.datadir))
 
     def shared_outside(self) -> set[Path]:
@@ -257,15 +253,14 @@ def layout_from_options(options: dict[str, str], datadir: Path | None, *, known:
     text = options.get("innodb_data_file_path")
     files = parse_data_files(text, "the server's option files") if text else _DEFAULT_DATA_FILES
     data_home = _absolute(base, home or ".")
-    log_bin = options.get("log_bin")
+    log_bin = _log_base(base, options.get("log_basename"), options.get("log_bin"), mysql=mysql)
     return Layout(
         datadir=base,
         data_files=tuple((_absolute(data_home, file.path), file) for file in files),
         log_group_home_dir=directory("innodb_log_group_home_dir"),
         undo_directory=directory("innodb_undo_directory"),
         aria_log_dir=directory("aria_log_dir_path"),
-        log_bin=None if log_bin is None else _log_base(base, options.get("log_basename"), log_bin),
-        relay_log=_absolute(base, options["relay_log"]) if options.get("relay_log") else None,
+        logs=log_files(base, options, log_bin, mysql=mysql),
         # those of the option files belong to the server of the option files
         socket=Path(options["socket"]) if options.get("socket") and not override else None,
         pid_file=_absolute(base, options["pid_file"]) if options.get("pid_file") and not override else None,
@@ -288,17 +283,16 @@ def _mysql_places(datadir: Path, options: dict[str, str]) -> dict[str, Any]:
         "mysql": True,
         "innodb_directories": tuple(_absolute(datadir, part) for part in named if part),
         "doublewrite_dir": next(iter(explicit("innodb_doublewrite_dir")), None),
-        "indexes": tuple(explicit("log_bin_index") + explicit("relay_log_index")),
     }
 
 
-def _log_base(datadir: Path, basename: str | None, value: str) -> Path:
+def _log_base(datadir: Path, basename: str | None, value: str | None, *, mysql: bool) -> Path | None:
     """The binary log's base name: a switch without a value means ``<host>-bin``."""
+    if value is None:
+        return None
     if value.lower() in ("", "1", "on", "true"):
         return datadir / f"{basename or socket.gethostname().partition('.')[0]}-bin"
-    path = _absolute(datadir, value)
-    # an extension is ignored by the server
-    return path.with_suffix("") if path.suffix else path
+    return without_extension(_absolute(datadir, value), mysql=mysql)
 
 
 def _number(text: str) -> int:

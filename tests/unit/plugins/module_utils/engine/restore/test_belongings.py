@@ -140,8 +140,8 @@ def test_persisted_variables_of_mysql_count_unless_they_are_not_loaded(tmp_path:
     options = {"datadir": str(tmp_path)}
     for more, expected in (({}, "logs/bin"), ({"persisted_globals_load": "OFF"}, None)):
         layout = layout_from_options({**options, **more}, None, known=True, mysql=True)
-        assert layout.log_bin == (tmp_path / expected if expected else None)
-    assert layout_from_options(options, None, known=True).log_bin is None
+        assert layout.logs.log_bin == (tmp_path / expected if expected else None)
+    assert layout_from_options(options, None, known=True).logs.log_bin is None
     (tmp_path / "mysqld-auto.cnf").write_text("{")
     with pytest.raises(InvalidOption, match="persisted"):
         layout_from_options(options, None, known=True, mysql=True)

@@ -114,8 +114,8 @@ def test_the_real_program_reads_an_option_file_with_includes(tmp_path: Path) -> 
     )
     layout = read_layout(tmp_path / "my.cnf", None)
     assert (layout.datadir, layout.undo_directory, layout.page_size) == (Path("/data dir"), Path("/undo"), 8192)
-    assert layout.log_bin is not None
-    assert layout.log_bin.parent == Path("/data dir")
+    assert layout.logs.log_bin is not None
+    assert layout.logs.log_bin.parent == Path("/data dir")
 
 
 def test_an_option_file_that_is_not_there_is_a_wrong_option(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_what_another_server_left_outside_is_found(tmp_path: Path) -> None:
     ],
 )
 def test_the_base_name_of_the_binary_log(option: str, base: str) -> None:
-    assert of(f"--datadir=/data\n{option}").log_bin == Path(base)
+    assert of(f"--datadir=/data\n{option}").logs.log_bin == Path(base)
 
 
 @pytest.mark.parametrize("text", ["ibdata1", "ibdata1:much", ":12M", ""])

@@ -1,0 +1,161 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where a server keeps its binary and relay logs, and what it knows of its replica channels.
+
+All of it describes one set of data. A server that finds the state of a channel beside other data goes on replicating
+at a position that is not theirs, as soon as it is started.
+
+Each channel that has a name has relay logs and files of its own, whose names are made from those of the channel without
+a name: ``relay-<channel>.000001``, ``master-<channel>.info``. What is like these may belong to another server, so
+only channels that the server itself has listed are looked for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import InvalidOption
+from ..file_names import encode_name
+
+_MASTER_INFO = "master.info"
+_RELAY_LOG_INFO = "relay-log.info"
+# MySQL keeps its channels in tables; a member of a group always has these
+_GROUP_CHANNELS = ("group_replication_applier", "group_replication_recovery")
+_CLUSTER_FILES = ("grastate.dat", "gvwstate.dat", "galera.cache")
+_CLUSTER_SETTINGS = ("base_dir", "gcache.dir")  # of wsrep_provider_options
+_LIST_LIMIT = 1 << 20  # bytes of the list of channels that are read
+
+
+@dataclass(frozen=True)
+class LogFiles:
+    """Absolute places. ``log_bin`` and ``relay_log``: base names with their directories, None when not set.
+
+    ``log_bin_index`` and ``relay_log_index``: None when they are beside their logs. ``master_info`` and
+    ``relay_log_info``: state of the channel without a name. ``transactions``: the coordinator's log of two-phase
+    commits, None when it has no place of its own. ``cluster``: where a Galera node notes its place in the cluster.
+    """
+
+    master_info: Path
+    relay_log_info: Path
+    log_bin: Path | None = None
+    relay_log: Path | None = None
+    log_bin_index: Path | None = None
+    relay_log_index: Path | None = None
+    transactions: Path | None = None
+    cluster: tuple[Path, ...] = ()
+    mysql: bool = False
+
+    def existing(self) -> set[Path]:
+        """Those of the files that are there, wherever they are. Raises OSError for what cannot be read."""
+        suffixes = ["", *(f"-{name}" for name in self._channels())]
+        found = set(self._named(suffixes))
+        bases = [self.log_bin] if self.log_bin else []
+        if self.relay_log:
+            bases.extend(self.relay_log.with_name(self.relay_log.name + suffix) for suffix in suffixes)
+        listed: dict[Path, list[str]] = {}
+        for base in bases:
+            # a binary log that goes on under other data would give its GTIDs to them
+            pattern = re.compile(rf"{re.escape(base.name)}\.(\d{{6,}}|index|state|info)(\.idx)?")
+            names = listed.setdefault(base.parent, _listed(base.parent))
+            found |= {base.parent / name for name in names if pattern.fullmatch(name)}
+        if self.mysql:
+            # what each worker of a channel has applied
+            pattern = re.compile(rf"worker-{re.escape(self.relay_log_info.name)}\.\d+")
+            directory = self.relay_log_info.parent
+            found |= {directory / name for name in _listed(directory) if pattern.fullmatch(name)}
+        return {path for path in found if os.path.lexists(path)}
+
+    def _named(self, suffixes: list[str]) -> Iterator[Path]:
+        """Files whose whole names are known."""
+        for path in (self.log_bin_index, self.transactions):
+            if path is not None:
+                yield from _with_extension(path)
+        for directory in self.cluster:
+            yield from (directory / name for name in _CLUSTER_FILES)
+        if not self.mysql:
+            yield self._list_of_channels
+        for suffix in suffixes:
+            yield _suffixed(self.master_info, suffix)
+            yield _suffixed(self.relay_log_info, suffix)
+            if self.relay_log_index is not None:
+                yield from _with_extension(_suffixed(self.relay_log_index, suffix))
+
+    @property
+    def _list_of_channels(self) -> Path:
+        return self.master_info.with_name(f"multi-{self.master_info.name}")
+
+    def _channels(self) -> list[str]:
+        """Names of channels as they are in names of files."""
+        if self.mysql:
+            return list(_GROUP_CHANNELS)
+        try:
+            with self._list_of_channels.open("rb") as file:
+                lines = file.read(_LIST_LIMIT).decode("utf-8", "replace").split("\n")
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return []
+        return [name for line in lines if line for name in _encoded(line.lower())]
+
+
+def log_files(datadir: Path, options: Mapping[str, str], log_bin: Path | None, *, mysql: bool = False) -> LogFiles:
+    """The places that ``options`` name; relative ones start in ``datadir``. ``log_bin``: the binary log's base name."""
+
+    def place(name: str) -> Path | None:
+        return Path(os.path.normpath(datadir / options[name])) if options.get(name) else None
+
+    relay_log = place("relay_log")
+    return LogFiles(
+        master_info=place("master_info_file") or datadir / _MASTER_INFO,
+        relay_log_info=place("relay_log_info_file") or datadir / _RELAY_LOG_INFO,
+        log_bin=log_bin,
+        relay_log=relay_log and without_extension(relay_log, mysql=mysql),
+        log_bin_index=place("log_bin_index"),
+        relay_log_index=place("relay_log_index"),
+        transactions=place("log_tc"),
+        cluster=tuple(Path(os.path.normpath(datadir / one)) for one in _cluster_directories(options)),
+        mysql=mysql,
+    )
+
+
+def _cluster_directories(options: Mapping[str, str]) -> Iterator[str]:
+    yield from filter(None, [options.get("wsrep_data_home_dir")])
+    for part in options.get("wsrep_provider_options", "").strip("\"'").split(";"):
+        setting, _equals, value = (word.strip() for word in part.partition("="))
+        if setting in _CLUSTER_SETTINGS and value:
+            yield value
+
+
+def without_extension(path: Path, *, mysql: bool) -> Path:
+    """The base name of a log; the server ignores what is after a dot: MariaDB the first one, MySQL the last one."""
+    stem = path.stem if mysql else path.name.split(".", 1)[0]
+    return path.with_name(stem) if stem else path
+
+
+def _suffixed(path: Path, suffix: str) -> Path:
+    """The file of a channel: ``suffix`` is put before the extension."""
+    stem, dot, extension = path.name.rpartition(".")
+    return path.with_name(f"{stem}{suffix}{dot}{extension}") if dot else path.with_name(path.name + suffix)
+
+
+def _with_extension(path: Path) -> tuple[Path, Path]:
+    """An index as it is named, and with the extension that it gets in place of another one or none."""
+    return path, path.with_name(f"{path.stem}.index")
+
+
+def _encoded(channel: str) -> list[str]:
+    """A channel's name in names of files, [] for what is no name. Devices' names are not marked in it."""
+    try:
+        return [encode_name(channel).removesuffix("@@@")]
+    except InvalidOption:
+        return []
+
+
+def _listed(directory: Path) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
