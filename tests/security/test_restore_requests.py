@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +190,7 @@ def test_what_is_only_proposed_is_never_carried_out(example: Example) -> None:
     example.propose(7, {"requests/r.yml": text()})
     program = str(example.path / "restore-requests")
     for source in (["--proposal", "refs/merge-requests/7/head"], ["--requests", "requests"]):
-        done = subprocess.run([program, *source, "--diff"], check=False, capture_output=True, text=True)
+        done = subprocess.run([sys.executable, program, *source, "--diff"], check=False, capture_output=True, text=True)
         assert done.returncode == 1
         assert "never carried out" in done.stderr
 
