@@ -88,8 +88,12 @@ class Family:
 
     def catch_up(self, replica: DatabaseServer, source: DatabaseServer, channel: str) -> None:
         function = "SOURCE_POS_WAIT" if self.mysql else "MASTER_POS_WAIT"
-        waited = replica.value(f"SELECT {function}(%s, %s, 60, %s)", [*self.place(source), channel])
-        assert waited is not None, replica.log_tail()
+        deadline = time.monotonic() + 60
+        # NULL while the thread is stopped, as it is between a STOP that has ended late and the START that follows
+        question, values = f"SELECT {function}(%s, %s, 60, %s)", [*self.place(source), channel]
+        while (waited := replica.value(question, values)) is None:
+            assert time.monotonic() < deadline, replica.log_tail()
+            time.sleep(0.1)
         assert waited >= 0
 
     def prepared(self, directory: Path) -> dict[str, Any]:
@@ -196,7 +200,7 @@ def test_what_would_keep_the_threads_from_going_on_is_refused_and_a_long_transac
         cursor.execute("BEGIN")
         cursor.execute("SELECT a FROM d.t WHERE a = 1 FOR UPDATE")
         source.execute("UPDATE d.t SET a = 2 WHERE a = 1")
-        wait_for(replica, "SELECT COUNT(*) > 0 FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'")
+        wait_for(replica, "SELECT COUNT(*) > 0 FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'", 60)
         began = time.monotonic()
         with pytest.raises(LockTimeout, match="'one' did not stop in time"):
             take(replica, workdir / "backup", safe_slave_backup=True, safe_slave_backup_timeout=2)
