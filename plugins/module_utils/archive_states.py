@@ -31,7 +31,6 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.co
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.digests import Checksum, StreamDigests
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import (
     extract_archive,
-    replaceable_by,
     verify_archive,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.listing import (
@@ -40,6 +39,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.li
     list_archive,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.selection import Selection
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.staging import replaceable_by
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.stream_file import check_sparse
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport import tcp_receiver, tls_receiver
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.door import Sources

@@ -246,8 +246,8 @@ def test_an_index_of_a_table_that_is_younger_than_the_look_at_the_dictionary_is_
     source = make_mysql("source")
     looks: list[mysql.Dictionary] = []
 
-    def look(connection: Connection) -> mysql.Dictionary:
-        looks.append(read_dictionary(connection))
+    def look(connection: Connection, *, with_indexes: bool) -> mysql.Dictionary:
+        looks.append(read_dictionary(connection, with_indexes=with_indexes))
         if len(looks) == 1:  # after the look, before the files are listed: seconds, where there are many tables
             datasets.create_big(source, 10, tables=1)
         return looks[-1]

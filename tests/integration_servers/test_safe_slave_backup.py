@@ -205,7 +205,19 @@ def test_what_would_keep_the_threads_from_going_on_is_refused_and_a_long_transac
         with pytest.raises(LockTimeout, match="'one' did not stop in time"):
             take(replica, workdir / "backup", safe_slave_backup=True, safe_slave_backup_timeout=2)
         assert time.monotonic() - began < 40
+        # a channel that the backup never got to is nobody's to start
+        stop, start = ("STOP REPLICA FOR CHANNEL 'two'", "START REPLICA FOR CHANNEL 'two'")
+        if not family.mysql:
+            stop, start = "STOP SLAVE 'two'", "START SLAVE 'two'"
+        replica.execute(stop)
         blocking.rollback()
+    deadline = time.monotonic() + 60
+    while not family.running(replica)["one"]:
+        assert time.monotonic() < deadline, family.running(replica)
+        time.sleep(0.05)
+    time.sleep(2)  # the guard looks once more
+    assert not family.running(replica)["two"]
+    replica.execute(start)
     family.wait_until(replica, True)
     family.catch_up(replica, source, "one")
     assert not list(workdir.glob("backup*"))

@@ -93,7 +93,7 @@ class HostileServer:
         except OSError:
             return
         with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
-            stack.callback(lambda: channel.close())  # noqa: PLW0108  the one that it is by then
+            stack.enter_context(channel)
             channel.settimeout(10)
             channel.sendall(packet(0, greeting(tls=self._offer_tls)))
             if self._certificate is not None:
@@ -101,7 +101,7 @@ class HostileServer:
                 self.clear = request
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
                 context.load_cert_chain(self._certificate, self._certificate.with_name("key.pem"))
-                channel = context.wrap_socket(channel, server_side=True)
+                channel = stack.enter_context(context.wrap_socket(channel, server_side=True))
             for reply in self._replies:
                 sequence = self._take_packet(channel)
                 channel.sendall(packet(sequence + 1, reply))

@@ -102,7 +102,7 @@ class AriaLoad:
             rows = ", ".join(
                 f"({chance.randrange(_ROWS)}, {chance.randrange(10**6)}, '{chance.randbytes(140).hex()}', "
                 f"REPEAT('{chance.randrange(10**9)}', {chance.randrange(1, self._payload // 9)}))"
-                for _ in range(chance.randrange(1, 20))
+                for _row in range(chance.randrange(1, 20))
             )
             low = chance.randrange(_ROWS)
             changed = f"number = number + 1, content = REPEAT('y', {chance.randrange(self._payload)})"

@@ -214,7 +214,8 @@ DATA = (
         FLAG,
         "Put files back into directories that are not empty.",
         DIFFERENT,
-        f"Taken where the data directory is empty, and changes nothing there. One that is not is refused. {NOT_EMPTY}",
+        "Accepted when the data directory is empty; it then has no effect. A directory that is not empty is refused. "
+        f"{NOT_EMPTY}",
         parameter="(never)",
     ),
     Option("remove-original", FLAG, "Remove the packed files once they are unpacked.", parameter="remove_original"),

@@ -29,8 +29,8 @@ from dataclasses import dataclass
 from typing import Callable, Optional
 
 from .aria_format import LSN_SIZE, Horizon, Lsn, is_of_horizon
-from .aria_tables import INDEX, head_of
-from .inventory import Kind, PlainFile
+from .aria_tables import INDEX
+from .inventory import Kind, PlainFile, read_head
 
 #: The next checkpoint is waited for so long (s), with DDL blocked, where the states of the last one do not tell. With
 #: the default interval (30 s) it seldom comes in that time.
@@ -113,4 +113,4 @@ class CheckpointStates:
 
     def _read(self) -> tuple[Lsn, ...]:
         indexes = (file.source for file in self._files() if file.kind is Kind.TABLE and file.source.suffix == INDEX)
-        return tuple(is_of_horizon(head_of(index, LSN_SIZE)) for index in indexes)
+        return tuple(is_of_horizon(read_head(index, LSN_SIZE)) for index in indexes)

@@ -9,10 +9,8 @@ statement, a repair. Newer servers hold these up from stage BLOCK_DDL on; each l
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +18,8 @@ from .. import durable
 from ..errors import PageCorrupt, UnsupportedTable
 from ..manifest import FileEntry
 from .aria_format import HEADER_SIZE, LSN_SIZE, AriaTable, Horizon, Lsn, create_rename_lsn, with_horizon
-from .copier import CopierContext, UnstableFile
-from .inventory import Kind, PlainFile
+from .copier import CopierContext, opened_source, read_source
+from .inventory import Kind, PlainFile, read_head
 
 INDEX = ".MAI"
 _DATA = ".MAD"
@@ -47,7 +45,7 @@ def online_table(file: PlainFile) -> AriaTable | None:
     """
     if file.kind is not Kind.TABLE or file.source.suffix not in (INDEX, _DATA):
         return None
-    table = AriaTable.parse(head_of(file.source.with_suffix(INDEX)))
+    table = AriaTable.parse(read_head(file.source.with_suffix(INDEX), HEADER_SIZE))
     if table is not None and table.encrypted:
         raise UnsupportedTable(
             f"{file.source} is an encrypted Aria table, which is not supported yet",
@@ -67,7 +65,7 @@ def copy_online(
     A part of a page at the end is one that the server is just adding: it is in the log. Raises PageCorrupt.
     """
     index = file.source.suffix == INDEX
-    with _opened(file.source) as descriptor, context.open_file(file.path) as target:
+    with opened_source(file.source) as descriptor, context.open_file(file.path) as target:
         offset, size = 0, os.fstat(descriptor).st_size
         size -= size % table.block_size
         if index:
@@ -77,7 +75,7 @@ def copy_online(
         while offset < size:
             wanted = min(len(buffer), size - offset)
             context.before_read(wanted)
-            count = _read(descriptor, file.source, buffer[:wanted], offset)
+            count = read_source(descriptor, file.source, buffer[:wanted], offset)
             count -= count % table.block_size
             if not count:  # emptied meanwhile, which is in the log
                 break
@@ -90,7 +88,7 @@ def copy_online(
 
 def changed_outside_the_log(copy: OnlineCopy) -> bool:
     """Whether a change that the log does not hold has been made in the table since it was copied."""
-    return create_rename_lsn(head_of(copy.file.source, LSN_SIZE)) != copy.create_rename_lsn
+    return create_rename_lsn(read_head(copy.file.source, LSN_SIZE)) != copy.create_rename_lsn
 
 
 def _settle(source: Path, descriptor: int, table: AriaTable, pages: memoryview, offset: int, *, index: bool) -> None:
@@ -102,7 +100,7 @@ def _settle(source: Path, descriptor: int, table: AriaTable, pages: memoryview, 
         time.sleep(_PAGE_PAUSE)
         for at in bad:
             page = pages[at : at + table.block_size]
-            if _read(descriptor, source, page, offset + at) < len(page):
+            if read_source(descriptor, source, page, offset + at) < len(page):
                 page[:] = bytes(len(page))  # emptied meanwhile: as a page that is not written yet
         bad = [at for at in bad if not _good(table, pages[at : at + table.block_size], offset + at, index=index)]
     numbers = [(offset + at) // table.block_size for at in bad]
@@ -131,35 +129,3 @@ def _stable_head(source: Path, descriptor: int, size: int) -> bytes:
         before = head
         time.sleep(_HEAD_PAUSE)
     raise PageCorrupt(f"{source}: its head differed at each reading", path=str(source), offset=0)
-
-
-def head_of(index: Path, size: int = HEADER_SIZE) -> bytes:
-    """The first ``size`` bytes of an index file, all when it is shorter, none when it is gone."""
-    try:
-        with open(index, "rb", buffering=0) as source:
-            return source.read(size)
-    except FileNotFoundError:
-        return b""
-    except OSError:
-        with durable.storage_errors("reading", index):
-            raise
-
-
-@contextlib.contextmanager
-def _opened(source: Path) -> Iterator[int]:
-    try:
-        descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise UnstableFile(f"{source}: vanished") from None
-    except OSError:
-        with durable.storage_errors("opening", source):
-            raise
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _read(descriptor: int, source: Path, buffer: memoryview, offset: int) -> int:
-    with durable.storage_errors("reading", source):
-        return os.preadv(descriptor, [buffer], offset)

@@ -152,7 +152,7 @@ def copy_tablespace(
     is read again; raises PageCorrupt when that does not help and UnstableFile when the file is no longer the
     one at its path.
     """
-    with _opened(file.source) as descriptor:
+    with opened_source(file.source) as descriptor:
         identity = FileIdentity.of(descriptor)
         size = os.fstat(descriptor).st_size
         if header is None:
@@ -209,13 +209,13 @@ def copy_tablespace(
 
 def copy_plain(path: str, source: Path, context: CopierContext, buffer: memoryview) -> FileEntry:
     """Copy a file byte by byte up to the size that it has when it is opened."""
-    with _opened(source) as descriptor, context.open_file(path) as target:
+    with opened_source(source) as descriptor, context.open_file(path) as target:
         offset = 0
         size = os.fstat(descriptor).st_size
         while offset < size:
             wanted = min(len(buffer), size - offset)
             context.before_read(wanted)
-            count = _read(descriptor, source, buffer[:wanted], offset)
+            count = read_source(descriptor, source, buffer[:wanted], offset)
             if not count:
                 break
             target.write(buffer[:count])
@@ -226,8 +226,8 @@ def copy_plain(path: str, source: Path, context: CopierContext, buffer: memoryvi
 
 def append_growth(source: Path, offset: int, target: SinkFile, buffer: memoryview) -> int:
     """Write to ``target`` what ``source`` holds from ``offset`` (bytes) to its end; returns the new offset."""
-    with _opened(source) as descriptor:
-        while count := _read(descriptor, source, buffer, offset):
+    with opened_source(source) as descriptor:
+        while count := read_source(descriptor, source, buffer, offset):
             target.write(buffer[:count])
             offset += count
     return offset
@@ -235,7 +235,7 @@ def append_growth(source: Path, offset: int, target: SinkFile, buffer: memoryvie
 
 def read_identity(file: InnodbFile, context: CopierContext) -> tuple[FileIdentity, int]:
     """Identity and tablespace id of the file that is at ``file.source`` now; raises UnstableFile."""
-    with _opened(file.source) as descriptor:
+    with opened_source(file.source) as descriptor:
         return FileIdentity.of(descriptor), read_header(file, descriptor, context).space_id
 
 
@@ -299,20 +299,20 @@ def _as_it_was(source: _Source) -> bool:
 
 def _still_there(source: Path, identity: FileIdentity) -> bool:
     try:
-        with _opened(source) as descriptor:
+        with opened_source(source) as descriptor:
             return FileIdentity.of(descriptor) == identity
     except UnstableFile:
         return False
 
 
-def _read(descriptor: int, source: Path, buffer: memoryview, offset: int) -> int:
+def read_source(descriptor: int, source: Path, buffer: memoryview, offset: int) -> int:
     """Fill ``buffer`` from ``offset`` as far as the file goes; returns the bytes read."""
     with durable.storage_errors("reading", source):
         return read_into(descriptor, buffer, offset)
 
 
 @contextlib.contextmanager
-def _opened(source: Path) -> Iterator[int]:
+def opened_source(source: Path) -> Iterator[int]:
     """A descriptor of ``source``; raises UnstableFile when it is gone."""
     try:
         descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)

@@ -153,13 +153,13 @@ def memory_tables(files: Iterable[PlainFile]) -> list[str]:
     header is FE 01, a version, and the number of the engine (MariaDB Knowledge Base, ".frm file format")."""
     found = []
     for file in files:
-        if file.path.endswith(".frm") and _head(file.source, 4)[::3] == bytes((_FRM_MAGIC, _FRM_MEMORY)):
+        if file.path.endswith(".frm") and read_head(file.source, 4)[::3] == bytes((_FRM_MAGIC, _FRM_MEMORY)):
             database, _slash, table = file.path[: -len(".frm")].partition("/")
             found.append(f"{decode_name(database)}.{decode_name(table)}")
     return found
 
 
-def _head(path: Path, count: int) -> bytes:
+def read_head(path: Path, count: int) -> bytes:
     """The first ``count`` bytes of a file; none when it has just been dropped."""
     try:
         with open(path, "rb", buffering=0) as source:

@@ -189,10 +189,7 @@ class MariadbBackup(BackupRun):
         missing = now.missing(files)
         self._missing_tables = missing_tables.require_allowed(missing, self._options.allow_missing_tables)
         self._copy_changes(compare(self._copied, self._void, files, self._context, now.altered_since(before)))
-        if missing:
-            check_dictionary(self._connection, self._copied, missing)
-        else:
-            check_dictionary(self._connection, self._copied)
+        check_dictionary(self._connection, self._copied, missing)
         self._refuse_encrypted_copies()
 
     def _refuse_encrypted_copies(self) -> None:

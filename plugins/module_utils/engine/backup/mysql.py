@@ -209,9 +209,7 @@ class MysqlBackup(BackupRun):
             self._lock_ddl = "on"
 
     def _read_dictionary(self) -> Dictionary:
-        if self._missing_tables:
-            return read_dictionary(self._connection, with_indexes=False)
-        return read_dictionary(self._connection)
+        return read_dictionary(self._connection, with_indexes=not self._missing_tables)
 
     # --- LOCK INSTANCE FOR BACKUP ----------------------------------------------------------------
 

@@ -24,7 +24,7 @@ from ..errors import (
     UnsupportedTable,
     XtrabackupError,
 )
-from .server_messages import OTHER_COPY, Loss, Verdict, is_known_loss, of_mariadb, without_names
+from .server_messages import OTHER_COPY, Loss, Message, Verdict, is_known_loss, of_mariadb, without_names
 
 FIRST_ERRORS = 20  # a damaged file makes thousands of lines; the first ones tell what happened
 _LAST_LINES = 100
@@ -85,15 +85,16 @@ class RecoveryState:
         severity = _PREFIX.match(line)
         text = line[severity.end() :] if severity else line
         if severity and severity.group(1) != "Note":
-            self._weigh(text, error=severity.group(1) != "Warning")
+            error = severity.group(1) != "Warning"
+            self.weigh(of_mariadb(text, error=error), text, error=error)
         for pattern, action in _ACTIONS:
             match = pattern.search(text)
             if match:
                 action(self, match)
                 return
 
-    def _weigh(self, text: str, *, error: bool) -> None:
-        message = of_mariadb(text, error=error)
+    def weigh(self, message: Message, text: str, *, error: bool) -> None:
+        """Keep the line ``text``, an error or a warning of the server's, by what it means (``message``)."""
         if message.verdict is Verdict.HARMLESS:
             return
         if message.verdict is Verdict.CHECKED:

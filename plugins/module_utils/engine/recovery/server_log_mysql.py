@@ -24,8 +24,8 @@ from ..errors import (
     UnsupportedServer,
     XtrabackupError,
 )
-from .server_log import FIRST_ERRORS, RecoveryState, Translation, keep, translated
-from .server_messages import NOT_THERE, OTHER_COPY, Loss, Verdict, of_mysql
+from .server_log import FIRST_ERRORS, RecoveryState, Translation, translated
+from .server_messages import NOT_THERE, OTHER_COPY, of_mysql
 
 # progress of a rollback is printed without a line feed, so a line may begin in the middle
 _LINE = re.compile(
@@ -71,13 +71,7 @@ class MysqlRecoveryState(RecoveryState):
     def _take(self, found: re.Match[str], text: str) -> None:
         error, innodb = found.group("severity") == "ERROR", found.group("part") == "InnoDB"
         message = of_mysql(int(found.group("number")), text, error=error, innodb=innodb)
-        if message.verdict is Verdict.HARMLESS:
-            return
-        if message.verdict is Verdict.CHECKED:
-            keep(self.checked, text)
-        keep(self.errors if error else self.warnings, text)
-        if message.verdict is Verdict.LOST:
-            keep(self.losses, Loss(text, message))
+        self.weigh(message, text, error=error)
 
 
 def _first_number(text: str) -> int | None:

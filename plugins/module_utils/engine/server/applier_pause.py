@@ -48,6 +48,8 @@ class ApplierPause:
         self._mysql = mysql
         self._guard: ApplierGuard | None = None
         self._channels: list[str] = []
+        #: those that a STOP was sent for, and that are not known to run again; no other one is ours to start
+        self._stopped: list[str] = []
         self._session = 0
 
     def __enter__(self) -> ApplierPause:
@@ -111,7 +113,9 @@ class ApplierPause:
             # not every server gives a STOP up when it is told to: who waits for it must give up
             with self._open_bounded(max(_LEAST_SECONDS, until - time.monotonic())) as session:
                 self._session = session.thread_id
-                guard.will_stop(session.thread_id, self._channels)
+                if channel not in self._stopped:
+                    self._stopped.append(channel)
+                guard.will_stop(session.thread_id, self._stopped)
                 try:
                     Appliers(session, mysql=self._mysql).stop(channel)
                 except ConnectionFailed as error:
@@ -125,7 +129,10 @@ class ApplierPause:
             raise self._too_late(running[0])
 
     def _start(self, patience: float) -> list[str]:
-        return restart(lambda: self._open_bounded(patience), self._mysql, self._session, self._channels, patience)
+        self._stopped = restart(
+            lambda: self._open_bounded(patience), self._mysql, self._session, self._stopped, patience
+        )
+        return list(self._stopped)
 
     def _too_late(self, channel: str) -> LockTimeout:
         return LockTimeout(

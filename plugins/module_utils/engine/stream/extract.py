@@ -20,13 +20,13 @@ from typing import Callable, Protocol
 
 from .. import durable
 from ..errors import Cancelled, InvalidOption, StreamCorrupt, StreamTruncated
-from ..host.replaceable import Replaceable, holds_backup, require_source_apart
+from ..host.replaceable import require_source_apart
 from ..manifest import MANIFEST_NAME, Manifest, digest_of, parse
 from ..progress import Progress
 from . import cipher
 from .buffers import BufferPool, DecoderMemory
 from .digests import DigestingSource, StreamDigests
-from .entry import EVERYTHING, Decoding, EntrySkipper, EntryWriter, Unpacked, bare_name, output_name
+from .entry import EVERYTHING, Decoding, EntrySkipper, EntryWriter, Unpacked, bare_name
 from .holes import PageSizeOf
 from .key_proof import require_proof
 from .listing import (
@@ -34,7 +34,6 @@ from .listing import (
     Listing,
     check_entries,
     checked_listing,
-    list_archive,
     no_manifest,
     opened,
     require_no_key,
@@ -44,7 +43,7 @@ from .listing import (
 from .output import FileOutput, FileSyncer, MemoryOutput, NoOutput, Output
 from .selection import Selection
 from .settle import looks_like_backup, settle
-from .staging import staging_directory
+from .staging import replaceable_by, staging_directory
 from .xbstream import TYPE_END, ByteSource, Chunk, ChunkReader, EntryLedger
 
 _MEMORY = 64 << 20  # bytes of payloads between readers and workers
@@ -470,19 +469,6 @@ def extract_archive(
             ),
             digests,
         )
-
-
-def replaceable_by(src: str | os.PathLike[str], require_manifest: bool) -> Replaceable:
-    """What unpacking the archive ``src`` may replace: a backup; of an archive without a manifest also what was unpacked
-    of it, which may have nothing that tells: files that it holds itself, and no others."""
-
-    def is_replaceable(path: Path) -> bool:
-        if require_manifest or not path.is_dir() or path.is_symlink():
-            return holds_backup(path)
-        found = {str(file.relative_to(path)) for file in path.rglob("*") if file.is_symlink() or not file.is_dir()}
-        return holds_backup(path) or (bool(found) and found <= set(map(output_name, list_archive(src).entries)))
-
-    return is_replaceable
 
 
 def _preflight(

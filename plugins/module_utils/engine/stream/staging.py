@@ -14,6 +14,8 @@ from ..destination import destination
 from ..errors import TargetUnsafe
 from ..filling import Filling
 from ..host.replaceable import Replaceable, holds_backup
+from .entry import output_name
+from .listing import list_archive
 
 
 @contextlib.contextmanager
@@ -48,3 +50,16 @@ def staging_inside(dest: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException:
         filling.abandon()
         raise
+
+
+def replaceable_by(src: str | os.PathLike[str], require_manifest: bool) -> Replaceable:
+    """What unpacking the archive ``src`` may replace: a backup; of an archive without a manifest also what was unpacked
+    of it, which may have nothing that tells: files that it holds itself, and no others."""
+
+    def is_replaceable(path: Path) -> bool:
+        if require_manifest or not path.is_dir() or path.is_symlink():
+            return holds_backup(path)
+        found = {str(file.relative_to(path)) for file in path.rglob("*") if file.is_symlink() or not file.is_dir()}
+        return holds_backup(path) or (bool(found) and found <= set(map(output_name, list_archive(src).entries)))
+
+    return is_replaceable

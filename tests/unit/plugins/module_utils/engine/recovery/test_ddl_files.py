@@ -41,7 +41,8 @@ def test_dropped_renamed_and_newer_tables(tmp_path: Path) -> None:
 def test_tables_that_exchanged_their_names(tmp_path: Path, longest: int) -> None:
     a, b, c = (letter * longest for letter in "abc")
     content = {f"{a}__ibd": "A", f"{b}__ibd": "B", f"{c}__ibd": "C"}
-    make(tmp_path, **content, **{f"{a}__ren": f"db/{b}", f"{b}__ren": f"db/{c}", f"{c}__ren": f"db/{a}"})
+    content |= {f"{a}__ren": f"db/{b}", f"{b}__ren": f"db/{c}", f"{c}__ren": f"db/{a}"}
+    make(tmp_path, **content)
     apply_ddl_files(tmp_path)
     assert files(tmp_path) == {f"db/{b}.ibd": "A", f"db/{c}.ibd": "B", f"db/{a}.ibd": "C"}
 
@@ -64,10 +65,11 @@ def test_interrupted_anywhere_it_ends_the_same(tmp_path: Path, longest: int) -> 
     """Killed at every change of the file system in turn, the next run completes it."""
     a, b = "a" * longest, "b" * longest
     notes = {f"{a}__ibd": "A", f"{b}__ibd": "B", f"{a}__ren": f"db/{b}", f"{b}__ren": f"db/{a}"}
+    notes |= {"d__ibd": "D", "d__del": "", "t__ibd": "1", "t__new": "2"}
 
     def fill(root: Path) -> None:
         root.mkdir()
-        make(root, **notes, d__ibd="D", d__del="", t__ibd="1", t__new="2")
+        make(root, **notes)
 
     step, killed = 0, True
     while killed:

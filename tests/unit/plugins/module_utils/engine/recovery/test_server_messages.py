@@ -66,7 +66,7 @@ def test_mariadb_ends_well_and_has_lost_something(
     state = mariadb(line)
     assert state.losses
     error = server_log.translate(state, ENDED_WELL)
-    assert type(error) is kind
+    assert error.code == kind.code
     assert {name: error.details[name] for name in ("file", "page") if name in error.details} == facts
     assert error.details["lost"]
     assert "new backup" in error.remedy
@@ -111,7 +111,7 @@ def test_errors_that_name_no_data_are_warnings() -> None:
 )
 def test_mysql_names_what_it_has_lost_by_number(line: str, kind: type[XtrabackupError]) -> None:
     error = server_log_mysql.translate(mysql(f"[ERROR] {line}"), ENDED_WELL)
-    assert type(error) is kind
+    assert error.code == kind.code
     assert error.details["lost"]
 
 
@@ -143,7 +143,7 @@ def test_a_missing_key_comes_before_what_is_missed_without_it() -> None:
         "[ERROR] [MY-012179] [InnoDB] Could not find any file associated with the tablespace ID: 3",
     )
     error = server_log_mysql.translate(state, "exit status 1")
-    assert type(error) is DecryptionFailed
+    assert error.code == DecryptionFailed.code
     # with the key, the next run finds it
     assert "lost" not in error.details
 
@@ -154,10 +154,10 @@ def test_a_full_disk_comes_before_what_cannot_be_read_or_written_there() -> None
         "[ERROR] InnoDB: File './shop/t.ibd' is corrupted",
     )
     error = server_log.translate(state, "exit status 1")
-    assert type(error) is DiskFull
+    assert error.code == DiskFull.code
     assert "lost" not in error.details
 
 
 def test_names_of_databases_explain_nothing() -> None:
     state = mysql("[ERROR] [MY-010119] [Server] Aborting", "[ERROR] [MY-012592] [InnoDB] Odd: './keyring/encrypt.ibd'")
-    assert type(server_log_mysql.translate(state, "exit status 1")) is RecoveryFailed
+    assert server_log_mysql.translate(state, "exit status 1").code == RecoveryFailed.code
