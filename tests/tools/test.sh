@@ -4,13 +4,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
 # Runs the steps named as arguments (static, unit, sanity, integration, integration-quick; docs, galaxy, units, cores,
-<<<<<<< HEAD
 # provisionings, storms, aria, positions, fuzz, molecule), all of them even when one fails, and ends with one line for
 # each. `make` has run setup.sh before and has put .venv into PATH.
-=======
-# provisionings, storms, positions, fuzz, molecule), all of them even when one fails, and ends with one line for each.
-# `make` has run setup.sh before and has put .venv into PATH.
->>>>>>> w-mysqllocks
 set -uo pipefail
 
 cd "$(dirname "$0")/../.." || exit
@@ -75,7 +70,7 @@ for step in "$@"; do
             check "licences" reuse lint --quiet
             check "fragments" antsibull-changelog lint
             ;;
-        unit) check "unit tests" executed unit --dist loadfile tests/unit ;;
+        unit) check "unit tests" executed unit --dist loadfile tests/unit tests/security ;;
         sanity) check "sanity" tests/tools/sanity.sh ;;
         integration) check "server tests" executed servers tests/integration_servers ;;
         molecule) check "real hosts" tests/tools/molecule.sh ;;
@@ -92,7 +87,6 @@ for step in "$@"; do
             export STORMS=10
             check "storms of DDL" executed storms tests/integration_servers/test_ddl_storm.py
             ;;
-<<<<<<< HEAD
         aria)
             export ARIA_SOAK_SECONDS=3600
             check "soak of Aria" executed aria tests/integration_servers/test_aria.py
@@ -101,12 +95,6 @@ for step in "$@"; do
             export POSITIONS=20
             check "positions of busy replicas" executed positions \
                 tests/integration_servers/test_mysql_replica_positions.py tests/integration_servers/test_safe_slave_backup.py
-=======
-        positions)
-            export POSITIONS=20
-            check "positions of busy replicas" executed positions \
-                tests/integration_servers/test_mysql_replica_positions.py tests/integration_servers/test_safe_slave_backup.py
->>>>>>> w-mysqllocks
             ;;
         integration-quick) check "server tests" executed servers tests/integration_servers -m "not slow" ;;
         *) echo "unknown step: $step" >&2; exit 2 ;;

@@ -24,15 +24,23 @@ _LONGEST_NUMBER = 40  # characters
 
 
 def parse_object(data: bytes, where: str, *, max_bytes: int) -> dict[str, Any]:
-    """The JSON object in ``data``, found at ``where``; bytes that are not UTF-8 become surrogates.
+    """The JSON object in ``data``, as ``parse_value``; raises FormatError for anything else, too."""
+    found = parse_value(data, where, max_bytes=max_bytes)
+    if not isinstance(found, dict):
+        raise FormatError(f"{where}: not a JSON object", where=where)
+    return found
 
-    Raises FormatError for anything else, for more than ``max_bytes``, numbers beyond 64 bits, and keys given twice.
+
+def parse_value(data: bytes, where: str, *, max_bytes: int) -> Any:
+    """The JSON in ``data``, found at ``where``; bytes that are not UTF-8 become surrogates.
+
+    Raises FormatError for what is no JSON, for more than ``max_bytes``, numbers beyond 64 bits, and keys given twice.
     How deep it may be is up to ``require_plain``; what is too deep for the parser is refused here.
     """
     if len(data) > max_bytes:
         raise FormatError(f"{where}: {len(data)} bytes, which is more than {max_bytes}", where=where)
     try:
-        found = json.loads(
+        return json.loads(
             data.decode("utf-8", "surrogateescape"),
             parse_int=_integer,
             parse_float=_real,
@@ -43,9 +51,6 @@ def parse_object(data: bytes, where: str, *, max_bytes: int) -> dict[str, Any]:
         raise FormatError(f"{where}: lists or objects nested too deeply", where=where) from None
     except ValueError as error:
         raise FormatError(f"{where}: {error}", where=where) from error
-    if not isinstance(found, dict):
-        raise FormatError(f"{where}: not a JSON object", where=where)
-    return found
 
 
 def require_plain(value: object, where: str) -> None:

@@ -71,34 +71,41 @@ def source_of_preparation(manifest_sha256: str, device: int, inode: int) -> str 
 
 def seal(directory: Path, data: bytes) -> str:
     """What proves that this user said ``data`` on this host about ``directory``, which it names by device and inode."""
-    status = os.stat(directory)
-    message = f"{status.st_dev} {status.st_ino}\n".encode() + data
-    return hmac.new(_key(), message, hashlib.sha256).hexdigest()
+    place = _own_directory()
+    with durable.storage_errors("reading", place / _KEY_NAME):
+        key = _read_key(place) or _make_key(place)
+    return _seal(key, directory, data)
 
 
 def is_sealed(directory: Path, data: bytes, found: str) -> bool:
-    """Whether ``found`` is what ``seal`` answered."""
-    return hmac.compare_digest(seal(directory, data).encode(), found.encode("utf-8", "surrogatepass"))
+    """Whether ``found`` is what ``seal`` answered. Nothing is made: without a key nothing was sealed."""
+    place = state_directory()
+    if not _is_ours(place):
+        return False
+    with durable.storage_errors("reading", place / _KEY_NAME):
+        key = _read_key(place)
+    return key is not None and hmac.compare_digest(
+        _seal(key, directory, data).encode(), found.encode("utf-8", "surrogatepass")
+    )
+
+
+def _seal(key: bytes, directory: Path, data: bytes) -> str:
+    status = os.stat(directory)
+    message = f"{status.st_dev} {status.st_ino}\n".encode() + data
+    return hmac.new(key, message, hashlib.sha256).hexdigest()
 
 
 def _preparation(manifest_sha256: str, device: int, inode: int) -> str:
     return f"{manifest_sha256}-{device}-{inode}"
 
 
-def _key() -> bytes:
-    path = _own_directory() / _KEY_NAME
-    with durable.storage_errors("reading", path):
-        try:
-            key = path.read_bytes()
-        except FileNotFoundError:
-            fresh = path.with_name(f"{_KEY_NAME}.{os.getpid()}.{secrets.token_hex(4)}")
-            durable.write_file(fresh, secrets.token_bytes(_KEY_BYTES), 0o600)
-            # the first one stays, whoever it is of
-            with contextlib.suppress(FileExistsError):
-                os.link(fresh, path)
-            os.unlink(fresh)
-            durable.fsync_directory(path.parent)
-            key = path.read_bytes()
+def _read_key(place: Path) -> bytes | None:
+    """The key in ``place``, None when there is none; raises OSError, StorageError."""
+    path = place / _KEY_NAME
+    try:
+        key = path.read_bytes()
+    except FileNotFoundError:
+        return None
     if len(key) != _KEY_BYTES:
         raise StorageError(
             f"{path} is not a key of {_KEY_BYTES} bytes",
@@ -106,6 +113,17 @@ def _key() -> bytes:
             path=str(path),
         )
     return key
+
+
+def _make_key(place: Path) -> bytes:
+    fresh = place / f"{_KEY_NAME}.{os.getpid()}.{secrets.token_hex(4)}"
+    durable.write_file(fresh, secrets.token_bytes(_KEY_BYTES), 0o600)
+    # the first one stays, whoever it is of
+    with contextlib.suppress(FileExistsError):
+        os.link(fresh, place / _KEY_NAME)
+    os.unlink(fresh)
+    durable.fsync_directory(place)
+    return (place / _KEY_NAME).read_bytes()
 
 
 def _own_directory(name: str = "") -> Path:
