@@ -124,7 +124,7 @@ source:
       type: str
     source_sha256:
       description:
-        - What names the backup, in a directory or an archive, prepared or not. It is the
+        - What names the backup, in a directory or an archive, prepared (on this host, by this user) or not. It is the
           RV(innodb.xtrabackup.xtrabackup_backup#module:backup.manifest.sha256) that
           M(innodb.xtrabackup.xtrabackup_backup) returned. Of a backup, an archive, or a data directory, null if
           that was not restored.

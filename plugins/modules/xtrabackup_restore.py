@@ -127,7 +127,9 @@ options:
       - The backup must be the one whose manifest has this digest, as M(innodb.xtrabackup.xtrabackup_backup) returns it
         (RV(innodb.xtrabackup.xtrabackup_backup#module:backup.manifest.sha256)), in hexadecimal. Any other is refused
         before anything is touched.
-      - It is the same for a backup in a directory or in an archive, and stays the same when the backup is prepared.
+      - It is the same for a backup in a directory or in an archive, and stays the same when the backup is prepared by
+        this user on this host. A directory that was prepared elsewhere, or copied since, is known by the digest of its
+        own manifest only.
     type: str
     version_added: 0.1.0
   request:

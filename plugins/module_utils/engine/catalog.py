@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +13,9 @@ from typing import Any
 from . import durable, manifest
 from .errors import BackupError, BackupPartial, FormatError, StorageError, StreamError
 from .filling import NOT_CONTENT, is_unfinished
-from .manifest import MANIFEST_NAME, PARTIAL, Manifest, digest_of
+from .format import strict_json
+from .host.small_files import read_small
+from .manifest import MANIFEST_NAME, PARTIAL, Manifest
 from .recovery.backup_directory import is_backup_directory, read_backup_directory
 from .restore import running
 from .restore.markers import read_restored
@@ -24,6 +25,8 @@ from .server.user_data import ServerObjects, entries_of, judge
 from .stream.listing import list_archive
 from .stream.xbstream import MAGIC
 
+_MAX_STATUS = 16 << 20  # bytes
+_LARGEST_PID = 1 << 22  # proc(5), pid_max
 RESTORE_IN_PROGRESS_MARKER = "xtrabackup_restore_in_progress.json"
 # what the data directory of any MariaDB or MySQL server holds at least one of
 _DATADIR_SIGNS = ("ibdata1", "ib_logfile0", "#innodb_redo", "aria_log_control", "mysql")
@@ -97,17 +100,17 @@ def _describe_backup(place: Path, facts: dict[str, Any]) -> tuple[dict[str, Any]
     try:
         backup = read_backup_directory(place)
     except BackupPartial as error:
-        found = manifest.read(place)
-        digest = digest_of((place / MANIFEST_NAME).read_bytes())
+        found, digest = manifest.read_stored(place)
         facts.update(_manifest_facts(found), state=PARTIAL, manifest_sha256=digest)
-        return {**facts, "problem": error.message}, found.backup
+        return {**facts, "problem": error.message}, found.record
     except (BackupError, FormatError) as error:
         return {**facts, "problem": error.message}, None
     facts.update(complete=not backup.interrupted, state=backup.state)
     if backup.interrupted:
         facts["problem"] = "its preparation was begun and not ended"
     if backup.manifest is not None:
-        facts.update(_manifest_facts(backup.manifest), manifest_sha256=digest_of((place / MANIFEST_NAME).read_bytes()))
+        facts.update(_manifest_facts(backup.manifest), manifest_sha256=manifest.read_stored(place)[1])
+        facts["source_sha256"] = backup.pinned_sha256
     return facts, backup.record
 
 
@@ -125,7 +128,7 @@ def _describe_file(place: Path, facts: dict[str, Any]) -> tuple[dict[str, Any], 
     encrypted = any((entry.stored or "").endswith(".xbcrypt") for entry in listing.manifest.files)
     state = str(listing.manifest.backup.get("state") or "copied")
     facts.update(_manifest_facts(listing.manifest), complete=state != PARTIAL, state=state, encrypted=encrypted)
-    return facts, listing.manifest.backup
+    return facts, listing.manifest.record
 
 
 def _manifest_facts(found: Manifest) -> dict[str, Any]:
@@ -155,16 +158,13 @@ def read_job(progress_file: str | os.PathLike[str]) -> dict[str, Any] | None:
     Raises FormatError for a file that is something else, StorageError when it cannot be read.
     """
     path = Path(progress_file)
-    with durable.storage_errors("reading", path):
-        try:
-            text = path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return None
-        except UnicodeDecodeError:
-            text = ""
     try:
-        status = dict(json.loads(text))
-        pid = int(status["pid"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise FormatError(f"{path} is not the progress file of a job", path=str(path)) from error
+        data = read_small(path, _MAX_STATUS).data
+        status = strict_json.parse_object(data, str(path), max_bytes=_MAX_STATUS)
+        strict_json.require_plain(status, str(path))
+        pid = strict_json.whole(status.get("pid"), str(path), "pid", _LARGEST_PID)
+    except FileNotFoundError:
+        return None
+    except FormatError as error:
+        raise FormatError(f"{path} is not the progress file of a job ({error.message})", path=str(path)) from error
     return {**status, "alive": Path(f"/proc/{pid}").exists()}

@@ -21,7 +21,10 @@ from pathlib import Path
 from typing import Callable
 
 from . import durable
-from .errors import BackupIncomplete, StorageError, TargetBusy, TargetNotEmpty, TargetUnsafe
+from .errors import BackupIncomplete, FormatError, StorageError, TargetBusy, TargetNotEmpty, TargetUnsafe
+from .format import strict_json
+from .format.names import LONGEST_PATH
+from .host.small_files import read_small
 
 MARKER_NAME = ".xtrabackup_unfinished"
 STAGING_NAME = f".xtrabackup{durable.PARTIAL_SUFFIX}"
@@ -60,8 +63,9 @@ def foreign_names(directory: Path) -> set[str]:
         names -= {MARKER_NAME, STAGING_NAME}
         if names:
             # what cannot be read names nothing
-            with contextlib.suppress(OSError, ValueError, TypeError):
-                names -= {str(path) for path in _moved(directory, (directory / MARKER_NAME).read_bytes())}
+            with contextlib.suppress(OSError, ValueError, TypeError, FormatError):
+                journal = read_small(directory / MARKER_NAME, _MAX_JOURNAL).data
+                names -= {str(path) for path in _moved(directory, journal)}
     return names
 
 
@@ -71,7 +75,7 @@ def _moved(directory: Path, journal: bytes) -> Iterator[Path]:
     header, _end, text = journal.partition(b"\n")
     if not header or not text.endswith(b"\n"):
         return  # it was not whole when the job was killed, so nothing has been moved
-    for name, device, inode in json.loads(text.decode("utf-8", "surrogateescape")):
+    for name, device, inode in _entries(text, str(directory / MARKER_NAME)):
         path = Path(name)
         if path.is_absolute() or ".." in path.parts or any((directory / part).is_symlink() for part in path.parents):
             raise TargetUnsafe(f"{directory / MARKER_NAME} names {name}", path=str(directory))
@@ -80,6 +84,17 @@ def _moved(directory: Path, journal: bytes) -> Iterator[Path]:
             status = os.lstat(directory / path)
             if (status.st_dev, status.st_ino) == (device, inode):
                 yield path
+
+
+def _entries(text: bytes, where: str) -> Iterator[tuple[str, int, int]]:
+    """Name, device and inode of each entry of a journal; raises ValueError."""
+    try:
+        found = strict_json.parse_value(text, where, max_bytes=_MAX_JOURNAL)
+        for name, device, inode in found:
+            path = strict_json.text(name, where, "a name", LONGEST_PATH)
+            yield path, strict_json.whole(device, where, "a device"), strict_json.whole(inode, where, "an inode")
+    except FormatError as error:
+        raise ValueError(error.message) from error
 
 
 class Filling:

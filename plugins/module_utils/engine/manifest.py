@@ -19,16 +19,28 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Callable
 
-from . import libraries
+from . import durable, libraries
 from .errors import BackupIncomplete, BackupPartial, FormatError, NotABackup, UnknownFormat
 from .filling import require_finished
+from .format import names, strict_json
+from .format.record import checked_record
+from .host import state
+from .host.small_files import SmallFile, read_small
 
 MANIFEST_NAME = "xtrabackup_manifest.json"
 FORMAT_VERSION = 1
 DIGEST_ALGORITHM = "xxh3_128"
+MAX_BYTES = 256 << 20  # of a stored manifest
+MAX_FILES = 2_000_000
+PREPARED = "prepared"
+"""State in the record of a backup that was made consistent."""
 PARTIAL = "partial"
 """State in the record of a directory that holds only some of a backup's files."""
 _READ_SIZE = 4 << 20
+_LARGEST_FILE = (1 << 63) - 1
+
+
+safe_path = names.safe_path
 
 
 def new_digest() -> Any:
@@ -59,6 +71,9 @@ class Manifest:
     files: tuple[FileEntry, ...]
     discarded: tuple[str, ...] = ()
     mac: str | None = field(default=None)
+    origin: str | None = field(default=None, compare=False)
+    """Of a prepared backup in a directory: the digest of the backup that it was prepared from, as this host remembers
+    it; None when it does not."""
 
     @property
     def id(self) -> str:
@@ -73,11 +88,22 @@ class Manifest:
     @property
     def source_sha256(self) -> str:
         """What names the backup as it was taken: SHA-256 of its first manifest in a directory, also when this manifest
-        is that of the prepared backup."""
+        is that of a backup that was prepared on this host. One that was prepared elsewhere is known by its own manifest
+        only: what that says of its origin, anybody can have written."""
+        return digest_of(self.plain().render()) if self.origin is None else self.origin
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The backup's record, as it is told: with the origin of a prepared backup that is known, not what it says."""
         prepared = self.backup.get("prepared")
-        if isinstance(prepared, dict) and "source_sha256" in prepared:
-            return str(prepared["source_sha256"])
-        return digest_of(self.plain().render())
+        if not prepared:
+            return dict(self.backup)
+        return {**self.backup, "prepared": {**prepared, "source_sha256": self.source_sha256}}
+
+    @property
+    def claimed_sha256(self) -> str:
+        """The backup that it says to be prepared from, which nobody has looked into; "" when it says nothing."""
+        return str((self.backup.get("prepared") or {}).get("source_sha256") or "")
 
     def require_whole(self, where: str | os.PathLike[str]) -> None:
         """Raises BackupPartial when this describes a selection of a backup's files, found at ``where``."""
@@ -122,61 +148,104 @@ def _entry_as_dict(entry: FileEntry) -> dict[str, Any]:
 def parse(data: bytes, where: str) -> Manifest:
     """The manifest in ``data``, found at ``where``; raises FormatError or UnknownFormat."""
     try:
-        document = json.loads(data.decode("utf-8", "surrogateescape"))
-        version = document["format"]
-        if version != FORMAT_VERSION or document["digest"] != DIGEST_ALGORITHM:
-            raise UnknownFormat(
-                f"{where}: manifest format {version} with digests {document['digest']}; "
-                f"this collection reads format {FORMAT_VERSION} with {DIGEST_ALGORITHM}"
-            )
-        files = tuple(
-            FileEntry(
-                safe_path(item["path"], where),
-                int(item["size"]),
-                str(item["digest"]),
-                None if item.get("stored") is None else safe_path(item["stored"], where),
-            )
-            for item in document["files"]
-        )
-        if len({entry.path for entry in files}) != len(files):
-            raise FormatError(f"{where}: the manifest names a file twice", where=where)
-        if not document["backup"]["id"]:
-            raise FormatError(f"{where}: the manifest has no backup id", where=where)
-        discarded = tuple(safe_path(name, where) for name in document["discarded"])
-        _require_plain_binlog_name(document["backup"], where)
-        return Manifest(document["backup"], files, discarded, document.get("mac"))
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        return _parsed(strict_json.parse_object(data, where, max_bytes=MAX_BYTES), where)
+    except UnknownFormat:
+        raise
+    except FormatError as error:
         raise FormatError(
-            f"{where}: the manifest cannot be read: {error!r}",
-            remedy="The backup is damaged: use another copy.",
-            where=where,
+            f"{error.message} (the manifest cannot be read)",
+            remedy="The backup is damaged, or somebody has changed its manifest: use another copy.",
+            **{"where": where, **error.details},
         ) from error
 
 
-def _require_plain_binlog_name(record: dict[str, Any], where: str) -> None:
-    """The copied binary log lies beside the data: what names it is the name of a file, and no path."""
-    name = (record.get("binlog") or {}).get("file")
-    if name and "/" in safe_path(name, where):
-        raise FormatError(f"{where}: unsafe file name {name!r}", where=where, path=name)
+def _parsed(document: dict[str, Any], where: str) -> Manifest:
+    missing = [name for name in ("format", "digest", "backup", "files", "discarded") if name not in document]
+    if missing:
+        raise FormatError(f"{where}: it lacks {', '.join(missing)}")
+    version, algorithm = document["format"], document["digest"]
+    if version != FORMAT_VERSION or algorithm != DIGEST_ALGORITHM:
+        raise UnknownFormat(
+            f"{where}: manifest format {str(version)[:40]} with digests {str(algorithm)[:40]}; "
+            f"this collection reads format {FORMAT_VERSION} with {DIGEST_ALGORITHM}"
+        )
+    listed, discarded, mac = document["files"], document["discarded"], document.get("mac")
+    for name, value in (("files", listed), ("discarded", discarded)):
+        if not isinstance(value, list) or len(value) > MAX_FILES:
+            raise FormatError(f"{where}: {name} is no list of at most {MAX_FILES} files")
+    files = tuple(_entry(item, where) for item in listed)
+    if len({entry.path for entry in files}) != len(files):
+        raise FormatError(f"{where}: the manifest names a file twice")
+    return Manifest(
+        checked_record(document["backup"], where),
+        files,
+        tuple(_content_path(name, where) for name in discarded),
+        None if mac is None else strict_json.text(mac, where, "mac", 256),
+    )
 
 
-def safe_path(path: str, where: str) -> str:
-    """``path`` when it stays inside the directory it is unpacked into; raises FormatError."""
-    parts = path.split("/")
-    if not path or "\0" in path or path.startswith("/") or any(part in ("", ".", "..") for part in parts):
-        raise FormatError(f"{where}: unsafe file name {path!r}", where=where, path=path)
-    return path
+def _entry(item: object, where: str) -> FileEntry:
+    if not isinstance(item, dict):
+        raise FormatError(f"{where}: a file that is no object")
+    stored = item.get("stored")
+    return FileEntry(
+        _content_path(item.get("path"), where),
+        strict_json.whole(item.get("size"), where, "size", _LARGEST_FILE),
+        strict_json.text(item.get("digest"), where, "digest", 128),
+        None if stored is None else _content_path(stored, where),
+    )
+
+
+def _content_path(path: object, where: str) -> str:
+    """``path`` when a backup's content can have that name; raises FormatError."""
+    if path == MANIFEST_NAME:
+        raise FormatError(f"{where}: {MANIFEST_NAME} is named as a file of the backup")
+    return safe_path(path, where)
+
+
+def read_stored(directory: str | os.PathLike[str]) -> tuple[Manifest, str]:
+    """The manifest in ``directory``, whatever its state is, and the SHA-256 of the file. Raises FileNotFoundError,
+    FormatError, UnknownFormat, StorageError."""
+    path = Path(directory) / MANIFEST_NAME
+    found = read_small(path, MAX_BYTES)
+    return parse_stored(found, str(path)), digest_of(found.data)
+
+
+def parse_stored(found: SmallFile, where: str) -> Manifest:
+    """The manifest in the file ``found``, with its origin as far as this host remembers it."""
+    manifest = parse(found.data, where)
+    if manifest.backup.get("state") != PREPARED:
+        return manifest
+    origin = state.source_of_preparation(digest_of(found.data), found.device, found.inode)
+    return replace(manifest, origin=origin)
 
 
 def read(directory: str | os.PathLike[str]) -> Manifest:
     """The manifest of the backup in ``directory``; raises NotABackup when there is none, BackupIncomplete while the
     directory is being written."""
     require_finished(directory)
-    path = Path(directory) / MANIFEST_NAME
     try:
-        return parse(path.read_bytes(), str(path))
-    except FileNotFoundError:
+        return read_stored(directory)[0]
+    except (FileNotFoundError, NotADirectoryError):
         raise NotABackup(f"{directory} holds no {MANIFEST_NAME}", path=os.fspath(directory)) from None
+
+
+def write_prepared(directory: Path, record: dict[str, Any], files: tuple[FileEntry, ...], source_sha256: str) -> None:
+    """Write the manifest of the backup that was prepared in ``directory``, and remember on this host what it was
+    prepared from. Raises StorageError."""
+    data = Manifest(record, files).render()
+    durable.write_file(directory / MANIFEST_NAME, data)
+    note_origin(directory, source_sha256, expected=digest_of(data))
+
+
+def note_origin(directory: Path, source_sha256: str, *, expected: str | None = None) -> None:
+    """Remember that the prepared backup in ``directory`` was made here from ``source_sha256``. Raises StorageError,
+    FormatError when its manifest is not the one ``expected``."""
+    found = read_small(directory / MANIFEST_NAME, MAX_BYTES)
+    sha256 = digest_of(found.data)
+    if expected is not None and sha256 != expected:
+        raise FormatError(f"{directory / MANIFEST_NAME} was changed by somebody else", path=str(directory))
+    state.note_preparation(sha256, found.device, found.inode, source_sha256)
 
 
 def digest_of(manifest_bytes: bytes) -> str:

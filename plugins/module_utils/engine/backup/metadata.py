@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ..errors import FormatError
+from ..format.strict_json import whole_of
 from ..server.coordinates import BinlogCoordinates, render_binlog_pos
 from ..server.flavor import Layout
 
@@ -111,14 +112,18 @@ class Checkpoints:
 def parse_checkpoints(data: bytes, where: str) -> Checkpoints:
     """The values in ``xtrabackup_checkpoints``; raises FormatError naming ``where`` it was read."""
     values = dict(re.findall(r"^(\w+) = (\S+)$", data.decode(errors="replace"), re.MULTILINE))
+
+    def number(name: str) -> int:
+        return whole_of(values[name], where, f"{name} in the checkpoints file")
+
     try:
         return Checkpoints(
             values["backup_type"],
-            int(values["from_lsn"]),
-            int(values["to_lsn"]),
-            int(values["last_lsn"]),
-            int(values.get("recover_binlog_info", 0)),
-            int(values["flushed_lsn"]) if "flushed_lsn" in values else None,
+            number("from_lsn"),
+            number("to_lsn"),
+            number("last_lsn"),
+            number("recover_binlog_info") if "recover_binlog_info" in values else 0,
+            number("flushed_lsn") if "flushed_lsn" in values else None,
         )
     except (KeyError, ValueError) as error:
         raise FormatError(f"{where}: no readable {error} in the checkpoints file", where=where) from error

@@ -19,10 +19,13 @@ from typing import Any
 
 from .. import durable
 from ..errors import FormatError, UnknownFormat
+from ..format import strict_json
+from ..format.names import LONGEST_PATH, safe_path
 from ..server.connection import Connection
 from ..server.flavor import Layout
 
 _VERSION = 2
+_MAX_BYTES = 16 << 20
 _TABLE, _UNDO = "TABLESPACE", "UNDO_LOG"
 _UNDO_SPACE = "Undo"  # the same, as the dictionary says it
 
@@ -116,21 +119,24 @@ def parse(data: bytes, where: str) -> list[RecordedTablespace]:
 
     Raises UnknownFormat for another version, FormatError for what is no such file.
     """
+    content = strict_json.parse_object(data, where, max_bytes=_MAX_BYTES)
     try:
-        content = json.loads(data)
         version = content["version"]
         if version != _VERSION:
             raise UnknownFormat(f"{where}: the unknown version {version!r}", path=where)
-        return [_parse_entry(entry) for entry in content["external_tablespaces"]]
+        return [_parse_entry(entry, where) for entry in content["external_tablespaces"]]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FormatError(f"{where}: not a list of tablespaces: {error!r}", path=where) from error
 
 
-def _parse_entry(entry: Mapping[str, Any]) -> RecordedTablespace:
-    file_name, name, kind = entry["file_name"], entry["tablespace_name"], entry["tablespace_type"]
+def _parse_entry(entry: Mapping[str, Any], where: str) -> RecordedTablespace:
+    file_name = strict_json.text(entry["file_name"], where, "file_name", LONGEST_PATH)
+    name, kind = entry["tablespace_name"], entry["tablespace_type"]
     path = Path(file_name)
     if not (isinstance(name, str) and path.is_absolute() and "\0" not in file_name and ".." not in path.parts):
         raise ValueError(f"file_name {file_name!r} of tablespace {name!r}")
     if kind not in (_TABLE, _UNDO):
         raise ValueError(f"tablespace_type {kind!r}")
-    return RecordedTablespace(path, name, kind == _UNDO)
+    recorded = RecordedTablespace(path, name, kind == _UNDO)
+    safe_path(recorded.backup_path, where)  # of a file at the top of the file system it would be an absolute one
+    return recorded

@@ -21,6 +21,10 @@ from ..backup.tablespaces import RecordedTablespace
 from ..backup.tablespaces import parse as parse_tablespaces
 from ..errors import BackupError, BackupIncomplete, FormatError, NotABackup, UnsupportedTable
 from ..filling import NOT_CONTENT, require_finished
+from ..format import strict_json
+from ..format.names import safe_name
+from ..format.record import checked_record
+from ..host.small_files import read_small
 from ..innodb import redo_mariadb
 from ..innodb.page_compression import PROVIDERS, Providers, parse_plugin_load, providers_of
 from ..manifest import MANIFEST_NAME, Manifest
@@ -35,7 +39,11 @@ MOVING_NAME = "xtrabackup_restore_in_progress.json"
 _INFO_NAMES = (metadata.INFO_NAME, "mariadb_backup_info")
 _BINLOG_NAMES = (metadata.BINLOG_INFO_NAME, "mariadb_backup_binlog_info")
 _PACKED = (".zst", ".lz4", ".qp", ".xbcrypt")
-_MAX_METADATA = 1 << 20  # bytes
+_MAX_METADATA = 16 << 20  # bytes
+_PAGE_SIZES = (4096, 8192, 16384, 32768, 65536)
+_MOST_UNDO_TABLESPACES = 127
+_LARGEST_LOG = 1 << 40  # bytes
+_MOST_DATA_FILES = 1000
 
 COPIED = "copied"
 PREPARED = "prepared"
@@ -59,9 +67,9 @@ class BackupDirectory:
     """An unpacked backup.
 
     ``record`` is the backup's record, put together from the stock tool's files when there is no manifest.
-    ``source_sha256`` names the manifest of the backup as it was taken, "" when it had none. ``interrupted``: a
-    preparation in place was begun and not ended. ``tablespaces``: those of a MySQL server that were not in its data
-    directory.
+    ``source_sha256`` names the manifest of the backup as it was taken, as far as this host knows it (see ``Manifest``),
+    "" when it had none. ``interrupted``: a preparation in place was begun and not ended. ``tablespaces``: those of a
+    MySQL server that were not in its data directory.
     """
 
     path: Path
@@ -106,6 +114,12 @@ class BackupDirectory:
         return providers_of(files, self.path, self.configuration.plugins)
 
     @property
+    def pinned_sha256(self) -> str:
+        """What a digest that somebody asks for is compared with: ``source_sha256``, and "" while the manifest does not
+        describe the files that are there."""
+        return self.source_sha256 if self.manifest_is_current else ""
+
+    @property
     def manifest_is_current(self) -> bool:
         """Whether the manifest describes the files as they are: not after another tool has prepared them."""
         return self.manifest is not None and (self.record.get("state") == PREPARED) == (self.state == PREPARED)
@@ -140,7 +154,7 @@ def read_backup_directory(path: Path, *, being_moved: bool = False) -> BackupDir
             raise BackupIncomplete(f"{path} has a manifest but no {metadata.CHECKPOINTS_NAME}", path=str(path))
         raise NotABackup(f"{path} holds no {metadata.CHECKPOINTS_NAME}", path=str(path))
     checkpoints = _checkpoints(data, path, name)
-    record = dict(found.backup) if found else _stock_record(path, checkpoints)
+    record = found.record if found else checked_record(_stock_record(path, checkpoints), str(path))
     flavor = str((record.get("server") or {}).get("flavor"))
     if checkpoints.backup_type == metadata.PREPARED and not metadata.is_mariadb(flavor):
         raise BackupError(
@@ -196,7 +210,7 @@ def read_archived_backup(archive: Path, directory: Path) -> BackupDirectory:
             archive,
             str((listing.manifest.backup.get("server") or {}).get("flavor")),
         ),
-        record=dict(listing.manifest.backup),
+        record=listing.manifest.record,
         manifest=listing.manifest,
         source_sha256=listing.manifest.source_sha256,
         interrupted=False,
@@ -206,10 +220,9 @@ def read_archived_backup(archive: Path, directory: Path) -> BackupDirectory:
 
 def _manifest(path: Path) -> tuple[Manifest | None, str]:
     try:
-        data = (path / MANIFEST_NAME).read_bytes()
+        found, _sha256 = manifest.read_stored(path)
     except FileNotFoundError:
         return None, ""
-    found = manifest.parse(data, str(path / MANIFEST_NAME))
     found.require_whole(path)
     return found, found.source_sha256
 
@@ -245,18 +258,44 @@ def _configuration(data: bytes | None, path: Path, flavor: str) -> Configuration
     default = Configuration()
     try:
         return Configuration(
-            data_files=parse_data_files(options["innodb_data_file_path"], str(where))
+            data_files=_data_files(options["innodb_data_file_path"], str(where))
             if "innodb_data_file_path" in options
             else default.data_files,
-            page_size=int(options.get("innodb_page_size", default.page_size)),
-            undo_tablespaces=int(options.get("innodb_undo_tablespaces", default.undo_tablespaces)),
-            log_file_size=int(options.get("innodb_log_file_size", default.log_file_size)),
-            lower_case_table_names=int(options.get("lower_case_table_names", default.lower_case_table_names)),
+            page_size=_page_size(options, str(where), default.page_size),
+            undo_tablespaces=_number(
+                options, str(where), "innodb_undo_tablespaces", default.undo_tablespaces, _MOST_UNDO_TABLESPACES
+            ),
+            log_file_size=_number(options, str(where), "innodb_log_file_size", default.log_file_size, _LARGEST_LOG),
+            lower_case_table_names=_number(
+                options, str(where), "lower_case_table_names", default.lower_case_table_names, 2
+            ),
             plugins=tuple(plugins),
             names_noted="lower_case_table_names" in options,
         )
     except ValueError as error:
         raise FormatError(f"{where}: {error}", where=str(where)) from error
+
+
+def _data_files(text: str, where: str) -> tuple[DataFile, ...]:
+    files = parse_data_files(text, where)
+    if len(files) > _MOST_DATA_FILES:
+        raise FormatError(f"{where}: innodb_data_file_path has {len(files)} files", where=where)
+    for file in files:
+        safe_name(file.name, f"{where}: innodb_data_file_path")
+        if not all(attribute.isascii() and attribute.isalnum() for attribute in file.attributes):
+            raise FormatError(f"{where}: innodb_data_file_path={text[:200]!r} cannot be understood", where=where)
+    return files
+
+
+def _page_size(options: dict[str, str], where: str, default: int) -> int:
+    size = _number(options, where, "innodb_page_size", default, max(_PAGE_SIZES))
+    if size not in _PAGE_SIZES:
+        raise FormatError(f"{where}: innodb_page_size is {size}, which no page has", where=where)
+    return size
+
+
+def _number(options: dict[str, str], where: str, name: str, default: int, largest: int) -> int:
+    return strict_json.whole_of(options[name], where, name, largest) if name in options else default
 
 
 def _tablespaces(data: bytes | None, path: Path) -> tuple[RecordedTablespace, ...]:
@@ -302,17 +341,15 @@ def _stock_flavor(path: Path, info: dict[str, str]) -> str:
 def _first(path: Path, names: tuple[str, ...]) -> tuple[str, bytes | None]:
     """Name and content of the first of ``names`` that is in ``path``."""
     for name in names:
-        with durable.storage_errors("reading", path / name):
-            try:
-                with open(path / name, "rb") as source:
-                    return name, source.read(_MAX_METADATA)
-            except FileNotFoundError:
-                continue
+        with contextlib.suppress(FileNotFoundError):
+            return name, read_small(path / name, _MAX_METADATA).data
     return names[0], None
 
 
 def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace").strip()[:500]
+    with contextlib.suppress(FileNotFoundError):
+        return read_small(path, _MAX_METADATA).data.decode("utf-8", "replace").strip()[:500]
+    return ""
 
 
 def walk_files(root: Path) -> Iterator[tuple[str, os.stat_result]]:

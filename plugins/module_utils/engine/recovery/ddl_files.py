@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .. import durable
 from ..errors import FormatError
-from ..manifest import safe_path
+from ..format.names import safe_path
 
 _MOVING = ".xtrabackup-renaming"
 _MOVED = ".ren-xtrabackup"  # a note whose file is out of the way

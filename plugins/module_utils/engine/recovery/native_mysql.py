@@ -14,10 +14,12 @@ copied binary log, which the server gets (a copy of it, so that a run after a ki
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import time
 from pathlib import Path
@@ -35,6 +37,7 @@ from .server_log_mysql import MysqlRecoveryState, translate
 
 _ANSWER_SECONDS = 60  # what it is asked needs no page of a table
 _BINLOG_BASE = "binlog"
+_COPY_BYTES = 1 << 20
 _KEYRING = "component_keyring_file"
 _SPACE_ID, _SPACE_ID_END = 34, 38  # FIL_PAGE_SPACE_ID
 
@@ -127,11 +130,21 @@ def furnish(settings: RecoverySettings, program: ServerProgram, scratch: Path) -
     with durable.storage_errors("filling", scratch):
         if settings.binary_log is not None:
             name = f"{_BINLOG_BASE}.000001"
-            shutil.copyfile(settings.binary_log, scratch / name)
+            _copy_regular(settings.binary_log, scratch / name)
             (scratch / f"{_BINLOG_BASE}.index").write_text(f"{os.path.join('.', scratch.name, name)}\n")
     if settings.keyring_file is not None:
         _furnish_keyring(settings.keyring_file, program, scratch)
     _give_away(scratch)
+
+
+def _copy_regular(source: Path, target: Path) -> None:
+    """Copy ``source``, which is in a directory that others may write to: links are not followed. Raises OSError."""
+    descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as reading:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(source))
+        with open(target, "xb") as writing:
+            shutil.copyfileobj(reading, writing, _COPY_BYTES)
 
 
 def _furnish_keyring(keyring_file: Path, program: ServerProgram, scratch: Path) -> None:

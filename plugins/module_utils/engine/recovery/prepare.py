@@ -34,6 +34,7 @@ from ..stream.listing import require_no_key
 from ..stream.unpack_directory import settle_directory
 from . import events
 from .backup_directory import (
+    IN_PROGRESS_NAME,
     PREPARED,
     BackupDirectory,
     is_backup_directory,
@@ -46,6 +47,7 @@ from .native import RecoveryReport
 from .program import check_version, find_server
 from .providers import to_load
 from .recover_directory import RecoveryJob, recover_directory
+from .redo_proof import PrepareMarker
 
 _ENDING_SECONDS = 30.0  # a server of a killed run that is just ending
 _SPACE_MARGIN = 64 << 20
@@ -119,6 +121,8 @@ def plan(src: Path, target_dir: Path | None, options: PrepareOptions) -> Prepare
     else:
         _require_apart(source, target)
         changed, before = _look_at_target(target, record, sha256, options)
+    if changed and source.is_dir():
+        PrepareMarker(backup)  # raises for one that somebody else has put there
     if state == PREPARED and options.disable_events:
         events.require_disabled(_events_disabled(record), source)
     if changed:
@@ -197,6 +201,7 @@ def _look_at_target(
         return True, {"path": str(target), "state": "absent"}
     if is_fillable(target):
         return True, {"path": str(target), "state": "empty"}
+    elsewhere = ""
     if is_backup_directory(target):
         with contextlib.suppress(XtrabackupError):
             there = read_backup_directory(target)
@@ -208,8 +213,12 @@ def _look_at_target(
                 require_renamable(target)
                 require_replaceable(target)
                 return True, {"path": str(target), "id": there.id, "state": there.state}
+            if there.manifest and sha256 and there.manifest.claimed_sha256 == sha256 != there.source_sha256:
+                elsewhere = " (it says that it was prepared from it, which nobody on this host has done)"
     if not options.force:
-        raise TargetNotEmpty(f"target_dir: {target} holds something else than this backup, prepared", path=str(target))
+        raise TargetNotEmpty(
+            f"target_dir: {target} holds something else than this backup, prepared{elsewhere}", path=str(target)
+        )
     require_renamable(target)
     require_replaceable(target, anything if options.own_place else holds_backup)
     return True, {"path": str(target), "state": "other"}
@@ -283,6 +292,9 @@ def _prepare_copy(
     if backup.state != PREPARED:
         refuse_what_cannot_be_recovered(staging, in_place=True)
         backup, report = recover_directory(backup, job, disposable=True)
+    elif backup.manifest is not None and backup.source_sha256 != planned.source_sha256:
+        # it was prepared here, and this is a copy of it
+        manifest.note_origin(staging, planned.source_sha256)
     job.progress.phase("syncing")
     sync_files(staging, options.parallel)
     place.publish()
@@ -294,7 +306,8 @@ def _copy_backup(backup: BackupDirectory, staging: Path, progress: Progress, par
     current = backup.manifest if backup.manifest_is_current else None
     listed = list(current.files) if current else None
     if listed is None:
-        listed = [FileEntry(name, status.st_size, "") for name, status in walk_files(backup.path)]
+        files = ((name, status.st_size) for name, status in walk_files(backup.path) if name != IN_PROGRESS_NAME)
+        listed = [FileEntry(name, size, "") for name, size in files]
     else:
         size = (backup.path / MANIFEST_NAME).stat().st_size
         listed.append(FileEntry(MANIFEST_NAME, size, ""))
@@ -313,6 +326,8 @@ def _copy_backup(backup: BackupDirectory, staging: Path, progress: Progress, par
         CopyTask(backup.path / entry.path, staging / entry.path, entry.size, entry.digest or None) for entry in listed
     ]
     Copier(None, progress, sync=False).copy_all(tasks, parallel)
+    if current is None and backup.interrupted:
+        PrepareMarker(backup).copy_to(staging)
 
 
 def _extract(planned: PreparePlan, staging: Path, progress: Progress, options: PrepareOptions) -> None:

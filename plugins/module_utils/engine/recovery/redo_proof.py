@@ -5,17 +5,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 from .. import durable
 from ..backup import metadata
-from ..errors import RecoveryFailed, RecoveryIncomplete
+from ..errors import FormatError, RecoveryFailed, RecoveryIncomplete
+from ..format import strict_json
+from ..host import state
+from ..host.small_files import read_small
 from ..innodb.redo_mariadb import START_OFFSET
 from ..server.applied_positions import AppliedPosition
 from .backup_directory import IN_PROGRESS_NAME, BackupDirectory, read_redo
+
+_SEAL = "seal"
+_MAX_MARKER = 16 << 20  # bytes
 
 
 class PrepareMarker:
@@ -25,15 +31,39 @@ class PrepareMarker:
     counts is whether the first run had found the backup's last LSN. For MySQL the marker tells too whether the backup's
     log has become the server's (``log_in_place``), and the report of a run that ended well (``recovered``), for then
     the log is removed.
+
+    Much is believed because of it, so it is sealed (``host.state``): whoever else can write to the directory, or has
+    made the backup, cannot have written it. Raises RecoveryFailed for one that this user has not written on this host
+    about this directory.
     """
 
     def __init__(self, backup: BackupDirectory) -> None:
         self.path = backup.path / IN_PROGRESS_NAME
         self._content: dict[str, Any] = {"id": backup.id, "redo_proven": None}
-        with contextlib.suppress(FileNotFoundError, ValueError):
-            found = json.loads(self.path.read_text(encoding="utf-8"))
-            if isinstance(found, dict) and found.get("id") == backup.id:
-                self._content = found
+        try:
+            data = read_small(self.path, _MAX_MARKER).data
+        except FileNotFoundError:
+            return
+        except FormatError as error:
+            raise self._not_ours() from error
+        try:
+            found = strict_json.parse_object(data, str(self.path), max_bytes=_MAX_MARKER)
+        except FormatError as error:
+            raise self._not_ours() from error
+        sealed = found.pop(_SEAL, None)
+        if not isinstance(sealed, str) or not state.is_sealed(self.path.parent, _rendered(found), sealed):
+            raise self._not_ours()
+        if found.get("id") == backup.id:
+            self._content = found
+
+    def _not_ours(self) -> RecoveryFailed:
+        return RecoveryFailed(
+            f"{self.path} says that a preparation of this directory was begun, and no run of this user on this host "
+            "has written it about this directory",
+            remedy="Start again from another copy of the backup. Without that file the directory is taken for one that "
+            "nobody has begun to prepare, and its files are compared with the manifest.",
+            path=str(self.path),
+        )
 
     @property
     def log_in_place(self) -> bool:
@@ -91,8 +121,20 @@ class PrepareMarker:
             self.path.unlink(missing_ok=True)
             durable.fsync_directory(self.path.parent)
 
+    def copy_to(self, directory: Path) -> None:
+        """Say the same of the copy in ``directory``."""
+        self._write_to(directory)
+
     def _write(self) -> None:
-        durable.write_file(self.path, json.dumps(self._content).encode())
+        self._write_to(self.path.parent)
+
+    def _write_to(self, directory: Path) -> None:
+        sealed = {**self._content, _SEAL: state.seal(directory, _rendered(self._content))}
+        durable.write_file(directory / IN_PROGRESS_NAME, json.dumps(sealed).encode())
+
+
+def _rendered(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, sort_keys=True).encode()
 
 
 def require_whole_redo(backup: BackupDirectory, marker: PrepareMarker) -> None:

@@ -158,7 +158,7 @@ def _named_in(path: Path, datadir: Path) -> set[Path]:
     """Paths below ``datadir`` that the JSON file ``path`` names; none for a file of another kind."""
     try:
         found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return set()
     places = (Path(os.path.normpath(datadir / text)) for text in _texts(found) if text and "\0" not in text)
     return {place for place in places if datadir in place.parents}

@@ -13,11 +13,16 @@ from typing import Any
 
 from .. import durable
 from ..errors import FormatError
+from ..format import strict_json
+from ..format.names import LONGEST_PATH, safe_path
+from ..format.record import checked_record
+from ..host.small_files import read_small
 from ..recovery.backup_directory import MOVING_NAME
 from .placement import RESTORED_NAME
-from .request import CarriedOut, Request, carried_out_from
+from .request import CarriedOut, Request, carried_out_from, request_from
 
 _FORMAT = 1
+_MAX_BYTES = 16 << 20
 
 FILLING = "filling"
 PUBLISHING = "publishing"
@@ -66,22 +71,23 @@ def read_in_progress(directory: Path) -> InProgress | None:
     found = _read(directory / MOVING_NAME)
     if found is None:
         return None
+    where = str(directory / MOVING_NAME)
     try:
         return InProgress(
-            id=str(found["id"]),
-            source_sha256=str(found["source_sha256"]),
-            source=str(found["source"]),
-            datadir=str(found["datadir"]),
-            method=str(found["method"]),
-            phase=str(found["phase"]),
-            aside=tuple((str(one), str(other)) for one, other in found["aside"]),
-            outside=tuple((str(one), str(other)) for one, other in found["outside"]),
-            unpacked=str(found.get("unpacked", "")),
-            request=Request(**found["request"]) if found.get("request") else None,
-            origin=str(found.get("origin", "")),
-            requests=tuple(carried_out_from(entry) for entry in found.get("requests", ())),
-            kept=tuple(map(str, found.get("kept", ()))),
-            dropped=tuple(map(str, found.get("dropped", ()))),
+            id=_text(found["id"], where),
+            source_sha256=_text(found["source_sha256"], where),
+            source=_path(found["source"], where),
+            datadir=_path(found["datadir"], where),
+            method=_text(found["method"], where),
+            phase=_one_of((FILLING, PUBLISHING), found["phase"], where),
+            aside=tuple((_path(one, where), _path(other, where)) for one, other in found["aside"]),
+            outside=tuple((_path(one, where), _path(other, where)) for one, other in found["outside"]),
+            unpacked=_path(found["unpacked"], where) if found.get("unpacked") else "",
+            request=request_from(found["request"], where) if found.get("request") else None,
+            origin=_path(found["origin"], where) if found.get("origin") else "",
+            requests=tuple(carried_out_from(entry, where) for entry in found.get("requests", ())),
+            kept=tuple(safe_path(name, where) for name in found.get("kept", ())),
+            dropped=tuple(safe_path(name, where) for name in found.get("dropped", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{directory / MOVING_NAME} is not readable: {error!r}", path=str(directory)) from error
@@ -130,32 +136,48 @@ def read_restored(directory: Path) -> Restored | None:
     found = _read(directory / RESTORED_NAME)
     if found is None:
         return None
+    where = str(directory / RESTORED_NAME)
     try:
         return Restored(
-            id=str(found["id"]),
-            manifest_sha256=str(found["manifest_sha256"]),
-            source=str(found["source"]),
-            method=str(found["method"]),
-            finished_at=str(found["finished_at"]),
-            backup=dict(found["backup"]),
-            request=str(found.get("request", "")),
-            requests=tuple(carried_out_from(entry) for entry in found.get("requests", ())),
-            outside=tuple(map(str, found.get("outside", ()))),
+            id=_text(found["id"], where),
+            manifest_sha256=_text(found["manifest_sha256"], where),
+            source=_path(found["source"], where),
+            method=_text(found["method"], where),
+            finished_at=_text(found["finished_at"], where),
+            backup=checked_record(found["backup"], where),
+            request=_text(found.get("request", ""), where),
+            requests=tuple(carried_out_from(entry, where) for entry in found.get("requests", ())),
+            outside=tuple(_path(path, where) for path in found.get("outside", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{directory / RESTORED_NAME} is not readable: {error!r}", path=str(directory)) from error
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    with durable.storage_errors("reading", path):
-        try:
-            data = path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
     try:
-        found = json.loads(data.decode("utf-8", "surrogateescape"))
-    except ValueError as error:
-        raise FormatError(f"{path} is not readable: {error}", path=str(path)) from error
-    if not isinstance(found, dict) or found.get("format") != _FORMAT:
+        data = read_small(path, _MAX_BYTES).data
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    found = strict_json.parse_object(data, f"{path} is not readable", max_bytes=_MAX_BYTES)
+    if found.get("format") != _FORMAT:
         raise FormatError(f"{path} has a format that this version does not know", path=str(path))
+    strict_json.require_plain(found, f"{path} is not readable")
     return found
+
+
+def _text(value: object, where: str) -> str:
+    return strict_json.text(value, where, "a name in it", LONGEST_PATH)
+
+
+def _path(value: object, where: str) -> str:
+    """``value`` when it is an absolute path without detours; raises FormatError."""
+    path = _text(value, where)
+    if not path.startswith("/") or "\0" in path or any(part in (".", "..") for part in path.split("/")):
+        raise FormatError(f"{where} is not readable: {path!r} is not the path of a file", path=where)
+    return path
+
+
+def _one_of(known: tuple[str, ...], value: object, where: str) -> str:
+    if value not in known:
+        raise FormatError(f"{where} is not readable: {str(value)[:40]!r} is none of {', '.join(known)}", path=where)
+    return str(value)

@@ -26,7 +26,7 @@ def persisted_variables(datadir: Path, options: Mapping[str, str]) -> dict[str, 
         found = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InvalidOption(
             f"{path}, which holds this host's persisted variables, cannot be read: {error}",
             remedy="Mend it, or move it away: without it only the option files count.",

@@ -136,7 +136,7 @@ def plan_restore(src: Path, layout: Layout, options: RestoreOptions) -> RestoreP
         return _plan_without_backup(source, layout, staging, restored, there, options)
     archived = source.is_file()
     backup = read_archived_backup(source, staging.unpacked) if archived else _read_source(source)
-    require_expected(backup.source_sha256, options.manifest_sha256, source)
+    require_expected(backup.pinned_sha256, options.manifest_sha256, source, _claim(backup))
     wanted = InProgress(
         backup.id,
         backup.source_sha256,
@@ -205,13 +205,26 @@ def _require_providers(backup: BackupDirectory, layout: Layout, options: Restore
         require_for_restore(program, providers, None if layout.plugins is None else dict(layout.plugins))
 
 
-def require_expected(found: str, expected: str, where: Path) -> None:
-    """Raises BackupMismatch unless the manifest digest ``found`` at ``where`` is ``expected``, "" being any."""
+def _claim(backup: BackupDirectory) -> str:
+    return backup.manifest.claimed_sha256 if backup.manifest is not None else ""
+
+
+def require_expected(found: str, expected: str, where: Path, claimed: str = "") -> None:
+    """Raises BackupMismatch unless the manifest digest ``found`` at ``where`` is ``expected``, "" being any.
+    ``claimed``: what a prepared backup says that it was prepared from."""
     if expected and found != expected:
+        remedy = None
+        if claimed == expected:
+            remedy = (
+                "It says to be prepared from the backup that was asked for, which only the host and user that prepared "
+                "it can know. Prepare that backup here (xtrabackup_prepare, or an archive as src), or, if you trust "
+                "this directory, ask for the digest of its own manifest."
+            )
         raise BackupMismatch(
             f"{where} is another backup than the one that was asked for: the digest of its manifest is {found}"
             if found
-            else f"{where} has no manifest, so it cannot be told which backup it is",
+            else f"{where} has no manifest of the files that are there, so it cannot be told which backup it is",
+            remedy=remedy,
             path=str(where),
             found=found,
             expected=expected,
@@ -226,7 +239,7 @@ def _chosen_source(source: Path, there: InProgress | None, options: RestoreOptio
         return source
     with contextlib.suppress(XtrabackupError):
         found = read_backup_directory(source)
-        if found.state == PREPARED and options.manifest_sha256 in ("", found.source_sha256):
+        if found.state == PREPARED and options.manifest_sha256 in ("", found.pinned_sha256):
             return source
     return Path(os.path.abspath(options.origin))
 

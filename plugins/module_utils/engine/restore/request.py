@@ -15,7 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ..errors import InvalidOption, RequestChanged, RequestExpired, RequestSuperseded
+from ..errors import FormatError, InvalidOption, RequestChanged, RequestExpired, RequestSuperseded
+from ..format import strict_json
+from ..format.names import LONGEST_PATH
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -66,9 +68,20 @@ def manifest_digest_from_option(value: str) -> str:
     return value
 
 
-def carried_out_from(found: Mapping[str, Any]) -> CarriedOut:
-    """An entry of the marker, read back; raises KeyError."""
-    return CarriedOut(**{field.name: str(found[field.name]) for field in fields(CarriedOut)})
+def request_from(found: object, where: str) -> Request:
+    """The request in the marker ``where``, read back; raises KeyError, FormatError."""
+    return Request(**_texts(found, [field.name for field in fields(Request)], where))
+
+
+def carried_out_from(found: object, where: str) -> CarriedOut:
+    """An entry of the marker ``where``, read back; raises KeyError, FormatError."""
+    return CarriedOut(**_texts(found, [field.name for field in fields(CarriedOut)], where))
+
+
+def _texts(found: object, names: list[str], where: str) -> dict[str, str]:
+    if not isinstance(found, dict):
+        raise FormatError(f"{where}: a request in it is no object", where=where)
+    return {name: strict_json.text(found[name], where, name, LONGEST_PATH) for name in names}
 
 
 def find_carried_out(request: Request, history: tuple[CarriedOut, ...]) -> CarriedOut | None:

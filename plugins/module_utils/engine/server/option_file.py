@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from .. import durable
-from ..errors import InvalidOption
+from ..errors import FormatError, InvalidOption
 
 _MAX_INCLUDE_DEPTH = 10
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "s": " ", '"': '"', "'": "'", "\\": "\\"}
@@ -33,8 +33,11 @@ def given_options(path: Path, groups: Collection[str]) -> list[tuple[str, str | 
 
 
 def parse_options(data: bytes, where: Path, groups: Collection[str]) -> dict[str, str]:
-    """As ``read_options``, of an option file's content, which was found at ``where``."""
-    return {name: value or "" for name, value in _options_in(data, where, frozenset(groups), 0)}
+    """As ``read_options``, of the content of an option file that is part of a backup, which was found at ``where``.
+
+    It stands for itself: raises FormatError for a directive (``!include``), which would name a file of this host.
+    """
+    return {name: value or "" for name, value in _options_in(data, where, frozenset(groups), None)}
 
 
 def _options(path: Path, groups: frozenset[str], depth: int) -> Iterator[tuple[str, str | None]]:
@@ -46,7 +49,8 @@ def _options(path: Path, groups: frozenset[str], depth: int) -> Iterator[tuple[s
     yield from _options_in(data, path, groups, depth)
 
 
-def _options_in(data: bytes, path: Path, groups: frozenset[str], depth: int) -> Iterator[tuple[str, str | None]]:
+def _options_in(data: bytes, path: Path, groups: frozenset[str], depth: int | None) -> Iterator[tuple[str, str | None]]:
+    """``depth``: of included files; None where nothing may be included."""
     wanted = False
     in_group = False
     for number, raw in enumerate(data.decode("utf-8", "surrogateescape").splitlines(), 1):
@@ -54,6 +58,12 @@ def _options_in(data: bytes, path: Path, groups: frozenset[str], depth: int) -> 
         if not line or line[0] in "#;":
             continue
         if line[0] == "!":
+            if depth is None:
+                raise FormatError(
+                    f"{path}, line {number}: {line[:80]!r} would include another file, which a backup's cannot do",
+                    remedy="Nobody's backup has such a line: find out who has written it, and use another copy.",
+                    where=str(path),
+                )
             for included in _included(line, path, number):
                 yield from _options(included, groups, depth + 1)
         elif line[0] == "[":

@@ -5,17 +5,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from .. import durable, manifest
 from ..errors import FormatError, InvalidOption, NotABackup, ReplicationError
+from ..format import strict_json
+from ..format.record import checked_record
+from ..host.small_files import read_small
 from .coordinates import BinlogCoordinates, parse_binlog_info
 from .replication import MARIADB, MYSQL, StartPosition, dialect_of
 
 # the marker that a restore leaves in the data directory; it holds the whole record of the backup
 RESTORE_MARKER = "xtrabackup_restored.json"
+_MAX_MARKER = 16 << 20  # bytes
 BINLOG_INFO_NAMES = ("xtrabackup_binlog_info", "mariadb_backup_binlog_info")
 
 
@@ -25,15 +28,18 @@ def backup_record(path: str | Path) -> dict[str, Any] | None:
     None when there is neither a restore marker nor a manifest. Raises FormatError when it cannot be read.
     """
     marker = Path(path) / RESTORE_MARKER
-    with durable.storage_errors("reading", marker):
-        text = marker.read_text(encoding="utf-8", errors="surrogateescape") if marker.is_file() else None
-    if text is not None:
-        try:
-            return dict(json.loads(text)["backup"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise FormatError(f"{marker} is no restore marker: {error!r}", path=str(marker)) from error
     try:
-        return manifest.read(path).backup
+        data = read_small(marker, _MAX_MARKER).data
+    except (FileNotFoundError, NotADirectoryError):
+        data = None
+    if data is not None:
+        try:
+            found = strict_json.parse_object(data, str(marker), max_bytes=_MAX_MARKER)
+            return checked_record(found.get("backup"), str(marker))
+        except FormatError as error:
+            raise FormatError(f"{marker} is no restore marker: {error.message}", path=str(marker)) from error
+    try:
+        return manifest.read(path).record
     except NotABackup:
         return None
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     BackupError,
     BackupIncomplete,
@@ -57,9 +58,13 @@ def test_our_backup_has_the_record_of_its_manifest(backup: Backup) -> None:
 
 def test_a_prepared_backup_is_still_named_by_its_first_manifest(backup: Backup) -> None:
     backup.put("xtrabackup_checkpoints", CHECKPOINTS.replace("full-backuped", "log-applied"))
-    backup.add_manifest(state="prepared", prepared={"source_sha256": "feed"})
+    digest = backup.add_manifest(state="prepared", prepared={"source_sha256": "feed" * 16})
     found = read_backup_directory(backup.path)
-    assert (found.state, found.source_sha256) == ("prepared", "feed")
+    # until this host has prepared it, it is named by what it holds
+    assert (found.state, found.source_sha256) == ("prepared", digest)
+    manifest.note_origin(backup.path, "feed" * 16)
+    found = read_backup_directory(backup.path)
+    assert (found.state, found.source_sha256) == ("prepared", "feed" * 16)
     assert found.manifest_is_current
 
 

@@ -193,6 +193,9 @@ def test_without_proof_of_the_first_run_a_changed_log_is_refused(backup: Backup,
 def test_the_marker_of_another_backup_proves_nothing(backup: Backup, server: FakeServer) -> None:
     backup.put("ib_logfile0", redo_log(b"MariaDB 10.11.19", 90000))
     backup.put(IN_PROGRESS_NAME, json.dumps({"id": "another", "redo_proven": LAST_LSN}))
+    with pytest.raises(RecoveryFailed, match="no run of this user on this host has written it"):
+        run(backup.path, None, server)
+    (backup.path / IN_PROGRESS_NAME).unlink()
     with pytest.raises(RecoveryFailed, match="cannot be proven"):
         run(backup.path, None, server)
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -75,10 +76,17 @@ class Host:
             "id": name,
             "state": state,
             "binlog": {"file": "binlog.000007", "position": 4711, "gtid": "0-1-815"},
-            "prepared": {"source_sha256": f"sha of {name}"},
+            "prepared": {"source_sha256": self.origin(name)},
         }
         if with_manifest:
             (path / manifest.MANIFEST_NAME).write_bytes(Manifest(record, tuple(entries)).render())
+            if state == "prepared":
+                manifest.note_origin(path, self.origin(name))
+
+    @staticmethod
+    def origin(name: str) -> str:
+        """The digest of the backup that the one of this name was prepared from."""
+        return hashlib.sha256(name.encode()).hexdigest()
 
     def layout(self) -> Layout:
         return layout_from_options(self.options, None, known=True)

@@ -178,7 +178,10 @@ def test_an_archive_of_a_prepared_backup_is_not_recovered_again(archived: Archiv
     assert result.recovery is None
     assert set(tree(archived.datadir)) == RESTORED
     assert [call for call in archived.server.calls if "--bootstrap" in call] == calls
-    assert not archived.restore().changed
+    assert not archived.restore(tmp_path / "ready.xbstream", key=None).changed
+    # anybody could have made an archive that says to be made from that backup
+    with pytest.raises(TargetNotEmpty):
+        archived.restore()
 
 
 # --- what is refused -----------------------------------------------------------------------------

@@ -80,7 +80,7 @@ def test_the_marker_holds_the_record_for_whoever_sets_up_replication(host: Host)
     host.restore()
     marker = json.loads((host.datadir / MARKER).read_text())
     assert marker["backup"]["binlog"] == {"file": "binlog.000007", "position": 4711, "gtid": "0-1-815"}
-    assert marker["manifest_sha256"] == "sha of ours-1"
+    assert marker["manifest_sha256"] == host.origin("ours-1")
     assert marker["source"] == str(host.backup)
 
 

@@ -58,7 +58,7 @@ def place_of(host: Host) -> dict[str, Any]:
 
 
 def test_a_request_acts_once_however_often_it_is_asked(host: Host) -> None:
-    host.restore(request=FIRST, manifest_sha256="sha of ours-1", origin=Path("/srv/full.xbstream"))
+    host.restore(request=FIRST, manifest_sha256=host.origin("ours-1"), origin=Path("/srv/full.xbstream"))
     (host.datadir / "ibdata1").write_bytes(WRITTEN)
     assert not host.restore(request=FIRST).changed
     shutil.rmtree(host.backup)  # what was done needs no backup any more
@@ -66,9 +66,9 @@ def test_a_request_acts_once_however_often_it_is_asked(host: Host) -> None:
     assert (host.datadir / "ibdata1").read_bytes() == WRITTEN
     place = place_of(host)
     assert place["request"] == place["requests"][0]
-    assert place["source_sha256"] == "sha of ours-1"
+    assert place["source_sha256"] == host.origin("ours-1")
     assert (place["request"]["id"], place["request"]["backup"]) == ("first", "/srv/full.xbstream")
-    assert place["request"]["manifest_sha256"] == "sha of ours-1"
+    assert place["request"]["manifest_sha256"] == host.origin("ours-1")
 
 
 def test_a_new_request_for_the_same_backup_acts_again_with_consent_only(host: Host) -> None:
@@ -122,7 +122,7 @@ def test_another_backup_than_the_requested_one_is_refused_and_nothing_touched(ho
     (host.datadir).mkdir()
     (host.datadir / "ibdata1").write_bytes(WRITTEN)
     before = tree(host.place)
-    with pytest.raises(BackupMismatch, match="sha of ours-1"):
+    with pytest.raises(BackupMismatch, match=host.origin("ours-1")):
         host.restore(request=FIRST, manifest_sha256="0" * 64, force=True)
     host.make_backup(host.place / "stock", "", with_manifest=False)
     with pytest.raises(BackupMismatch, match="no manifest"):
@@ -185,7 +185,7 @@ def test_a_look_ahead_minds_neither_a_running_server_nor_that_nothing_is_prepare
     host.restore(request=FIRST)
     monkeypatch.setattr(running, "user_of", lambda *_a, **_k: running.User(1, "made up"))
     before = tree(host.place)
-    planned = ahead(host, force=True, manifest_sha256="sha of ours-1")
+    planned = ahead(host, force=True, manifest_sha256=host.origin("ours-1"))
     told = forecast(planned, RestoreOptions(request=SECOND))
     size = sum(path.stat().st_size for path in host.datadir.rglob("*") if path.is_file())
     assert planned.changed
@@ -222,10 +222,10 @@ def test_a_look_ahead_refuses_to_prepare_the_backup_in_the_data_directory(host: 
 
 def test_a_look_ahead_goes_on_with_what_was_prepared_unless_it_is_another_backup(host: Host) -> None:
     host.make_backup(host.place / "second", "ours-1")
-    assert ahead(host, manifest_sha256="sha of ours-1").source == host.place / "second"
+    assert ahead(host, manifest_sha256=host.origin("ours-1")).source == host.place / "second"
     shutil.rmtree(host.place / "second")
     host.make_backup(host.place / "second", "an older one")
-    assert ahead(host, manifest_sha256="sha of ours-1").source == host.backup
+    assert ahead(host, manifest_sha256=host.origin("ours-1")).source == host.backup
 
 
 # --- options -------------------------------------------------------------------------------------

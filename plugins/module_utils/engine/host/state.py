@@ -1,0 +1,151 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What this host remembers where only the user who runs us can write: root's is ``/var/lib/xtrabackup``.
+
+A backup's directory may belong to the server's account, and its files may come from anywhere: what they say of
+themselves proves nothing. Two things are remembered: which preparations were made here, and a key that seals the state
+of those that are not done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import stat
+from pathlib import Path
+
+from .. import durable
+from ..errors import StorageError
+
+ROOT = Path("/var/lib/xtrabackup")
+"""Of root; other users have a directory of their own, see ``state_directory``."""
+
+_KEY_NAME = "key"
+_KEY_BYTES = 32
+_PREPARATIONS = "preparations"
+_MOST_PREPARATIONS = 10000  # files of 65 bytes; the oldest go first
+_CONTENT = re.compile(rb"([0-9a-f]{64})?\n")
+
+
+def state_directory() -> Path:
+    """Where the state of the user who runs us is: of root in /var/lib/xtrabackup, of others below their
+    XDG_STATE_HOME, or in /var/tmp when they have none."""
+    if os.geteuid() == 0:
+        return ROOT
+    home = os.environ.get("XDG_STATE_HOME", "")
+    if os.path.isabs(home):
+        return Path(home) / "xtrabackup"
+    return Path(f"/var/tmp/xtrabackup-{os.geteuid()}")
+
+
+def note_preparation(manifest_sha256: str, device: int, inode: int, source_sha256: str) -> None:
+    """Remember, durably, that the prepared backup of the manifest with this digest, which is the file ``inode`` of
+    ``device``, was made here from the backup ``source_sha256`` ("": from one without a manifest)."""
+    place = own_directory(_PREPARATIONS)
+    durable.write_file(place / _preparation(manifest_sha256, device, inode), f"{source_sha256}\n".encode(), 0o600)
+    entries = list(os.scandir(place))
+    if len(entries) > _MOST_PREPARATIONS:
+        for entry in sorted(entries, key=lambda entry: entry.stat(follow_symlinks=False).st_mtime)[:100]:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(entry.path)
+
+
+def source_of_preparation(manifest_sha256: str, device: int, inode: int) -> str | None:
+    """What ``note_preparation`` was told; None when it was not told of this very file with this content."""
+    place = state_directory() / _PREPARATIONS
+    if not (is_ours(place.parent) and is_ours(place)):
+        return None
+    with durable.storage_errors("reading", place):
+        try:
+            data = (place / _preparation(manifest_sha256, device, inode)).read_bytes()
+        except FileNotFoundError:
+            return None
+    match = _CONTENT.fullmatch(data)
+    return (match[1] or b"").decode() if match else None
+
+
+def seal(directory: Path, data: bytes) -> str:
+    """What proves that this user said ``data`` on this host about ``directory``, which it names by device and inode."""
+    place = own_directory()
+    with durable.storage_errors("reading", place / _KEY_NAME):
+        key = _read_key(place) or _make_key(place)
+    return _seal(key, directory, data)
+
+
+def is_sealed(directory: Path, data: bytes, found: str) -> bool:
+    """Whether ``found`` is what ``seal`` answered. Nothing is made: without a key nothing was sealed."""
+    place = state_directory()
+    if not is_ours(place):
+        return False
+    with durable.storage_errors("reading", place / _KEY_NAME):
+        key = _read_key(place)
+    return key is not None and hmac.compare_digest(
+        _seal(key, directory, data).encode(), found.encode("utf-8", "surrogatepass")
+    )
+
+
+def _seal(key: bytes, directory: Path, data: bytes) -> str:
+    status = os.stat(directory)
+    message = f"{status.st_dev} {status.st_ino}\n".encode() + data
+    return hmac.new(key, message, hashlib.sha256).hexdigest()
+
+
+def _preparation(manifest_sha256: str, device: int, inode: int) -> str:
+    return f"{manifest_sha256}-{device}-{inode}"
+
+
+def _read_key(place: Path) -> bytes | None:
+    """The key in ``place``, None when there is none; raises OSError, StorageError."""
+    path = place / _KEY_NAME
+    try:
+        key = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    if len(key) != _KEY_BYTES:
+        raise StorageError(
+            f"{path} is not a key of {_KEY_BYTES} bytes",
+            remedy="Remove it; preparations that were interrupted have to begin again.",
+            path=str(path),
+        )
+    return key
+
+
+def _make_key(place: Path) -> bytes:
+    fresh = place / f"{_KEY_NAME}.{os.getpid()}.{secrets.token_hex(4)}"
+    durable.write_file(fresh, secrets.token_bytes(_KEY_BYTES), 0o600)
+    # the first one stays, whoever it is of
+    with contextlib.suppress(FileExistsError):
+        os.link(fresh, place / _KEY_NAME)
+    os.unlink(fresh)
+    durable.fsync_directory(place)
+    return (place / _KEY_NAME).read_bytes()
+
+
+def own_directory(name: str = "") -> Path:
+    """The state directory, or the directory ``name`` in it, made when it is not there. Raises StorageError when it
+    cannot be written or is not only this user's."""
+    root = state_directory()
+    for place in (root, root / name) if name else (root,):
+        with durable.storage_errors("creating", place), contextlib.suppress(FileExistsError):
+            place.mkdir(mode=0o700, parents=True)
+            durable.fsync_directory(place.parent)
+        if not is_ours(place):
+            raise StorageError(
+                f"{place}, which holds what root relies on, is no directory that only uid {os.geteuid()} can write to",
+                remedy=f"Give it to that user and to nobody else: chown {os.geteuid()} {place}; chmod 700 {place}",
+                path=str(place),
+            )
+    return root / name if name else root
+
+
+def is_ours(place: Path) -> bool:
+    try:
+        status = os.lstat(place)
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022

@@ -1,0 +1,201 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``manifest_sha256`` names one backup: nobody else's says of itself that it is that one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.catalog import describe_place
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
+    BackupMismatch,
+    FormatError,
+    RecoveryFailed,
+    StorageError,
+)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import state
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.backup_directory import (
+    IN_PROGRESS_NAME,
+    read_backup_directory,
+)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.redo_proof import PrepareMarker
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.layout import layout_from_options
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.markers import (
+    read_in_progress,
+    read_restored,
+)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.plan import RestoreOptions, plan_restore
+
+WANTED = "5b1c0dbd" * 8
+CONTENT = {
+    "ibdata1": b"s" * 4096,
+    "ib_logfile0": b"l" * 300,
+    "backup-my.cnf": b"[mysqld]\ninnodb_data_file_path=ibdata1:4K:autoextend\n",
+}
+
+
+def make_backup(place: Path, recorded: str, checkpoints: str, **record: Any) -> Path:
+    """A backup of which the manifest says ``recorded``, and the checkpoints ``checkpoints``."""
+    place.mkdir()
+    text = f"backup_type = {checkpoints}\nfrom_lsn = 0\nto_lsn = 1\nlast_lsn = 2\n".encode()
+    content = {**CONTENT, "xtrabackup_checkpoints": text}
+    for name, data in content.items():
+        (place / name).write_bytes(data)
+    entries = tuple(manifest.FileEntry(name, len(data), "") for name, data in content.items())
+    fields = {"id": "1", "state": recorded, "server": {"flavor": "mariadb"}, **record}
+    (place / manifest.MANIFEST_NAME).write_bytes(manifest.Manifest(fields, entries).render())
+    return place
+
+
+@pytest.fixture(name="prepared")
+def _prepared(tmp_path: Path) -> Path:
+    """A prepared backup that says to be made from the one that is wanted."""
+    return make_backup(tmp_path / "b", "prepared", "log-applied", prepared={"source_sha256": WANTED})
+
+
+def restore_plan(source: Path, tmp_path: Path, pinned: str) -> None:
+    layout = layout_from_options(
+        {"datadir": str(tmp_path / "data"), "innodb_data_file_path": "ibdata1:4K:autoextend"}, None, known=True
+    )
+    plan_restore(source, layout, RestoreOptions(manifest_sha256=pinned))
+
+
+def test_a_manifest_quotes_the_digest_that_is_asked_for(prepared: Path, tmp_path: Path) -> None:
+    with pytest.raises(BackupMismatch) as raised:
+        restore_plan(prepared, tmp_path, WANTED)
+    assert "Prepare that backup here" in raised.value.remedy
+    # what it is can be asked for
+    restore_plan(prepared, tmp_path, manifest.digest_of((prepared / manifest.MANIFEST_NAME).read_bytes()))
+
+
+def test_info_and_the_record_tell_what_is_known_and_not_what_is_quoted(prepared: Path) -> None:
+    facts, record = describe_place(prepared)
+    assert record is not None
+    own = manifest.digest_of((prepared / manifest.MANIFEST_NAME).read_bytes())
+    assert (facts["source_sha256"], record["prepared"]["source_sha256"]) == (own, own)
+
+
+def test_a_preparation_of_this_host_is_what_it_was_made_from(prepared: Path, tmp_path: Path) -> None:
+    manifest.note_origin(prepared, WANTED)
+    restore_plan(prepared, tmp_path, WANTED)
+    # it may get another name
+    restore_plan(prepared.rename(tmp_path / "elsewhere"), tmp_path, WANTED)
+
+
+def test_the_manifest_of_a_preparation_of_this_host_is_put_beside_other_files(prepared: Path, tmp_path: Path) -> None:
+    manifest.note_origin(prepared, WANTED)
+    shutil.copytree(prepared, tmp_path / "forged")
+    with pytest.raises(BackupMismatch):
+        restore_plan(tmp_path / "forged", tmp_path, WANTED)
+
+
+def test_the_manifest_of_a_preparation_of_this_host_is_changed_in_place(prepared: Path, tmp_path: Path) -> None:
+    manifest.note_origin(prepared, WANTED)
+    path = prepared / manifest.MANIFEST_NAME
+    document = json.loads(path.read_bytes())
+    document["backup"]["id"] = "2"
+    path.write_text(json.dumps(document))  # the inode is the same
+    with pytest.raises(BackupMismatch):
+        restore_plan(prepared, tmp_path, WANTED)
+
+
+def test_the_right_manifest_is_put_beside_files_that_another_tool_prepared(tmp_path: Path) -> None:
+    """Nothing of that manifest is compared with such files."""
+    source = make_backup(tmp_path / "b", "copied", "log-applied")
+    with pytest.raises(BackupMismatch):
+        restore_plan(source, tmp_path, manifest.digest_of((source / manifest.MANIFEST_NAME).read_bytes()))
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770])
+def test_what_others_can_write_vouches_for_nothing(prepared: Path, tmp_path: Path, mode: int) -> None:
+    manifest.note_origin(prepared, WANTED)
+    state.state_directory().chmod(mode)
+    with pytest.raises(BackupMismatch):
+        restore_plan(prepared, tmp_path, WANTED)
+    with pytest.raises(StorageError, match="only uid"):
+        manifest.note_origin(prepared, WANTED)
+
+
+def test_the_state_directory_is_a_link_that_somebody_has_made(prepared: Path, tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir(mode=0o700)
+    state.state_directory().symlink_to(tmp_path / "theirs")
+    with pytest.raises(StorageError):
+        manifest.note_origin(prepared, WANTED)
+    assert not os.listdir(tmp_path / "theirs")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"id": "1", "redo_proven": 2, "recovered": {"server_version": "10.11"}},
+        {"id": "1", "log_in_place": True, "seal": "0" * 64},
+        {"id": "another"},
+        [],
+    ],
+)
+def test_a_marker_says_that_the_backup_was_recovered(tmp_path: Path, content: object) -> None:
+    source = make_backup(tmp_path / "b", "copied", "full-backuped")
+    (source / IN_PROGRESS_NAME).write_text(json.dumps(content))
+    backup = read_backup_directory(source)
+    with pytest.raises(RecoveryFailed, match="no run of this user on this host"):
+        PrepareMarker(backup)
+
+
+def test_a_marker_of_another_directory_is_put_here(tmp_path: Path) -> None:
+    ours = read_backup_directory(make_backup(tmp_path / "a", "copied", "full-backuped"))
+    marker = PrepareMarker(ours)
+    marker.begin()
+    marker.note(recovered={"server_version": "10.11"}, log_in_place=True)
+    assert PrepareMarker(ours).log_in_place
+    other = make_backup(tmp_path / "b", "copied", "full-backuped")
+    shutil.copy(ours.path / IN_PROGRESS_NAME, other / IN_PROGRESS_NAME)
+    with pytest.raises(RecoveryFailed):
+        PrepareMarker(read_backup_directory(other))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"source": "../x"},
+        {"phase": "done"},
+        {"aside": [["/srv/a", "relative"]]},
+        {"outside": [["/srv/../etc", "/srv/x"]]},
+        {"kept": ["../x"]},
+        {"requests": ["x"]},
+        {"request": {"id": 1}},
+        {"id": 7},
+    ],
+)
+def test_a_marker_of_a_restore_has_other_types_and_paths(tmp_path: Path, change: dict[str, Any]) -> None:
+    right = {
+        "format": 1,
+        "id": "1",
+        "source_sha256": WANTED,
+        "source": "/srv/b",
+        "datadir": "/srv/d",
+        "method": "copy",
+        "phase": "filling",
+        "aside": [],
+        "outside": [],
+    }
+    path = tmp_path / "xtrabackup_restore_in_progress.json"
+    path.write_text(json.dumps(right))
+    assert read_in_progress(tmp_path) is not None
+    path.write_text(json.dumps({**right, **change}))
+    with pytest.raises(FormatError):
+        read_in_progress(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"format": 1e999}', '{"format": NaN}', '{"format": 1, "id": "1"}'])
+def test_a_marker_of_a_restore_is_no_such_thing(tmp_path: Path, text: str) -> None:
+    (tmp_path / "xtrabackup_restored.json").write_text(text)
+    with pytest.raises(FormatError):
+        read_restored(tmp_path)
