@@ -137,3 +137,11 @@ def test_an_option_that_does_not_exist_is_found(modules: dict[str, dict[str, Any
         "task: listen: prot",
         "task: sauce",
     ]
+
+
+def test_the_threat_model_names_the_tests_that_there_are() -> None:
+    page = (PROJECT / "docs/docsite/rst/guide_threats.rst").read_text(encoding="utf-8")
+    named = set(re.findall(r"``((?:integration_servers/)?test_\w+\.py)``", page))
+    folders = {True: PROJECT / "tests", False: PROJECT / "tests" / "security"}
+    assert [name for name in sorted(named) if not (folders["/" in name] / name).is_file()] == []
+    assert {path.name for path in (PROJECT / "tests" / "security").glob("test_*.py")} <= named
