@@ -23,6 +23,7 @@ import pytest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import job
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import PageCorrupt
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.aria_counts import AriaCounts
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import Connection
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import extract_archive
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import ServerFactory
@@ -130,7 +131,9 @@ def test_a_damaged_page_of_a_transactional_table_is_found(make_server: ServerFac
             os.pwrite(file.fileno(), good, 8192 + 100)
 
 
-def test_a_number_of_rows_that_is_wrong_after_recovery_is_made_right(make_server: ServerFactory, workdir: Path) -> None:
+def test_a_number_of_rows_that_is_wrong_after_recovery_is_made_right(
+    make_server: ServerFactory, workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = make_server("source")
     columns = "(id INT PRIMARY KEY, content VARCHAR(200), KEY (content)) ENGINE=Aria"
     source.execute(
@@ -154,6 +157,10 @@ def test_a_number_of_rows_that_is_wrong_after_recovery_is_made_right(make_server
         # a table that is not in use is closed by the backup, and then recovery has nothing to do
         session.query("LOCK TABLES `d-1`.`t-1` READ, `d-1`.parts READ, `d-1`.empty READ")
         take(source, workdir / "backup")
+    # a run that ends between recovery and the count
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(AriaCounts, "next_paths", lambda _counts: 1 // 0)
+        PREPARE["ours"](workdir / "backup")
     PREPARE["ours"](workdir / "backup")
     copy = start_copy(make_server, "copy", workdir / "backup", source)
     tables = ("`d-1`.`t-1`", "`d-1`.parts", "`d-1`.empty")
