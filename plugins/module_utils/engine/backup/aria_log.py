@@ -145,7 +145,12 @@ class AriaLog:
         numbers = [number for number, end in ends.items() if end]
         if not numbers:
             raise StorageError(f"{self._directory} holds no log of the Aria engine", path=str(self._directory))
-        self._last = max(numbers)
+        # a file that was just begun, with a header and no page yet: a log that ends so cannot be opened
+        if len(numbers) > 1 and ends[numbers[-1]] == TRANSLOG_PAGE_SIZE:
+            begun = numbers.pop()
+            del ends[begun]
+            self._files.pop(begun, None)
+        self._last = numbers[-1]
         self._wait_until_still(ends, deadline)
         for number in numbers:
             file = self._file(number)

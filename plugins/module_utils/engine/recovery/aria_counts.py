@@ -26,11 +26,12 @@ _AT_ONCE = 50
 
 class AriaCounts:
     """The tables in ``directory``; made before the server starts, asked for when its recovery has ended. Paths are
-    those of the tables' files in the directory, without suffix."""
+    those of the tables' files in the directory, without suffix. ``resumed``: an earlier run has begun the recovery and
+    was killed; what it has changed and not counted is not known, so all tables are counted."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, resumed: bool) -> None:
         self._directory = directory
-        self._before = _states(directory)
+        self._before = {} if resumed else _states(directory)
         self._due: list[str] | None = None
         self._repaired: set[str] = set()
 
@@ -38,7 +39,7 @@ class AriaCounts:
         """The tables that are to be counted next; none when all numbers are right."""
         if self._due is None:
             now = _states(self._directory)
-            self._due = sorted(path for path, lsn in now.items() if self._before.get(path, lsn) != lsn)
+            self._due = sorted(path for path, lsn in now.items() if self._before.get(path) != lsn)
         return self._due[:_AT_ONCE]
 
     def counted(self, wrong: list[int]) -> list[str]:

@@ -115,7 +115,7 @@ class SealedMariadb(Sealed):
         self._ask_at = 0.0
         self._named: dict[int, str] | None = None
         self._doubtful: list[int] = []
-        self._counts = AriaCounts(directory)
+        self._counts = AriaCounts(directory, resumed=settings.resumed)
 
     def arguments(self, *, as_root: bool) -> list[str]:
         """See ``command_line``."""

@@ -86,6 +86,7 @@ def recover_directory(
         providers=to_load(job.program, backup.providers()),
         disable_events=job.disable_events,
         missing_tables=tuple(map(str, backup.record.get("missing_tables") or ())),
+        resumed=backup.interrupted,
     )
     if marker.recovered is None:
         family.make_ready(backup, marker)

@@ -31,6 +31,7 @@ class RecoverySettings:
     prepared transactions are decided, ``gtid_mode``: GTIDs were on; ``keyring_file``: the keys of encrypted
     tablespaces; ``note_positions`` is told what replica channels had applied, before they are forgotten.
     For MariaDB: ``providers`` are the plugins for page compression that it must load.
+    ``resumed``: an earlier run on this directory was interrupted.
     ``disable_events``: the data are to become a replica's (see ``events``). ``missing_tables``: the tables whose data
     file the source lacked, too.
     """
@@ -49,6 +50,7 @@ class RecoverySettings:
     providers: tuple[str, ...] = ()
     disable_events: bool = False
     missing_tables: tuple[str, ...] = ()
+    resumed: bool = False
 
 
 class Sealed(abc.ABC):

@@ -139,6 +139,30 @@ def test_a_file_whose_end_was_damaged_when_the_server_began_the_next_is_copied(s
     assert (backup / "aria_log.00000001").stat().st_size == 3 * TRANSLOG_PAGE_SIZE
 
 
+def test_a_file_that_was_just_begun_is_no_part_of_the_log(server: Server) -> None:
+    """Its header is written first. No server opens a log whose last file has only that."""
+    buffer = memoryview(bytearray(4 * TRANSLOG_PAGE_SIZE))
+    server.write(1, 12)
+    server.finish(1)
+    server.write(2, 1)
+    log, backup = copy_of(server)
+    log.copy_head(buffer)
+    log.read_control()
+    log.take_tail()
+    server.write(2, 4)
+    assert [entry.path for entry in log.finish()] == ["aria_log_control", "aria_log.00000001"]
+    assert ControlFile.parse((backup / "aria_log_control").read_bytes(), "").last_log == 1
+    assert (backup / "aria_log.00000001").read_bytes() == (server.directory / "aria_log.00000001").read_bytes()
+
+
+def test_a_log_of_one_file_is_copied_whatever_is_in_it(server: Server) -> None:
+    server.write(1, 1)
+    log, _backup = copy_of(server)
+    log.read_control()
+    log.take_tail()
+    assert [entry.path for entry in log.finish()] == ["aria_log_control", "aria_log.00000001"]
+
+
 def test_no_log_at_all_is_an_error(server: Server) -> None:
     log, _backup = copy_of(server)
     with pytest.raises(StorageError, match="no log of the Aria engine"):

@@ -25,7 +25,7 @@ def write(directory: Path, name: str, offset: int) -> None:
 def test_only_tables_that_recovery_has_changed_are_counted_and_wrong_ones_again_after_repair(tmp_path: Path) -> None:
     for name in ("a", "b", "idle"):
         write(tmp_path / "d", name, 100)
-    counts = AriaCounts(tmp_path)
+    counts = AriaCounts(tmp_path, resumed=False)
     for name in ("a", "b"):
         write(tmp_path / "d", name, 200)
     assert counts.next_paths() == ["d/a", "d/b"]
@@ -37,7 +37,7 @@ def test_only_tables_that_recovery_has_changed_are_counted_and_wrong_ones_again_
 
 def test_a_number_that_repair_does_not_make_right_is_an_error(tmp_path: Path) -> None:
     write(tmp_path / "d", "t", 100)
-    counts = AriaCounts(tmp_path)
+    counts = AriaCounts(tmp_path, resumed=False)
     write(tmp_path / "d", "t", 200)
     assert counts.counted([0]) == ["d/t"]
     with pytest.raises(RecoveryFailed, match="d/t"):
@@ -48,7 +48,7 @@ def test_tables_are_counted_in_parts(tmp_path: Path) -> None:
     names = [f"t{number:03d}" for number in range(120)]
     for name in names:
         write(tmp_path / "d", name, 100)
-    counts = AriaCounts(tmp_path)
+    counts = AriaCounts(tmp_path, resumed=False)
     for name in names:
         write(tmp_path / "d", name, 200)
     seen = []
@@ -56,6 +56,12 @@ def test_tables_are_counted_in_parts(tmp_path: Path) -> None:
         seen += paths
         assert counts.counted([]) == []
     assert seen == [f"d/{name}" for name in names]
+
+
+def test_after_a_run_that_was_killed_all_tables_are_counted(tmp_path: Path) -> None:
+    write(tmp_path / "d", "t", 200)
+    assert AriaCounts(tmp_path, resumed=True).next_paths() == ["d/t"]
+    assert AriaCounts(tmp_path, resumed=False).next_paths() == []
 
 
 @pytest.mark.parametrize(("text", "wrong"), [("", None), ("0,3,", None), ("\n", []), ("0,3,\n", [0, 3])])
