@@ -29,7 +29,7 @@ def settings(**changes: object) -> RecoverySettings:
 
 
 def test_the_server_is_sealed() -> None:
-    words = command_line(Path("/b"), settings(), PROGRAM, Path("/b/s"), as_root=True)
+    words = command_line(Path("/b"), settings(), PROGRAM, Path("/b/s"))
     assert words[:2] == ["/usr/sbin/mysqld", "--no-defaults"]
     for word in (
         "--datadir=/b",
@@ -45,22 +45,20 @@ def test_the_server_is_sealed() -> None:
         "--tmpdir=/b/s",
         "--socket=s/socket",
         "--innodb-validate-tablespace-paths=ON",
-        "--user=root",
     ):
         assert word in words
-    words = command_line(Path("/b"), settings(), PROGRAM, Path("/b/s"), as_root=False)
     assert not any(word.startswith("--user") for word in words)
 
 
 def test_its_socket_has_a_short_name_wherever_it_is() -> None:
     deep = Path("/" + "directory/" * 30)
-    words = command_line(deep, settings(), PROGRAM, deep / ".xtrabackup-scratch", as_root=True)
+    words = command_line(deep, settings(), PROGRAM, deep / ".xtrabackup-scratch")
     assert "--socket=.xtrabackup-scratch/socket" in words
 
 
 def test_torn_pages_are_guarded_against_only_where_the_copy_matters() -> None:
-    kept = command_line(Path("/b"), settings(), PROGRAM, Path("/b/s"), as_root=True)
-    thrown_away = command_line(Path("/b"), settings(disposable=True), PROGRAM, Path("/b/s"), as_root=True)
+    kept = command_line(Path("/b"), settings(), PROGRAM, Path("/b/s"))
+    thrown_away = command_line(Path("/b"), settings(disposable=True), PROGRAM, Path("/b/s"))
     assert {"--innodb-doublewrite=ON", "--innodb-flush-log-at-trx-commit=1", "--innodb-flush-method=fsync"} <= set(kept)
     assert "--innodb-doublewrite=OFF" in thrown_away
 
@@ -72,7 +70,7 @@ def test_it_gets_a_copy_of_the_binary_log(tmp_path: Path, gtid_mode: bool) -> No
     scratch.mkdir()
     wanted = settings(binary_log=tmp_path / "binlog.000012", gtid_mode=gtid_mode)
     furnish(wanted, PROGRAM, scratch)
-    words = command_line(tmp_path, wanted, PROGRAM, scratch, as_root=True)
+    words = command_line(tmp_path, wanted, PROGRAM, scratch)
     assert "--log-bin=.scratch/binlog" in words
     assert f"--gtid-mode={'ON' if gtid_mode else 'OFF'}" in words
     listed = (scratch / "binlog.index").read_text().strip()
@@ -90,7 +88,7 @@ def test_a_keyring_is_given_as_a_copy_that_is_only_read(tmp_path: Path, monkeypa
     scratch.mkdir()
     wanted = settings(keyring_file=tmp_path / "keys")
     furnish(wanted, PROGRAM, scratch)
-    words = command_line(tmp_path, wanted, PROGRAM, scratch, as_root=True)
+    words = command_line(tmp_path, wanted, PROGRAM, scratch)
     assert words[0] == str(scratch / "mysqld")
     assert json.loads((scratch / "mysqld.my").read_text()) == {"components": "file://component_keyring_file"}
     configuration = json.loads((scratch / "plugins" / "component_keyring_file.cnf").read_text())
