@@ -6,6 +6,7 @@
 The account is one that nobody has (``accounts``). From the first moment on nobody but it and root gets into the
 directory, so that root can work there by name: nobody puts a link where a file is expected. What was there is looked at
 first, through descriptors and without following links; only regular files of one name and directories are accepted.
+Somebody may be able to rename the directory itself, so root gets to it by its descriptor.
 
 Whose the directory was is noted where only root writes, before anything is changed. So a run after a kill knows it.
 """
@@ -15,18 +16,21 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import itertools
 import json
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 from .. import durable
-from ..errors import BackupError, FormatError, StorageError
+from ..errors import BackupError, FormatError, StorageError, XtrabackupError
 from ..filling import NOT_CONTENT
 from ..format import strict_json
+from ..format.state_names import is_state_name
 from . import accounts, state
 from .confinement import Account
 from .small_files import read_small
@@ -35,7 +39,7 @@ _PLACE = "handovers"
 _LOCK_NAME = "lock"
 _MAX_NOTE = 16 << 20  # bytes
 _MOST_NOTES = 1000  # of directories that nobody has come back to; the oldest go first
-_MOST_MODES = 10_000
+_MOST_OTHERS = 10_000
 _DEEPEST = 64  # directories in each other; a data directory has two
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _UNPERMITTED = (errno.EPERM, errno.EINVAL, errno.EOPNOTSUPP)
@@ -45,24 +49,36 @@ _Visit = Callable[[int, str, os.stat_result], None]
 
 @dataclass(frozen=True)
 class _Note:
-    """Whose a directory was that belongs to ``uid`` now, which no other directory does. ``modes``: of the directories
-    in it that others could write to, by their path there."""
+    """Whose a directory was that belongs to ``uid`` now, which no other directory does. ``others``: owner, group and
+    mode of what in it does not get the directory's owner or keep its mode, by its path there."""
 
     path: str
     uid: int
     owner: int
     group: int
     mode: int
-    modes: dict[str, int] = field(default_factory=dict)
+    others: dict[str, list[int]] = field(default_factory=dict)
 
 
 class Handover:
-    """``directory`` (a real path), which belongs to ``account`` for now; for None, to whoever runs us."""
+    """``directory`` (a real path), which belongs to ``account`` for now; for None, to whoever runs us. ``own`` is the
+    path by which we get to it."""
 
     account: Account | None = None
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, own: Path | None = None) -> None:
         self.directory = directory
+        self.own = own or directory
+
+    def shown(self, value: Any) -> Any:
+        """``value``, a text or a list or a dictionary of such, with the directory's path for our own way to it."""
+        if isinstance(value, str):
+            return re.sub(re.escape(str(self.own)) + r"(?!\d)", lambda _match: str(self.directory), value)
+        if isinstance(value, (list, tuple)):
+            return [self.shown(item) for item in value]
+        if isinstance(value, dict):
+            return {self.shown(key): self.shown(item) for key, item in value.items()}
+        return value
 
     def hand_over(self) -> None:
         """Let the account have what root has made in the directory since."""
@@ -82,7 +98,8 @@ def handed_over(directory: Path, disposable: str) -> Iterator[Handover]:
     """Hand ``directory`` over for the block; nothing is done unless we are root. ``disposable``: the name of what a
     killed run has left in it, which is removed.
 
-    Raises BackupError for what must not be in it, with nothing changed; StorageError.
+    Raises BackupError for what must not be in it, with nothing changed; StorageError. An error of the block names the
+    directory by its path.
     """
     real = Path(os.path.realpath(directory))
     if os.geteuid() != 0:
@@ -94,10 +111,13 @@ def handed_over(directory: Path, disposable: str) -> Iterator[Handover]:
         held = _taken(real, descriptor, disposable)
         try:
             yield held
-        except BaseException:
+        except BaseException as error:
             # what has happened is told, and the next run gives back what is left
             with contextlib.suppress(StorageError):
                 held.give_back()
+            if isinstance(error, XtrabackupError):
+                error.message, error.remedy = held.shown(error.message), held.shown(error.remedy)
+                error.details = held.shown(error.details)
             raise
         held.give_back()
     finally:
@@ -106,10 +126,10 @@ def handed_over(directory: Path, disposable: str) -> Iterator[Handover]:
 
 def _taken(directory: Path, descriptor: int, disposable: str) -> Handover:
     with durable.storage_errors("looking at", directory):
-        modes, owners = _look(directory, descriptor, disposable)
+        others, owners = _look(directory, descriptor, disposable)
         owner = os.fstat(descriptor).st_uid
     try:
-        note = _begin(directory, descriptor, modes)
+        note = _begin(directory, descriptor, others)
     except OSError as error:
         if error.errno not in _UNPERMITTED:
             raise StorageError(f"changing the owner of {directory}: {os.strerror(error.errno or 0)}") from error
@@ -119,7 +139,7 @@ def _taken(directory: Path, descriptor: int, disposable: str) -> Handover:
     taken = _OfNobody(directory, descriptor, note)
     try:
         with durable.storage_errors("changing the owner of files in", directory):
-            durable.remove_tree(directory / disposable)
+            durable.remove_tree(taken.own / disposable)
             taken.take()
     except BaseException:
         with contextlib.suppress(StorageError):
@@ -141,7 +161,7 @@ def _unchangeable(directory: Path, error: OSError) -> StorageError:
 # --- whose it was --------------------------------------------------------------------------------
 
 
-def _begin(directory: Path, descriptor: int, modes: dict[str, int]) -> _Note:
+def _begin(directory: Path, descriptor: int, others: dict[str, list[int]]) -> _Note:
     """Choose an account, note whose ``directory`` is, and give it to that account alone. Raises OSError."""
     place = state.own_directory(_PLACE)
     with _locked(place):
@@ -151,9 +171,9 @@ def _begin(directory: Path, descriptor: int, modes: dict[str, int]) -> _Note:
         left = notes.get(status.st_uid)
         if left is not None:
             # a run was killed; what it noted was true
-            note = replace(left, path=str(directory), uid=number, modes={**modes, **left.modes})
+            note = replace(left, path=str(directory), uid=number)
         else:
-            note = _Note(str(directory), number, status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode), modes)
+            note = _Note(str(directory), number, status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode), others)
         durable.write_file(place / str(number), json.dumps(asdict(note)).encode(), 0o600)
         try:
             os.fchown(descriptor, number, number)
@@ -198,20 +218,24 @@ def _notes(place: Path) -> dict[int, _Note]:
 # --- what is there -------------------------------------------------------------------------------
 
 
-def _look(directory: Path, descriptor: int, disposable: str) -> tuple[dict[str, int], set[int]]:
-    """The modes of directories that others can write to, and the owners of all that is there. Raises BackupError for
-    what is neither a directory nor a file of one name; OSError."""
-    modes: dict[str, int] = {}
-    owners = {os.fstat(descriptor).st_uid}
+def _look(directory: Path, descriptor: int, disposable: str) -> tuple[dict[str, list[int]], set[int]]:
+    """What has another owner or group than the directory, or is a directory that others can write to; and the owners
+    of all that is there, but for our own state. Raises BackupError for what is neither a directory nor a file of one
+    name; OSError."""
+    top = os.fstat(descriptor)
+    others: dict[str, list[int]] = {}
+    owners = {top.st_uid}
 
     def look(_folder: int, path: str, status: os.stat_result) -> None:
         require_plain(directory / path, status)
-        owners.add(status.st_uid)
-        if stat.S_ISDIR(status.st_mode) and status.st_mode & _OTHERS_WRITE and len(modes) < _MOST_MODES:
-            modes[path] = stat.S_IMODE(status.st_mode)
+        if not is_state_name(path):
+            owners.add(status.st_uid)
+        shared = stat.S_ISDIR(status.st_mode) and status.st_mode & _OTHERS_WRITE
+        if shared or (status.st_uid, status.st_gid) != (top.st_uid, top.st_gid):
+            others[path] = [status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)]
 
     _walk(descriptor, look, skipped={disposable})
-    return modes, owners
+    return dict(itertools.islice(others.items(), _MOST_OTHERS)), owners
 
 
 def require_plain(path: Path, status: os.stat_result) -> None:
@@ -259,7 +283,7 @@ class _OfNobody(Handover):
     """It belongs to an account that nobody has: whatever that owns is what we gave it, or what its program has made."""
 
     def __init__(self, directory: Path, descriptor: int, note: _Note) -> None:
-        super().__init__(directory)
+        super().__init__(directory, Path(f"/proc/self/fd/{descriptor}"))
         self.account: Account = Account(note.uid, note.uid)
         self._descriptor = descriptor
         self._note = note
@@ -267,7 +291,6 @@ class _OfNobody(Handover):
 
     def take(self) -> None:
         """Take all that is there. Raises OSError, BackupError for what was put there since it was looked at."""
-        self._require_place()
         _walk(self._descriptor, self._take)
 
     def _take(self, folder: int, path: str, status: os.stat_result) -> None:
@@ -307,7 +330,6 @@ class _OfNobody(Handover):
                 os.unlink(os.path.basename(path), dir_fd=folder)
 
         with durable.storage_errors("looking at", self.directory):
-            self._require_place()
             _walk(self._descriptor, check)
 
     def give_back(self) -> None:
@@ -331,13 +353,14 @@ class _OfNobody(Handover):
             return
         if status.st_uid not in (self.account.uid, 0) or (stat.S_ISREG(status.st_mode) and status.st_nlink > 1):
             return  # none of what we gave away, or made
-        if path in self._note.modes and stat.S_ISDIR(status.st_mode):
-            _change_mode(name, folder, self._note.modes[path])
+        owner, group, mode = self._note.others.get(path, (self._note.owner, self._note.group, None))
+        if mode is not None and stat.S_ISDIR(status.st_mode):
+            _change_mode(name, folder, mode)
         # takes the bits setuid and setgid away from files, too
-        os.chown(name, self._note.owner, self._note.group, dir_fd=folder, follow_symlinks=False)
+        os.chown(name, owner, group, dir_fd=folder, follow_symlinks=False)
 
     def _require_place(self) -> None:
-        """Raises StorageError when something else has got the directory's name, by which root works in it."""
+        """Raises StorageError when something else has got the directory's name, by which the program is told of it."""
         if not os.path.samestat(os.lstat(self.directory), os.fstat(self._descriptor)):
             raise StorageError(
                 f"{self.directory} is not the directory any more that it was when this began",
@@ -350,7 +373,7 @@ class _OfOwner(Handover):
     """It stays its owner's, who is not root: the owner of files cannot be changed to any account here."""
 
     def __init__(self, directory: Path, descriptor: int, account: Account) -> None:
-        super().__init__(directory)
+        super().__init__(directory, Path(f"/proc/self/fd/{descriptor}"))
         self.account: Account = account
         self._descriptor = descriptor
 

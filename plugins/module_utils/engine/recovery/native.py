@@ -85,10 +85,10 @@ def recover(
     """
     started = time.monotonic()
     family = SealedMariadb if program.flavor == "mariadb" else SealedMysql
-    sealed: Sealed = family(held.directory, settings, program, scratch)
+    sealed: Sealed = family(held, settings, program, scratch)
     run = _Run(sealed, held, settings, last_lsn, progress, stall_timeout, redo_proven)
     state = run.run(program, scratch)
-    require_tablespaces(held.directory, state.tablespaces, program.flavor, settings.missing_tables)
+    require_tablespaces(held.own, state.tablespaces, program.flavor, settings.missing_tables)
     warnings = [f"server: {text}" for text in [*state.errors, *state.warnings] if text not in state.checked]
     if run.unsealed:
         warnings.append(

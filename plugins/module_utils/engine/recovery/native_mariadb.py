@@ -20,6 +20,7 @@ from typing import IO, Callable, TypeVar
 
 from ..errors import FormatError, RecoveryFailed, XtrabackupError
 from ..file_names import decode_name
+from ..host.handover import Handover
 from ..host.small_files import read_small
 from . import events
 from .aria_counts import AriaCounts, counting, parse_wrong
@@ -99,11 +100,11 @@ def _page_cache_options(program: ServerProgram, *, disposable: bool) -> dict[str
 
 
 class SealedMariadb(Sealed):
-    """mariadbd over ``directory``; its answers are files in ``scratch``."""
+    """mariadbd over a directory that was handed over; its answers are files in ``scratch``."""
 
-    def __init__(self, directory: Path, settings: RecoverySettings, program: ServerProgram, scratch: Scratch) -> None:
+    def __init__(self, held: Handover, settings: RecoverySettings, program: ServerProgram, scratch: Scratch) -> None:
         self.state = RecoveryState()
-        self._directory = directory
+        self._held = held
         self._settings = settings
         self._program = program
         self._scratch = scratch
@@ -113,11 +114,11 @@ class SealedMariadb(Sealed):
         self._ask_at = 0.0
         self._named: dict[int, str] | None = None
         self._doubtful: list[int] = []
-        self._counts = AriaCounts(directory)
+        self._counts = AriaCounts(held.own)
 
     def arguments(self) -> list[str]:
         """See ``command_line``."""
-        return command_line(self._directory, self._settings, self._program, self._scratch.path)
+        return command_line(self._held.directory, self._settings, self._program, self._scratch.path)
 
     def attach(self, process: subprocess.Popen[bytes]) -> None:
         """Take its standard input."""
@@ -158,7 +159,7 @@ class SealedMariadb(Sealed):
             self._named = questions.ask(_TABLESPACES, _parse_tablespaces)
             if self._named is None:
                 return False
-            self._doubtful = [space for space, path in self._named.items() if not (self._directory / path).exists()]
+            self._doubtful = [space for space, path in self._named.items() if not (self._held.own / path).exists()]
         while self._doubtful:
             if not questions.waiting:
                 questions.tell(_reading(self._named[self._doubtful[0]]))

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from .. import durable
 from ..errors import FormatError, InvalidOption, ServerError, XtrabackupError
+from ..host.handover import Handover
 from ..host.small_files import open_regular
 from ..innodb.keyring import Keyring
 from ..server.applied_positions import read_applied_positions
@@ -120,19 +121,19 @@ def _places(settings: RecoverySettings, program: ServerProgram, scratch: Path) -
     return {**places(program), "plugin-dir": scratch / "plugins"}
 
 
-def furnish(settings: RecoverySettings, program: ServerProgram, scratch: Path) -> None:
+def furnish(settings: RecoverySettings, program: ServerProgram, scratch: Scratch) -> None:
     """Put into ``scratch`` what the server needs beside the data: the copied binary log, the keyring."""
-    with durable.storage_errors("filling", scratch):
+    with durable.storage_errors("filling", scratch.path):
         if settings.binary_log is not None:
             name = f"{_BINLOG_BASE}.000001"
-            with open_regular(settings.binary_log) as source, open(scratch / name, "xb") as target:
+            with open_regular(settings.binary_log) as source, open(scratch.own / name, "xb") as target:
                 shutil.copyfileobj(source, target, _COPY_BYTES)
-            (scratch / f"{_BINLOG_BASE}.index").write_text(f"{os.path.join('.', scratch.name, name)}\n")
+            (scratch.own / f"{_BINLOG_BASE}.index").write_text(f"{os.path.join('.', scratch.path.name, name)}\n")
     if settings.keyring_file is not None:
         _furnish_keyring(settings.keyring_file, program, scratch)
 
 
-def _furnish_keyring(keyring_file: Path, program: ServerProgram, scratch: Path) -> None:
+def _furnish_keyring(keyring_file: Path, program: ServerProgram, scratch: Scratch) -> None:
     """The component's configuration lies beside its library: so it is made to look for both in ``scratch``."""
     Keyring.read(keyring_file)
     library = Path(places(program).get("plugin-dir", "")) / f"{_KEYRING}.so"
@@ -142,17 +143,16 @@ def _furnish_keyring(keyring_file: Path, program: ServerProgram, scratch: Path) 
             remedy="Install the server's package that holds component_keyring_file.so.",
             option="keyring_file",
         )
-    plugins = scratch / "plugins"
-    with durable.storage_errors("filling", scratch):
+    plugins = scratch.own / "plugins"
+    with durable.storage_errors("filling", scratch.path):
         plugins.mkdir(mode=0o700)
         for component in library.parent.glob("component_*.so"):
             (plugins / component.name).symlink_to(component)
-        keys = scratch / "keyring"
-        keys.touch(mode=0o600)
-        shutil.copyfile(keyring_file, keys)
+        (scratch.own / "keyring").touch(mode=0o600)
+        shutil.copyfile(keyring_file, scratch.own / "keyring")
         # read only: a key that this run made would be known to nobody
-        (plugins / f"{_KEYRING}.cnf").write_text(json.dumps({"path": str(keys), "read_only": True}))
-        (scratch / "mysqld.my").write_text(json.dumps({"components": f"file://{_KEYRING}"}))
+        (plugins / f"{_KEYRING}.cnf").write_text(json.dumps({"path": str(scratch.path / "keyring"), "read_only": True}))
+        (scratch.own / "mysqld.my").write_text(json.dumps({"components": f"file://{_KEYRING}"}))
 
 
 def file_of_space(directory: Path, space_id: int) -> str | None:
@@ -178,13 +178,13 @@ def _tablespaces(connection: Connection) -> dict[int, str]:
 
 
 class SealedMysql(Sealed):
-    """mysqld over ``directory``, which holds ``scratch``."""
+    """mysqld over a directory that was handed over, which holds ``scratch``."""
 
     state: MysqlRecoveryState
 
-    def __init__(self, directory: Path, settings: RecoverySettings, program: ServerProgram, scratch: Scratch) -> None:
+    def __init__(self, held: Handover, settings: RecoverySettings, program: ServerProgram, scratch: Scratch) -> None:
         self.state = MysqlRecoveryState()
-        self._directory = directory
+        self._held = held
         self._settings = settings
         self._program = program
         self._scratch = scratch
@@ -195,8 +195,8 @@ class SealedMysql(Sealed):
 
     def arguments(self) -> list[str]:
         """See ``command_line``."""
-        furnish(self._settings, self._program, self._scratch.path)
-        return command_line(self._directory, self._settings, self._program, self._scratch.path)
+        furnish(self._settings, self._program, self._scratch)
+        return command_line(self._held.directory, self._settings, self._program, self._scratch.path)
 
     def attach(self, process: subprocess.Popen[bytes]) -> None:
         """Remember it, to end it."""
@@ -250,7 +250,7 @@ class SealedMysql(Sealed):
         """See ``server_log_mysql.translate``; the file of a tablespace is named that the log has only the id of."""
         error = translate(self.state, how_it_ended)
         space = error.details.get("space")
-        file = file_of_space(self._directory, int(space)) if space else None
+        file = file_of_space(self._held.own, int(space)) if space else None
         if file is None:
             return error
         details = {**error.details, "file": file}

@@ -357,16 +357,16 @@ def _prepare_in_place(directory: Path, job: RecoveryJob, parallel: int) -> tuple
     # at once: from now on nobody else changes what root is working on
     with handed_over(directory, SCRATCH_NAME) as held:
         # other tools unpack archives, too, and leave it at that
-        settle_directory(directory)
-        backup = read_backup_directory(directory)
-        refuse_what_cannot_be_recovered(directory, in_place=True)
+        settle_directory(held.own)
+        backup = read_backup_directory(held.own)
+        refuse_what_cannot_be_recovered(held.own, in_place=True)
         if backup.manifest and not backup.interrupted:
             job.progress.phase("verifying", sum(entry.size for entry in backup.manifest.files))
             # sizes first, which takes no time; contents too: recovery changes pages, and sees only what it happens to
             # read
-            manifest.verify_directory(directory, backup.manifest, digests=False)
+            manifest.verify_directory(held.own, backup.manifest, digests=False)
             manifest.verify_directory(
-                directory, backup.manifest, digests=True, parallel=parallel, verified=job.progress.advance
+                held.own, backup.manifest, digests=True, parallel=parallel, verified=job.progress.advance
             )
         backup, report = recover_directory(backup, job, held, disposable=False)
     return backup.record, report

@@ -22,14 +22,14 @@ from ..server.gtid_sets import GtidSet
 from ..stream.listing import some_of
 from ..units import format_size
 from . import events, memory, native
-from .backup_directory import IN_PROGRESS_NAME, PREPARED, SCRATCH_NAME, BackupDirectory, walk_files
+from .backup_directory import IN_PROGRESS_NAME, PREPARED, BackupDirectory, walk_files
 from .ddl_files import apply_ddl_files
 from .families import LEFTOVER_SUFFIXES, Family, family_of
 from .program import ServerProgram
 from .providers import to_load
 from .recovered_coordinates import recovered_record, unsettled_channels, write_coordinates
 from .redo_proof import PrepareMarker
-from .sealed import scratch_in
+from .sealed import scratch_of
 from .server_messages import OTHER_COPY
 
 _SPACE_MARGIN = 64 << 20
@@ -54,6 +54,7 @@ def recover_directory(
     backup: BackupDirectory, job: RecoveryJob, held: Handover, *, disposable: bool
 ) -> tuple[BackupDirectory, native.RecoveryReport]:
     """Recover ``backup``, whose directory is ``held``, where it is, write down its new state, and give it back."""
+    backup = replace(backup, path=held.own, record=held.shown(backup.record))
     family = family_of(backup, job.keyring_file)
     marker = PrepareMarker(backup)
     if marker.lost:
@@ -104,7 +105,8 @@ def recover_directory(
     _remove_leftovers(backup.path, set(before), family)
     prepared = _record_state(backup, held, marker, before, settings, report)
     job.warnings.extend(_position_warnings(prepared))
-    return prepared, report
+    job.warnings[:] = held.shown(job.warnings)
+    return replace(prepared, path=held.directory), report
 
 
 def _run_server(
@@ -115,8 +117,7 @@ def _run_server(
     marker: PrepareMarker,
 ) -> native.RecoveryReport:
     try:
-        # in the directory, where the server may write
-        with scratch_in(held.directory / SCRATCH_NAME) as scratch:
+        with scratch_of(held) as scratch:
             report = native.recover(
                 held,
                 settings,

@@ -16,7 +16,9 @@ from typing import Callable
 
 from .. import durable
 from ..errors import XtrabackupError
+from ..host.handover import Handover
 from ..server.applied_positions import AppliedPosition
+from .backup_directory import SCRATCH_NAME
 from .server_log import RecoveryState
 
 ANSWER_SECONDS = 0.02
@@ -67,8 +69,9 @@ class Scratch:
 
 
 @contextlib.contextmanager
-def scratch_in(path: Path) -> Iterator[Scratch]:
-    """The new directory ``path``, until the end of the block."""
+def scratch_of(held: Handover) -> Iterator[Scratch]:
+    """A new directory in the one that was handed over, where the server may write, until the end of the block."""
+    path = held.own / SCRATCH_NAME
     durable.remove_tree(path)
     with durable.storage_errors("creating", path):
         path.mkdir(mode=0o700)
@@ -76,7 +79,7 @@ def scratch_in(path: Path) -> Iterator[Scratch]:
         with durable.storage_errors("opening", path):
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            yield Scratch(path, Path(f"/proc/self/fd/{descriptor}"))
+            yield Scratch(held.directory / SCRATCH_NAME, Path(f"/proc/self/fd/{descriptor}"))
         finally:
             os.close(descriptor)
     finally:

@@ -27,7 +27,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.
     recover,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.program import ServerProgram
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.sealed import scratch_in
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.sealed import scratch_of
 
 from .conftest import LAST_LSN, Backup, FakeServer
 
@@ -35,7 +35,7 @@ SETTINGS = RecoverySettings(16384, "ibdata1:12M:autoextend", 3, 64 << 20, 32 << 
 
 
 def run(backup: Backup, server: FakeServer, *, stall: float = 30, proven: list[int] | None = None) -> RecoveryReport:
-    with handed_over(backup.path, SCRATCH_NAME) as held, scratch_in(backup.path / SCRATCH_NAME) as scratch:
+    with handed_over(backup.path, SCRATCH_NAME) as held, scratch_of(held) as scratch:
         return recover(
             held,
             SETTINGS,

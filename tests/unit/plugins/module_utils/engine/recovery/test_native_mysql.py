@@ -18,7 +18,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.
     furnish,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.program import ServerProgram
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.sealed import RecoverySettings
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.sealed import RecoverySettings, Scratch
 
 PROGRAM = ServerProgram(Path("/usr/sbin/mysqld"), "9.7.4", "mysql")
 KEYRING = json.dumps({"version": "1.0", "elements": []})
@@ -69,7 +69,7 @@ def test_it_gets_a_copy_of_the_binary_log(tmp_path: Path, gtid_mode: bool) -> No
     scratch = tmp_path / ".scratch"
     scratch.mkdir()
     wanted = settings(binary_log=tmp_path / "binlog.000012", gtid_mode=gtid_mode)
-    furnish(wanted, PROGRAM, scratch)
+    furnish(wanted, PROGRAM, Scratch(scratch, scratch))
     words = command_line(tmp_path, wanted, PROGRAM, scratch)
     assert "--log-bin=.scratch/binlog" in words
     assert f"--gtid-mode={'ON' if gtid_mode else 'OFF'}" in words
@@ -87,7 +87,7 @@ def test_a_keyring_is_given_as_a_copy_that_is_only_read(tmp_path: Path, monkeypa
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     wanted = settings(keyring_file=tmp_path / "keys")
-    furnish(wanted, PROGRAM, scratch)
+    furnish(wanted, PROGRAM, Scratch(scratch, scratch))
     words = command_line(tmp_path, wanted, PROGRAM, scratch)
     assert words[0] == str(scratch / "mysqld")
     assert json.loads((scratch / "mysqld.my").read_text()) == {"components": "file://component_keyring_file"}
@@ -103,10 +103,10 @@ def test_what_is_no_keyring_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(native_mysql, "places", lambda _program: {"plugin-dir": str(tmp_path)})
     (tmp_path / "keys").write_text("not JSON")
     with pytest.raises(FormatError, match="keys"):
-        furnish(settings(keyring_file=tmp_path / "keys"), PROGRAM, tmp_path)
+        furnish(settings(keyring_file=tmp_path / "keys"), PROGRAM, Scratch(tmp_path, tmp_path))
     (tmp_path / "keys").write_text(KEYRING)
     with pytest.raises(InvalidOption, match=r"component_keyring_file\.so"):
-        furnish(settings(keyring_file=tmp_path / "keys"), PROGRAM, tmp_path)
+        furnish(settings(keyring_file=tmp_path / "keys"), PROGRAM, Scratch(tmp_path, tmp_path))
 
 
 def test_the_file_of_a_tablespace_is_found_by_its_id(tmp_path: Path) -> None:
