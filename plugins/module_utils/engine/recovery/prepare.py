@@ -104,10 +104,16 @@ def plan(src: Path, target_dir: Path | None, options: PrepareOptions) -> Prepare
     """Look at the backup ``src`` (a directory or an archive) and at the target; nothing is changed.
 
     Raises what ``prepare`` would raise before it starts: NotABackup, BackupIncomplete, TargetNotEmpty, TargetUnsafe,
-    InvalidOption, UnsupportedServer, UnsupportedTable, MissingProgram.
+    InvalidOption, UnsupportedServer, UnsupportedTable, MissingProgram, StorageError.
     """
     source = Path(os.path.abspath(src))
     target = Path(os.path.abspath(target_dir)) if target_dir is not None else source
+    # files may vanish while they are looked at
+    with durable.storage_errors("looking at", source):
+        return _plan(source, target, options)
+
+
+def _plan(source: Path, target: Path, options: PrepareOptions) -> PreparePlan:
     if options.parallel < 1:
         raise InvalidOption(f"parallel: {options.parallel} is not a number of files", option="parallel")
     backup = _look_at_source(source)

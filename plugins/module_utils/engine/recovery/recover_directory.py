@@ -236,8 +236,9 @@ def _record_state(
         write_coordinates(backup.path, record)
     durable.write_file(backup.path / backup.checkpoints_name, checkpoints.render())
     write_prepared(backup.path, record, tuple(_entries(backup, before)), backup.source_sha256)
-    held.give_back()
     durable.fsync_tree(backup.path)
+    # until the marker goes, a run that was killed is taken up again, and gives back what is left
+    held.give_back()
     marker.end()
     return replace(backup, checkpoints=checkpoints, record=record, interrupted=False)
 
