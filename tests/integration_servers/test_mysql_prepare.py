@@ -12,7 +12,6 @@ import re
 import shutil
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     RedoCorrupt,
     ServerRunning,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.accounts import FIRST_UID, LAST_UID
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery import prepare as prepare_module
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.prepare import (
@@ -46,6 +46,7 @@ from ansible_collections.innodb.xtrabackup.tests.support.mysql_backups import (
     coordinates,
 )
 from ansible_collections.innodb.xtrabackup.tests.support.playbook import run_module, start_module
+from ansible_collections.innodb.xtrabackup.tests.support.sealed_server import watched
 
 PREPARE = "xtrabackup_prepare"
 PROGRAM = {"server_program": str(SERVER_PROGRAM)}
@@ -431,30 +432,25 @@ def test_a_disk_that_the_server_fills_is_a_clear_error_and_leaves_nothing(
 # --- whose it is ---------------------------------------------------------------------------------
 
 
-def test_the_server_runs_as_who_owns_the_files(backup: Backup, workdir: Path) -> None:
-    account = pwd.getpwnam("nobody")
-    workdir.chmod(0o755)
+@pytest.mark.parametrize("owner", ["root", "nobody"])
+def test_the_server_runs_as_an_account_that_nobody_has(backup: Backup, workdir: Path, owner: str) -> None:
+    account = pwd.getpwnam(owner)
     directory = copy_of(backup.path, workdir / "full")
     subprocess.run(["chown", "-R", f"{account.pw_uid}:{account.pw_gid}", str(directory)], check=True)
-    seen: set[int] = set()
-    ended = threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(0.01):
-            for entry in Path("/proc").iterdir():
-                try:
-                    command = (entry / "cmdline").read_bytes() if entry.name.isdigit() else b""
-                    if str(directory).encode() in command and (entry / "comm").read_text().strip() == "mysqld":
-                        seen.add(entry.stat().st_uid)
-                except OSError:
-                    continue
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        prepare(directory)
-    finally:
-        ended.set()
-        watcher.join()
-    assert seen == {account.pw_uid}
-    assert {path.stat().st_uid for path in directory.rglob("*")} == {account.pw_uid}
+    mode = directory.stat().st_mode
+    # nobody else gets there
+    workdir.chmod(0o700)
+    with watched(directory, "mysqld") as seen:
+        result = prepare(directory)
+    (rights,) = seen
+    (uid,) = rights.uids
+    assert FIRST_UID <= uid <= LAST_UID
+    assert rights.gids == {uid}
+    assert rights.groups == ""
+    assert rights.capabilities == {"0" * 16}
+    assert rights.no_new_privileges
+    assert rights.own_namespaces == ("net", "mnt", "ipc")
+    assert not any("namespaces" in warning for warning in result.warnings)
+    owners = {(path.lstat().st_uid, path.lstat().st_gid) for path in (directory, *directory.rglob("*"))}
+    assert owners == {(account.pw_uid, account.pw_gid)}
+    assert directory.stat().st_mode == mode

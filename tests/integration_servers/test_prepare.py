@@ -31,6 +31,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     ServerRunning,
     XtrabackupError,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.accounts import FIRST_UID, LAST_UID
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery import prepare as prepare_module
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.prepare import (
@@ -47,6 +48,7 @@ from ansible_collections.innodb.xtrabackup.tests.support.checksums import TableS
 from ansible_collections.innodb.xtrabackup.tests.support.datasets import create_zoo
 from ansible_collections.innodb.xtrabackup.tests.support.load import AS_FAST_AS_IT_CAN, WriteLoad, check_invariants
 from ansible_collections.innodb.xtrabackup.tests.support.playbook import run_module, start_module
+from ansible_collections.innodb.xtrabackup.tests.support.sealed_server import watched
 from ansible_collections.innodb.xtrabackup.tests.support.servers import MariaDBServer
 
 PREPARE = "xtrabackup_prepare"
@@ -457,35 +459,28 @@ def test_a_disk_that_the_server_fills_is_a_clear_error_and_leaves_nothing(
 # --- whose it is ---------------------------------------------------------------------------------
 
 
-def test_the_server_runs_as_who_owns_the_files(
-    backups: dict[str, Backup], workdir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    account = pwd.getpwnam("nobody")
-    workdir.chmod(0o755)
+@pytest.mark.parametrize("owner", ["root", "nobody"])
+def test_the_server_runs_as_an_account_that_nobody_has(backups: dict[str, Backup], workdir: Path, owner: str) -> None:
+    account = pwd.getpwnam(owner)
     directory = copy_of(backups["ours"].path, workdir / "full")
     subprocess.run(["chown", "-R", f"{account.pw_uid}:{account.pw_gid}", str(directory)], check=True)
-    seen: set[int] = set()
-    ended = threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(0.01):
-            for entry in Path("/proc").iterdir():
-                try:
-                    command = (entry / "cmdline").read_bytes() if entry.name.isdigit() else b""
-                    if str(directory).encode() in command and (entry / "comm").read_text().strip() == "mariadbd":
-                        seen.add(entry.stat().st_uid)
-                except OSError:
-                    continue
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        prepare(directory)
-    finally:
-        ended.set()
-        watcher.join()
-    assert seen == {account.pw_uid}
-    assert {path.stat().st_uid for path in directory.rglob("*")} == {account.pw_uid}
+    mode = directory.stat().st_mode
+    # nobody else gets there
+    workdir.chmod(0o700)
+    with watched(directory, "mariadbd") as seen:
+        result = prepare(directory)
+    (rights,) = seen
+    (uid,) = rights.uids
+    assert FIRST_UID <= uid <= LAST_UID
+    assert rights.gids == {uid}
+    assert rights.groups == ""
+    assert rights.capabilities == {"0" * 16}
+    assert rights.no_new_privileges
+    assert rights.own_namespaces == ("net", "mnt", "ipc")
+    assert not any("namespaces" in warning for warning in result.warnings)
+    owners = {(path.lstat().st_uid, path.lstat().st_gid) for path in (directory, *directory.rglob("*"))}
+    assert owners == {(account.pw_uid, account.pw_gid)}
+    assert directory.stat().st_mode == mode
 
 
 def test_digests_are_compared_while_a_backup_is_copied(

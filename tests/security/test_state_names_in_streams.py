@@ -25,7 +25,6 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery import (
     backup_directory,
     ddl_files,
-    recover_directory,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import copying, placement
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream import unpack_directory
@@ -56,7 +55,7 @@ STATE = [
     f"{placement.INNER_STAGING_NAME}/ibdata1",
     placement.INNER_LOCK_NAME,
     f"{placement.UNPACKED_SUFFIX}/ibdata1",
-    f"{recover_directory.SCRATCH_NAME}/ib1",
+    f"{backup_directory.SCRATCH_NAME}/ib1",
     f"shop/t.ibd{placement.STAGED_SUFFIX}",
     f"shop/t.ibd{copying.PART_SUFFIX}",
     f"shop/t{ddl_files._MOVING}",

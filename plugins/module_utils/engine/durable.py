@@ -114,11 +114,16 @@ def _sync_file_range() -> Callable[[int, int, int, int], int] | None:
 
 
 def write_file(path: str | os.PathLike[str], data: bytes, mode: int = 0o640) -> None:
-    """Replace ``path`` by ``data``, atomically and durably."""
+    """Replace ``path`` by ``data``, atomically and durably.
+
+    Nothing that somebody else has put at the temporary name is written to: it is removed, and the file is a new one.
+    """
     path = Path(path)
     temporary = path.with_name(path.name + PARTIAL_SUFFIX)
     with storage_errors("writing", path):
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
         try:
             view = memoryview(data)
             while view:

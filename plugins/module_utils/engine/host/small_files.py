@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from .. import durable
 from ..errors import FormatError
@@ -23,24 +26,31 @@ class SmallFile:
     inode: int
 
 
-def read_small(path: Path, max_bytes: int) -> SmallFile:
-    """The file ``path``. Raises FileNotFoundError (NotADirectoryError) when there is none, FormatError for a link, for
-    what is no regular file (which is not waited for), for more than ``max_bytes``; StorageError."""
+@contextlib.contextmanager
+def open_regular(path: Path) -> Iterator[BinaryIO]:
+    """The file ``path``, to be read. Raises FormatError for a link and for what is no regular file (which is not waited
+    for); OSError."""
     if path.is_symlink():
         raise FormatError(f"{path} is a symbolic link, which is not followed", path=str(path))
     # links again: it may have become one since
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    with os.fdopen(descriptor, "rb") as source:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise FormatError(f"{path} is not a regular file", path=str(path))
+        yield source
+
+
+def read_small(path: Path, max_bytes: int) -> SmallFile:
+    """The file ``path``. Raises FileNotFoundError (NotADirectoryError) when there is none, FormatError for a link, for
+    what is no regular file (which is not waited for), for more than ``max_bytes``; StorageError."""
     with durable.storage_errors("reading", path):
         try:
-            descriptor = os.open(path, flags)
+            with open_regular(path) as source:
+                status = os.fstat(source.fileno())
+                data = source.read(max_bytes + 1)
         except (FileNotFoundError, NotADirectoryError) as error:
             missing = error
         else:
-            with os.fdopen(descriptor, "rb") as source:
-                status = os.fstat(descriptor)
-                if not stat.S_ISREG(status.st_mode):
-                    raise FormatError(f"{path} is not a regular file", path=str(path))
-                data = source.read(max_bytes + 1)
             if len(data) > max_bytes:
                 raise FormatError(f"{path} has more than {max_bytes} bytes", path=str(path))
             return SmallFile(data, status.st_dev, status.st_ino)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FormatError
+from ..host.small_files import open_regular
 from .tablespace import (
     COMPRESSION_ALGORITHMS,
     FIRST_BYTES,
@@ -63,7 +64,7 @@ def providers_of(paths: Iterable[Path], datadir: Path, loaded: Collection[str]) 
         algorithms |= algorithms_in(path)
     needed = [plugin for plugin, algorithm in PROVIDERS.items() if algorithm in algorithms]
     table = b""
-    with contextlib.suppress(OSError), open(datadir.joinpath(*_PLUGIN_TABLE), "rb") as file:
+    with contextlib.suppress(OSError, FormatError), open_regular(datadir.joinpath(*_PLUGIN_TABLE)) as file:
         table = file.read(_PLUGIN_TABLE_SIZE)
     return Providers(_known(loaded), _known(needed), tuple(name for name in PROVIDERS if name.encode() in table))
 
@@ -76,7 +77,7 @@ def parse_plugin_load(text: str) -> list[str]:
 
 def algorithms_in(path: Path) -> set[str]:
     """The algorithms of the compressed pages in a data file, by name; none for a file that is gone or no tablespace."""
-    with contextlib.suppress(OSError, FormatError), open(path, "rb", buffering=0) as file:
+    with contextlib.suppress(OSError, FormatError), open_regular(path) as file:
         first = file.read(FIRST_BYTES)
         if compressed_page_size(first) is None:
             return set()  # most files: no need to read more of them

@@ -17,6 +17,7 @@ from pathlib import Path
 from .. import durable
 from ..backup.aria_format import LSN_SIZE, Lsn, is_of_horizon
 from ..errors import RecoveryFailed
+from ..host.small_files import open_regular
 
 _INDEX = ".MAI"
 
@@ -74,11 +75,11 @@ def _states(directory: Path) -> dict[str, Lsn]:
     """The LSN of the state of each Aria table in the databases of ``directory``, by its path."""
     found = {}
     for database in os.scandir(directory):
-        if not database.is_dir() or not os.access(database.path, os.R_OK | os.X_OK):
+        if not database.is_dir(follow_symlinks=False) or not os.access(database.path, os.R_OK | os.X_OK):
             continue  # what we cannot read is no database of the server either
         for entry in os.scandir(database.path):
             if entry.name.endswith(_INDEX):
-                with durable.storage_errors("reading", entry.path), open(entry.path, "rb", buffering=0) as index:
+                with durable.storage_errors("reading", entry.path), open_regular(Path(entry.path)) as index:
                     head = index.read(LSN_SIZE)
                 found[f"{database.name}/{entry.name[: -len(_INDEX)]}"] = is_of_horizon(head)
     return found

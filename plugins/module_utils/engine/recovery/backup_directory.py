@@ -34,6 +34,9 @@ from ..server.option_file import parse_options
 from ..stream.listing import checked_listing
 
 IN_PROGRESS_NAME = "xtrabackup_prepare_in_progress"
+SCRATCH_NAME = ".xtrabackup-scratch"
+"""Of the server that recovers the directory: what a killed run has left of it is removed by the next one."""
+
 MOVING_NAME = "xtrabackup_restore_in_progress.json"
 
 _INFO_NAMES = (metadata.INFO_NAME, "mariadb_backup_info")
@@ -368,6 +371,8 @@ def refuse_what_cannot_be_recovered(path: Path, *, in_place: bool) -> None:
     outside, perhaps that of the source itself. Hard links matter only where files are changed ``in_place``.
     """
     for directory, names, files in os.walk(path):
+        if directory == os.fspath(path):
+            names[:] = [name for name in names if name != SCRATCH_NAME]
         for name in (*names, *files):
             _refuse(Path(directory) / name, in_place)
     if (path / "#rocksdb").exists():
@@ -385,6 +390,12 @@ def _refuse(path: Path, in_place: bool) -> None:
         raise BackupError(
             f"{path} is a link: recovery would change a file outside the backup",
             remedy="Copy the backup without links; hard links do no harm when a target_dir is given.",
+            path=str(path),
+        )
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        raise BackupError(
+            f"{path} is neither a file nor a directory",
+            remedy="Remove it: no backup holds pipes, sockets or devices.",
             path=str(path),
         )
     if path.suffix in _PACKED and not _is_unpacked(path):

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import abc
-import os
 import re
 from pathlib import Path
 
@@ -169,7 +168,6 @@ class MysqlFamily(Family):
         if not marker.log_in_place:
             logfile = backup.path / metadata.LOGFILE_NAME
             move_into_redo_directory(logfile, backup.path, backup.configuration.page_size)
-            _belong_to_directory(backup.path, REDO_DIRECTORY)
             marker.note(log_in_place=True)
 
     def binary_log(self, backup: BackupDirectory) -> Path | None:
@@ -198,7 +196,6 @@ class MysqlFamily(Family):
             for entry in _entries(path / REDO_DIRECTORY):
                 entry.unlink()
             (path / REDO_DIRECTORY).mkdir(mode=0o750, exist_ok=True)
-            _belong_to_directory(path, REDO_DIRECTORY)
             if backup.binary_log:
                 for name in (backup.binary_log, f"{Path(backup.binary_log).stem}.index"):
                     (path / name).unlink(missing_ok=True)
@@ -218,13 +215,3 @@ def _refuse_notes(directory: Path) -> None:
 
 def _entries(directory: Path) -> list[Path]:
     return sorted(directory.iterdir()) if directory.is_dir() else []
-
-
-def _belong_to_directory(directory: Path, name: str) -> None:
-    """Directory ``name`` in ``directory`` and what is in it belong to whom ``directory`` belongs."""
-    if os.geteuid() != 0:
-        return
-    owner = directory.stat()
-    with durable.storage_errors("changing the owner of", directory / name):
-        for path in (directory / name, *_entries(directory / name)):
-            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)

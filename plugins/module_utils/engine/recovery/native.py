@@ -17,17 +17,17 @@ import subprocess
 import threading
 import time
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import IO, Callable
 
-from .. import durable
 from ..errors import RecoveryFailed, RecoveryIncomplete
+from ..host import confinement
+from ..host.handover import Handover
 from ..progress import Progress
 from .native_mariadb import SealedMariadb, command_line
 from .native_mysql import SealedMysql
 from .process import POLL_SECONDS, ActivityWatch, HeldSignals, die_with_parent, drain
 from .program import ServerProgram
-from .sealed import ANSWER_SECONDS, RecoverySettings, Sealed
+from .sealed import ANSWER_SECONDS, RecoverySettings, Scratch, Sealed
 from .server_log import ENDED_WELL, RecoveryState
 from .tablespaces import require_tablespaces
 
@@ -62,22 +62,21 @@ class RecoveryReport:
 
 
 def recover(
-    directory: Path,
+    held: Handover,
     settings: RecoverySettings,
     program: ServerProgram,
     *,
     last_lsn: int,
-    scratch: Path,
+    scratch: Scratch,
     progress: Progress,
     stall_timeout: float,
     redo_proven: Callable[[int], None] = lambda _lsn: None,
-    user: tuple[int, int] | None = None,
 ) -> RecoveryReport:
-    """Recover the database files in ``directory`` up to ``last_lsn``; temporary files go to ``scratch``.
+    """Recover the database files in the directory that was handed over up to ``last_lsn``; temporary files go to
+    ``scratch``, which is in it. The server runs as the account that has the directory, and is never root.
 
     ``redo_proven`` is called once, as soon as the server has found the end of the log at or after ``last_lsn``.
-    ``user``: uid and gid to run as, None for our own. ``stall_timeout`` in seconds: how long the server may neither
-    say nor do anything.
+    ``stall_timeout`` in seconds: how long the server may neither say nor do anything.
 
     Raises RecoveryIncomplete when the log ends before ``last_lsn``, BackupIncomplete when the recovered dictionary
     names a tablespace that is not there, and for all else that can go wrong the error that the server's log tells of,
@@ -86,11 +85,16 @@ def recover(
     """
     started = time.monotonic()
     family = SealedMariadb if program.flavor == "mariadb" else SealedMysql
-    sealed: Sealed = family(directory, settings, program, scratch)
-    run = _Run(sealed, directory, settings, last_lsn, progress, stall_timeout, redo_proven)
-    state = run.run(program, scratch, user)
-    require_tablespaces(directory, state.tablespaces, program.flavor, settings.missing_tables)
+    sealed: Sealed = family(held, settings, program, scratch)
+    run = _Run(sealed, held, settings, last_lsn, progress, stall_timeout, redo_proven)
+    state = run.run(program, scratch)
+    require_tablespaces(held.own, state.tablespaces, program.flavor, settings.missing_tables)
     warnings = [f"server: {text}" for text in [*state.errors, *state.warnings] if text not in state.checked]
+    if run.unsealed:
+        warnings.append(
+            f"the server that recovered the backup had no namespaces of its own ({run.unsealed}): the network, and "
+            "what every account may read or write, was not hidden from it"
+        )
     if state.prepared_transactions:
         warnings.append(
             f"{state.prepared_transactions} XA transactions are prepared and wait for XA COMMIT or XA ROLLBACK "
@@ -115,7 +119,7 @@ class _Run:
     def __init__(
         self,
         sealed: Sealed,
-        directory: Path,
+        held: Handover,
         settings: RecoverySettings,
         last_lsn: int,
         progress: Progress,
@@ -123,7 +127,8 @@ class _Run:
         redo_proven: Callable[[int], None],
     ) -> None:
         self._sealed = sealed
-        self._directory = directory
+        self._held = held
+        self._directory = held.directory
         self._settings = settings
         self._last_lsn = last_lsn
         self._progress = progress
@@ -133,42 +138,29 @@ class _Run:
         self._phase = ""
         self._state = sealed.state
         self._rolled_back = False
+        self.unsealed = ""  # why the server had no namespaces of its own
 
-    def run(self, program: ServerProgram, scratch: Path, user: tuple[int, int] | None) -> RecoveryState:
-        as_root = (user[0] if user else os.geteuid()) == 0
-        arguments = self._sealed.arguments(as_root=as_root)
-        held = HeldSignals()
+    def run(self, program: ServerProgram, scratch: Scratch) -> RecoveryState:
+        arguments = self._sealed.arguments()
+        self._held.hand_over()
+        signals = HeldSignals()
         try:
-            process = self._start(arguments, program, scratch, user, held)
-            self._accompany(process, held)
-        finally:
-            held.release()
-        return self._state
-
-    def _start(
-        self,
-        arguments: list[str],
-        program: ServerProgram,
-        scratch: Path,
-        user: tuple[int, int] | None,
-        held: HeldSignals,
-    ) -> subprocess.Popen[bytes]:
-        with durable.storage_errors("starting", program.path):
-            return subprocess.Popen(
+            process, self.unsealed = confinement.start(
                 arguments,
-                executable=program.path,
+                program=program.path,
+                directory=self._directory,
+                account=self._held.account,
+                last=die_with_parent(os.getpid(), signals),
+                env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": str(scratch.path)},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                cwd=self._directory,
-                env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": str(scratch)},
-                # a group of its own: a Ctrl-C for us must not end the server in the middle
-                start_new_session=True,
-                preexec_fn=die_with_parent(os.getpid(), held),  # pylint: disable=subprocess-popen-preexec-fn  # noqa: PLW1509
-                user=user[0] if user else None,
-                group=user[1] if user else None,
-                extra_groups=[] if user else None,
             )
+            self._accompany(process, signals)
+        finally:
+            signals.release()
+            self._held.end_processes()
+        return self._state
 
     def _accompany(self, process: subprocess.Popen[bytes], held: HeldSignals) -> None:
         """Be with the server until its end; it does not outlive this, whatever happens."""

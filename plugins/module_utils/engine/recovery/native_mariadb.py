@@ -18,15 +18,18 @@ import time
 from pathlib import Path
 from typing import IO, Callable, TypeVar
 
-from ..errors import RecoveryFailed, XtrabackupError
+from ..errors import FormatError, RecoveryFailed, XtrabackupError
 from ..file_names import decode_name
+from ..host.handover import Handover
+from ..host.small_files import read_small
 from . import events
 from .aria_counts import AriaCounts, counting, parse_wrong
 from .program import ServerProgram
-from .sealed import ASK_SECONDS, RecoverySettings, Sealed
+from .sealed import ASK_SECONDS, RecoverySettings, Scratch, Sealed
 from .server_log import RecoveryState, translate
 
 _TABLESPACE_DISCARDED = 1814  # ER_TABLESPACE_DISCARDED
+_MAX_ANSWER = 64 << 20  # bytes; that of a million tables
 _LIST_END = "0\tend\n"
 
 # recovered transactions: they belong to no connection
@@ -38,9 +41,7 @@ _TABLESPACES = "SELECT SPACE, NAME FROM information_schema.INNODB_SYS_TABLES WHE
 _Parsed = TypeVar("_Parsed")
 
 
-def command_line(
-    directory: Path, settings: RecoverySettings, program: ServerProgram, scratch: Path, *, as_root: bool
-) -> list[str]:
+def command_line(directory: Path, settings: RecoverySettings, program: ServerProgram, scratch: Path) -> list[str]:
     """The server's arguments: sealed, and told all that it would otherwise find in option files.
 
     What only makes it faster or quieter is ``loose``: a version that does not know it goes on without.
@@ -87,8 +88,6 @@ def command_line(
         "loose-table-definition-cache": 400,
     }
     options = [f"--{name}" if value is None else f"--{name}={value}" for name, value in arguments.items()]
-    if as_root:
-        options.append("--user=root")  # it refuses to run as root unless told so
     return [str(program.path), "--no-defaults", *options]
 
 
@@ -101,11 +100,11 @@ def _page_cache_options(program: ServerProgram, *, disposable: bool) -> dict[str
 
 
 class SealedMariadb(Sealed):
-    """mariadbd over ``directory``; its answers are files in ``scratch``."""
+    """mariadbd over a directory that was handed over; its answers are files in ``scratch``."""
 
-    def __init__(self, directory: Path, settings: RecoverySettings, program: ServerProgram, scratch: Path) -> None:
+    def __init__(self, held: Handover, settings: RecoverySettings, program: ServerProgram, scratch: Scratch) -> None:
         self.state = RecoveryState()
-        self._directory = directory
+        self._held = held
         self._settings = settings
         self._program = program
         self._scratch = scratch
@@ -115,11 +114,11 @@ class SealedMariadb(Sealed):
         self._ask_at = 0.0
         self._named: dict[int, str] | None = None
         self._doubtful: list[int] = []
-        self._counts = AriaCounts(directory, resumed=settings.resumed)
+        self._counts = AriaCounts(held.own, resumed=settings.resumed)
 
-    def arguments(self, *, as_root: bool) -> list[str]:
+    def arguments(self) -> list[str]:
         """See ``command_line``."""
-        return command_line(self._directory, self._settings, self._program, self._scratch, as_root=as_root)
+        return command_line(self._held.directory, self._settings, self._program, self._scratch.path)
 
     def attach(self, process: subprocess.Popen[bytes]) -> None:
         """Take its standard input."""
@@ -160,7 +159,7 @@ class SealedMariadb(Sealed):
             self._named = questions.ask(_TABLESPACES, _parse_tablespaces)
             if self._named is None:
                 return False
-            self._doubtful = [space for space, path in self._named.items() if not (self._directory / path).exists()]
+            self._doubtful = [space for space, path in self._named.items() if not (self._held.own / path).exists()]
         while self._doubtful:
             if not questions.waiting:
                 questions.tell(_reading(self._named[self._doubtful[0]]))
@@ -254,32 +253,34 @@ def _table_of(path: str, *, parts: bool = True) -> str:
 class _Questions:
     """What the server is told and asked through its standard input; each answer is a new file in ``scratch``."""
 
-    def __init__(self, stdin: IO[bytes], scratch: Path) -> None:
+    def __init__(self, stdin: IO[bytes], scratch: Scratch) -> None:
         self._stdin = stdin
         self._scratch = scratch
         self._asked = 0
-        self._answer: Path | None = None
+        self._answer = ""
 
     @property
     def waiting(self) -> bool:
         """Whether a question has no answer yet."""
-        return self._answer is not None
+        return bool(self._answer)
 
     def ask(self, question: str, parse: Callable[[str], _Parsed | None]) -> _Parsed | None:
         """The answer, None while there is none; asks if no question waits. ``question`` is a SELECT, ``parse`` returns
-        None for an answer that is not all there."""
-        if self._answer is None:
+        None for an answer that is not all there. Raises RecoveryFailed for what is none."""
+        if not self._answer:
             self._asked += 1
-            self._answer = self._scratch / f"answer.{self._asked}"
-            name = str(self._answer).replace("\\", "\\\\").replace("'", "\\'")
-            self.tell(f"{question} INTO OUTFILE '{name}';\n")
+            self._answer = f"answer.{self._asked}"
+            self.tell(f"{question} INTO OUTFILE {_literal(str(self._scratch.path / self._answer))};\n")
             return None
         try:
-            parsed = parse(self._answer.read_text(encoding="utf-8", errors="surrogateescape"))
+            answer = read_small(self._scratch.own / self._answer, _MAX_ANSWER).data
+            parsed = parse(answer.decode("utf-8", "surrogateescape"))
         except FileNotFoundError:
             return None
+        except (FormatError, ValueError) as error:
+            raise RecoveryFailed(f"the server's answer to {question!r} cannot be understood: {error}") from error
         if parsed is not None:
-            self._answer = None
+            self._answer = ""
         return parsed
 
     def tell(self, statement: str) -> None:

@@ -14,25 +14,25 @@ copied binary log, which the server gets (a copy of it, so that a run after a ki
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import shutil
 import signal
-import stat
 import subprocess
 import time
 from pathlib import Path
 
 from .. import durable
-from ..errors import InvalidOption, ServerError, XtrabackupError
+from ..errors import FormatError, InvalidOption, ServerError, XtrabackupError
+from ..host.handover import Handover
+from ..host.small_files import open_regular
 from ..innodb.keyring import Keyring
 from ..server.applied_positions import read_applied_positions
 from ..server.connection import Connection, ConnectionParameters
 from . import events
 from .backup_directory import walk_files
 from .program import ServerProgram, places
-from .sealed import ASK_SECONDS, RecoverySettings, Sealed
+from .sealed import ASK_SECONDS, RecoverySettings, Scratch, Sealed
 from .server_log_mysql import MysqlRecoveryState, translate
 
 _ANSWER_SECONDS = 60  # what it is asked needs no page of a table
@@ -42,9 +42,7 @@ _KEYRING = "component_keyring_file"
 _SPACE_ID, _SPACE_ID_END = 34, 38  # FIL_PAGE_SPACE_ID
 
 
-def command_line(
-    directory: Path, settings: RecoverySettings, program: ServerProgram, scratch: Path, *, as_root: bool
-) -> list[str]:
+def command_line(directory: Path, settings: RecoverySettings, program: ServerProgram, scratch: Path) -> list[str]:
     """The server's arguments: sealed, and told all that it would otherwise find in option files.
 
     Relative paths start at the data directory, which is its working directory; a socket's path must be short. What
@@ -97,8 +95,6 @@ def command_line(
         **_places(settings, program, scratch),
     }
     options = [f"--{name}" if value is None else f"--{name}={value}" for name, value in arguments.items()]
-    if as_root:
-        options.append("--user=root")  # it refuses to run as root unless told so
     # it looks for the list of its components beside the name that it was called by
     called = scratch / "mysqld" if settings.keyring_file else program.path
     return [str(called), "--no-defaults", *options]
@@ -125,29 +121,19 @@ def _places(settings: RecoverySettings, program: ServerProgram, scratch: Path) -
     return {**places(program), "plugin-dir": scratch / "plugins"}
 
 
-def furnish(settings: RecoverySettings, program: ServerProgram, scratch: Path) -> None:
+def furnish(settings: RecoverySettings, program: ServerProgram, scratch: Scratch) -> None:
     """Put into ``scratch`` what the server needs beside the data: the copied binary log, the keyring."""
-    with durable.storage_errors("filling", scratch):
+    with durable.storage_errors("filling", scratch.path):
         if settings.binary_log is not None:
             name = f"{_BINLOG_BASE}.000001"
-            _copy_regular(settings.binary_log, scratch / name)
-            (scratch / f"{_BINLOG_BASE}.index").write_text(f"{os.path.join('.', scratch.name, name)}\n")
+            with open_regular(settings.binary_log) as source, open(scratch.own / name, "xb") as target:
+                shutil.copyfileobj(source, target, _COPY_BYTES)
+            (scratch.own / f"{_BINLOG_BASE}.index").write_text(f"{os.path.join('.', scratch.path.name, name)}\n")
     if settings.keyring_file is not None:
         _furnish_keyring(settings.keyring_file, program, scratch)
-    _give_away(scratch)
 
 
-def _copy_regular(source: Path, target: Path) -> None:
-    """Copy ``source``, which is in a directory that others may write to: links are not followed. Raises OSError."""
-    descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as reading:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(source))
-        with open(target, "xb") as writing:
-            shutil.copyfileobj(reading, writing, _COPY_BYTES)
-
-
-def _furnish_keyring(keyring_file: Path, program: ServerProgram, scratch: Path) -> None:
+def _furnish_keyring(keyring_file: Path, program: ServerProgram, scratch: Scratch) -> None:
     """The component's configuration lies beside its library: so it is made to look for both in ``scratch``."""
     Keyring.read(keyring_file)
     library = Path(places(program).get("plugin-dir", "")) / f"{_KEYRING}.so"
@@ -157,28 +143,16 @@ def _furnish_keyring(keyring_file: Path, program: ServerProgram, scratch: Path) 
             remedy="Install the server's package that holds component_keyring_file.so.",
             option="keyring_file",
         )
-    plugins = scratch / "plugins"
-    with durable.storage_errors("filling", scratch):
+    plugins = scratch.own / "plugins"
+    with durable.storage_errors("filling", scratch.path):
         plugins.mkdir(mode=0o700)
         for component in library.parent.glob("component_*.so"):
             (plugins / component.name).symlink_to(component)
-        keys = scratch / "keyring"
-        keys.touch(mode=0o600)
-        shutil.copyfile(keyring_file, keys)
+        (scratch.own / "keyring").touch(mode=0o600)
+        shutil.copyfile(keyring_file, scratch.own / "keyring")
         # read only: a key that this run made would be known to nobody
-        (plugins / f"{_KEYRING}.cnf").write_text(json.dumps({"path": str(keys), "read_only": True}))
-        (scratch / "mysqld.my").write_text(json.dumps({"components": f"file://{_KEYRING}"}))
-
-
-def _give_away(scratch: Path) -> None:
-    """Everything in ``scratch`` belongs to whom it belongs."""
-    if os.geteuid() != 0:
-        return
-    owner = scratch.stat()
-    with durable.storage_errors("changing the owner of", scratch):
-        for folder, names, files in os.walk(scratch):
-            for name in (*names, *files):
-                os.chown(os.path.join(folder, name), owner.st_uid, owner.st_gid, follow_symlinks=False)
+        (plugins / f"{_KEYRING}.cnf").write_text(json.dumps({"path": str(scratch.path / "keyring"), "read_only": True}))
+        (scratch.own / "mysqld.my").write_text(json.dumps({"components": f"file://{_KEYRING}"}))
 
 
 def file_of_space(directory: Path, space_id: int) -> str | None:
@@ -186,7 +160,7 @@ def file_of_space(directory: Path, space_id: int) -> str | None:
     wanted = space_id.to_bytes(4, "big")
     for name, _status in walk_files(directory):
         if name.endswith((".ibd", ".ibu")) or os.path.basename(name).startswith(("undo_", "ibdata")):
-            with contextlib.suppress(OSError), open(directory / name, "rb") as file:
+            with contextlib.suppress(OSError, FormatError), open_regular(directory / name) as file:
                 if file.read(_SPACE_ID_END)[_SPACE_ID:] == wanted:
                     return name
     return None
@@ -204,13 +178,13 @@ def _tablespaces(connection: Connection) -> dict[int, str]:
 
 
 class SealedMysql(Sealed):
-    """mysqld over ``directory``, which holds ``scratch``."""
+    """mysqld over a directory that was handed over, which holds ``scratch``."""
 
     state: MysqlRecoveryState
 
-    def __init__(self, directory: Path, settings: RecoverySettings, program: ServerProgram, scratch: Path) -> None:
+    def __init__(self, held: Handover, settings: RecoverySettings, program: ServerProgram, scratch: Scratch) -> None:
         self.state = MysqlRecoveryState()
-        self._directory = directory
+        self._held = held
         self._settings = settings
         self._program = program
         self._scratch = scratch
@@ -219,10 +193,10 @@ class SealedMysql(Sealed):
         self._ask_at = 0.0
         self._failures = 0
 
-    def arguments(self, *, as_root: bool) -> list[str]:
-        """See ``command_line``; what they name is put into scratch."""
+    def arguments(self) -> list[str]:
+        """See ``command_line``."""
         furnish(self._settings, self._program, self._scratch)
-        return command_line(self._directory, self._settings, self._program, self._scratch, as_root=as_root)
+        return command_line(self._held.directory, self._settings, self._program, self._scratch.path)
 
     def attach(self, process: subprocess.Popen[bytes]) -> None:
         """Remember it, to end it."""
@@ -276,7 +250,7 @@ class SealedMysql(Sealed):
         """See ``server_log_mysql.translate``; the file of a tablespace is named that the log has only the id of."""
         error = translate(self.state, how_it_ended)
         space = error.details.get("space")
-        file = file_of_space(self._directory, int(space)) if space else None
+        file = file_of_space(self._held.own, int(space)) if space else None
         if file is None:
             return error
         details = {**error.details, "file": file}
@@ -290,17 +264,14 @@ class SealedMysql(Sealed):
 
     def _connected(self) -> Connection:
         if self._connection is None:
-            # the path of a socket is limited to 107 bytes, that of the directory is not
-            descriptor = os.open(self._scratch, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                parameters = ConnectionParameters(
-                    user="root",
-                    password="",
-                    unix_socket=f"/proc/self/fd/{descriptor}/socket",
-                    config_file="",
-                    connect_timeout=_ANSWER_SECONDS,
-                )
-                self._connection = Connection(parameters, read_timeout=_ANSWER_SECONDS)
-            finally:
-                os.close(descriptor)
+            parameters = ConnectionParameters(
+                user="root",
+                password="",
+                # the path of a socket is limited to 107 bytes, that of the directory is not
+                unix_socket=str(self._scratch.own / "socket"),
+                server_pid=self._process.pid if self._process is not None else None,
+                config_file="",
+                connect_timeout=_ANSWER_SECONDS,
+            )
+            self._connection = Connection(parameters, read_timeout=_ANSWER_SECONDS)
         return self._connection

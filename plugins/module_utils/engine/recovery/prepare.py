@@ -22,6 +22,7 @@ from ..errors import (
     XtrabackupError,
 )
 from ..filling import NOT_CONTENT
+from ..host.handover import handed_over
 from ..host.replaceable import anything, holds_backup, require_replaceable
 from ..innodb.keyring import Keyring
 from ..innodb.tablespace import compressed_page_size
@@ -36,6 +37,7 @@ from . import events
 from .backup_directory import (
     IN_PROGRESS_NAME,
     PREPARED,
+    SCRATCH_NAME,
     BackupDirectory,
     is_backup_directory,
     read_archived_backup,
@@ -102,10 +104,16 @@ def plan(src: Path, target_dir: Path | None, options: PrepareOptions) -> Prepare
     """Look at the backup ``src`` (a directory or an archive) and at the target; nothing is changed.
 
     Raises what ``prepare`` would raise before it starts: NotABackup, BackupIncomplete, TargetNotEmpty, TargetUnsafe,
-    InvalidOption, UnsupportedServer, UnsupportedTable, MissingProgram.
+    InvalidOption, UnsupportedServer, UnsupportedTable, MissingProgram, StorageError.
     """
     source = Path(os.path.abspath(src))
     target = Path(os.path.abspath(target_dir)) if target_dir is not None else source
+    # files may vanish while they are looked at
+    with durable.storage_errors("looking at", source):
+        return _plan(source, target, options)
+
+
+def _plan(source: Path, target: Path, options: PrepareOptions) -> PreparePlan:
     if options.parallel < 1:
         raise InvalidOption(f"parallel: {options.parallel} is not a number of files", option="parallel")
     backup = _look_at_source(source)
@@ -291,7 +299,8 @@ def _prepare_copy(
     report = None
     if backup.state != PREPARED:
         refuse_what_cannot_be_recovered(staging, in_place=True)
-        backup, report = recover_directory(backup, job, disposable=True)
+        with handed_over(staging, SCRATCH_NAME) as held:
+            backup, report = recover_directory(backup, job, held, disposable=True)
     elif backup.manifest is not None and backup.source_sha256 != planned.source_sha256:
         # it was prepared here, and this is a copy of it
         manifest.note_origin(staging, planned.source_sha256)
@@ -351,16 +360,19 @@ def _wait_until_unused(directory: Path) -> None:
 
 def _prepare_in_place(directory: Path, job: RecoveryJob, parallel: int) -> tuple[dict[str, Any], RecoveryReport | None]:
     _wait_until_unused(directory)
-    # other tools unpack archives, too, and leave it at that
-    settle_directory(directory)
-    backup = read_backup_directory(directory)
-    refuse_what_cannot_be_recovered(directory, in_place=True)
-    if backup.manifest and not backup.interrupted:
-        job.progress.phase("verifying", sum(entry.size for entry in backup.manifest.files))
-        # sizes first, which takes no time; contents too: recovery changes pages, and sees only what it happens to read
-        manifest.verify_directory(directory, backup.manifest, digests=False)
-        manifest.verify_directory(
-            directory, backup.manifest, digests=True, parallel=parallel, verified=job.progress.advance
-        )
-    backup, report = recover_directory(backup, job, disposable=False)
+    # at once: from now on nobody else changes what root is working on
+    with handed_over(directory, SCRATCH_NAME) as held:
+        # other tools unpack archives, too, and leave it at that
+        settle_directory(held.own)
+        backup = read_backup_directory(held.own)
+        refuse_what_cannot_be_recovered(held.own, in_place=True)
+        if backup.manifest and not backup.interrupted:
+            job.progress.phase("verifying", sum(entry.size for entry in backup.manifest.files))
+            # sizes first, which takes no time; contents too: recovery changes pages, and sees only what it happens to
+            # read
+            manifest.verify_directory(held.own, backup.manifest, digests=False)
+            manifest.verify_directory(
+                held.own, backup.manifest, digests=True, parallel=parallel, verified=job.progress.advance
+            )
+        backup, report = recover_directory(backup, job, held, disposable=False)
     return backup.record, report

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import queue
 import signal
@@ -13,11 +12,12 @@ import time
 from pathlib import Path
 from typing import IO, Callable
 
+from ..host import kernel
+
 POLL_SECONDS = 1.0
 """Between two looks at a process whose log is silent."""
 
 _BUSY_SHARE = 0.05  # of one processor: less is what idle background threads need
-_PR_SET_PDEATHSIG = 1
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -96,10 +96,10 @@ def die_with_parent(parent: int, held: HeldSignals) -> Callable[[], None]:
 
     A server that outlived a killed job would go on changing files that the next job makes anew.
     """
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    kernel.libc()
 
     def prepare() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        kernel.signal_when_parent_dies(signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
         held.release()

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -15,6 +14,7 @@ from typing import Any
 from .. import durable
 from ..backup import metadata
 from ..errors import RecoveryFailed, RecoveryIncomplete, XtrabackupError
+from ..host.handover import Handover
 from ..manifest import MANIFEST_NAME, FileEntry, write_prepared
 from ..progress import Progress
 from ..server.data_files import render_names
@@ -29,9 +29,8 @@ from .program import ServerProgram
 from .providers import to_load
 from .recovered_coordinates import recovered_record, unsettled_channels, write_coordinates
 from .redo_proof import PrepareMarker
+from .sealed import scratch_of
 from .server_messages import OTHER_COPY
-
-SCRATCH_NAME = ".xtrabackup-scratch"
 
 _SPACE_MARGIN = 64 << 20
 
@@ -52,9 +51,10 @@ class RecoveryJob:
 
 
 def recover_directory(
-    backup: BackupDirectory, job: RecoveryJob, *, disposable: bool
+    backup: BackupDirectory, job: RecoveryJob, held: Handover, *, disposable: bool
 ) -> tuple[BackupDirectory, native.RecoveryReport]:
-    """Recover ``backup`` where it is and write down its new state."""
+    """Recover ``backup``, whose directory is ``held``, where it is, write down its new state, and give it back."""
+    backup = replace(backup, path=held.own, record=held.shown(backup.record))
     family = family_of(backup, job.keyring_file)
     marker = PrepareMarker(backup)
     if marker.lost:
@@ -90,7 +90,7 @@ def recover_directory(
     )
     if marker.recovered is None:
         family.make_ready(backup, marker)
-        report = _run_server(backup, job, settings, marker)
+        report = _run_server(backup, job, held, settings, marker)
         if report.gtid_executed is not None:
             # what follows takes away what another run would need
             marker.note(recovered=asdict(report))
@@ -104,18 +104,23 @@ def recover_directory(
     job.progress.phase("finishing")
     family.clean(backup)
     _remove_leftovers(backup.path, set(before), family)
-    prepared = _record_state(backup, marker, before, settings, report)
+    prepared = _record_state(backup, held, marker, before, settings, report)
     job.warnings.extend(_position_warnings(prepared))
-    return prepared, report
+    job.warnings[:] = held.shown(job.warnings)
+    return replace(prepared, path=held.directory), report
 
 
 def _run_server(
-    backup: BackupDirectory, job: RecoveryJob, settings: native.RecoverySettings, marker: PrepareMarker
+    backup: BackupDirectory,
+    job: RecoveryJob,
+    held: Handover,
+    settings: native.RecoverySettings,
+    marker: PrepareMarker,
 ) -> native.RecoveryReport:
     try:
-        with _scratch(backup.path) as scratch:
+        with scratch_of(held) as scratch:
             report = native.recover(
-                backup.path,
+                held,
                 settings,
                 job.program,
                 last_lsn=backup.checkpoints.last_lsn,
@@ -123,8 +128,8 @@ def _run_server(
                 progress=job.progress,
                 stall_timeout=job.stall_timeout,
                 redo_proven=marker.redo_proven,
-                user=_owner_to_run_as(backup.path),
             )
+        held.reclaim()
     except RecoveryIncomplete:
         if marker.log_in_place and marker.proven_lsn is None:
             marker.note(incomplete=True)
@@ -185,44 +190,6 @@ def _same_gtids(one: str, other: str) -> bool:
         return one == other
 
 
-@contextlib.contextmanager
-def _scratch(directory: Path) -> Iterator[Path]:
-    """A place for the server's temporary files: in the directory, where whoever prepares it may write."""
-    path = directory / SCRATCH_NAME
-    durable.remove_tree(path)
-    with durable.storage_errors("creating", path):
-        path.mkdir(mode=0o700)
-        if os.geteuid() == 0:
-            status = directory.stat()
-            os.chown(path, status.st_uid, status.st_gid)
-    try:
-        yield path
-    finally:
-        durable.remove_tree(path)
-
-
-def _owner_to_run_as(directory: Path) -> tuple[int, int] | None:
-    """The uid and gid to which everything in the directory belongs, when we are root and they are not root's.
-
-    The server needs no more rights than to change these files.
-    """
-    if os.geteuid() != 0:
-        return None
-    status = directory.stat()
-    if status.st_uid == 0:
-        return None
-    for folder, _names, files in os.walk(directory):
-        for path in (folder, *(os.path.join(folder, name) for name in files)):
-            # the marker is ours and the server does not open it
-            if os.lstat(path).st_uid != status.st_uid and os.path.basename(path) != IN_PROGRESS_NAME:
-                return None
-    for parent in directory.parents:
-        # whoever it is must be able to get here
-        if not parent.stat().st_mode & 0o001 and parent.stat().st_uid != status.st_uid:
-            return None
-    return status.st_uid, status.st_gid
-
-
 def _remove_leftovers(directory: Path, before: set[str], family: Family) -> None:
     """Remove what the server's run left in the top directory that is nobody's data."""
     with durable.storage_errors("cleaning", directory):
@@ -238,6 +205,7 @@ def _remove_leftovers(directory: Path, before: set[str], family: Family) -> None
 
 def _record_state(
     backup: BackupDirectory,
+    held: Handover,
     marker: PrepareMarker,
     before: dict[str, tuple[int, int]],
     settings: native.RecoverySettings,
@@ -265,13 +233,13 @@ def _record_state(
         record["prepared"]["gtid_executed"] = report.gtid_executed
         record.update(recovered_record(record, report.gtid_executed, marker.positions))
     checkpoints = replace(backup.checkpoints, backup_type=metadata.prepared_type(backup.flavor))
-    written = [backup.path / backup.checkpoints_name, backup.path / MANIFEST_NAME]
     if report.gtid_executed is not None:
-        written += write_coordinates(backup.path, record)
-    durable.write_file(written[0], checkpoints.render())
+        write_coordinates(backup.path, record)
+    durable.write_file(backup.path / backup.checkpoints_name, checkpoints.render())
     write_prepared(backup.path, record, tuple(_entries(backup, before)), backup.source_sha256)
-    _own_new_files(backup.path, [*written, backup.path / metadata.redo_name(backup.flavor)])
     durable.fsync_tree(backup.path)
+    # until the marker goes, a run that was killed is taken up again, and gives back what is left
+    held.give_back()
     marker.end()
     return replace(backup, checkpoints=checkpoints, record=record, interrupted=False)
 
@@ -285,13 +253,3 @@ def _entries(backup: BackupDirectory, before: dict[str, tuple[int, int]]) -> Ite
             continue
         same = name in known and before.get(name) == (status.st_size, status.st_mtime_ns)
         yield FileEntry(name, status.st_size, known[name].digest if same else "")
-
-
-def _own_new_files(directory: Path, files: list[Path]) -> None:
-    """Files that root has just written belong to whom the directory belongs."""
-    if os.geteuid() != 0:
-        return
-    owner = directory.stat()
-    with durable.storage_errors("changing the owner of", directory):
-        for path in filter(os.path.lexists, files):
-            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)

@@ -6,13 +6,19 @@
 from __future__ import annotations
 
 import abc
+import contextlib
+import os
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
 
+from .. import durable
 from ..errors import XtrabackupError
+from ..host.handover import Handover
 from ..server.applied_positions import AppliedPosition
+from .backup_directory import SCRATCH_NAME
 from .server_log import RecoveryState
 
 ANSWER_SECONDS = 0.02
@@ -53,14 +59,43 @@ class RecoverySettings:
     resumed: bool = False
 
 
+@dataclass(frozen=True)
+class Scratch:
+    """A place for the server's temporary files, and for what it is given and asked: ``path`` as the server names it.
+
+    ``own`` is for us: while the server runs, who knows what it has put at that path.
+    """
+
+    path: Path
+    own: Path
+
+
+@contextlib.contextmanager
+def scratch_of(held: Handover) -> Iterator[Scratch]:
+    """A new directory in the one that was handed over, where the server may write, until the end of the block."""
+    path = held.own / SCRATCH_NAME
+    durable.remove_tree(path)
+    with durable.storage_errors("creating", path):
+        path.mkdir(mode=0o700)
+    try:
+        with durable.storage_errors("opening", path):
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            yield Scratch(held.directory / SCRATCH_NAME, Path(f"/proc/self/fd/{descriptor}"))
+        finally:
+            os.close(descriptor)
+    finally:
+        durable.remove_tree(path)
+
+
 class Sealed(abc.ABC):
     """A server in a sealed run. ``state`` is what its log has told."""
 
     state: RecoveryState
 
     @abc.abstractmethod
-    def arguments(self, *, as_root: bool) -> list[str]:
-        """The command line, from ``argv[0]`` on."""
+    def arguments(self) -> list[str]:
+        """The command line, from ``argv[0]`` on; what it names is put into scratch."""
 
     @abc.abstractmethod
     def attach(self, process: subprocess.Popen[bytes]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import pwd
 import re
+import socket
 import ssl
 import threading
 from collections.abc import Mapping, Sequence
@@ -47,6 +48,7 @@ class ConnectionParameters:
 
     ``config_file`` None means ``~/.my.cnf`` when that exists; "" means no option file. ``connect_timeout`` in
     seconds. TLS is used on TCP connections when any of ``ca_cert``, ``client_cert``, ``client_key`` is known.
+    ``server_pid``: the process that must be at the other end of the socket.
     """
 
     user: str | None = None
@@ -60,6 +62,7 @@ class ConnectionParameters:
     client_key: str | None = None
     connect_timeout: int | None = None
     verify_host: bool = True
+    server_pid: int | None = None
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> ConnectionParameters:
@@ -326,13 +329,20 @@ class Connection:
 
     def _log_in(self, settings: dict[str, Any]) -> Any:
         """The driver's connection with ``settings``. Where TLS is asked for, all that is sent is encrypted."""
-        parameters, channel, context = self.parameters, None, None
+        parameters, context = self.parameters, None
+        channel: socket.socket | None = None
+        login: login_channel.LoginSocket | None = None
         if not parameters.unix_socket:
             if parameters.uses_tls:
                 settings["ssl"] = context = self._tls_context()
             if not login_channel.is_verified(context):
                 settings["auth_plugin_map"] = login_channel.refused_plugins(parameters.where)
-            channel = self._login_socket(tls_only=context is not None)
+            channel = login = self._login_socket(tls_only=context is not None)
+        elif parameters.server_pid is not None:
+            timeout = parameters.connect_timeout or DEFAULT_CONNECT_TIMEOUT
+            channel = login_channel.connect_to_process(
+                parameters.unix_socket, parameters.server_pid, timeout, parameters.where
+            )
         try:
             raw = self._driver.connections.Connection(defer_connect=True, **settings)
             raw.connect(channel)
@@ -340,7 +350,7 @@ class Connection:
             if channel is not None:
                 channel.close()
             raise
-        if context is not None and channel is not None and not channel.is_taken:
+        if context is not None and login is not None and not login.is_taken:
             raw.close()
             raise login_channel.no_tls(parameters.where)
         return raw

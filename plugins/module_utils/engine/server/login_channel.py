@@ -25,6 +25,8 @@ _REQUEST = struct.Struct("<4sIIB23s")  # packet header (length u24, sequence u8)
 _REQUEST_HEADER = b"\x20\x00\x00\x01"
 _CLIENT_SSL = 0x800
 
+_CREDENTIALS = struct.Struct("iII")  # struct ucred: process, uid, gid
+
 _PASSWORD_PLUGINS = ("mysql_clear_password", "dialog")
 """The plugins whose answer is the password: in clear text, and as an answer to PAM's question."""
 
@@ -117,6 +119,24 @@ def connect(host: str, port: int, timeout: float, where: str, *, tls_only: bool)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         return LoginSocket(raw, where, tls_only=tls_only)
+    except BaseException:
+        raw.close()
+        raise
+
+
+def connect_to_process(path: str, pid: int, timeout: float, where: str) -> socket.socket:
+    """A connection to the Unix domain socket ``path``, which the process ``pid`` must have made: whoever can change
+    that directory may put another server's there. Nothing is sent. Raises ConnectionFailed, OSError."""
+    raw = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        raw.settimeout(timeout)
+        raw.connect(path)
+        maker, _uid, _gid = _CREDENTIALS.unpack(
+            raw.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        )
+        if maker != pid:
+            raise ConnectionFailed(f"the {where} is of process {maker}, and not of the server {pid}")
+        return raw
     except BaseException:
         raw.close()
         raise

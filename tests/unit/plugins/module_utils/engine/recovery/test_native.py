@@ -17,7 +17,9 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     RecoveryFailed,
     RecoveryIncomplete,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.handover import handed_over
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.backup_directory import SCRATCH_NAME
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.native import (
     RecoveryReport,
     RecoverySettings,
@@ -25,6 +27,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.
     recover,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.program import ServerProgram
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.sealed import scratch_of
 
 from .conftest import LAST_LSN, Backup, FakeServer
 
@@ -32,16 +35,17 @@ SETTINGS = RecoverySettings(16384, "ibdata1:12M:autoextend", 3, 64 << 20, 32 << 
 
 
 def run(backup: Backup, server: FakeServer, *, stall: float = 30, proven: list[int] | None = None) -> RecoveryReport:
-    return recover(
-        backup.path,
-        SETTINGS,
-        ServerProgram(server.path, "10.11.19-MariaDB"),
-        last_lsn=LAST_LSN,
-        scratch=backup.path.parent,
-        progress=Progress("prepare"),
-        stall_timeout=stall,
-        redo_proven=(proven if proven is not None else []).append,
-    )
+    with handed_over(backup.path, SCRATCH_NAME) as held, scratch_of(held) as scratch:
+        return recover(
+            held,
+            SETTINGS,
+            ServerProgram(server.path, "10.11.19-MariaDB"),
+            last_lsn=LAST_LSN,
+            scratch=scratch,
+            progress=Progress("prepare"),
+            stall_timeout=stall,
+            redo_proven=(proven if proven is not None else []).append,
+        )
 
 
 def test_it_waits_for_the_rollback_and_reports(backup: Backup, server: FakeServer) -> None:
@@ -54,7 +58,7 @@ def test_it_waits_for_the_rollback_and_reports(backup: Backup, server: FakeServe
 
 def test_the_server_is_sealed() -> None:
     program = ServerProgram(Path("/usr/sbin/mariadbd"), "10.11.19-MariaDB")
-    words = command_line(Path("/b"), SETTINGS, program, Path("/b/s"), as_root=True)
+    words = command_line(Path("/b"), SETTINGS, program, Path("/b/s"))
     assert words[1] == "--no-defaults"
     for word in (
         "--bootstrap",
@@ -67,23 +71,19 @@ def test_the_server_is_sealed() -> None:
         "--innodb-undo-directory=/b",
         "--aria-log-dir-path=/b",
         "--tmpdir=/b/s",
-        "--user=root",
     ):
         assert word in words
-    assert not any(
-        word.startswith("--user") for word in command_line(Path("/b"), SETTINGS, program, Path(), as_root=False)
-    )
+    assert not any(word.startswith("--user") for word in words)
 
 
 def test_torn_pages_are_guarded_against_only_where_the_copy_matters() -> None:
     program = ServerProgram(Path("/usr/sbin/mariadbd"), "10.11.19-MariaDB")
-    kept = command_line(Path("/b"), SETTINGS, program, Path("/s"), as_root=True)
+    kept = command_line(Path("/b"), SETTINGS, program, Path("/s"))
     thrown_away = command_line(
         Path("/b"),
         RecoverySettings(16384, "ibdata1:12M", 3, 64 << 20, 32 << 20, disposable=True),
         program,
         Path(),
-        as_root=True,
     )
     assert "--loose-innodb-doublewrite=1" in kept
     assert "--loose-innodb-doublewrite=0" in thrown_away

@@ -18,7 +18,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.
     furnish,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.program import ServerProgram
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.sealed import RecoverySettings
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.sealed import RecoverySettings, Scratch
 
 PROGRAM = ServerProgram(Path("/usr/sbin/mysqld"), "9.7.4", "mysql")
 KEYRING = json.dumps({"version": "1.0", "elements": []})
@@ -29,7 +29,7 @@ def settings(**changes: object) -> RecoverySettings:
 
 
 def test_the_server_is_sealed() -> None:
-    words = command_line(Path("/b"), settings(), PROGRAM, Path("/b/s"), as_root=True)
+    words = command_line(Path("/b"), settings(), PROGRAM, Path("/b/s"))
     assert words[:2] == ["/usr/sbin/mysqld", "--no-defaults"]
     for word in (
         "--datadir=/b",
@@ -45,22 +45,20 @@ def test_the_server_is_sealed() -> None:
         "--tmpdir=/b/s",
         "--socket=s/socket",
         "--innodb-validate-tablespace-paths=ON",
-        "--user=root",
     ):
         assert word in words
-    words = command_line(Path("/b"), settings(), PROGRAM, Path("/b/s"), as_root=False)
     assert not any(word.startswith("--user") for word in words)
 
 
 def test_its_socket_has_a_short_name_wherever_it_is() -> None:
     deep = Path("/" + "directory/" * 30)
-    words = command_line(deep, settings(), PROGRAM, deep / ".xtrabackup-scratch", as_root=True)
+    words = command_line(deep, settings(), PROGRAM, deep / ".xtrabackup-scratch")
     assert "--socket=.xtrabackup-scratch/socket" in words
 
 
 def test_torn_pages_are_guarded_against_only_where_the_copy_matters() -> None:
-    kept = command_line(Path("/b"), settings(), PROGRAM, Path("/b/s"), as_root=True)
-    thrown_away = command_line(Path("/b"), settings(disposable=True), PROGRAM, Path("/b/s"), as_root=True)
+    kept = command_line(Path("/b"), settings(), PROGRAM, Path("/b/s"))
+    thrown_away = command_line(Path("/b"), settings(disposable=True), PROGRAM, Path("/b/s"))
     assert {"--innodb-doublewrite=ON", "--innodb-flush-log-at-trx-commit=1", "--innodb-flush-method=fsync"} <= set(kept)
     assert "--innodb-doublewrite=OFF" in thrown_away
 
@@ -71,8 +69,8 @@ def test_it_gets_a_copy_of_the_binary_log(tmp_path: Path, gtid_mode: bool) -> No
     scratch = tmp_path / ".scratch"
     scratch.mkdir()
     wanted = settings(binary_log=tmp_path / "binlog.000012", gtid_mode=gtid_mode)
-    furnish(wanted, PROGRAM, scratch)
-    words = command_line(tmp_path, wanted, PROGRAM, scratch, as_root=True)
+    furnish(wanted, PROGRAM, Scratch(scratch, scratch))
+    words = command_line(tmp_path, wanted, PROGRAM, scratch)
     assert "--log-bin=.scratch/binlog" in words
     assert f"--gtid-mode={'ON' if gtid_mode else 'OFF'}" in words
     listed = (scratch / "binlog.index").read_text().strip()
@@ -89,8 +87,8 @@ def test_a_keyring_is_given_as_a_copy_that_is_only_read(tmp_path: Path, monkeypa
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     wanted = settings(keyring_file=tmp_path / "keys")
-    furnish(wanted, PROGRAM, scratch)
-    words = command_line(tmp_path, wanted, PROGRAM, scratch, as_root=True)
+    furnish(wanted, PROGRAM, Scratch(scratch, scratch))
+    words = command_line(tmp_path, wanted, PROGRAM, scratch)
     assert words[0] == str(scratch / "mysqld")
     assert json.loads((scratch / "mysqld.my").read_text()) == {"components": "file://component_keyring_file"}
     configuration = json.loads((scratch / "plugins" / "component_keyring_file.cnf").read_text())
@@ -105,10 +103,10 @@ def test_what_is_no_keyring_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(native_mysql, "places", lambda _program: {"plugin-dir": str(tmp_path)})
     (tmp_path / "keys").write_text("not JSON")
     with pytest.raises(FormatError, match="keys"):
-        furnish(settings(keyring_file=tmp_path / "keys"), PROGRAM, tmp_path)
+        furnish(settings(keyring_file=tmp_path / "keys"), PROGRAM, Scratch(tmp_path, tmp_path))
     (tmp_path / "keys").write_text(KEYRING)
     with pytest.raises(InvalidOption, match=r"component_keyring_file\.so"):
-        furnish(settings(keyring_file=tmp_path / "keys"), PROGRAM, tmp_path)
+        furnish(settings(keyring_file=tmp_path / "keys"), PROGRAM, Scratch(tmp_path, tmp_path))
 
 
 def test_the_file_of_a_tablespace_is_found_by_its_id(tmp_path: Path) -> None:

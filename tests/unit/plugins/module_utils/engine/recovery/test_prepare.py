@@ -28,9 +28,9 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     XtrabackupError,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery import recover_directory
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.backup_directory import (
     IN_PROGRESS_NAME,
+    SCRATCH_NAME,
     read_backup_directory,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.prepare import (
@@ -83,7 +83,7 @@ def test_the_new_manifest_describes_the_prepared_files(backup: Backup, server: F
 def test_the_servers_leftovers_are_removed(backup: Backup, server: FakeServer) -> None:
     run(backup.path, None, server)
     names = {path.name for path in backup.path.iterdir()}
-    assert not names & {"ibtmp1", "server.pid", recover_directory.SCRATCH_NAME}
+    assert not names & {"ibtmp1", "server.pid", SCRATCH_NAME}
 
 
 def test_prepared_twice_changes_nothing(backup: Backup, server: FakeServer) -> None:
