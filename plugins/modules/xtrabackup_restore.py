@@ -369,7 +369,7 @@ from ..module_utils.engine.recovery.prepare import PrepareOptions
 from ..module_utils.engine.restore.forecast import forecast
 from ..module_utils.engine.restore.layout import Layout
 from ..module_utils.engine.restore.ownership import resolve_ownership
-from ..module_utils.engine.restore.place import restore
+from ..module_utils.engine.restore.place import release, restore
 from ..module_utils.engine.restore.plan import RestoreOptions, RestorePlan, plan_restore
 from ..module_utils.engine.restore.request import manifest_digest_from_option, request_from_options
 from ..module_utils.engine.restore.source import layout_for
@@ -464,6 +464,8 @@ def _restore(module: AnsibleModule) -> Outcome:
     options = _options(params, layout)
     planned = plan_restore(source, layout, options)
     answer: dict[str, Any] = {"layout": layout.as_dict()}
+    if not planned.changed and not module.check_mode:
+        release(planned)
     if not planned.changed or module.check_mode:
         return _prediction(planned, options, answer)
     with contextlib.closing(Progress("restore", params["progress_file"])) as progress:

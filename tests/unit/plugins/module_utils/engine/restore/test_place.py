@@ -31,6 +31,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import copying, placement, running
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.copying import Ownership
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.journal import RestoreJournal
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.ownership import resolve_ownership
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.placement import (
     choose_staging,
@@ -222,7 +223,7 @@ def test_a_backup_without_a_manifest_can_be_copied_and_not_moved(host: Host) -> 
 
 
 def test_two_at_once_are_one_too_many(host: Host) -> None:
-    with durable.exclusive_lock(f"{host.datadir}.lock", "test"), pytest.raises(TargetBusy):
+    with RestoreJournal(host.datadir).locked(), pytest.raises(TargetBusy):
         host.restore()
 
 
@@ -379,10 +380,9 @@ def test_killed_at_any_step_the_next_run_completes_it(
         one.restore(**options)
         found = in_place(one)
         found.pop(MARKER)
-        found.pop(placement.INNER_LOCK_NAME, None)  # a lock that nobody holds is no rubbish
         assert found == DATA, where
         assert one.backup.exists() == (method == "copy"), where
-        assert one.leftovers() in ([], ["data.lock"]), where
+        assert one.leftovers() == [], where
         assert not one.restore(**options).changed, where
         step += 1
     assert step > 15
@@ -400,7 +400,7 @@ def _fresh(path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("step", [12, 18])
+@pytest.mark.parametrize("step", [20, 26])
 def test_an_interrupted_move_is_not_given_to_another_restore(host: Host, step: int) -> None:
     assert killed_at(step, lambda: host.restore(method="move", parallel=1))
     for method, datadir in (("copy", host.datadir), ("move", host.place / "second")):
@@ -415,7 +415,7 @@ def test_an_interrupted_move_is_not_given_to_another_restore(host: Host, step: i
 def test_the_rest_of_an_interrupted_copy_of_another_backup_is_swept(host: Host) -> None:
     host.spread()
     host.make_backup(host.place / "second", "ours-2")
-    assert killed_at(18, lambda: host.restore(parallel=1))
+    assert killed_at(26, lambda: host.restore(parallel=1))
     assert host.restore(host.place / "second").changed
     assert json.loads((host.datadir / MARKER).read_text())["id"] == "ours-2"
     assert host.leftovers() == []
@@ -424,7 +424,7 @@ def test_the_rest_of_an_interrupted_copy_of_another_backup_is_swept(host: Host) 
 
 def test_the_rest_of_an_interrupted_move_of_another_backup_is_given_up_only_with_force(host: Host) -> None:
     host.make_backup(host.place / "second", "ours-2")
-    assert killed_at(18, lambda: host.restore(method="move", parallel=1))
+    assert killed_at(26, lambda: host.restore(method="move", parallel=1))
     with pytest.raises(TargetNotEmpty, match="ours-1"):
         host.restore(host.place / "second")
     assert host.restore(host.place / "second", force=True).changed

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import layout as layout_module
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.journal import RestoreJournal
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.markers import Restored
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.source import layout_for
 
@@ -45,7 +46,11 @@ def test_a_backup_of_mysql_is_for_mysql(host: Path) -> None:
 def test_of_a_backup_that_was_moved_away_the_data_directory_tells(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record = {"id": "u", "server": {"flavor": "percona", "version": "8.0.36-28"}}
     (host / "data").mkdir()
-    Restored("u", "", "/gone", "move", "", record).write(host / "data")
+    restored = Restored("u", "", "/gone", "move", "", record)
+    restored.write(host / "data")
+    # anybody who runs as the server's account can write that
+    assert not layout_for(host / "gone", None, host / "data").mysql
+    RestoreJournal(host / "data").note_restored(restored)
     assert layout_for(host / "gone", None, host / "data").mysql
     # also where the host's program is MariaDB's
     monkeypatch.setattr(layout_module, "read_server_options", lambda *_arguments: {"datadir": str(host / "data")})
