@@ -83,10 +83,12 @@ class Holding:
 
         Nothing is done for a user who is not root. Raises TargetUnsafe when it is not possible, StorageError.
         """
-        if os.geteuid() == 0:
+        if os.geteuid() != 0:
+            return
+        with _registry() as held:
             for directory in sorted(set(directories)):
                 with durable.storage_errors("holding", directory):
-                    self._hold(directory)
+                    self._hold(directory, held)
 
     def leave_as(self, directory: Path, owner: Owner, *, at_once: bool) -> None:
         """Let ``directory`` have this owner and these permissions, ``at_once`` or when nothing is held any more. A user
@@ -122,13 +124,13 @@ class Holding:
                     _give_back(one)
                 held.remove(one)
 
-    def _hold(self, directory: Path) -> None:
+    def _hold(self, directory: Path, held: list[_Held]) -> None:
         """Walk down to ``directory`` and make each step safe before the next one is taken."""
         left, links = list(directory.parts[1:]), 0
         path = Path("/")
         with contextlib.ExitStack() as opened:
             current = _opened(opened, os.open("/", _OPEN))
-            self._make_safe(current, path)
+            self._make_safe(current, path, held)
             while left:
                 name = left.pop(0)
                 if name == "..":
@@ -146,12 +148,12 @@ class Holding:
                     left = [*target.parts[1:], *left]
                     path, current = Path("/"), _opened(opened, os.open("/", _OPEN))
                     continue
-                current = self._step(opened, current, path / name)
+                current = self._step(opened, current, path / name, held)
                 path /= name
 
-    def _step(self, opened: contextlib.ExitStack, parent: int, path: Path) -> int:
+    def _step(self, opened: contextlib.ExitStack, parent: int, path: Path, held: list[_Held]) -> int:
         descriptor = _opened(opened, os.open(path.name, _OPEN, dir_fd=parent))
-        self._make_safe(descriptor, path)
+        self._make_safe(descriptor, path, held)
         there, ours = os.stat(path.name, dir_fd=parent, follow_symlinks=False), os.fstat(descriptor)
         if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
             raise TargetUnsafe(
@@ -161,32 +163,31 @@ class Holding:
             )
         return descriptor
 
-    def _make_safe(self, descriptor: int, path: Path) -> None:
+    def _make_safe(self, descriptor: int, path: Path, held: list[_Held]) -> None:
         status = os.fstat(descriptor)
-        with _registry() as held:
-            found = _find(held, status)
-            if found is not None and found.is_held(status):
-                # by another restore, or by a run that was killed
-                held[held.index(found)] = replace(found, holders=tuple(dict.fromkeys((*found.holders, self._id))))
-                found.held.give(descriptor)
-                return
-            if found is not None:
-                held.remove(found)
-            if _is_safe(status):
-                return
-            one = _Held(str(path), status.st_ino, Owner.of(status), _made_safe(status), (self._id,))
-            held.append(one)
-            _write(held)
-            try:
-                one.held.give(descriptor)
-            except PermissionError as error:
-                raise TargetUnsafe(
-                    f"{path} belongs to uid {status.st_uid} (mode {one.owner.mode:04o}), which could replace what a "
-                    f"restore works on, and cannot be given to root for that time: {error.strerror}",
-                    remedy=f"Give it to root yourself (chown root {path}; chmod +t {path}), or choose another data "
-                    "directory, or run the restore as that user.",
-                    path=str(path),
-                ) from error
+        found = _find(held, status)
+        if found is not None and found.is_held(status):
+            # by another restore, or by a run that was killed
+            held[held.index(found)] = replace(found, holders=tuple(dict.fromkeys((*found.holders, self._id))))
+            found.held.give(descriptor)
+            return
+        if found is not None:
+            held.remove(found)
+        if _is_safe(status):
+            return
+        one = _Held(str(path), status.st_ino, Owner.of(status), _made_safe(status), (self._id,))
+        held.append(one)
+        _write(held)
+        try:
+            one.held.give(descriptor)
+        except PermissionError as error:
+            raise TargetUnsafe(
+                f"{path} belongs to uid {status.st_uid} (mode {one.owner.mode:04o}), which could replace what a "
+                "restore works on there, and root is not allowed to take it for that time",
+                remedy=f"Give it to root yourself (chown root {path}; chmod +t {path}), choose another data "
+                "directory, or run the restore as that user.",
+                path=str(path),
+            ) from error
 
 
 @contextlib.contextmanager

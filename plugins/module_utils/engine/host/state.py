@@ -131,9 +131,10 @@ def own_directory(name: str = "") -> Path:
     Raises StorageError when it cannot be written or is not only this user's."""
     places = _levels(name)
     for place in places:
-        with durable.storage_errors("creating", place), contextlib.suppress(FileExistsError):
-            place.mkdir(mode=0o700, parents=True)
-            durable.fsync_directory(place.parent)
+        if not os.path.lexists(place):
+            with durable.storage_errors("creating", place), contextlib.suppress(FileExistsError):
+                place.mkdir(mode=0o700, parents=True)
+                durable.fsync_directory(place.parent)
         if not is_ours(place):
             raise StorageError(
                 f"{place}, which holds what root relies on, is no directory that only uid {os.geteuid()} can write to",

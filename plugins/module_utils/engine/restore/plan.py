@@ -170,7 +170,8 @@ def plan_restore(src: Path, layout: Layout, options: RestoreOptions) -> RestoreP
     else:
         plan = replace(plan, clearing=there)
     _require_no_other_restore(plan, options)
-    require_replaceable(layout, staging, journal.unproven() if there is None else None, force=options.force)
+    unproven = journal.unproven() if there is None else None
+    require_replaceable(layout, staging, unproven, begun=there is not None, force=options.force)
     if options.look_ahead and (backup.state != PREPARED or wanted_source != source):
         plan = _plan_unprepared(plan, backup, wanted_source, options)
     else:

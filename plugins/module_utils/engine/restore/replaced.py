@@ -61,9 +61,12 @@ class Replaced:
         return [f"{named}{more}: {why}; they stay where they are"]
 
 
-def require_replaceable(layout: Layout, staging: Staging, unproven: Restored | None, *, force: bool) -> None:
+def require_replaceable(
+    layout: Layout, staging: Staging, unproven: Restored | None, *, begun: bool, force: bool
+) -> None:
     """Raises TargetNotEmpty or TargetUnsafe when something is in the way that may not be replaced. What is the host's
-    own is in nobody's way. ``unproven``: what the data directory's marker says and this host does not know."""
+    own is in nobody's way. ``unproven``: what the data directory's marker says and this host does not know; ``begun``:
+    this host knows of a restore that was interrupted there."""
     datadir = layout.datadir
     in_the_way = _in_the_way(layout, staging)
     outside = [str(path) for path in layout.existing_outside()]
@@ -71,7 +74,7 @@ def require_replaceable(layout: Layout, staging: Staging, unproven: Restored | N
         return
     if not force:
         _refuse(datadir, [*in_the_way, *outside], unproven)
-    if in_the_way and not looks_like_datadir(datadir):
+    if in_the_way and not begun and not looks_like_datadir(datadir):
         raise TargetUnsafe(
             f"{datadir} does not look like a data directory ({', '.join(in_the_way[:5])}), so it is not replaced, "
             "force or not",

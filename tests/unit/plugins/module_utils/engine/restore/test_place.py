@@ -400,7 +400,7 @@ def _fresh(path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("step", [20, 26])
+@pytest.mark.parametrize("step", [12, 18])
 def test_an_interrupted_move_is_not_given_to_another_restore(host: Host, step: int) -> None:
     assert killed_at(step, lambda: host.restore(method="move", parallel=1))
     for method, datadir in (("copy", host.datadir), ("move", host.place / "second")):
@@ -415,7 +415,7 @@ def test_an_interrupted_move_is_not_given_to_another_restore(host: Host, step: i
 def test_the_rest_of_an_interrupted_copy_of_another_backup_is_swept(host: Host) -> None:
     host.spread()
     host.make_backup(host.place / "second", "ours-2")
-    assert killed_at(26, lambda: host.restore(parallel=1))
+    assert killed_at(18, lambda: host.restore(parallel=1))
     assert host.restore(host.place / "second").changed
     assert json.loads((host.datadir / MARKER).read_text())["id"] == "ours-2"
     assert host.leftovers() == []
@@ -424,7 +424,7 @@ def test_the_rest_of_an_interrupted_copy_of_another_backup_is_swept(host: Host) 
 
 def test_the_rest_of_an_interrupted_move_of_another_backup_is_given_up_only_with_force(host: Host) -> None:
     host.make_backup(host.place / "second", "ours-2")
-    assert killed_at(26, lambda: host.restore(method="move", parallel=1))
+    assert killed_at(18, lambda: host.restore(method="move", parallel=1))
     with pytest.raises(TargetNotEmpty, match="ours-1"):
         host.restore(host.place / "second")
     assert host.restore(host.place / "second", force=True).changed
