@@ -108,8 +108,8 @@ source:
       type: bool
     proven:
       description:
-        - Whether this host itself remembers that restore, for the user who runs this module. Only then a restore takes it
-          as done. Of a data directory.
+        - Whether this host itself remembers that restore, for the user who runs this module. Only then it counts as
+          done. Of a data directory.
       type: bool
       version_added: 0.1.0
     id:

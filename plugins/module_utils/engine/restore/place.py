@@ -23,11 +23,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .. import durable, manifest
-from ..errors import BackupIncomplete, StorageError, TargetBusy, XtrabackupError
+from .. import durable
+from ..errors import BackupIncomplete, StorageError, TargetBusy
 from ..host import state
 from ..host.held import Holding, Owner, holding, owner_of
-from ..manifest import MANIFEST_NAME
 from ..progress import Progress
 from ..recovery.backup_directory import MOVING_NAME
 from ..recovery.native import RecoveryReport
@@ -39,6 +38,7 @@ from .events import event_warnings
 from .holders import require_unheld
 from .labels import relabel
 from .markers import COPY, FILLING, MOVE, PUBLISHING, InProgress, Restored, remove_in_progress
+from .moved import remove_moved
 from .placement import ASIDE_NAME, RESTORED_NAME, Placement, file_size, foreign_entries, publishing_order
 from .plan import RestoreOptions, RestorePlan, plan_restore
 from .request import CarriedOut, utc_now
@@ -69,7 +69,8 @@ def restore(plan: RestorePlan, options: RestoreOptions, progress: Progress) -> R
         return RestoreResult(False, plan.record)
     started = time.monotonic()
     journal = plan.journal
-    with journal.locked(), holding(journal) as held:
+    restoring = durable.storage_errors("restoring into", plan.layout.datadir)
+    with restoring, journal.locked(), holding(journal) as held:
         _hold(plan, held)
         # another job may have been here since the plan was made
         plan = plan_restore(Path(plan.wanted.source), plan.layout, options)
@@ -406,8 +407,11 @@ class _Restore:
 
     def _publish_beside(self) -> None:
         """One rename: staging, with the marker of progress in it, becomes the data directory."""
-        with contextlib.suppress(OSError):
-            (self._datadir / "lost+found").rmdir()
+        with contextlib.suppress(OSError), contextlib.ExitStack() as opened:
+            # what is in the way was put aside; who owns the directory may have put a link there since
+            descriptor = os.open(self._datadir, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            opened.callback(os.close, descriptor)
+            os.rmdir("lost+found", dir_fd=descriptor)
         durable.publish(self._root, self._datadir)
 
     def _publish_inside(self, marker: InProgress) -> None:
@@ -470,30 +474,7 @@ class _Restore:
         if marker.unpacked:
             remove_unpacked(self._plan.staging)
         elif marker.method == MOVE and self._plan.source.is_dir():
-            self._remove_source()
+            self.warnings += remove_moved(self._plan.source)
         remove_in_progress(self._datadir)
         self._journal.end_progress()
         return kept
-
-    def _remove_source(self) -> None:
-        """Remove what a moved backup leaves: files that were copied to another file system, then its metadata, what
-        tells that it was one last."""
-        source = self._plan.source
-        listed: list[str] = []
-        with contextlib.suppress(XtrabackupError):
-            listed = [entry.path for entry in manifest.read(source).files]
-        top = [entry.name for entry in os.scandir(source) if entry.is_file(follow_symlinks=False)]
-        last = [name for name in top if _is_metadata(name) and name not in (MANIFEST_NAME, MOVING_NAME)]
-        with durable.storage_errors("removing", source):
-            for name in [*(name for name in listed if not _is_metadata(name)), *last, MANIFEST_NAME, MOVING_NAME]:
-                (source / name).unlink(missing_ok=True)
-            for directory, _names, _files in os.walk(source, topdown=False):
-                with contextlib.suppress(OSError):
-                    os.rmdir(directory)
-            if source.exists():
-                self.warnings.append(f"{source} was moved away, but for files in it that are not the backup's")
-            durable.fsync_directory(source.parent)
-
-
-def _is_metadata(name: str) -> bool:
-    return name.startswith(("xtrabackup_", "mariadb_backup_")) or name == "backup-my.cnf"

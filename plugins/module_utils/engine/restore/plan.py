@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from .. import durable
 from ..errors import (
     BackupIncomplete,
     BackupMismatch,
@@ -117,6 +118,12 @@ def plan_restore(src: Path, layout: Layout, options: RestoreOptions) -> RestoreP
     ServerRunning, FileInUse, TargetNotEmpty, InvalidOption, DiskFull, BackupMismatch, RequestError; for an archive
     StreamError, DecryptionFailed, MissingProgram, UnsupportedServer, too.
     """
+    # what is looked at may change at any time, as long as it is not held
+    with durable.storage_errors("looking at", layout.datadir):
+        return _plan(src, layout, options)
+
+
+def _plan(src: Path, layout: Layout, options: RestoreOptions) -> RestorePlan:
     staging = choose_staging(layout.datadir)
     journal = RestoreJournal(layout.datadir)
     known = journal.known(staging)
