@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.journal import RESTORED
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import layout as layout_module
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.journal import RestoreJournal
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.markers import Restored
@@ -48,13 +49,15 @@ def test_of_a_backup_that_was_moved_away_the_data_directory_tells(host: Path, mo
     (host / "data").mkdir()
     restored = Restored("u", "", "/gone", "move", "", record)
     restored.write(host / "data")
-    # anybody who runs as the server's account can write that
-    assert not layout_for(host / "gone", None, host / "data").mysql
-    RestoreJournal(host / "data").note_restored(restored)
+    journal = RestoreJournal(host / "data")
+    journal.note_restored(restored)
     assert layout_for(host / "gone", None, host / "data").mysql
     # also where the host's program is MariaDB's
     monkeypatch.setattr(layout_module, "read_server_options", lambda *_arguments: {"datadir": str(host / "data")})
     assert layout_for(host / "gone", None, None).mysql
+    # anybody who runs as the server's account can write the marker
+    journal.remove(RESTORED)
+    assert not layout_for(host / "gone", None, None).mysql
 
 
 def test_without_any_sign_it_is_mariadbs(tmp_path: Path) -> None:
