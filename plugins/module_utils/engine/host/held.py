@@ -200,6 +200,11 @@ def holding(journal: Journal) -> Iterator[Holding]:
         held.give_back()
 
 
+def holds(journal: Journal) -> bool:
+    """Whether a restore with this journal holds something, or one that was killed has left it so."""
+    return any(journal.id in one.holders for one in _read())
+
+
 def owner_of(directory: Path) -> Owner:
     """Owner and permissions of ``directory``, or, while it is held, what it has otherwise. Raises FileNotFoundError."""
     status = os.stat(directory)
@@ -254,6 +259,8 @@ def _give_back(one: _Held) -> None:
             status = os.fstat(descriptor)
             # whoever has changed it since has had a reason
             if status.st_ino == one.inode and one.is_held(status):
+                # the permissions first: it is known as held until it has its owner
+                os.fchmod(descriptor, one.owner.mode)
                 one.owner.give(descriptor)
                 os.fsync(descriptor)
         finally:

@@ -26,7 +26,7 @@ from typing import Any
 from .. import durable
 from ..errors import BackupIncomplete, StorageError, TargetBusy
 from ..host import state
-from ..host.held import Holding, Owner, holding, owner_of
+from ..host.held import Holding, Owner, holding, holds, owner_of
 from ..progress import Progress
 from ..recovery.backup_directory import MOVING_NAME
 from ..recovery.native import RecoveryReport
@@ -81,6 +81,7 @@ def restore(plan: RestorePlan, options: RestoreOptions, progress: Progress) -> R
         if plan.unpack:
             prepared = _unpack(plan, options, progress, held)
             plan = _plan_unpacked(plan, options)
+            _hold(plan, held)
         elif not plan.wanted.unpacked:
             remove_unpacked(plan.staging)
         run = _Restore(plan, options, progress, held)
@@ -106,10 +107,9 @@ def restore(plan: RestorePlan, options: RestoreOptions, progress: Progress) -> R
 
 def release(plan: RestorePlan) -> None:
     """Give back what a run that was killed as it had done its work still holds; nothing while another one works."""
-    with contextlib.suppress(TargetBusy):
-        if plan.journal.directory.exists():
-            with plan.journal.locked(), holding(plan.journal):
-                pass
+    if holds(plan.journal):
+        with contextlib.suppress(TargetBusy), plan.journal.locked(), holding(plan.journal):
+            pass
 
 
 def _hold(plan: RestorePlan, held: Holding) -> None:
