@@ -102,8 +102,16 @@ source:
           archive.
       type: str
     restored:
-      description: Whether this collection restored it. Of a data directory.
+      description:
+        - Whether its marker (C(xtrabackup_restored.json)) says that this collection restored it. Of a data directory.
+        - The server's account can write that marker; see RV(source.proven).
       type: bool
+    proven:
+      description:
+        - Whether this host itself remembers that restore, for the user who runs this module. Only then it counts as
+          done. Of a data directory.
+      type: bool
+      version_added: 0.1.0
     id:
       description: Id of the backup, from its manifest.
       type: str

@@ -18,6 +18,11 @@ description:
   - Leaves a marker in the data directory that names the backup and holds its record, so that the same request is no
     change later, and M(innodb.xtrabackup.xtrabackup_replica) finds the coordinates.
   - A run that was interrupted is taken up again by the next one.
+  - What was done is remembered in C(/var/lib/xtrabackup), for each data directory. The markers in the data directory
+    are for people and for M(innodb.xtrabackup.xtrabackup_info). Nothing is removed, and nothing is taken as done,
+    because they say so.
+  - Directories of other accounts in which root has to work belong to root for the time of the restore, and get their
+    owner and permissions back at its end. After a kill, the next run with this data directory gives them back.
   - Tablespaces of a MySQL server that were outside its data directory go back to where they were, if the server of this
     host looks for tablespaces there (C(innodb_directories)); with O(datadir) alone they are put into it.
   - Events come back as they are in the backup, enabled ones too, and fire as soon as a server runs on the data with its
@@ -369,7 +374,7 @@ from ..module_utils.engine.recovery.prepare import PrepareOptions
 from ..module_utils.engine.restore.forecast import forecast
 from ..module_utils.engine.restore.layout import Layout
 from ..module_utils.engine.restore.ownership import resolve_ownership
-from ..module_utils.engine.restore.place import restore
+from ..module_utils.engine.restore.place import release, restore
 from ..module_utils.engine.restore.plan import RestoreOptions, RestorePlan, plan_restore
 from ..module_utils.engine.restore.request import manifest_digest_from_option, request_from_options
 from ..module_utils.engine.restore.source import layout_for
@@ -464,6 +469,8 @@ def _restore(module: AnsibleModule) -> Outcome:
     options = _options(params, layout)
     planned = plan_restore(source, layout, options)
     answer: dict[str, Any] = {"layout": layout.as_dict()}
+    if not planned.changed and not module.check_mode:
+        release(planned)
     if not planned.changed or module.check_mode:
         return _prediction(planned, options, answer)
     with contextlib.closing(Progress("restore", params["progress_file"])) as progress:

@@ -11,6 +11,8 @@ collected some and run none of them fails.
 from __future__ import annotations
 
 import contextlib
+import functools
+import json
 import os
 import shutil
 import signal
@@ -21,6 +23,8 @@ from typing import Any, Callable, TypeVar
 
 import pytest
 
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import state
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.journal import RESTORES
 from ansible_collections.innodb.xtrabackup.tests.support.estate import Estate
 from ansible_collections.innodb.xtrabackup.tests.support.mysql import MySQLServer
 from ansible_collections.innodb.xtrabackup.tests.support.servers import (
@@ -54,6 +58,24 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGTERM, stop)
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Executed())
+        config.add_cleanup(functools.partial(_forget_restores, set(_journals())))
+
+
+def _journals() -> list[Path]:
+    place = state.state_directory() / RESTORES
+    return [path for path in place.iterdir() if path.is_dir()] if place.is_dir() else []
+
+
+def _forget_restores(before: set[Path]) -> None:
+    """Remove what restores into data directories of tests have left in the state of this host."""
+    tests = os.path.join(os.environ.get("XTRABACKUP_TEST_DIR", "/var/tmp"), "xtrabackup-")
+    for journal in _journals():
+        notes = [json.loads(path.read_text()) for path in journal.glob("*.json")]
+        if any(str(note.get("datadir")).startswith(tests) for note in notes):
+            shutil.rmtree(journal, ignore_errors=True)
+        elif journal not in before:
+            with contextlib.suppress(OSError):
+                journal.rmdir()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -248,9 +248,9 @@ def begun(process: subprocess.Popen[str], path: Path) -> None:
 
 
 SIGNS = {
-    "unpacking": "data.xtrabackup-unpacked.partial/.xtrabackup.partial/ibdata1",
-    "recovering": "data.xtrabackup-unpacked.partial/xtrabackup_prepare_in_progress",
-    "syncing": "data.xtrabackup-unpacked.partial/xtrabackup_manifest.json",
+    "unpacking": "data.xtrabackup-unpacked/backup.partial/.xtrabackup.partial/ibdata1",
+    "recovering": "data.xtrabackup-unpacked/backup.partial/xtrabackup_prepare_in_progress",
+    "syncing": "data.xtrabackup-unpacked/backup.partial/xtrabackup_manifest.json",
     "placing": "data.partial/zoo",
 }
 

@@ -12,7 +12,7 @@ from ..engine.errors import InvalidOption, TargetNotEmpty
 from ..engine.recovery.backup_directory import read_backup_directory
 from ..engine.restore.layout import Layout, layout_from_options, parse_options
 from ..engine.restore.ownership import resolve_ownership
-from ..engine.restore.place import restore
+from ..engine.restore.place import release, restore
 from ..engine.restore.plan import RestoreOptions, plan_restore
 from .messages import ConsoleProgress
 from .session import Session, stop_on_signals
@@ -45,6 +45,7 @@ def _run(session: Session, method: str) -> None:
     )
     planned = plan_restore(source, layout, options)
     if not planned.changed:
+        release(planned)
         # a server may have changed the data since: whoever asks for the backup means the backup
         raise TargetNotEmpty(
             f"{layout.datadir} holds data that was restored from this backup before",

@@ -18,6 +18,7 @@ from .host.small_files import read_small
 from .manifest import MANIFEST_NAME, PARTIAL, Manifest
 from .recovery.backup_directory import is_backup_directory, read_backup_directory
 from .restore import running
+from .restore.journal import RestoreJournal
 from .restore.markers import read_restored
 from .restore.placement import UNPACKED_SUFFIX
 from .server.start_position import RESTORE_MARKER, backup_record
@@ -85,10 +86,13 @@ def _describe_directory(place: Path, facts: dict[str, Any]) -> tuple[dict[str, A
 
 
 def _request_facts(datadir: Path) -> dict[str, Any]:
-    """Which restore request the data come from, and which ones were carried out here."""
-    restored = read_restored(datadir)
+    """Which restore request the data come from, and which ones were carried out here; ``proven``: this user's own
+    journal says so, and not only the marker in the data directory."""
+    known = RestoreJournal(datadir).restored()
+    restored = known or read_restored(datadir)
     done = restored.carried_out if restored else None
     return {
+        "proven": known is not None,
         "request": asdict(done) if done else None,
         "requests": [asdict(entry) for entry in restored.requests] if restored else [],
         "source_sha256": restored.manifest_sha256 if restored else None,

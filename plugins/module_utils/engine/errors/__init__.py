@@ -27,7 +27,7 @@ from .backups import (
 )
 from .base import XtrabackupError
 from .formats import FormatError, PageCorrupt, RedoCorrupt, UnknownFormat
-from .requests import RequestChanged, RequestError, RequestExpired, RequestSuperseded
+from .requests import RequestChanged, RequestError, RequestExpired, RequestSuperseded, RequestUnproven
 from .server import (
     ConnectionFailed,
     DdlConflict,
@@ -87,6 +87,7 @@ __all__ = [
     "RequestError",
     "RequestExpired",
     "RequestSuperseded",
+    "RequestUnproven",
     "ServerError",
     "ServerRunning",
     "StorageError",

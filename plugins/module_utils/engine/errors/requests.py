@@ -41,3 +41,16 @@ class RequestExpired(RequestError):
 
     code = "request_expired"
     default_remedy = "Remove the request, or write a new one if the backup is still wanted."
+
+
+class RequestUnproven(RequestError):
+    """A data directory says that a request was carried out, or a newer one, and this host knows nothing of it.
+
+    What is in a data directory can be written by whoever runs as the server's account, so it proves nothing. The
+    host's own memory is in ``/var/lib/xtrabackup``. It has none of a data directory that comes from another host or
+    disk, that has another path or is on another file system since, or when that memory was lost. Nothing was touched.
+    The remedy names the command with which root vouches for the marker.
+    """
+
+    code = "request_unproven"
+    default_remedy = "If the data did not come from that restore, remove the marker; otherwise vouch for it."

@@ -4,8 +4,8 @@
 """What this host remembers where only the user who runs us can write: root's is ``/var/lib/xtrabackup``.
 
 A backup's directory may belong to the server's account, and its files may come from anywhere: what they say of
-themselves proves nothing. Two things are remembered: which preparations were made here, and a key that seals the state
-of those that are not done.
+themselves proves nothing. What is remembered: which preparations were made here, a key that seals the state of those
+that are not done, and for each data directory what was restored there (see ``journal``).
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def note_preparation(manifest_sha256: str, device: int, inode: int, source_sha25
 
 def source_of_preparation(manifest_sha256: str, device: int, inode: int) -> str | None:
     """What ``note_preparation`` was told; None when it was not told of this very file with this content."""
-    place = state_directory() / _PREPARATIONS
-    if not (is_ours(place.parent) and is_ours(place)):
+    place = existing_directory(_PREPARATIONS)
+    if place is None:
         return None
     with durable.storage_errors("reading", place):
         try:
@@ -127,23 +127,39 @@ def _make_key(place: Path) -> bytes:
 
 
 def own_directory(name: str = "") -> Path:
-    """The state directory, or the directory ``name`` in it, made when it is not there. Raises StorageError when it
-    cannot be written or is not only this user's."""
-    root = state_directory()
-    for place in (root, root / name) if name else (root,):
-        with durable.storage_errors("creating", place), contextlib.suppress(FileExistsError):
-            place.mkdir(mode=0o700, parents=True)
-            durable.fsync_directory(place.parent)
+    """The state directory, or the directory ``name`` in it (with slashes: one in another), made when it is not there.
+    Raises StorageError when it cannot be written or is not only this user's."""
+    places = _levels(name)
+    for place in places:
+        if not os.path.lexists(place):
+            with durable.storage_errors("creating", place), contextlib.suppress(FileExistsError):
+                place.mkdir(mode=0o700, parents=True)
+                durable.fsync_directory(place.parent)
         if not is_ours(place):
             raise StorageError(
                 f"{place}, which holds what root relies on, is no directory that only uid {os.geteuid()} can write to",
                 remedy=f"Give it to that user and to nobody else: chown {os.geteuid()} {place}; chmod 700 {place}",
                 path=str(place),
             )
-    return root / name if name else root
+    return places[-1]
+
+
+def existing_directory(name: str = "") -> Path | None:
+    """As ``own_directory``, but nothing is made: None when it is not there or is not only this user's."""
+    places = _levels(name)
+    return places[-1] if all(map(is_ours, places)) else None
+
+
+def _levels(name: str) -> list[Path]:
+    """The state directory and each directory of ``name`` in it."""
+    places = [state_directory()]
+    for part in Path(name).parts:
+        places.append(places[-1] / part)
+    return places
 
 
 def is_ours(place: Path) -> bool:
+    """Whether ``place`` is a directory that only this user can write to."""
     try:
         status = os.lstat(place)
     except OSError:

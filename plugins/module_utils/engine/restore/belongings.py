@@ -21,6 +21,7 @@ from typing import Any
 
 from .. import durable
 from ..errors import InvalidOption
+from ..host.held import Owner, owner_of
 from ..server.named_places import holds_tables
 from .copying import Ownership
 from .layout import Layout
@@ -82,7 +83,7 @@ def carry_over(names: Iterable[str], places: Sequence[Path], staged: Path, owner
                 shutil.copytree(source, target, symlinks=True)
             else:
                 _copy(source, target)
-            before = datadir.stat()
+            before = owner_of(datadir)
             for path in [target, *(target.rglob("*") if target.is_dir() and not target.is_symlink() else ())]:
                 _own(path, datadir / path.relative_to(staged), before, ownership)
             _sync(target)
@@ -196,11 +197,11 @@ def _copy(source: Path, target: Path) -> None:
     shutil.copystat(source, target)
 
 
-def _own(path: Path, old: Path, datadir: os.stat_result, ownership: Ownership) -> None:
+def _own(path: Path, old: Path, datadir: Owner, ownership: Ownership) -> None:
     """Give the copy ``path`` of ``old`` its owner."""
     status = old.lstat()
-    uid = ownership.uid if ownership.uid is not None and status.st_uid == datadir.st_uid else status.st_uid
-    gid = ownership.gid if ownership.gid is not None and status.st_gid == datadir.st_gid else status.st_gid
+    uid = ownership.uid if ownership.uid is not None and status.st_uid == datadir.uid else status.st_uid
+    gid = ownership.gid if ownership.gid is not None and status.st_gid == datadir.gid else status.st_gid
     if (path.lstat().st_uid, path.lstat().st_gid) != (uid, gid):
         os.chown(path, uid, gid, follow_symlinks=False)
     if not path.is_symlink():

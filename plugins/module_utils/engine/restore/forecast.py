@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from ..recovery.backup_directory import walk_files
-from .markers import read_restored
 from .plan import RestoreOptions, RestorePlan
 
 
@@ -18,7 +17,7 @@ def forecast(plan: RestorePlan, options: RestoreOptions) -> tuple[dict[str, Any]
     Before: those of all files that are there. After: those of the backup as it is now; recovery adds a redo log.
     """
     datadir = plan.layout.datadir
-    restored = read_restored(datadir)
+    restored = plan.journal.restored()
     here = restored.request if restored else ""
     before = {**plan.before, "request": here or None}
     if not plan.changed:

@@ -1,7 +1,8 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The two markers of a restore: begun (with all that is needed to go on after a kill), and done."""
+"""The two markers of a restore: begun, and done. In a data directory, a staging directory and a backup they are hints,
+for people and for more care; what a restore acts on is in its journal (see ``journal``)."""
 
 from __future__ import annotations
 
@@ -23,6 +24,9 @@ from .request import CarriedOut, Request, carried_out_from, request_from
 
 _FORMAT = 1
 _MAX_BYTES = 16 << 20
+
+COPY = "copy"
+MOVE = "move"
 
 FILLING = "filling"
 PUBLISHING = "publishing"
@@ -60,18 +64,24 @@ class InProgress:
         mine = (self.id, self.source_sha256, self.source, self.datadir, self.method, self.request)
         return mine == (other.id, other.source_sha256, other.source, other.datadir, other.method, other.request)
 
+    def as_document(self) -> dict[str, Any]:
+        """What is written."""
+        return {"format": _FORMAT, **asdict(self)}
+
     def write(self, directory: Path) -> None:
         """Put the marker into ``directory``, durably."""
-        data = json.dumps({"format": _FORMAT, **asdict(self)}, indent=1)
+        data = json.dumps(self.as_document(), indent=1)
         durable.write_file(directory / MOVING_NAME, data.encode("utf-8", "surrogateescape"))
 
 
 def read_in_progress(directory: Path) -> InProgress | None:
     """The marker of an unfinished restore in ``directory``, None when there is none; raises FormatError."""
     found = _read(directory / MOVING_NAME)
-    if found is None:
-        return None
-    where = str(directory / MOVING_NAME)
+    return None if found is None else in_progress_from(found, str(directory / MOVING_NAME))
+
+
+def in_progress_from(found: dict[str, Any], where: str) -> InProgress:
+    """The marker in the document ``found`` at ``where``; raises FormatError."""
     try:
         return InProgress(
             id=_text(found["id"], where),
@@ -90,7 +100,7 @@ def read_in_progress(directory: Path) -> InProgress | None:
             dropped=tuple(safe_path(name, where) for name in found.get("dropped", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise FormatError(f"{directory / MOVING_NAME} is not readable: {error!r}", path=str(directory)) from error
+        raise FormatError(f"{where} is not readable: {error!r}", path=where) from error
 
 
 def remove_in_progress(directory: Path) -> None:
@@ -124,19 +134,30 @@ class Restored:
         """The request that the data come from, None when nobody requested them."""
         return next((entry for entry in self.requests if entry.id == self.request), None)
 
+    def as_document(self) -> dict[str, Any]:
+        """What is written."""
+        return {"format": _FORMAT, **asdict(self)}
+
     def write(self, directory: Path) -> Path:
         """Put the marker into ``directory``, durably; returns its path."""
-        data = json.dumps({"format": _FORMAT, **asdict(self)}, indent=1, sort_keys=True)
+        data = json.dumps(self.as_document(), indent=1, sort_keys=True)
         durable.write_file(directory / RESTORED_NAME, data.encode("utf-8", "surrogateescape"))
         return directory / RESTORED_NAME
 
 
 def read_restored(directory: Path) -> Restored | None:
     """The marker of a finished restore in ``directory``, None when there is none; raises FormatError."""
-    found = _read(directory / RESTORED_NAME)
-    if found is None:
-        return None
-    where = str(directory / RESTORED_NAME)
+    found = read_restored_document(directory)
+    return None if found is None else restored_from(found, str(directory / RESTORED_NAME))
+
+
+def read_restored_document(directory: Path) -> dict[str, Any] | None:
+    """What is in that marker, of which only the format was looked at; raises FormatError."""
+    return _read(directory / RESTORED_NAME)
+
+
+def restored_from(found: dict[str, Any], where: str) -> Restored:
+    """The marker in the document ``found`` at ``where``; raises FormatError."""
     try:
         return Restored(
             id=_text(found["id"], where),
@@ -150,7 +171,7 @@ def read_restored(directory: Path) -> Restored | None:
             outside=tuple(_path(path, where) for path in found.get("outside", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise FormatError(f"{directory / RESTORED_NAME} is not readable: {error!r}", path=str(directory)) from error
+        raise FormatError(f"{where} is not readable: {error!r}", path=where) from error
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-import stat
 
 from ..errors import InvalidOption
+from ..host.held import owner_of
 from .copying import Ownership
 from .layout import Layout
 
@@ -28,16 +28,16 @@ def resolve_ownership(
     account if root asks. Without ``group``: the owner's own. Without ``mode``: an existing data directory keeps its
     permissions, what is in it is 0700 and 0660. Raises InvalidOption for unknown names, and when only root could do it.
     """
-    there = layout.datadir.stat() if layout.datadir.is_dir() else None
-    account = _account(owner) if owner else _default_account(layout, None if there is None else there.st_uid)
+    there = owner_of(layout.datadir) if layout.datadir.is_dir() else None
+    account = _account(owner) if owner else _default_account(layout, None if there is None else there.uid)
     uid = account[0]
     gid = _group(group) if group else account[1]
-    if group is None and not owner and there is not None and uid == there.st_uid:
-        gid = there.st_gid
+    if group is None and not owner and there is not None and uid == there.uid:
+        gid = there.gid
     _require_allowed(uid, gid)
     directory_mode = _DEFAULT_DIRECTORY_MODE if mode is None else _mode(mode)
     file_mode = _DEFAULT_FILE_MODE if mode is None else directory_mode & 0o666
-    top_mode = directory_mode if mode is not None or there is None else stat.S_IMODE(there.st_mode)
+    top_mode = directory_mode if mode is not None or there is None else there.mode
     return Ownership(uid, gid, file_mode, directory_mode), top_mode
 
 

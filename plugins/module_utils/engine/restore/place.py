@@ -6,7 +6,8 @@
 filling: copy or move every file into its staging place -> make durable -> publishing: put aside what is replaced,
 rename files outside the data directory, rename the data directory -> finishing: remove what was replaced, and what is
 left of a moved backup -> take the marker of progress away.
-A kill at any instant leaves a marker from which the next run goes on.
+A kill at any instant leaves a journal from which the next run goes on. Directories of other accounts in which this
+works by path are held for that time.
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ import contextlib
 import errno
 import itertools
 import os
-import shutil
-import subprocess
+import stat
 import threading
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .. import durable, manifest
-from ..errors import BackupIncomplete, XtrabackupError
-from ..manifest import MANIFEST_NAME
+from .. import durable
+from ..errors import BackupIncomplete, StorageError, TargetBusy
+from ..host import state
+from ..host.held import Holding, Owner, holding, holds, owner_of
 from ..progress import Progress
 from ..recovery.backup_directory import MOVING_NAME
 from ..recovery.native import RecoveryReport
@@ -35,14 +36,13 @@ from .belongings import carry_over, make_like
 from .copying import PART_SUFFIX, Copier, CopyTask, run_all
 from .events import event_warnings
 from .holders import require_unheld
-from .markers import PUBLISHING, InProgress, Restored, read_in_progress, remove_in_progress
-from .placement import RESTORED_NAME, Placement, Staging, file_size, foreign_entries, publishing_order
-from .plan import COPY, MOVE, RestoreOptions, RestorePlan, plan_restore
+from .labels import relabel
+from .markers import COPY, FILLING, MOVE, PUBLISHING, InProgress, Restored, remove_in_progress
+from .moved import remove_moved
+from .placement import ASIDE_NAME, RESTORED_NAME, Placement, file_size, foreign_entries, publishing_order
+from .plan import RestoreOptions, RestorePlan, plan_restore
 from .request import CarriedOut, utc_now
-
-_RESTORECON_SECONDS = 3600.0
-_ENDING_SECONDS = 30.0  # a recovering server of a killed run that is just ending
-_ASIDE_NAME = ".xtrabackup"  # of the directory in a mount point that takes what is replaced
+from .unpacking import make_unpacking_place, remove_unpacked
 
 
 @dataclass(frozen=True)
@@ -68,20 +68,23 @@ def restore(plan: RestorePlan, options: RestoreOptions, progress: Progress) -> R
     if not plan.changed:
         return RestoreResult(False, plan.record)
     started = time.monotonic()
-    with durable.storage_errors("creating", plan.staging.lock.parent):
-        plan.staging.lock.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    with durable.exclusive_lock(plan.staging.lock, str(plan.layout.datadir)):
+    journal = plan.journal
+    restoring = durable.storage_errors("restoring into", plan.layout.datadir)
+    with restoring, journal.locked(), holding(journal) as held:
+        _hold(plan, held)
         # another job may have been here since the plan was made
         plan = plan_restore(Path(plan.wanted.source), plan.layout, options)
         if not plan.changed:
             return RestoreResult(False, plan.record)
+        _hold(plan, held)
         prepared = None
         if plan.unpack:
-            prepared = _unpack(plan, options, progress)
+            prepared = _unpack(plan, options, progress, held)
             plan = _plan_unpacked(plan, options)
+            _hold(plan, held)
         elif not plan.wanted.unpacked:
-            _remove_unpacked(plan.staging)
-        run = _Restore(plan, options, progress)
+            remove_unpacked(plan.staging)
+        run = _Restore(plan, options, progress, held)
         run.warnings.extend([*plan.replaced.warnings, *event_warnings(plan.record, plan.placements)])
         if prepared is not None:
             run.warnings.extend(prepared.warnings)
@@ -102,16 +105,44 @@ def restore(plan: RestorePlan, options: RestoreOptions, progress: Progress) -> R
     )
 
 
+def release(plan: RestorePlan) -> None:
+    """Give back what a run that was killed as it had done its work still holds; nothing while another one works."""
+    if holds(plan.journal):
+        with contextlib.suppress(TargetBusy), plan.journal.locked(), holding(plan.journal):
+            pass
+
+
+def _hold(plan: RestorePlan, held: Holding) -> None:
+    """Hold every directory in which names are made, changed or removed, and make that of the staging directory."""
+    staging, redo = plan.staging, plan.layout.redo_directory
+    touched = {staging.root, *(one.final for one in plan.placements if one.outside), *plan.replaced.outside}
+    touched |= {redo} if redo is not None and plan.layout.datadir not in redo.parents else set()
+    for marker in (plan.unfinished, plan.clearing):
+        if marker is not None:
+            touched |= {Path(path) for pair in (*marker.aside, *marker.outside) for path in pair}
+    directories = {path.parent for path in touched}
+    held.hold(directories)
+    with durable.storage_errors("creating", staging.root.parent):
+        staging.root.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    held.hold({staging.root.parent})
+
+
 # --- archives ------------------------------------------------------------------------------------
 
 
-def _unpack(plan: RestorePlan, options: RestoreOptions, progress: Progress) -> PrepareResult:
+def _unpack(plan: RestorePlan, options: RestoreOptions, progress: Progress, held: Holding) -> PrepareResult:
     """Unpack and recover an archive on the data directory's file system; an error leaves nothing of it."""
     if plan.clearing is not None:
         # files of another time that it was unpacked must not be mixed with those of this time
-        _Restore(plan, options, progress).clear(plan.clearing)
+        _Restore(plan, options, progress, held).clear(plan.clearing)
+    make_unpacking_place(plan.staging)
     wanted = replace(options.recovery, parallel=options.parallel, force=True, own_place=True)
-    return prepare(Path(plan.wanted.source), plan.staging.unpacked, wanted, progress)
+    try:
+        return prepare(Path(plan.wanted.source), plan.staging.unpacked, wanted, progress)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            plan.staging.unpacking_place.rmdir()
+        raise
 
 
 def _plan_unpacked(plan: RestorePlan, options: RestoreOptions) -> RestorePlan:
@@ -125,16 +156,9 @@ def _plan_unpacked(plan: RestorePlan, options: RestoreOptions) -> RestorePlan:
                 path=str(plan.source),
             )
     except BaseException:
-        _remove_unpacked(plan.staging)
+        remove_unpacked(plan.staging)
         raise
     return again
-
-
-def _remove_unpacked(staging: Staging) -> None:
-    """Remove what unpacking an archive has left, once the server that may have recovered it is gone."""
-    for path in staging.unpacking():
-        running.wait_until_unused(path, _ENDING_SECONDS)
-        durable.remove_tree(path)
 
 
 # --- one run -------------------------------------------------------------------------------------
@@ -143,10 +167,12 @@ def _remove_unpacked(staging: Staging) -> None:
 class _Restore:
     """One run of a restore, in its three steps: fill, publish, finish."""
 
-    def __init__(self, plan: RestorePlan, options: RestoreOptions, progress: Progress) -> None:
+    def __init__(self, plan: RestorePlan, options: RestoreOptions, progress: Progress, held: Holding) -> None:
         self._plan = plan
         self._options = options
         self._progress = progress
+        self._held = held
+        self._journal = plan.journal
         self._datadir = plan.layout.datadir
         self._root = plan.staging.root
         self.warnings: list[str] = []
@@ -159,13 +185,15 @@ class _Restore:
         if plan.clearing is not None:
             self.clear(plan.clearing)
         elif plan.unfinished is None:
-            # without a marker it is rubbish of a run that was killed as it began
+            # what the journal does not know is rubbish: of a run that was killed as it began, or of somebody else
             self._remove_staged()
         outside = tuple((str(one.staged), str(one.final)) for one in self._by_order() if one.outside)
         marker = replace(plan.wanted, outside=outside)
         try:
-            with durable.storage_errors("creating", self._root):
-                self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if plan.unfinished is None:
+                with durable.storage_errors("creating", self._root):
+                    self._root.mkdir(mode=0o700)
+            self._journal.note_progress(marker, plan.staging)
             marker.write(self._root)
             if plan.wanted.method == MOVE:
                 marker.write(plan.source)
@@ -181,6 +209,7 @@ class _Restore:
             raise
         marker = replace(marker, phase=PUBLISHING, aside=tuple(self._asides()))
         marker.write(self._root)
+        self._journal.note_progress(marker, plan.staging)
         return marker
 
     def _old_places(self) -> list[Path]:
@@ -219,6 +248,8 @@ class _Restore:
                 with durable.storage_errors("creating", parent.parent):
                     parent.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
                 ownership.make_directory(parent)
+                if placement.outside:
+                    self._held.hold({parent})
 
     def _make_redo_directory(self, path: Path) -> None:
         """MySQL begins a new redo log in an empty directory, and does not start without one."""
@@ -237,12 +268,17 @@ class _Restore:
             staged = [one for one in placements if one not in set(waiting)]
             jobs = [lambda path=one.staged: self._own(path) for one in staged]
             run_all(jobs, self._options.parallel, threading.Event())
+        for one in waiting:
+            durable.remove_tree(durable.beside(one.staged, PART_SUFFIX))
         copier = Copier(self._options.ownership, self._progress, sync=True)
         tasks = [CopyTask(one.source, one.staged, one.size, one.digest or None) for one in waiting]
         copier.copy_all(tasks, self._options.parallel)
 
     def _renamed(self, placement: Placement) -> bool:
-        """Move a file by a rename; False when it has to be copied."""
+        """Move a file by a rename; False when it has to be copied, as one that has another name elsewhere."""
+        with contextlib.suppress(OSError):
+            if placement.source.lstat().st_nlink != 1:
+                return False
         with durable.storage_errors("moving", placement.source):
             try:
                 os.rename(placement.source, placement.staged)
@@ -255,8 +291,13 @@ class _Restore:
 
     def _own(self, path: Path) -> None:
         with durable.storage_errors("changing the owner of", path):
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
             try:
+                status = os.fstat(descriptor)
+                if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+                    raise StorageError(
+                        f"{path} is not a file with one name: it was replaced by another", path=str(path)
+                    )
                 self._options.ownership.apply_to_file(descriptor)
                 os.fsync(descriptor)
             finally:
@@ -274,18 +315,23 @@ class _Restore:
                     placement.staged.unlink(missing_ok=True)
             durable.remove_tree(self._root)
             if marker.unpacked:
-                _remove_unpacked(self._plan.staging)
+                remove_unpacked(self._plan.staging)
             elif marker.method == MOVE:
                 remove_in_progress(self._plan.source)
+            self._journal.end_progress()
 
     def clear(self, other: InProgress) -> None:
-        """Remove what an interrupted restore of something else staged."""
+        """Remove what an interrupted restore of something else staged. From now on it is not taken for whole."""
+        done = self._journal.becoming()
+        if other.phase == PUBLISHING and not os.path.lexists(self._root) and done is not None:
+            self._journal.note_restored(done)
+        self._journal.note_progress(replace(other, phase=FILLING), self._plan.staging)
+        if self._datadir.is_dir():
+            remove_in_progress(self._datadir)
         for staged, _final in other.outside:
             for path in (Path(staged), durable.beside(staged, PART_SUFFIX)):
                 durable.remove_tree(path)
         self._remove_staged()
-        if read_in_progress(self._datadir) is not None:
-            remove_in_progress(self._datadir)
 
     def _remove_staged(self) -> None:
         for placement in self._plan.placements:
@@ -298,7 +344,12 @@ class _Restore:
         suffix = f"{durable.REPLACED_SUFFIX}-{time.strftime('%Y%m%dT%H%M%S')}"
         suffixes = itertools.chain([suffix], (f"{suffix}-{number}" for number in itertools.count(2)))
         found = map(self._asides_named, suffixes)
-        return next(one for one in found if not any(os.path.lexists(target) for _source, target in one))
+        return next(one for one in found if not any(map(os.path.lexists, self._aside_places(one))))
+
+    def _aside_places(self, asides: list[tuple[str, str]]) -> set[Path]:
+        """Names that come into being when things are put aside."""
+        places = {Path(target) for _source, target in asides}
+        return places | {place.parent for place in places if place.parent.parent == self._datadir}
 
     def _asides_named(self, suffix: str) -> list[tuple[str, str]]:
         found = [(str(path), str(durable.beside(path, suffix))) for path in self._plan.replaced.outside]
@@ -307,7 +358,7 @@ class _Restore:
             return found
         if self._plan.staging.beside:
             return [*found, (str(self._datadir), f"{self._datadir}{suffix}")]
-        keep = self._datadir / f"{_ASIDE_NAME}{suffix}"
+        keep = self._datadir / f"{ASIDE_NAME}{suffix}"
         return [*found, *((str(self._datadir / name), str(keep / name)) for name in names)]
 
     # -- publishing: every step may have been done already by a run that was killed
@@ -330,31 +381,45 @@ class _Restore:
                     durable.fsync_directory(directory)
                 if layout.redo_directory is not None and self._datadir not in layout.redo_directory.parents:
                     self._make_redo_directory(layout.redo_directory)
-                self._own(self._restored(marker).write(self._root))
+                restored = self._restored(marker)
+                self._journal.note_progress(marker, self._plan.staging, restored)
+                self._own(restored.write(self._root))
                 if self._plan.staging.beside:
                     self._publish_beside()
                 else:
                     self._publish_inside(marker)
-        self._relabel(marker)
+        paths = [self._datadir, *(Path(final) for _staged, final in marker.outside)]
+        self.warnings += relabel([*paths, *([layout.redo_directory] if layout.redo_directory else [])])
+        self._hand_over()
+        done = self._journal.becoming()
+        if done is not None:
+            self._journal.note_restored(done)
 
     def _put_aside(self, source: Path, target: Path) -> None:
         # what is at ``source`` once ``target`` exists is ours, from a run that was killed
         if os.path.lexists(source) and not os.path.lexists(target):
-            target.parent.mkdir(mode=0o700, exist_ok=True)
+            if target.parent != source.parent:
+                target.parent.mkdir(mode=0o700, exist_ok=True)
+                if not state.is_ours(target.parent):
+                    raise StorageError(f"{target.parent} was made by somebody else meanwhile", path=str(target.parent))
             os.rename(source, target)
             durable.fsync_directory(target.parent)
 
     def _publish_beside(self) -> None:
         """One rename: staging, with the marker of progress in it, becomes the data directory."""
-        replace(self._options.ownership, directory_mode=self._options.top_mode).make_directory(self._root)
-        with contextlib.suppress(OSError):
-            (self._datadir / "lost+found").rmdir()
+        with contextlib.suppress(OSError), contextlib.ExitStack() as opened:
+            # what is in the way was put aside; who owns the directory may have put a link there since
+            descriptor = os.open(self._datadir, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            opened.callback(os.close, descriptor)
+            os.rmdir("lost+found", dir_fd=descriptor)
         durable.publish(self._root, self._datadir)
 
     def _publish_inside(self, marker: InProgress) -> None:
         """Entry by entry, the marker of the finished restore last; that of progress is there all the time."""
-        marker.write(self._datadir)
-        replace(self._options.ownership, directory_mode=self._options.top_mode).make_directory(self._datadir)
+        marker.write(self._root)
+        if (self._datadir / MOVING_NAME).is_dir():
+            durable.remove_tree(self._datadir / MOVING_NAME)
+        os.rename(self._root / MOVING_NAME, self._datadir / MOVING_NAME)
         names = frozenset(path.name for path, _definition in self._plan.layout.data_files)
         entries = [name for name in os.listdir(self._root) if name not in (RESTORED_NAME, MOVING_NAME)]
         for name in [*sorted(entries, key=lambda name: publishing_order(name, names)), RESTORED_NAME]:
@@ -362,6 +427,14 @@ class _Restore:
         durable.fsync_directory(self._datadir)
         durable.remove_tree(self._root)
         durable.fsync_directory(self._datadir)
+
+    def _hand_over(self) -> None:
+        """Give the data directory itself to its owner: where things are still done in it by path, at the end."""
+        ownership, there = self._options.ownership, owner_of(self._datadir)
+        uid = there.uid if ownership.uid is None else ownership.uid
+        gid = there.gid if ownership.gid is None else ownership.gid
+        owner = Owner(uid, gid, self._options.top_mode)
+        self._held.leave_as(self._datadir, owner, at_once=self._plan.staging.beside)
 
     def _restored(self, marker: InProgress) -> Restored:
         plan, now, request = self._plan, utc_now(), marker.request
@@ -383,29 +456,6 @@ class _Restore:
             outside=tuple(final for _staged, final in marker.outside),
         )
 
-    def _relabel(self, marker: InProgress) -> None:
-        """Set the security context of what was put in place, where SELinux is in use."""
-        program = shutil.which("restorecon", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
-        if program is None or not os.path.exists("/sys/fs/selinux/enforce"):
-            return
-        paths = [str(self._datadir), *(final for _staged, final in marker.outside)]
-        redo = self._plan.layout.redo_directory
-        if redo is not None and redo.exists():
-            paths.append(str(redo))
-        try:
-            answer = subprocess.run(
-                [program, "-R", *paths],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_RESTORECON_SECONDS,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            self.warnings.append(f"{program}: {error}")
-            return
-        if answer.returncode:
-            self.warnings.append(f"{program} failed: {answer.stderr.decode('utf-8', 'replace').strip()}")
-
     # -- the end
 
     def finish(self, marker: InProgress) -> list[str]:
@@ -418,35 +468,13 @@ class _Restore:
             else:
                 durable.remove_tree(target)
         for directory in {Path(target).parent for _source, target in marker.aside}:
-            if directory.name.startswith(_ASIDE_NAME):
+            if directory.name.startswith(ASIDE_NAME):
                 with contextlib.suppress(OSError):
                     directory.rmdir()
         if marker.unpacked:
-            _remove_unpacked(self._plan.staging)
+            remove_unpacked(self._plan.staging)
         elif marker.method == MOVE and self._plan.source.is_dir():
-            self._remove_source()
+            self.warnings += remove_moved(self._plan.source)
         remove_in_progress(self._datadir)
+        self._journal.end_progress()
         return kept
-
-    def _remove_source(self) -> None:
-        """Remove what a moved backup leaves: files that were copied to another file system, then its metadata, what
-        tells that it was one last."""
-        source = self._plan.source
-        listed: list[str] = []
-        with contextlib.suppress(XtrabackupError):
-            listed = [entry.path for entry in manifest.read(source).files]
-        top = [entry.name for entry in os.scandir(source) if entry.is_file(follow_symlinks=False)]
-        last = [name for name in top if _is_metadata(name) and name not in (MANIFEST_NAME, MOVING_NAME)]
-        with durable.storage_errors("removing", source):
-            for name in [*(name for name in listed if not _is_metadata(name)), *last, MANIFEST_NAME, MOVING_NAME]:
-                (source / name).unlink(missing_ok=True)
-            for directory, _names, _files in os.walk(source, topdown=False):
-                with contextlib.suppress(OSError):
-                    os.rmdir(directory)
-            if source.exists():
-                self.warnings.append(f"{source} was moved away, but for files in it that are not the backup's")
-            durable.fsync_directory(source.parent)
-
-
-def _is_metadata(name: str) -> bool:
-    return name.startswith(("xtrabackup_", "mariadb_backup_")) or name == "backup-my.cnf"

@@ -25,8 +25,13 @@ RESTORED_NAME = "xtrabackup_restored.json"
 STAGED_SUFFIX = ".xtrabackup-staged"
 INNER_STAGING_NAME = ".xtrabackup-restore"
 INNER_LOCK_NAME = ".xtrabackup-restore.lock"
+"""Of a lock that earlier versions had in a data directory."""
 UNPACKED_SUFFIX = ".xtrabackup-unpacked"
-"""Of the directory in which an archive is unpacked and recovered; in a data directory, its name."""
+"""Of the directory of ours in which an archive is unpacked and recovered; in a data directory, its name."""
+ASIDE_NAME = ".xtrabackup"
+"""Of the directory in a mount point that takes what is replaced; a suffix follows."""
+
+_UNPACKED_NAME = "backup"
 
 #: entries of a data directory that are nobody's data
 IGNORED_ENTRIES = frozenset({"lost+found", INNER_LOCK_NAME})
@@ -86,17 +91,21 @@ class Placement:
 class Staging:
     """Where files wait until all are there. ``beside``: next to the data directory, which it then becomes with one
     rename; otherwise in it, and each entry is renamed (a mount point cannot be replaced). ``unpacked``: where archives
-    are unpacked and recovered before."""
+    are unpacked and recovered before, with staging places and locks of its own beside it, so in a directory of ours."""
 
     root: Path
-    lock: Path
     beside: bool
     unpacked: Path
 
+    @property
+    def unpacking_place(self) -> Path:
+        """The directory of ours that ``unpacked`` is in."""
+        return self.unpacked.parent
+
     def unpacking(self) -> list[Path]:
-        """All that unpacking has left: ``unpacked``, its own staging places and locks."""
-        name = self.unpacked.name
-        return sorted(self.unpacked.parent.glob(f"{glob.escape(name)}*"))
+        """All that unpacking has left, by earlier versions too."""
+        place = self.unpacking_place
+        return sorted(place.parent.glob(f"{glob.escape(place.name)}*"))
 
 
 def choose_staging(datadir: Path) -> Staging:
@@ -105,13 +114,13 @@ def choose_staging(datadir: Path) -> Staging:
     while not parent.exists():
         parent = parent.parent
     if is_mount_point(datadir) or not os.access(parent, os.W_OK | os.X_OK):
-        inner = datadir / UNPACKED_SUFFIX
-        return Staging(datadir / INNER_STAGING_NAME, datadir / INNER_LOCK_NAME, beside=False, unpacked=inner)
+        return Staging(datadir / INNER_STAGING_NAME, beside=False, unpacked=datadir / UNPACKED_SUFFIX / _UNPACKED_NAME)
 
     def sibling(suffix: str) -> Path:
         return datadir.with_name(datadir.name + suffix)
 
-    return Staging(sibling(".partial"), sibling(".lock"), beside=True, unpacked=sibling(UNPACKED_SUFFIX))
+    unpacked = sibling(UNPACKED_SUFFIX) / _UNPACKED_NAME
+    return Staging(sibling(durable.PARTIAL_SUFFIX), beside=True, unpacked=unpacked)
 
 
 def is_mount_point(path: Path) -> bool:

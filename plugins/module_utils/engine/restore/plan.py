@@ -15,7 +15,6 @@ from .. import durable
 from ..errors import (
     BackupIncomplete,
     BackupMismatch,
-    DiskFull,
     InvalidOption,
     MissingProgram,
     NotABackup,
@@ -24,20 +23,21 @@ from ..errors import (
     UnsupportedServer,
     XtrabackupError,
 )
+from ..host import state
 from ..recovery.backup_directory import (
     PREPARED,
     BackupDirectory,
     read_archived_backup,
     read_backup_directory,
-    walk_files,
 )
 from ..recovery.prepare import PrepareOptions, require_recoverable
 from ..recovery.program import find_server
 from ..recovery.providers import require_for_restore
 from . import running
 from .copying import Ownership
+from .journal import Known, RestoreJournal
 from .layout import Layout
-from .markers import FILLING, PUBLISHING, InProgress, Restored, read_in_progress, read_restored
+from .markers import COPY, FILLING, MOVE, PUBLISHING, InProgress, Restored, read_in_progress
 from .placement import (
     Placement,
     Staging,
@@ -50,12 +50,7 @@ from .placement import (
 )
 from .replaced import Replaced, find_replaced, require_replaceable
 from .request import CarriedOut, Request, find_carried_out
-
-COPY = "copy"
-MOVE = "move"
-
-_SPACE_MARGIN = 16 << 20
-_RECOVERY_MARGIN = 96 << 20  # a new redo log of the smallest size, and pages that recovery adds
+from .room import require_room_unprepared, require_space, require_space_to_unpack
 
 
 @dataclass(frozen=True)
@@ -84,9 +79,9 @@ class RestorePlan:
     """What is there and what is to be done.
 
     ``source``: the directory that files are taken from, which for an archive is that which it is unpacked into;
-    ``unpack``: that has to be done first. ``unfinished``: the marker of an interrupted run of this very restore, which
-    is taken up again; ``clearing``: that of another one, whose rest is removed first. ``replaced``: what it takes the
-    place of. ``before`` and ``after``: for diff mode.
+    ``unpack``: that has to be done first. ``unfinished``: an interrupted run of this very restore, as the journal has
+    it, which is taken up again; ``clearing``: one of another restore, whose rest is removed first. ``replaced``: what
+    it takes the place of. ``before`` and ``after``: for diff mode.
     """
 
     source: Path
@@ -106,6 +101,11 @@ class RestorePlan:
     carried_out: CarriedOut | None = None
 
     @property
+    def journal(self) -> RestoreJournal:
+        """Where this restore notes what it does."""
+        return RestoreJournal(self.layout.datadir)
+
+    @property
     def bytes(self) -> int:
         """Bytes that will be put in place; 0 when an interrupted run has only renames left."""
         return sum(placement.size for placement in self.placements)
@@ -118,20 +118,28 @@ def plan_restore(src: Path, layout: Layout, options: RestoreOptions) -> RestoreP
     ServerRunning, FileInUse, TargetNotEmpty, InvalidOption, DiskFull, BackupMismatch, RequestError; for an archive
     StreamError, DecryptionFailed, MissingProgram, UnsupportedServer, too.
     """
+    # what is looked at may change at any time, as long as it is not held
+    with durable.storage_errors("looking at", layout.datadir):
+        return _plan(src, layout, options)
+
+
+def _plan(src: Path, layout: Layout, options: RestoreOptions) -> RestorePlan:
     staging = choose_staging(layout.datadir)
-    restored = read_restored(layout.datadir)
-    there = read_in_progress(staging.root) or read_in_progress(layout.datadir)
+    journal = RestoreJournal(layout.datadir)
+    known = journal.known(staging)
+    restored, there = known.restored, known.unfinished
     wanted_source = Path(os.path.abspath(src))
     source = _chosen_source(wanted_source, there, options)
     for place in dict.fromkeys((source, wanted_source)):
         require_safe(layout.datadir, place, layout)
     if options.parallel < 1:
         raise InvalidOption(f"parallel: {options.parallel} is not a number of files", option="parallel")
-    history = restored.requests if restored else ()
-    if restored and options.request and (there is None or there.request != options.request):
-        done = find_carried_out(options.request, history)
+    if options.request and (there is None or there.request != options.request):
+        if there is None:
+            journal.require_proven(options.request)
+        done = find_carried_out(options.request, known.requests)
         if done is not None:
-            return _plan_carried_out(source, layout, staging, restored, done)
+            return _plan_carried_out(source, layout, staging, known, done)
     if restored and (not source.exists() or _is_ending(there, staging, source)):
         return _plan_without_backup(source, layout, staging, restored, there, options)
     archived = source.is_file()
@@ -147,7 +155,7 @@ def plan_restore(src: Path, layout: Layout, options: RestoreOptions) -> RestoreP
         unpacked=str(staging.unpacked) if archived else "",
         request=options.request,
         origin=str(options.origin or ""),
-        requests=history,
+        requests=known.requests,
     )
     if not archived:
         _require_usable(backup, wanted, options)
@@ -160,7 +168,7 @@ def plan_restore(src: Path, layout: Layout, options: RestoreOptions) -> RestoreP
         return replace(plan, changed=False, before=plan.after, record=restored.backup if archived else backup.record)
     if not options.look_ahead:
         running.require_unused(layout.datadir, pid_file=layout.pid_file, server_socket=layout.socket)
-    plan = replace(plan, before=_before(layout.datadir, restored, there))
+    plan = replace(plan, before=_before(layout.datadir, known))
     if there is not None and there.same_restore(wanted):
         plan = replace(plan, unfinished=there)
         if there.phase == PUBLISHING:
@@ -169,7 +177,8 @@ def plan_restore(src: Path, layout: Layout, options: RestoreOptions) -> RestoreP
     else:
         plan = replace(plan, clearing=there)
     _require_no_other_restore(plan, options)
-    require_replaceable(layout, staging, force=options.force)
+    unproven = journal.unproven() if there is None else None
+    require_replaceable(layout, staging, unproven, begun=there is not None, force=options.force)
     if options.look_ahead and (backup.state != PREPARED or wanted_source != source):
         plan = _plan_unprepared(plan, backup, wanted_source, options)
     else:
@@ -244,27 +253,20 @@ def _chosen_source(source: Path, there: InProgress | None, options: RestoreOptio
     return Path(os.path.abspath(options.origin))
 
 
-def _plan_carried_out(
-    source: Path, layout: Layout, staging: Staging, restored: Restored, done: CarriedOut
-) -> RestorePlan:
+def _plan_carried_out(source: Path, layout: Layout, staging: Staging, known: Known, done: CarriedOut) -> RestorePlan:
     """Nothing is to be done for a request that was carried out, whether or not its data are still the latest."""
-    state = _state(layout.datadir, restored.id, "restored")
-    wanted = InProgress(done.id, done.manifest_sha256, str(source), str(layout.datadir), restored.method, FILLING)
-    return RestorePlan(
-        source, layout, staging, restored.backup, wanted, state, changed=False, before=state, carried_out=done
-    )
+    restored = known.restored
+    state = _state(layout.datadir, restored.id, "restored") if restored else _before(layout.datadir, known)
+    method, record = (restored.method, restored.backup) if restored else (COPY, {})
+    wanted = InProgress(done.id, done.manifest_sha256, str(source), str(layout.datadir), method, FILLING)
+    return RestorePlan(source, layout, staging, record, wanted, state, changed=False, before=state, carried_out=done)
 
 
 def _plan_unprepared(plan: RestorePlan, backup: BackupDirectory, src: Path, options: RestoreOptions) -> RestorePlan:
     """What is known of a backup that will be prepared into ``src`` first. Raises what is known to keep it from that."""
     require_recoverable(backup, Path(plan.wanted.source), options.recovery)
     plan = replace(plan, placements=tuple(place_files(backup, backup_files(backup), plan.layout, plan.staging)))
-    device = _nearest(plan.layout.datadir).stat().st_dev
-    places = {_nearest(src).stat().st_dev: src, device: plan.layout.datadir}
-    if str(src) == plan.wanted.source:
-        places.pop(_nearest(src).stat().st_dev, None)  # in place
-    for place in places.values():
-        _require_room(_nearest(place), plan.bytes + _RECOVERY_MARGIN, len(plan.placements))
+    require_room_unprepared(plan, src)
     return plan
 
 
@@ -277,7 +279,7 @@ def _plan_files(plan: RestorePlan, backup: BackupDirectory) -> RestorePlan:
         folders=tuple(directories(backup, files)),
     )
     _require_whole(plan)
-    _require_space(plan)
+    require_space(plan)
     return plan
 
 
@@ -299,12 +301,14 @@ def _plan_archive(plan: RestorePlan, archived: BackupDirectory, options: Restore
         clearing=plan.unfinished or plan.clearing,
         placements=placements,
     )
-    _require_space_to_unpack(plan, archived)
+    require_space_to_unpack(plan, archived)
     return plan
 
 
 def _recovered(plan: RestorePlan) -> BackupDirectory | None:
     """The wanted backup, unpacked and recovered by a run that was interrupted; None when it is not there."""
+    if not state.is_ours(plan.staging.unpacking_place):
+        return None
     with contextlib.suppress(XtrabackupError):
         found = read_backup_directory(plan.source, being_moved=True)
         moving = read_in_progress(plan.source)
@@ -316,8 +320,8 @@ def _recovered(plan: RestorePlan) -> BackupDirectory | None:
     return None
 
 
-def _state(datadir: Path, backup_id: str, state: str) -> dict[str, Any]:
-    return {"datadir": str(datadir), "id": backup_id, "state": state}
+def _state(datadir: Path, backup_id: str, now: str) -> dict[str, Any]:
+    return {"datadir": str(datadir), "id": backup_id, "state": now}
 
 
 def _is_ending(there: InProgress | None, staging: Staging, source: Path) -> bool:
@@ -361,27 +365,27 @@ def _plan_without_backup(
     there: InProgress | None,
     options: RestoreOptions,
 ) -> RestorePlan:
-    """The backup is gone, or going: right when it was moved here, as the marker tells."""
+    """The backup is gone, or going: right when it was moved here, as the journal tells."""
     moved = restored.method == options.method == MOVE and restored.source == str(source)
     if (not moved or (options.request and there is None)) and not source.exists():
         raise NotABackup(f"{source} does not exist", path=str(source))
     require_expected(restored.manifest_sha256, options.manifest_sha256, source)
-    state = _state(layout.datadir, restored.id, "restored")
+    after = _state(layout.datadir, restored.id, "restored")
     wanted = InProgress(
         restored.id, restored.manifest_sha256, str(source), str(layout.datadir), restored.method, FILLING
     )
-    taken_from = Path(there.unpacked) if there and there.unpacked else source
-    plan = RestorePlan(taken_from, layout, staging, restored.backup, wanted, state, changed=False, before=state)
-    if there is None:
+    taken_from = staging.unpacked if there and there.unpacked else source
+    plan = RestorePlan(taken_from, layout, staging, restored.backup, wanted, after, changed=False, before=after)
+    if not _is_ending(there, staging, source):
         return plan
-    return replace(plan, changed=True, unfinished=there, before=_before(layout.datadir, restored, there))
+    return replace(plan, changed=True, unfinished=there, before=_before(layout.datadir, Known(restored, there)))
 
 
-def _before(datadir: Path, restored: Restored | None, unfinished: InProgress | None) -> dict[str, Any]:
-    if unfinished is not None:
-        return {"datadir": str(datadir), "id": unfinished.id, "state": "unfinished"}
-    if restored is not None:
-        return {"datadir": str(datadir), "id": restored.id, "state": "restored"}
+def _before(datadir: Path, known: Known) -> dict[str, Any]:
+    if known.unfinished is not None:
+        return _state(datadir, known.unfinished.id, "unfinished")
+    if known.restored is not None:
+        return _state(datadir, known.restored.id, "restored")
     if not datadir.exists():
         return {"datadir": str(datadir), "state": "absent"}
     return {"datadir": str(datadir), "state": "other" if os.listdir(datadir) else "empty"}
@@ -399,6 +403,8 @@ def _require_no_other_restore(plan: RestorePlan, options: RestoreOptions) -> Non
             remedy="Run that restore again to finish it, or say force: true to give up what it has brought.",
             path=str(datadir),
         )
+    if plan.unfinished is None and unfinished is None and not options.force:
+        plan.journal.require_no_rest(plan.staging)
 
 
 def _require_whole(plan: RestorePlan) -> None:
@@ -418,70 +424,3 @@ def _require_whole(plan: RestorePlan) -> None:
             path=str(plan.source),
             files=faults[:100],
         )
-
-
-def _require_space(plan: RestorePlan) -> None:
-    """Raises DiskFull when a file system has not room, or inodes, for what will be written to it."""
-    needs: dict[int, tuple[Path, int, int]] = {}
-    for placement in plan.placements:
-        if not _to_be_written(plan, placement):
-            continue
-        place = _nearest(placement.staged.parent)
-        device = place.stat().st_dev
-        _place, size, count = needs.get(device, (place, 0, 0))
-        stored = min(placement.size, placement.source.stat().st_blocks * 512)
-        needs[device] = place, size + stored, count + 1
-    for place, size, count in needs.values():
-        _require_room(place, size + _SPACE_MARGIN, count)
-
-
-def _require_space_to_unpack(plan: RestorePlan, archived: BackupDirectory) -> None:
-    """Raises DiskFull when an archive cannot be unpacked and recovered, or what belongs elsewhere has no room there."""
-    unpacked = _nearest(plan.source.parent)
-    device = unpacked.stat().st_dev
-    # what an earlier run has left is removed first
-    left = sum(_stored(path) for path in plan.staging.unpacking())
-    margin = _SPACE_MARGIN if archived.state == PREPARED else _RECOVERY_MARGIN
-    total = sum(entry.size for entry in archived.manifest.files) if archived.manifest else 0
-    _require_room(unpacked, total + margin - left, len(plan.placements))
-    elsewhere: dict[int, tuple[Path, int, int]] = {}
-    for placement in plan.placements:
-        place = _nearest(placement.staged.parent)
-        if place.stat().st_dev != device:
-            _place, size, count = elsewhere.get(place.stat().st_dev, (place, 0, 0))
-            elsewhere[place.stat().st_dev] = place, size + placement.size, count + 1
-    for place, size, count in elsewhere.values():
-        _require_room(place, size + _SPACE_MARGIN, count)
-
-
-def _stored(path: Path) -> int:
-    """Bytes that a file, or all files of a directory, take of their file system."""
-    statuses = [status for _name, status in walk_files(path)] if path.is_dir() else [path.lstat()]
-    return sum(status.st_blocks * 512 for status in statuses)
-
-
-def _require_room(place: Path, size: int, count: int) -> None:
-    """Raises DiskFull unless the file system of ``place`` has ``size`` bytes and ``count`` inodes to spare."""
-    durable.require_space(place, size, "the restored data")
-    free = os.statvfs(place)
-    if free.f_files and free.f_favail < count:
-        raise DiskFull(
-            f"the restored data has {count} files, and the file system of {place} has {free.f_favail} free inodes",
-            remedy="Choose a file system with more inodes; nothing was written.",
-            path=str(place),
-        )
-
-
-def _to_be_written(plan: RestorePlan, placement: Placement) -> bool:
-    """Whether the file takes room: not when it is staged already, nor when it only gets another name."""
-    if plan.unfinished is not None and file_size(placement.staged) == placement.size:
-        return False
-    if plan.wanted.method == MOVE:
-        return placement.source.stat().st_dev != _nearest(placement.staged.parent).stat().st_dev
-    return True
-
-
-def _nearest(path: Path) -> Path:
-    while not path.exists():
-        path = path.parent
-    return path

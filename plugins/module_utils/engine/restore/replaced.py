@@ -22,7 +22,8 @@ from ..errors import TargetNotEmpty, TargetUnsafe
 from .belongings import belongings, dropped_identity, require_no_clash
 from .holders import DICTIONARY_NAME, dictionary_of, named_in, require_unclaimed, require_unheld
 from .layout import Layout
-from .placement import Placement, Staging, foreign_entries, looks_like_datadir
+from .markers import Restored
+from .placement import RESTORED_NAME, Placement, Staging, foreign_entries, looks_like_datadir
 
 _SPACE_ID = struct.Struct(">I")
 _SPACE_ID_OFFSET = 34  # in the header of page 0
@@ -60,17 +61,20 @@ class Replaced:
         return [f"{named}{more}: {why}; they stay where they are"]
 
 
-def require_replaceable(layout: Layout, staging: Staging, *, force: bool) -> None:
+def require_replaceable(
+    layout: Layout, staging: Staging, unproven: Restored | None, *, begun: bool, force: bool
+) -> None:
     """Raises TargetNotEmpty or TargetUnsafe when something is in the way that may not be replaced. What is the host's
-    own is in nobody's way."""
+    own is in nobody's way. ``unproven``: what the data directory's marker says and this host does not know; ``begun``:
+    this host knows of a restore that was interrupted there."""
     datadir = layout.datadir
     in_the_way = _in_the_way(layout, staging)
     outside = [str(path) for path in layout.existing_outside()]
     if not in_the_way and not outside:
         return
     if not force:
-        _refuse(datadir, [*in_the_way, *outside])
-    if in_the_way and not looks_like_datadir(datadir):
+        _refuse(datadir, [*in_the_way, *outside], unproven)
+    if in_the_way and not begun and not looks_like_datadir(datadir):
         raise TargetUnsafe(
             f"{datadir} does not look like a data directory ({', '.join(in_the_way[:5])}), so it is not replaced, "
             "force or not",
@@ -114,10 +118,17 @@ def find_replaced(
     return Replaced(tuple(outside), tuple(sorted(strangers)), tuple(kept), tuple(dropped))
 
 
-def _refuse(datadir: Path, named: list[str]) -> None:
+def _refuse(datadir: Path, named: list[str], unproven: Restored | None = None) -> None:
+    why = ""
+    if unproven is not None:
+        why = (
+            f". {datadir / RESTORED_NAME} says that they were restored from {unproven.source}, and is not believed: "
+            "this host has no record of that restore"
+        )
     raise TargetNotEmpty(
         f"{datadir} holds data that is not this backup: {', '.join(named[:5])}"
-        + (f" and {len(named) - 5} more" if len(named) > 5 else ""),
+        + (f" and {len(named) - 5} more" if len(named) > 5 else "")
+        + why,
         path=str(datadir),
         entries=named[:100],
     )

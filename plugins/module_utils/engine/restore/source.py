@@ -13,8 +13,8 @@ from ..backup import metadata
 from ..errors import Cancelled, InvalidOption, XtrabackupError
 from ..recovery.backup_directory import read_archived_backup, read_backup_directory
 from ..recovery.program import find_server
+from .journal import RestoreJournal
 from .layout import Layout, read_layout
-from .markers import read_restored
 
 
 def layout_for(
@@ -35,7 +35,7 @@ def layout_for(
                 raise
             layout = read_layout(defaults_file, datadir, _installed("mysql", server_program))
         with contextlib.suppress(XtrabackupError):
-            restored = read_restored(layout.datadir)
+            restored = RestoreJournal(layout.datadir).restored()
             record = restored.backup if restored else None
         if record is None or layout.mysql:
             return layout

@@ -12,6 +12,7 @@ from .. import durable, manifest
 from ..errors import FormatError, InvalidOption, NotABackup, ReplicationError
 from ..format import strict_json
 from ..format.record import checked_record
+from ..host.journal import Journal
 from ..host.small_files import read_small
 from .coordinates import BinlogCoordinates, parse_binlog_info
 from .replication import MARIADB, MYSQL, StartPosition, dialect_of
@@ -23,7 +24,8 @@ BINLOG_INFO_NAMES = ("xtrabackup_binlog_info", "mariadb_backup_binlog_info")
 
 
 def backup_record(path: str | Path) -> dict[str, Any] | None:
-    """The record of the backup at ``path``, or of the one that the data directory ``path`` was restored from.
+    """The record of the backup at ``path``, or of the one that the data directory ``path`` was restored from: as the
+    journal of this user has it, or else as the marker there says.
 
     None when there is neither a restore marker nor a manifest. Raises FormatError when it cannot be read.
     """
@@ -35,6 +37,8 @@ def backup_record(path: str | Path) -> dict[str, Any] | None:
     if data is not None:
         try:
             found = strict_json.parse_object(data, str(marker), max_bytes=_MAX_MARKER)
+            strict_json.require_plain(found, str(marker))
+            found = Journal(Path(path)).proven(found) or found
             return checked_record(found.get("backup"), str(marker))
         except FormatError as error:
             raise FormatError(f"{marker} is no restore marker: {error.message}", path=str(marker)) from error

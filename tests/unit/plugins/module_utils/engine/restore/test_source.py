@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.journal import RESTORED
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import layout as layout_module
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.journal import RestoreJournal
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.markers import Restored
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.source import layout_for
 
@@ -45,11 +47,17 @@ def test_a_backup_of_mysql_is_for_mysql(host: Path) -> None:
 def test_of_a_backup_that_was_moved_away_the_data_directory_tells(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record = {"id": "u", "server": {"flavor": "percona", "version": "8.0.36-28"}}
     (host / "data").mkdir()
-    Restored("u", "", "/gone", "move", "", record).write(host / "data")
+    restored = Restored("u", "", "/gone", "move", "", record)
+    restored.write(host / "data")
+    journal = RestoreJournal(host / "data")
+    journal.note_restored(restored)
     assert layout_for(host / "gone", None, host / "data").mysql
     # also where the host's program is MariaDB's
     monkeypatch.setattr(layout_module, "read_server_options", lambda *_arguments: {"datadir": str(host / "data")})
     assert layout_for(host / "gone", None, None).mysql
+    # anybody who runs as the server's account can write the marker
+    journal.remove(RESTORED)
+    assert not layout_for(host / "gone", None, None).mysql
 
 
 def test_without_any_sign_it_is_mariadbs(tmp_path: Path) -> None:

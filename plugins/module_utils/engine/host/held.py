@@ -1,0 +1,326 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Directories of other accounts in which root works by path: for that time they are root's, with the sticky bit.
+
+Who owns a directory can rename what is in it and put a link in its place. While a directory is held, its account can
+create files in it as before, if its group is that account's own, but cannot rename or remove what is not its own. What
+was changed is noted durably before, and given back when the last restore that needs it has ended; of one that was
+killed, by the next run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import grp
+import json
+import os
+import pwd
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .. import durable
+from ..errors import TargetUnsafe
+from ..format import strict_json
+from . import state
+from .journal import RESTORES, Journal, is_at_work
+from .small_files import read_small
+
+_NAME = "held.json"
+_LOCK = "held.lock"
+_MAX_BYTES = 16 << 20
+_MOST_LINKS = 40  # as the kernel has it
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Owner, group and permissions of a directory."""
+
+    uid: int
+    gid: int
+    mode: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Owner:
+        """Those in ``status``."""
+        return cls(status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode))
+
+    def give(self, descriptor: int) -> None:
+        """Apply them to an open directory; the owner first, for it clears bits."""
+        os.fchown(descriptor, self.uid, self.gid)
+        os.fchmod(descriptor, self.mode)
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A directory: whose it is to be afterwards, whose it is now, and the journals of the restores that hold it."""
+
+    path: str
+    inode: int
+    owner: Owner
+    held: Owner
+    holders: tuple[str, ...]
+
+    def is_held(self, status: os.stat_result) -> bool:
+        """Whether a directory with ``status`` is as it was made to be held; a kill may have come in between."""
+        now = Owner.of(status)
+        return (now.uid, now.gid) == (self.held.uid, self.held.gid) and now.mode in (self.held.mode, self.owner.mode)
+
+
+class Holding:
+    """The directories that one restore holds."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._id = journal.id
+
+    def hold(self, directories: Iterable[Path]) -> None:
+        """Make each directory, and all on the way to it, safe to work in by path, as far as they are there.
+
+        Nothing is done for a user who is not root. Raises TargetUnsafe when it is not possible, StorageError.
+        """
+        if os.geteuid() != 0:
+            return
+        with _registry() as held:
+            for directory in sorted(set(directories)):
+                with durable.storage_errors("holding", directory):
+                    self._hold(directory, held)
+
+    def leave_as(self, directory: Path, owner: Owner, *, at_once: bool) -> None:
+        """Let ``directory`` have this owner and these permissions, ``at_once`` or when nothing is held any more. A user
+        who is not root holds nothing."""
+        with durable.storage_errors("changing the owner of", directory), contextlib.ExitStack() as opened:
+            descriptor = _opened(opened, os.open(directory, _OPEN))
+            if at_once or os.geteuid() != 0:
+                owner.give(descriptor)
+                return
+            status = os.fstat(descriptor)
+            with _registry() as held:
+                found = _find(held, status)
+                if found is not None:
+                    held.remove(found)
+                now, holders = Owner.of(status), found.holders if found is not None else ()
+                path = os.path.realpath(directory)
+                held.append(_Held(path, status.st_ino, owner, now, tuple(dict.fromkeys((*holders, self._id)))))
+
+    def give_back(self) -> None:
+        """End it: each directory that no other running restore needs gets its owner and permissions back."""
+        if state.existing_directory(RESTORES) is None:
+            return
+        with _registry() as held:
+            # the inner ones first: the way to them is safe until then
+            for one in sorted(held, key=lambda one: one.path.count("/"), reverse=True):
+                if self._id not in one.holders:
+                    continue
+                others = tuple(holder for holder in one.holders if holder != self._id and is_at_work(holder))
+                if others:
+                    held[held.index(one)] = replace(one, holders=others)
+                    continue
+                with durable.storage_errors("giving back", one.path):
+                    _give_back(one)
+                held.remove(one)
+
+    def _hold(self, directory: Path, held: list[_Held]) -> None:
+        """Walk down to ``directory`` and make each step safe before the next one is taken."""
+        left, links = list(directory.parts[1:]), 0
+        path = Path("/")
+        with contextlib.ExitStack() as opened:
+            current = _opened(opened, os.open("/", _OPEN))
+            self._make_safe(current, path, held)
+            while left:
+                name = left.pop(0)
+                if name == "..":
+                    left = [*path.parent.parts[1:], *left]
+                    path, current = Path("/"), _opened(opened, os.open("/", _OPEN))
+                    continue
+                try:
+                    status = os.stat(name, dir_fd=current, follow_symlinks=False)
+                except FileNotFoundError:
+                    return
+                if stat.S_ISLNK(status.st_mode):
+                    links += 1
+                    _require_lasting(path / name, status, links)
+                    target = path / os.readlink(name, dir_fd=current)
+                    left = [*target.parts[1:], *left]
+                    path, current = Path("/"), _opened(opened, os.open("/", _OPEN))
+                    continue
+                current = self._step(opened, current, path / name, held)
+                path /= name
+
+    def _step(self, opened: contextlib.ExitStack, parent: int, path: Path, held: list[_Held]) -> int:
+        descriptor = _opened(opened, os.open(path.name, _OPEN, dir_fd=parent))
+        self._make_safe(descriptor, path, held)
+        there, ours = os.stat(path.name, dir_fd=parent, follow_symlinks=False), os.fstat(descriptor)
+        if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
+            raise TargetUnsafe(
+                f"{path} was replaced by another one while it was being secured for the restore",
+                remedy="Find out which process does that, end it, and run the restore again.",
+                path=str(path),
+            )
+        return descriptor
+
+    def _make_safe(self, descriptor: int, path: Path, held: list[_Held]) -> None:
+        status = os.fstat(descriptor)
+        found = _find(held, status)
+        if found is not None and found.is_held(status):
+            # by another restore, or by a run that was killed
+            held[held.index(found)] = replace(found, holders=tuple(dict.fromkeys((*found.holders, self._id))))
+            found.held.give(descriptor)
+            return
+        if found is not None:
+            held.remove(found)
+        if _is_safe(status):
+            return
+        one = _Held(str(path), status.st_ino, Owner.of(status), _made_safe(status), (self._id,))
+        held.append(one)
+        _write(held)
+        try:
+            one.held.give(descriptor)
+        except PermissionError as error:
+            raise TargetUnsafe(
+                f"{path} belongs to uid {status.st_uid} (mode {one.owner.mode:04o}), which could replace what a "
+                "restore works on there, and root is not allowed to take it for that time",
+                remedy=f"Give it to root yourself (chown root {path}; chmod +t {path}), choose another data "
+                "directory, or run the restore as that user.",
+                path=str(path),
+            ) from error
+
+
+@contextlib.contextmanager
+def holding(journal: Journal) -> Iterator[Holding]:
+    """What is held for the block is given back after it, whatever comes."""
+    held = Holding(journal)
+    try:
+        yield held
+    finally:
+        held.give_back()
+
+
+def holds(journal: Journal) -> bool:
+    """Whether a restore with this journal holds something, or one that was killed has left it so."""
+    return any(journal.id in one.holders for one in _read())
+
+
+def owner_of(directory: Path) -> Owner:
+    """Owner and permissions of ``directory``, or, while it is held, what it has otherwise. Raises FileNotFoundError."""
+    status = os.stat(directory)
+    found = _find(_read(), status) if status.st_uid == 0 == os.geteuid() else None
+    return found.owner if found is not None and found.is_held(status) else Owner.of(status)
+
+
+def _opened(opened: contextlib.ExitStack, descriptor: int) -> int:
+    opened.callback(os.close, descriptor)
+    return descriptor
+
+
+def _is_safe(status: os.stat_result) -> bool:
+    """Whether only root can rename and remove what is root's in a directory."""
+    return status.st_uid == 0 and (not status.st_mode & 0o022 or bool(status.st_mode & stat.S_ISVTX))
+
+
+def _made_safe(status: os.stat_result) -> Owner:
+    mode = stat.S_IMODE(status.st_mode) | stat.S_ISVTX
+    if status.st_uid != 0 and _is_private(status.st_gid, status.st_uid):
+        mode |= (mode & stat.S_IRWXU) >> 3
+    return Owner(0, status.st_gid, mode)
+
+
+def _is_private(gid: int, uid: int) -> bool:
+    """Whether nobody but the account ``uid`` is known to be in the group."""
+    try:
+        members, account = grp.getgrgid(gid).gr_mem, pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    if set(members) - {account.pw_name} or (account.pw_gid != gid and account.pw_name not in members):
+        return False
+    return all(one.pw_uid == uid for one in pwd.getpwall() if one.pw_gid == gid)
+
+
+def _require_lasting(path: Path, status: os.stat_result, links: int) -> None:
+    """Raises TargetUnsafe for a symbolic link on the way that somebody else can change, or one too many."""
+    if links > _MOST_LINKS:
+        raise TargetUnsafe(f"{path}: too many symbolic links", path=str(path))
+    if status.st_uid != 0:
+        raise TargetUnsafe(
+            f"{path}, on the way to the data, is a symbolic link of uid {status.st_uid}, who could change it",
+            remedy=f"Give it to root (chown -h root {path}), or name the directory that it leads to.",
+            path=str(path),
+        )
+
+
+def _give_back(one: _Held) -> None:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        descriptor = os.open(one.path, _OPEN)
+        try:
+            status = os.fstat(descriptor)
+            # whoever has changed it since has had a reason
+            if status.st_ino == one.inode and one.is_held(status):
+                # the permissions first: it is known as held until it has its owner
+                os.fchmod(descriptor, one.owner.mode)
+                one.owner.give(descriptor)
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _registry() -> Iterator[list[_Held]]:
+    """What is held by all restores of this user, to be changed in the block; written after it, durably."""
+    place = state.own_directory(RESTORES)
+    descriptor = os.open(place / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        held = _read()
+        before = list(held)
+        try:
+            yield held
+        finally:
+            if held != before:
+                _write(held)
+    finally:
+        os.close(descriptor)
+
+
+def _find(held: list[_Held], status: os.stat_result) -> _Held | None:
+    """The entry of a directory; numbers of devices may have changed since."""
+    return next((one for one in held if one.inode == status.st_ino and _leads_to(one.path, status)), None)
+
+
+def _leads_to(path: str, status: os.stat_result) -> bool:
+    try:
+        there = os.lstat(path)
+    except OSError:
+        return False
+    return (there.st_dev, there.st_ino) == (status.st_dev, status.st_ino)
+
+
+def _write(held: list[_Held]) -> None:
+    place = state.own_directory(RESTORES) / _NAME
+    if held:
+        data = json.dumps({"held": [asdict(one) for one in held]}, indent=1)
+        durable.write_file(place, data.encode("utf-8", "surrogateescape"), 0o600)
+        return
+    with durable.storage_errors("removing", place):
+        place.unlink(missing_ok=True)
+        durable.fsync_directory(place.parent)
+
+
+def _read() -> list[_Held]:
+    place = state.existing_directory(RESTORES)
+    if place is None:
+        return []
+    where = str(place / _NAME)
+    try:
+        data = read_small(place / _NAME, _MAX_BYTES).data
+    except FileNotFoundError:
+        return []
+    return [_parsed(entry) for entry in strict_json.parse_object(data, where, max_bytes=_MAX_BYTES)["held"]]
+
+
+def _parsed(entry: dict[str, Any]) -> _Held:
+    owner, held = Owner(**entry["owner"]), Owner(**entry["held"])
+    return _Held(entry["path"], entry["inode"], owner, held, tuple(entry["holders"]))

@@ -1,0 +1,39 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is left of a backup whose files were moved into a data directory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from .. import durable, manifest
+from ..errors import XtrabackupError
+from ..manifest import MANIFEST_NAME
+from ..recovery.backup_directory import MOVING_NAME
+
+
+def remove_moved(source: Path) -> list[str]:
+    """Remove what a moved backup leaves in ``source``: files that were copied to another file system, then its
+    metadata, what tells that it was one last. Returns warnings; raises StorageError."""
+    listed: list[str] = []
+    with contextlib.suppress(XtrabackupError):
+        listed = [entry.path for entry in manifest.read(source).files]
+    top = [entry.name for entry in os.scandir(source) if entry.is_file(follow_symlinks=False)]
+    last = [name for name in top if _is_metadata(name) and name not in (MANIFEST_NAME, MOVING_NAME)]
+    with durable.storage_errors("removing", source):
+        for name in [*(name for name in listed if not _is_metadata(name)), *last, MANIFEST_NAME, MOVING_NAME]:
+            (source / name).unlink(missing_ok=True)
+        for directory, _names, _files in os.walk(source, topdown=False):
+            with contextlib.suppress(OSError):
+                os.rmdir(directory)
+        durable.fsync_directory(source.parent)
+        if source.exists():
+            return [f"{source} was moved away, but for files in it that are not the backup's"]
+    return []
+
+
+def _is_metadata(name: str) -> bool:
+    return name.startswith(("xtrabackup_", "mariadb_backup_")) or name == "backup-my.cnf"
