@@ -13,6 +13,7 @@ from pathlib import Path
 from ..engine import durable
 from ..engine.errors import InvalidOption, StreamTruncated
 from ..engine.filling import require_finished
+from ..engine.format.names import STATE_NAME
 from ..engine.format.state_names import state_names
 from ..engine.innodb.tablespace import compressed_page_size
 from ..engine.manifest import MANIFEST_NAME
@@ -97,7 +98,7 @@ def run_create(session: Session) -> None:
     names = [_safe(name) for name in arguments.words]
     if state := state_names(names):
         raise InvalidOption(
-            f"{some_of(state)}: {xbstream.STATE_NAME}, which no reader of ours takes from a stream",
+            f"{some_of(state)}: {STATE_NAME}",
             remedy="Leave it out: it tells of one directory only.",
         )
     for name in names:

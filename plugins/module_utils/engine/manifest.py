@@ -22,12 +22,14 @@ from typing import Any, BinaryIO, Callable
 from . import durable, libraries
 from .errors import BackupIncomplete, BackupPartial, FormatError, NotABackup, UnknownFormat
 from .filling import require_finished
-from .format import names, strict_json
+from .format import strict_json
+from .format.names import safe_path
 from .format.record import checked_record
+from .format.state_names import MANIFEST
 from .host import state
 from .host.small_files import SmallFile, read_small
 
-MANIFEST_NAME = "xtrabackup_manifest.json"
+MANIFEST_NAME = MANIFEST
 FORMAT_VERSION = 1
 DIGEST_ALGORITHM = "xxh3_128"
 MAX_BYTES = 256 << 20  # of a stored manifest
@@ -38,9 +40,6 @@ PARTIAL = "partial"
 """State in the record of a directory that holds only some of a backup's files."""
 _READ_SIZE = 4 << 20
 _LARGEST_FILE = (1 << 63) - 1
-
-
-safe_path = names.safe_path
 
 
 def new_digest() -> Any:
@@ -179,7 +178,7 @@ def _parsed(document: dict[str, Any], where: str) -> Manifest:
     return Manifest(
         checked_record(document["backup"], where),
         files,
-        tuple(_content_path(name, where) for name in discarded),
+        tuple(safe_path(name, where) for name in discarded),
         None if mac is None else strict_json.text(mac, where, "mac", 256),
     )
 
@@ -189,18 +188,11 @@ def _entry(item: object, where: str) -> FileEntry:
         raise FormatError(f"{where}: a file that is no object")
     stored = item.get("stored")
     return FileEntry(
-        _content_path(item.get("path"), where),
+        safe_path(item.get("path"), where),
         strict_json.whole(item.get("size"), where, "size", _LARGEST_FILE),
         strict_json.text(item.get("digest"), where, "digest", 128),
-        None if stored is None else _content_path(stored, where),
+        None if stored is None else safe_path(stored, where),
     )
-
-
-def _content_path(path: object, where: str) -> str:
-    """``path`` when a backup's content can have that name; raises FormatError."""
-    if path == MANIFEST_NAME:
-        raise FormatError(f"{where}: {MANIFEST_NAME} is named as a file of the backup")
-    return safe_path(path, where)
 
 
 def read_stored(directory: str | os.PathLike[str]) -> tuple[Manifest, str]:

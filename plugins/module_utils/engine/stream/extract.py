@@ -21,7 +21,7 @@ from typing import Callable, Protocol
 from .. import durable
 from ..errors import Cancelled, InvalidOption, StreamCorrupt, StreamTruncated
 from ..host.replaceable import require_source_apart
-from ..manifest import MANIFEST_NAME, Manifest, digest_of, parse
+from ..manifest import MANIFEST_NAME, MAX_BYTES, Manifest, digest_of, parse
 from ..progress import Progress
 from . import cipher
 from .buffers import BufferPool, DecoderMemory
@@ -30,7 +30,6 @@ from .entry import EVERYTHING, Decoding, EntrySkipper, EntryWriter, Unpacked, ba
 from .holes import PageSizeOf
 from .key_proof import require_proof
 from .listing import (
-    MAX_MANIFEST,
     Listing,
     check_entries,
     checked_listing,
@@ -127,7 +126,7 @@ class Extractor:
         self._names: set[str] = set()
         self._writing: set[EntryWriter | EntrySkipper] = set()
         self._queued = 0
-        self._manifest_output = MemoryOutput(MANIFEST_NAME, MAX_MANIFEST)
+        self._manifest_output = MemoryOutput(MANIFEST_NAME, MAX_BYTES)
         self._failure: BaseException | None = None
         self._stopped = False
         self._syncer = FileSyncer()

@@ -20,18 +20,18 @@ from typing import Callable
 from .. import durable
 from ..errors import BackupIncomplete, DecryptionFailed, StreamCorrupt, TargetUnsafe
 from ..filling import require_finished
+from ..format.names import STATE_NAME
 from ..format.state_names import is_state_name
-from ..manifest import MANIFEST_NAME, Manifest, digest_file, parse
+from ..manifest import MANIFEST_NAME, Manifest, digest_file, read_stored
 from ..progress import Progress
 from . import cipher
 from .checksum import crc32
 from .entry import ENCODED, Decoding, EntryWriter, Unpacked, bare_name
 from .holes import PageSizeOf
 from .key_proof import require_proof
-from .listing import require_no_state
 from .output import FileOutput, FileSyncer
 from .settle import packed_manifest
-from .xbstream import STATE_NAME, TYPE_PAYLOAD, Chunk
+from .xbstream import TYPE_PAYLOAD, Chunk
 
 _READ_SIZE = 1 << 20  # bytes
 _STAGING_NAME = ".unpacking"
@@ -145,14 +145,10 @@ def settle_directory(directory: Path) -> None:
 
 
 def _manifest(directory: Path) -> Manifest | None:
-    path = directory / MANIFEST_NAME
-    with durable.storage_errors("reading", path):
-        try:
-            manifest = parse(path.read_bytes(), str(path))
-        except FileNotFoundError:
-            return None
-    require_no_state(manifest, str(path))
-    return manifest
+    try:
+        return read_stored(directory)[0]
+    except FileNotFoundError:
+        return None
 
 
 def _is_unfinished(directory: Path, decoding: Decoding, manifest: Manifest | None) -> bool:
@@ -186,7 +182,7 @@ def _packed_files(directory: Path, decoding: Decoding, manifest: Manifest | None
             if manifest is not None and bare not in names and bare not in paths:
                 continue
             if is_state_name(stored):
-                raise StreamCorrupt(f"{directory}: {stored}: {STATE_NAME}, which no backup holds", where=str(directory))
+                raise StreamCorrupt(f"{directory}: {stored}: {STATE_NAME}", where=str(directory))
             if stored.endswith(cipher.SUFFIX) and bare in decrypted:
                 final = decrypted[bare]
             elif not decoding.keeps(stored):
