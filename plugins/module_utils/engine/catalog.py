@@ -110,7 +110,7 @@ def _describe_backup(place: Path, facts: dict[str, Any]) -> tuple[dict[str, Any]
         facts["problem"] = "its preparation was begun and not ended"
     if backup.manifest is not None:
         facts.update(_manifest_facts(backup.manifest), manifest_sha256=manifest.read_stored(place)[1])
-        facts["source_sha256"] = backup.pinned_sha256
+        facts["source_sha256"] = next(iter(backup.pins), "")
     return facts, backup.record
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Callable
 
-from . import durable, libraries
+from . import libraries
 from .errors import BackupIncomplete, BackupPartial, FormatError, NotABackup, UnknownFormat
 from .filling import require_finished
 from .format import strict_json
@@ -27,7 +27,9 @@ from .format.names import safe_path
 from .format.record import checked_record
 from .format.state_names import MANIFEST
 from .host import state
+from .host.file_states import states_of
 from .host.small_files import SmallFile, read_small
+from .host.state import Preparation
 
 MANIFEST_NAME = MANIFEST
 FORMAT_VERSION = 1
@@ -70,9 +72,8 @@ class Manifest:
     files: tuple[FileEntry, ...]
     discarded: tuple[str, ...] = ()
     mac: str | None = field(default=None)
-    origin: str | None = field(default=None, compare=False)
-    """Of a prepared backup in a directory: the digest of the backup that it was prepared from, as this host remembers
-    it; None when it does not."""
+    preparation: Preparation | None = field(default=None, compare=False)
+    """Of a prepared backup in a directory: what this host remembers of how it was made; None when it does not."""
 
     @property
     def id(self) -> str:
@@ -85,19 +86,28 @@ class Manifest:
         return sum(entry.size for entry in self.files)
 
     @property
+    def own_sha256(self) -> str:
+        """SHA-256 of the manifest as it is in a directory: the same for one backup in a directory and in archives."""
+        return digest_of(self.plain().render())
+
+    @property
     def source_sha256(self) -> str:
         """What names the backup as it was taken: SHA-256 of its first manifest in a directory, also when this manifest
         is that of a backup that was prepared on this host. One that was prepared elsewhere is known by its own manifest
         only: what that says of its origin, anybody can have written."""
-        return digest_of(self.plain().render()) if self.origin is None else self.origin
+        return self.own_sha256 if self.preparation is None else self.preparation.source_sha256
 
     @property
     def record(self) -> dict[str, Any]:
         """The backup's record, as it is told: with the origin of a prepared backup that is known, not what it says."""
+        return self.record_of(self.source_sha256)
+
+    def record_of(self, source_sha256: str) -> dict[str, Any]:
+        """The backup's record; a prepared one was made from ``source_sha256``, whatever it says."""
         prepared = self.backup.get("prepared")
         if not prepared:
             return dict(self.backup)
-        return {**self.backup, "prepared": {**prepared, "source_sha256": self.source_sha256}}
+        return {**self.backup, "prepared": {**prepared, "source_sha256": source_sha256}}
 
     @property
     def claimed_sha256(self) -> str:
@@ -114,7 +124,7 @@ class Manifest:
 
     def part(self, paths: Collection[str]) -> Manifest:
         """The manifest of a directory that holds only ``paths`` of this backup."""
-        record = {**self.backup, "state": PARTIAL, "partial": {"source_sha256": digest_of(self.plain().render())}}
+        record = {**self.backup, "state": PARTIAL, "partial": {"source_sha256": self.own_sha256}}
         return Manifest(record, tuple(entry for entry in self.files if entry.path in paths))
 
     def render(self) -> bytes:
@@ -204,12 +214,12 @@ def read_stored(directory: str | os.PathLike[str]) -> tuple[Manifest, str]:
 
 
 def parse_stored(found: SmallFile, where: str) -> Manifest:
-    """The manifest in the file ``found``, with its origin as far as this host remembers it."""
+    """The manifest in the file ``found``, with what this host remembers of a preparation."""
     manifest = parse(found.data, where)
     if manifest.backup.get("state") != PREPARED:
         return manifest
-    origin = state.source_of_preparation(digest_of(found.data), found.device, found.inode)
-    return replace(manifest, origin=origin)
+    preparation = state.find_preparation(digest_of(found.data), found.device, found.inode)
+    return replace(manifest, preparation=preparation)
 
 
 def read(directory: str | os.PathLike[str]) -> Manifest:
@@ -222,22 +232,12 @@ def read(directory: str | os.PathLike[str]) -> Manifest:
         raise NotABackup(f"{directory} holds no {MANIFEST_NAME}", path=os.fspath(directory)) from None
 
 
-def write_prepared(directory: Path, record: dict[str, Any], files: tuple[FileEntry, ...], source_sha256: str) -> None:
-    """Write the manifest of the backup that was prepared in ``directory``, and remember on this host what it was
-    prepared from. Raises StorageError."""
-    data = Manifest(record, files).render()
-    durable.write_file(directory / MANIFEST_NAME, data)
-    note_origin(directory, source_sha256, expected=digest_of(data))
-
-
-def note_origin(directory: Path, source_sha256: str, *, expected: str | None = None) -> None:
-    """Remember that the prepared backup in ``directory`` was made here from ``source_sha256``. Raises StorageError,
-    FormatError when its manifest is not the one ``expected``."""
+def note_preparation(directory: Path, source_sha256: str) -> None:
+    """Remember that the prepared backup in ``directory``, as its files are now, was made here from ``source_sha256``.
+    Raises StorageError, FormatError."""
     found = read_small(directory / MANIFEST_NAME, MAX_BYTES)
-    sha256 = digest_of(found.data)
-    if expected is not None and sha256 != expected:
-        raise FormatError(f"{directory / MANIFEST_NAME} was changed by somebody else", path=str(directory))
-    state.note_preparation(sha256, found.device, found.inode, source_sha256)
+    done = state.Preparation(source_sha256, states_of(directory))
+    state.note_preparation(digest_of(found.data), found.device, found.inode, done)
 
 
 def digest_of(manifest_bytes: bytes) -> str:

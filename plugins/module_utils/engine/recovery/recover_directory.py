@@ -15,7 +15,7 @@ from typing import Any
 from .. import durable
 from ..backup import metadata
 from ..errors import RecoveryFailed, RecoveryIncomplete, XtrabackupError
-from ..manifest import MANIFEST_NAME, FileEntry, write_prepared
+from ..manifest import MANIFEST_NAME, FileEntry, Manifest, note_preparation
 from ..progress import Progress
 from ..server.data_files import render_names
 from ..server.gtid_sets import GtidSet
@@ -268,9 +268,11 @@ def _record_state(
     if report.gtid_executed is not None:
         written += write_coordinates(backup.path, record)
     durable.write_file(written[0], checkpoints.render())
-    write_prepared(backup.path, record, tuple(_entries(backup, before)), backup.source_sha256)
+    durable.write_file(written[1], Manifest(record, tuple(_entries(backup, before))).render())
     _own_new_files(backup.path, [*written, backup.path / metadata.redo_name(backup.flavor)])
     durable.fsync_tree(backup.path)
+    # nothing is changed after that
+    note_preparation(backup.path, backup.source_sha256)
     marker.end()
     return replace(backup, checkpoints=checkpoints, record=record, interrupted=False)
 

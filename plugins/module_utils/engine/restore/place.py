@@ -27,7 +27,7 @@ from .. import durable, manifest
 from ..errors import BackupIncomplete, XtrabackupError
 from ..manifest import MANIFEST_NAME
 from ..progress import Progress
-from ..recovery.backup_directory import MOVING_NAME
+from ..recovery.backup_directory import MOVING_NAME, read_backup_directory
 from ..recovery.native import RecoveryReport
 from ..recovery.prepare import PrepareResult, prepare
 from . import running
@@ -36,6 +36,7 @@ from .copying import PART_SUFFIX, Copier, CopyTask, run_all
 from .events import event_warnings
 from .holders import require_unheld
 from .markers import PUBLISHING, InProgress, Restored, read_in_progress, remove_in_progress
+from .pinned import proven_origin, require_expected, restore_origin
 from .placement import RESTORED_NAME, Placement, Staging, file_size, foreign_entries, publishing_order
 from .plan import COPY, MOVE, RestoreOptions, RestorePlan, plan_restore
 from .request import CarriedOut, utc_now
@@ -163,6 +164,7 @@ class _Restore:
             self._remove_staged()
         outside = tuple((str(one.staged), str(one.final)) for one in self._by_order() if one.outside)
         marker = replace(plan.wanted, outside=outside)
+        origin = proven_origin(plan.source)
         try:
             with durable.storage_errors("creating", self._root):
                 self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -171,13 +173,15 @@ class _Restore:
                 marker.write(plan.source)
             self._make_directories()
             self._bring_files()
+            if plan.wanted.method == COPY:
+                require_expected(read_backup_directory(plan.source), plan.wanted.pinned, plan.source)
             carry_over(marker.kept, self._old_places(), self._root, self._options.ownership)
             with durable.storage_errors("syncing", self._root):
                 durable.fsync_tree(self._root)
                 for directory in {Path(staged).parent for staged, _final in outside}:
                     durable.fsync_directory(directory)
         except BaseException:
-            self._undo(marker)
+            self._undo(marker, origin)
             raise
         marker = replace(marker, phase=PUBLISHING, aside=tuple(self._asides()))
         marker.write(self._root)
@@ -262,7 +266,7 @@ class _Restore:
             finally:
                 os.close(descriptor)
 
-    def _undo(self, marker: InProgress) -> None:
+    def _undo(self, marker: InProgress, origin: str | None) -> None:
         """Give back what was moved and remove what was copied; what cannot be undone is left for the next run."""
         with contextlib.suppress(Exception):
             for placement in self._plan.placements:
@@ -277,6 +281,7 @@ class _Restore:
                 _remove_unpacked(self._plan.staging)
             elif marker.method == MOVE:
                 remove_in_progress(self._plan.source)
+                restore_origin(self._plan.source, origin)
 
     def clear(self, other: InProgress) -> None:
         """Remove what an interrupted restore of something else staged."""
@@ -381,6 +386,7 @@ class _Restore:
             request=request.id if request else "",
             requests=requests,
             outside=tuple(final for _staged, final in marker.outside),
+            pinned=marker.pinned,
         )
 
     def _relabel(self, marker: InProgress) -> None:
