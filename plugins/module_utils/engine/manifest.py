@@ -5,7 +5,7 @@
 
 ``xtrabackup_manifest.json`` is written last, into a directory or as the last entry of an archive. It holds the
 backup's record (as modules return it) and names every file with its size (bytes, as in the data directory:
-before compression and encryption) and its digest (xxh3 of those bytes, 128 bits, hexadecimal).
+before compression and encryption) and its digest (of those bytes, hexadecimal; see format/content_digest.py).
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Callable
 
-from . import libraries
 from .errors import BackupIncomplete, BackupPartial, FormatError, NotABackup, UnknownFormat
 from .filling import require_finished
 from .format import strict_json
+from .format.content_digest import OPTIONS, XXH128, checked_digest, new_digest
 from .format.names import safe_path
 from .format.record import checked_record
 from .format.state_names import MANIFEST
@@ -33,7 +33,6 @@ from .host.state import Preparation
 
 MANIFEST_NAME = MANIFEST
 FORMAT_VERSION = 1
-DIGEST_ALGORITHM = "xxh3_128"
 MAX_BYTES = 256 << 20  # of a stored manifest
 MAX_FILES = 2_000_000
 PREPARED = "prepared"
@@ -42,11 +41,6 @@ PARTIAL = "partial"
 """State in the record of a directory that holds only some of a backup's files."""
 _READ_SIZE = 4 << 20
 _LARGEST_FILE = (1 << 63) - 1
-
-
-def new_digest() -> Any:
-    """A fresh hash object of the manifest's digest algorithm (update, hexdigest); needs the library xxhash."""
-    return libraries.require("xxhash").xxh3_128()
 
 
 @dataclass(frozen=True)
@@ -66,12 +60,14 @@ class FileEntry:
 @dataclass(frozen=True)
 class Manifest:
     """A finished backup: its record, its files (sorted by path), and stream entries that are to be ignored
-    (``discarded``: names of entries which later schema changes made void)."""
+    (``discarded``: names of entries which later schema changes made void). ``digest_algorithm``: of the files' digests,
+    see format/content_digest.py."""
 
     backup: dict[str, Any]
     files: tuple[FileEntry, ...]
     discarded: tuple[str, ...] = ()
     mac: str | None = field(default=None)
+    digest_algorithm: str = XXH128
     preparation: Preparation | None = field(default=None, compare=False)
     """Of a prepared backup in a directory: what this host remembers of how it was made; None when it does not."""
 
@@ -125,13 +121,14 @@ class Manifest:
     def part(self, paths: Collection[str]) -> Manifest:
         """The manifest of a directory that holds only ``paths`` of this backup."""
         record = {**self.backup, "state": PARTIAL, "partial": {"source_sha256": self.own_sha256}}
-        return Manifest(record, tuple(entry for entry in self.files if entry.path in paths))
+        files = tuple(entry for entry in self.files if entry.path in paths)
+        return Manifest(record, files, digest_algorithm=self.digest_algorithm)
 
     def render(self) -> bytes:
         """The manifest as stored: UTF-8 JSON, stable order, one trailing line feed."""
         document: dict[str, Any] = {
             "format": FORMAT_VERSION,
-            "digest": DIGEST_ALGORITHM,
+            "digest": self.digest_algorithm,
             "backup": self.backup,
             "files": [_entry_as_dict(entry) for entry in sorted(self.files, key=lambda entry: entry.path)],
             "discarded": sorted(self.discarded),
@@ -173,16 +170,16 @@ def _parsed(document: dict[str, Any], where: str) -> Manifest:
     if missing:
         raise FormatError(f"{where}: it lacks {', '.join(missing)}")
     version, algorithm = document["format"], document["digest"]
-    if version != FORMAT_VERSION or algorithm != DIGEST_ALGORITHM:
+    if version != FORMAT_VERSION or isinstance(version, bool) or algorithm not in OPTIONS.values():
         raise UnknownFormat(
             f"{where}: manifest format {str(version)[:40]} with digests {str(algorithm)[:40]}; "
-            f"this collection reads format {FORMAT_VERSION} with {DIGEST_ALGORITHM}"
+            f"this collection reads format {FORMAT_VERSION} with {' or '.join(OPTIONS.values())}"
         )
     listed, discarded, mac = document["files"], document["discarded"], document.get("mac")
     for name, value in (("files", listed), ("discarded", discarded)):
         if not isinstance(value, list) or len(value) > MAX_FILES:
             raise FormatError(f"{where}: {name} is no list of at most {MAX_FILES} files")
-    files = tuple(_entry(item, where) for item in listed)
+    files = tuple(_entry(item, algorithm, where) for item in listed)
     if len({entry.path for entry in files}) != len(files):
         raise FormatError(f"{where}: the manifest names a file twice")
     return Manifest(
@@ -190,17 +187,18 @@ def _parsed(document: dict[str, Any], where: str) -> Manifest:
         files,
         tuple(safe_path(name, where) for name in discarded),
         None if mac is None else strict_json.text(mac, where, "mac", 256),
+        algorithm,
     )
 
 
-def _entry(item: object, where: str) -> FileEntry:
+def _entry(item: object, algorithm: str, where: str) -> FileEntry:
     if not isinstance(item, dict):
         raise FormatError(f"{where}: a file that is no object")
     stored = item.get("stored")
     return FileEntry(
         safe_path(item.get("path"), where),
         strict_json.whole(item.get("size"), where, "size", _LARGEST_FILE),
-        strict_json.text(item.get("digest"), where, "digest", 128),
+        checked_digest(item.get("digest"), algorithm, where),
         None if stored is None else safe_path(stored, where),
     )
 
@@ -245,9 +243,9 @@ def digest_of(manifest_bytes: bytes) -> str:
     return hashlib.sha256(manifest_bytes).hexdigest()
 
 
-def digest_file(source: BinaryIO) -> tuple[int, str]:
+def digest_file(source: BinaryIO, algorithm: str = XXH128) -> tuple[int, str]:
     """Size (bytes) and digest of the rest of ``source``."""
-    digest, size = new_digest(), 0
+    digest, size = new_digest(algorithm), 0
     buffer = memoryview(bytearray(_READ_SIZE))
     while count := source.readinto(buffer):  # type: ignore[attr-defined]
         digest.update(buffer[:count])
@@ -278,7 +276,7 @@ def verify_directory(
                 return f"{entry.path}: {size} bytes instead of {entry.size}"
             if digests and entry.digest:
                 with open(path, "rb", buffering=0) as source:
-                    if digest_file(source)[1] != entry.digest:
+                    if digest_file(source, manifest.digest_algorithm)[1] != entry.digest:
                         return f"{entry.path}: other content than when the backup was taken"
         except FileNotFoundError:
             return f"{entry.path}: missing"

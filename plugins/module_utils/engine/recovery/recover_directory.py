@@ -15,6 +15,7 @@ from typing import Any
 from .. import durable
 from ..backup import metadata
 from ..errors import RecoveryFailed, RecoveryIncomplete, XtrabackupError
+from ..format.content_digest import XXH128
 from ..manifest import MANIFEST_NAME, FileEntry, Manifest, note_preparation
 from ..progress import Progress
 from ..server.data_files import render_names
@@ -268,7 +269,9 @@ def _record_state(
     if report.gtid_executed is not None:
         written += write_coordinates(backup.path, record)
     durable.write_file(written[0], checkpoints.render())
-    durable.write_file(written[1], Manifest(record, tuple(_entries(backup, before))).render())
+    algorithm = backup.manifest.digest_algorithm if backup.manifest else XXH128
+    prepared = Manifest(record, tuple(_entries(backup, before)), digest_algorithm=algorithm)
+    durable.write_file(written[1], prepared.render())
     _own_new_files(backup.path, [*written, backup.path / metadata.redo_name(backup.flavor)])
     durable.fsync_tree(backup.path)
     # nothing is changed after that

@@ -168,8 +168,9 @@ class StreamSink(Sink):
         digest = cipher.new_stored_digest() if self._encrypt_key is not None else None
         entry = self._entry(stored, encoded, lane, ended, digest)
         if compress and self._transform.active:
-            return StreamFile(path, stored, entry, self._transform)
-        return (SparseStreamFile if self._sparse else StreamFile)(path, stored, entry)
+            return StreamFile(path, stored, entry, self._transform, digest_algorithm=self.digest_algorithm)
+        kind = SparseStreamFile if self._sparse else StreamFile
+        return kind(path, stored, entry, digest_algorithm=self.digest_algorithm)
 
     def _entry(
         self, _stored: str, encoded: bytes, lane: _Lane, ended: Callable[[bytes], None], digest: Any

@@ -26,6 +26,7 @@ from ..manifest import MANIFEST_NAME, Manifest, digest_file, read_stored
 from ..progress import Progress
 from . import cipher
 from .checksum import crc32
+from .content import algorithms_of
 from .entry import ENCODED, Decoding, EntryWriter, Unpacked, bare_name
 from .holes import PageSizeOf
 from .key_proof import require_proof
@@ -123,7 +124,7 @@ def _unpack_all(
         staging.mkdir(mode=0o750)
     try:
         largest_first = sorted(tasks, key=lambda task: -sizes[task.stored])
-        unpacked = _unpack(directory, staging, largest_first, options, progress)
+        unpacked = _unpack(directory, staging, largest_first, manifest, options, progress)
         require_proof(((one.stored, one.key_proven) for one in unpacked.values()), str(directory))
         if manifest is not None:
             _check(directory, manifest, tasks, unpacked, options)
@@ -255,7 +256,7 @@ def _plan(directory: Path, options: UnpackOptions, manifest: Manifest | None, pr
             if not entry.digest:
                 return prepared  # recovery has changed it
             with open(path, "rb", buffering=0) as source:
-                found: str = digest_file(source)[1]
+                found: str = digest_file(source, manifest.digest_algorithm)[1]
             return found == entry.digest
 
     if there:
@@ -276,7 +277,12 @@ def _plan(directory: Path, options: UnpackOptions, manifest: Manifest | None, pr
 
 
 def _unpack(
-    directory: Path, staging: Path, tasks: list[_Task], options: UnpackOptions, progress: Progress
+    directory: Path,
+    staging: Path,
+    tasks: list[_Task],
+    manifest: Manifest | None,
+    options: UnpackOptions,
+    progress: Progress,
 ) -> dict[str, Unpacked]:
     syncer = FileSyncer()
 
@@ -285,7 +291,12 @@ def _unpack(
         with durable.storage_errors("creating", target):
             target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         writer = EntryWriter(
-            task.stored, FileOutput(target, syncer), options.decrypt_key, options.page_size_of, options.decoding
+            task.stored,
+            FileOutput(target, syncer),
+            options.decrypt_key,
+            options.page_size_of,
+            options.decoding,
+            algorithms=algorithms_of(manifest),
         )
         try:
             for chunk in _chunks(directory, task.stored):
