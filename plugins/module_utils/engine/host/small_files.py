@@ -23,13 +23,14 @@ class SmallFile:
     inode: int
 
 
-def read_small(path: Path, max_bytes: int) -> SmallFile:
-    """The file ``path``. Raises FileNotFoundError (NotADirectoryError) when there is none, FormatError for a link, for
-    what is no regular file (which is not waited for), for more than ``max_bytes``; StorageError."""
-    if path.is_symlink():
+def read_small(path: Path, max_bytes: int, *, follow: bool = False) -> SmallFile:
+    """The file ``path``. Raises FileNotFoundError (NotADirectoryError) when there is none, FormatError for a link, if
+    not to ``follow``, for what is no regular file (which is not waited for), for more than ``max_bytes``;
+    StorageError."""
+    if path.is_symlink() and not follow:
         raise FormatError(f"{path} is a symbolic link, which is not followed", path=str(path))
     # links again: it may have become one since
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY | (0 if follow else os.O_NOFOLLOW)
     with durable.storage_errors("reading", path):
         try:
             descriptor = os.open(path, flags)
