@@ -23,6 +23,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     FormatError,
     RecoveryFailed,
     StorageError,
+    StreamCorrupt,
     TargetNotEmpty,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import state
@@ -47,6 +48,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.p
     plan_restore,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.pack import create_archive
+from ansible_collections.innodb.xtrabackup.tests.support.streams import entry, raw_archive
 
 WANTED = "5b1c0dbd" * 8
 CONTENT = {
@@ -313,6 +315,40 @@ def test_a_marker_says_that_the_backup_was_recovered(tmp_path: Path, content: ob
     backup = read_backup_directory(source)
     with pytest.raises(RecoveryFailed, match="no run of this user on this host"):
         PrepareMarker(backup)
+
+
+@pytest.mark.parametrize(
+    ("flavor", "version"), [("mariadb", "10.11.19-MariaDB"), ("mysql", "9.7.1"), ("percona", "8.4.0")]
+)
+@pytest.mark.parametrize("in_place", [True, False])
+def test_nothing_is_recovered_because_a_backup_says_so(
+    tmp_path: Path, flavor: str, version: str, in_place: bool
+) -> None:
+    """The log of the backup would be neither verified nor applied, and its files not compared with the manifest."""
+    source = make_backup(tmp_path / "b", "copied", "full-backuped", server={"flavor": flavor, "version": version})
+    content = {"id": "1", "redo_proven": 2, "log_in_place": True, "recovered": {"server_version": version}}
+    (source / IN_PROGRESS_NAME).write_text(json.dumps(content))
+    before = {path.name: path.read_bytes() for path in source.iterdir()}
+    target = None if in_place else tmp_path / "ready"
+    with pytest.raises(RecoveryFailed, match="no run of this user on this host"):
+        prepare_module.plan(source, target, PrepareOptions())
+    with pytest.raises(RecoveryFailed, match="no run of this user on this host"):
+        prepare(source, target, PrepareOptions(), Progress("prepare"))
+    assert {path.name: path.read_bytes() for path in source.iterdir()} == before
+    assert os.listdir(tmp_path) == ["b"]
+
+
+def test_nothing_is_recovered_because_an_archive_says_so(tmp_path: Path) -> None:
+    source = make_backup(tmp_path / "b", "copied", "full-backuped")
+    files = {path.name: path.read_bytes() for path in source.iterdir() if path.name != manifest.MANIFEST_NAME}
+    files[IN_PROGRESS_NAME] = json.dumps({"id": "1", "recovered": {"server_version": "10.11"}}).encode()
+    for told in (manifest.read(source), manifest.Manifest({"id": "1"}, tuple(entry(*file) for file in files.items()))):
+        (tmp_path / "archive").write_bytes(raw_archive(files, told))
+        with pytest.raises((StreamCorrupt, FormatError), match="its own state"):
+            prepare(tmp_path / "archive", tmp_path / "ready", PrepareOptions(), Progress("prepare"))
+        with pytest.raises((StreamCorrupt, FormatError), match="its own state"):
+            restore_plan(tmp_path / "archive", tmp_path, "")
+    assert sorted(os.listdir(tmp_path)) == ["archive", "b"]
 
 
 def test_a_marker_of_another_directory_is_put_here(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from typing import Any, Callable
 
 from .. import durable
 from ..errors import Cancelled, StreamError, XtrabackupError
-from ..manifest import MANIFEST_NAME, Manifest, digest_of
+from ..manifest import MANIFEST_NAME, Manifest
 from . import cipher, xbstream
 from .codec import Compression
 from .digests import StreamDigests, combine
@@ -131,7 +131,7 @@ class StreamSink(Sink):
             answer = self._finish()
         self._transform.close()
         # the digest of the manifest that the unpacked directory will hold: one backup, one digest, in any form
-        return {"sha256": digest_of(manifest.plain().render()), "digests": combine(self._channel_digests()), **answer}
+        return {"sha256": manifest.own_sha256, "digests": combine(self._channel_digests()), **answer}
 
     def abort(self, reason: BaseException) -> None:
         with self._lock:

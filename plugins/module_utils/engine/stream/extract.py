@@ -22,7 +22,7 @@ from .. import durable
 from ..errors import Cancelled, InvalidOption, StreamCorrupt, StreamTruncated
 from ..format.content_digest import XXH128
 from ..host.replaceable import require_source_apart
-from ..manifest import MANIFEST_NAME, MAX_BYTES, Manifest, digest_of, parse
+from ..manifest import MANIFEST_NAME, MAX_BYTES, Manifest, parse
 from ..progress import Progress
 from . import cipher, content
 from .buffers import BufferPool, DecoderMemory
@@ -359,7 +359,7 @@ class Extractor:
     def _chosen(self, chosen: Manifest | None, found: Manifest | None) -> Manifest | None:
         """The manifest of what is unpacked; raises StreamCorrupt when the choice was made in another archive."""
         expected = chosen and chosen.backup["partial"]["source_sha256"]
-        if expected != (found and digest_of(found.plain().render())):
+        if expected != (found and found.own_sha256):
             raise StreamCorrupt(f"{self._where}: became another archive while it was read", where=self._where)
         return chosen
 

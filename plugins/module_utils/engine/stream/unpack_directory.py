@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -18,10 +19,11 @@ from pathlib import Path
 from typing import Callable
 
 from .. import durable
-from ..errors import BackupIncomplete, DecryptionFailed, StreamCorrupt, TargetUnsafe
-from ..filling import require_finished
+from ..errors import BackupIncomplete, DecryptionFailed, FormatError, StorageError, StreamCorrupt, TargetUnsafe
+from ..filling import NOT_CONTENT, require_finished
 from ..format.names import STATE_NAME
 from ..format.state_names import is_state_name
+from ..host.small_files import read_small
 from ..manifest import MANIFEST_NAME, Manifest, digest_file, read_stored
 from ..progress import Progress
 from . import cipher
@@ -85,7 +87,8 @@ def unpack_directory(directory: Path, options: UnpackOptions, progress: Progress
 
     What is unpacked already is compared with the manifest, and is made anew when it differs or there is none, except
     from encrypted files whose MAC went when they were decrypted. Nothing to do is no error. Raises DecryptionFailed,
-    StreamCorrupt, StreamTruncated, BackupIncomplete, TargetUnsafe, StorageError, TargetBusy; nothing is changed then.
+    FormatError, StreamCorrupt, StreamTruncated, BackupIncomplete, TargetUnsafe, StorageError, TargetBusy; nothing is
+    changed then.
     """
     directory = Path(os.path.abspath(directory))
     if directory.parent == directory:
@@ -93,6 +96,7 @@ def unpack_directory(directory: Path, options: UnpackOptions, progress: Progress
     require_finished(directory)
     manifest = _manifest(directory)
     with durable.directory_lock(directory, str(directory)):
+        _refuse_links(directory)
         staging = directory / f"{_STAGING_NAME}{durable.PARTIAL_SUFFIX}"
         durable.remove_tree(staging)
         planned = _plan(directory, options, manifest, progress)
@@ -152,6 +156,22 @@ def _manifest(directory: Path) -> Manifest | None:
         return None
 
 
+def _refuse_links(directory: Path) -> None:
+    """Raises TargetUnsafe for what is neither a file nor a directory: it would lead to places outside, or be waited
+    for."""
+    with durable.storage_errors("looking at", directory):
+        for folder, folders, files in os.walk(directory):
+            folders[:] = [name for name in folders if folder != str(directory) or name not in NOT_CONTENT]
+            for name in (*folders, *files):
+                path = os.path.join(folder, name)
+                if not stat.S_ISREG(mode := os.lstat(path).st_mode) and not stat.S_ISDIR(mode):
+                    raise TargetUnsafe(
+                        f"{path} is a link or a special file, which no backup holds",
+                        remedy="Find out who has put it there, and use another copy of the backup.",
+                        path=path,
+                    )
+
+
 def _is_unfinished(directory: Path, decoding: Decoding, manifest: Manifest | None) -> bool:
     """Whether only the last step of an earlier run is left: everything is unpacked, and the manifest does not say
     so."""
@@ -205,7 +225,7 @@ def _require_mac(directory: Path, manifest: Manifest | None, tasks: list[_Task])
     have written it, since a cipher alone shows no forgery. Backups of other tools never had one, nor a manifest."""
     encrypted = [task.stored for task in tasks if task.stored.endswith(cipher.SUFFIX)]
     if manifest is None:
-        if encrypted and _is_ours(directory):
+        if encrypted and is_ours(directory):
             raise _not_authenticated(directory, encrypted, f"{MANIFEST_NAME}, which authenticates them, is gone")
     elif manifest.mac is None:
         if encrypted:
@@ -217,9 +237,10 @@ def _require_mac(directory: Path, manifest: Manifest | None, tasks: list[_Task])
             raise _not_authenticated(directory, unknown, "the manifest does not name them")
 
 
-def _is_ours(directory: Path) -> bool:
-    with contextlib.suppress(OSError), open(directory / _INFO_NAME, "rb") as source:
-        return _OURS in source.read(_MAX_INFO)
+def is_ours(directory: Path) -> bool:
+    """Whether the backup in ``directory`` says that this collection has made it."""
+    with contextlib.suppress(OSError, FormatError, StorageError):
+        return _OURS in read_small(directory / _INFO_NAME, _MAX_INFO).data
     return False
 
 
