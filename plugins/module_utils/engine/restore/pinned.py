@@ -36,6 +36,12 @@ def require_expected(backup: BackupDirectory, expected: str, where: Path) -> Non
     raise BackupMismatch(message, remedy=remedy, path=str(where), found=found, expected=expected)
 
 
+def require_expected_still(source: Path, expected: str) -> None:
+    """``require_expected``, once files of the backup in ``source`` were copied."""
+    if expected:
+        require_expected(read_backup_directory(source), expected, source)
+
+
 def require_restored(restored: Restored, expected: str, source: Path) -> None:
     """Raises BackupMismatch unless what was ``restored`` from ``source``, which is gone, had the digest ``expected``;
     "" is any."""

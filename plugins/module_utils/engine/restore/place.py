@@ -27,7 +27,7 @@ from .. import durable, manifest
 from ..errors import BackupIncomplete, XtrabackupError
 from ..manifest import MANIFEST_NAME
 from ..progress import Progress
-from ..recovery.backup_directory import MOVING_NAME, read_backup_directory
+from ..recovery.backup_directory import MOVING_NAME
 from ..recovery.native import RecoveryReport
 from ..recovery.prepare import PrepareResult, prepare
 from . import running
@@ -36,7 +36,7 @@ from .copying import PART_SUFFIX, Copier, CopyTask, run_all
 from .events import event_warnings
 from .holders import require_unheld
 from .markers import PUBLISHING, InProgress, Restored, read_in_progress, remove_in_progress
-from .pinned import proven_origin, require_expected, restore_origin
+from .pinned import proven_origin, require_expected_still, restore_origin
 from .placement import RESTORED_NAME, Placement, Staging, file_size, foreign_entries, publishing_order
 from .plan import COPY, MOVE, RestoreOptions, RestorePlan, plan_restore
 from .request import CarriedOut, utc_now
@@ -174,7 +174,7 @@ class _Restore:
             self._make_directories()
             self._bring_files()
             if plan.wanted.method == COPY:
-                require_expected(read_backup_directory(plan.source), plan.wanted.pinned, plan.source)
+                require_expected_still(plan.source, plan.wanted.pinned)
             carry_over(marker.kept, self._old_places(), self._root, self._options.ownership)
             with durable.storage_errors("syncing", self._root):
                 durable.fsync_tree(self._root)
