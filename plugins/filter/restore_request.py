@@ -53,12 +53,14 @@ _value:
 """
 
 import hashlib
+import itertools
 import json
 from pathlib import Path
 from typing import Any, Callable
 
 from ansible_collections.innodb.xtrabackup.plugins.plugin_utils import json_schema, strict_yaml
 
+MOST_PROBLEMS = 50  # that are told
 SCHEMA = Path(__file__).resolve().parents[2] / "roles" / "restore" / "files" / "restore_request.schema.json"
 
 
@@ -68,7 +70,8 @@ def restore_request(text: str) -> dict[str, Any]:
         document = strict_yaml.load(text)
     except ValueError as error:
         return {"problems": [f"it cannot be read as YAML: {error}"], "request": {}, "sha256": ""}
-    found = list(json_schema.problems(document, json.loads(SCHEMA.read_text(encoding="utf-8"))))
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    found = list(itertools.islice(json_schema.problems(document, schema), MOST_PROBLEMS))
     if found:
         return {"problems": found, "request": {}, "sha256": ""}
     return {"problems": [], "request": document, "sha256": content_digest(document)}

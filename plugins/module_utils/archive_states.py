@@ -33,6 +33,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.ex
     extract_archive,
     verify_archive,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.key_proof import NOT_AUTHENTICATED
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.listing import (
     Listing,
     checked_listing,
@@ -62,6 +63,12 @@ def decrypt_key(params: dict[str, Any]) -> bytes | None:
     return cipher.read_key_file(wanted["key_file"], option="decrypt.key_file") if wanted else None
 
 
+def warn_of_forgery(module: AnsibleModule, manifest: Manifest | None) -> None:
+    """Tell that nothing authenticates what was decrypted of an archive without ``manifest``."""
+    if manifest is None and module.params["decrypt"]:
+        module.warn(NOT_AUTHENTICATED)
+
+
 def digests_of(params: dict[str, Any]) -> StreamDigests | None:
     """The digests that are wanted of an archive, None for none; raises InvalidOption."""
     checksum = Checksum.parse(params["checksum"]) if params["checksum"] else None
@@ -74,7 +81,7 @@ def answer(path: str, manifest: Manifest | None, digests: dict[str, str] | None 
     """What every state returns."""
     return {
         "path": path,
-        "backup": manifest.backup if manifest else None,
+        "backup": manifest.record if manifest else None,
         "manifest": {"sha256": compare.identity(manifest)},
         "digests": digests or {},
     }
@@ -131,6 +138,7 @@ def verified(module: AnsibleModule) -> Outcome:
             digests=digests,
             progress=progress,
         )
+    warn_of_forgery(module, manifest)
     return Outcome(False, result=answer(module.params["src"], manifest, digests.hexdigests() if digests else None))
 
 
@@ -220,6 +228,7 @@ def extracted(module: AnsibleModule) -> Outcome:
                 progress=progress,
             )
             found = digests.hexdigests() if digests else {}
+        warn_of_forgery(module, listing.manifest)
     return Outcome(True, before, after, {**answer(dest, listing.manifest, found), **selected(part)})
 
 
@@ -259,6 +268,7 @@ def received(module: AnsibleModule) -> Outcome:
     arrived = Received(None, verified=False)
     if not module.check_mode:
         arrived = receive(params, intake)
+        warn_of_forgery(module, arrived.manifest)
     result = answer(dest, arrived.manifest, arrived.digests)
     if storing:
         result["verified"] = arrived.verified

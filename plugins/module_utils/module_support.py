@@ -56,6 +56,15 @@ LOCKING_OPTIONS: dict[str, dict[str, Any]] = {
     "safe_slave_backup_timeout": {"type": "str", "default": "300s"},
 }
 
+DIGESTS_OPTION: dict[str, Any] = {
+    "type": "list",
+    "elements": "str",
+    "choices": ["sha256", "sha512", "sha1", "md5", "xxh3", "xxh128"],
+    "default": [],
+}
+
+FILE_DIGEST_OPTION: dict[str, Any] = {"type": "str", "choices": ["xxh128", "sha256"], "default": "xxh128"}
+
 SELECTION_OPTIONS: dict[str, dict[str, Any]] = {
     "databases": {"type": "list", "elements": "str"},
     "tables": {"type": "list", "elements": "str"},

@@ -388,6 +388,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.archive_states i
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.module_support import (
     COMPRESS_OPTION,
     DECRYPT_OPTION,
+    DIGESTS_OPTION,
     ENCRYPT_OPTION,
     SELECTION_OPTIONS,
     run,
@@ -424,12 +425,7 @@ def main() -> None:
             **SELECTION_OPTIONS,
             "parallel": {"type": "int", "default": 2},
             "require_manifest": {"type": "bool", "default": True},
-            "digests": {
-                "type": "list",
-                "elements": "str",
-                "choices": ["sha256", "sha512", "sha1", "md5", "xxh3", "xxh128"],
-                "default": [],
-            },
+            "digests": DIGESTS_OPTION,
             "checksum": {"type": "str"},
             "progress_file": {"type": "path"},
             "force": {"type": "bool", "default": False},

@@ -181,6 +181,7 @@ extends_documentation_fragment:
   - innodb.xtrabackup.attributes
   - innodb.xtrabackup.attributes.login
   - innodb.xtrabackup.login
+  - innodb.xtrabackup.file_digest
   - innodb.xtrabackup.locking
   - innodb.xtrabackup.compress
   - innodb.xtrabackup.encrypt
@@ -260,8 +261,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 backup:
-  description:
-    - The backup's record. The manifest holds the same.
+  description: The backup's record. The manifest holds the same.
   returned: when a backup was taken, or one was there already
   type: dict
   contains:
@@ -377,13 +377,16 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import job
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.target import Target
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.content_digest import OPTIONS
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import ConnectionParameters
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.throttle import Throttle
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.units import parse_duration, parse_size
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.module_support import (
     COMPRESS_OPTION,
+    DIGESTS_OPTION,
     ENCRYPT_OPTION,
+    FILE_DIGEST_OPTION,
     LOCKING_OPTIONS,
     LOGIN_OPTIONS,
     Outcome,
@@ -434,12 +437,8 @@ def _argument_spec() -> dict[str, Any]:
         "allow_missing_tables": {"type": "list", "elements": "str", "default": []},
         "keyring_file": {"type": "path"},
         "spool_dir": {"type": "path", "default": "/var/tmp"},
-        "digests": {
-            "type": "list",
-            "elements": "str",
-            "choices": ["sha256", "sha512", "sha1", "md5", "xxh3", "xxh128"],
-            "default": [],
-        },
+        "digests": DIGESTS_OPTION,
+        "file_digest": FILE_DIGEST_OPTION,
         "sparse": {"type": "bool", "default": False},
         "progress_file": {"type": "path"},
         "force": {"type": "bool", "default": False},
@@ -462,6 +461,7 @@ def _backup_options(params: dict[str, Any]) -> job.BackupOptions:
         allow_missing_tables=tuple(params["allow_missing_tables"]),
         safe_slave_backup=params["safe_slave_backup"],
         safe_slave_backup_timeout=parse_duration(params["safe_slave_backup_timeout"], "safe_slave_backup_timeout"),
+        file_digest=OPTIONS[params["file_digest"]],
     )
 
 

@@ -130,9 +130,16 @@ source:
     manifest_sha256:
       description: Digest of the manifest. Of a backup directory.
       type: str
+    file_digest:
+      description:
+        - The digest by which the manifest names the content of files, as
+          O(innodb.xtrabackup.xtrabackup_backup#module:file_digest). Of a backup or an archive.
+      type: str
+      sample: xxh128
     source_sha256:
       description:
-        - What names the backup, in a directory or an archive, prepared (on this host, by this user) or not. It is the
+        - What names the backup, in a directory or an archive, prepared (on this host, by this user, and not changed
+          since) or not. Of other prepared backups it is the digest of their own manifest. It is the
           RV(innodb.xtrabackup.xtrabackup_backup#module:backup.manifest.sha256) that
           M(innodb.xtrabackup.xtrabackup_backup) returned. Of a backup, an archive, or a data directory, null if
           that was not restored.

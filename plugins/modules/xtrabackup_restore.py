@@ -133,8 +133,10 @@ options:
         (RV(innodb.xtrabackup.xtrabackup_backup#module:backup.manifest.sha256)), in hexadecimal. Any other is refused
         before anything is touched.
       - It is the same for a backup in a directory or in an archive, and stays the same when the backup is prepared by
-        this user on this host. A directory that was prepared elsewhere, or copied since, is known by the digest of its
-        own manifest only.
+        this user on this host, as long as no file is changed afterwards. A directory that was prepared elsewhere,
+        copied or changed since is known by the digest of its own manifest only.
+      - The digest of a prepared backup's own manifest
+        (RV(innodb.xtrabackup.xtrabackup_prepare#module:backup.manifest.sha256)) is taken, too.
     type: str
     version_added: 0.1.0
   request:

@@ -49,6 +49,15 @@ def _equal(one: Any, other: Any) -> bool:
     return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
 
+def _key(value: Any) -> str:
+    """What is the same for values that are equal as JSON has it, where 1 and 1.0 are, and 1 and true are not."""
+    if isinstance(value, dict):
+        return json.dumps({name: _key(item) for name, item in value.items()}, sort_keys=True)
+    if isinstance(value, list):
+        return json.dumps([_key(item) for item in value])
+    return json.dumps(int(value) if _is_a(value, "integer") else value, default=str)
+
+
 def _at(where: str) -> str:
     return f"{where}: " if where else ""
 
@@ -100,9 +109,12 @@ def _min_items(value: Any, schema: Schema, where: str) -> Iterator[str]:
 
 def _unique_items(value: Any, schema: Schema, where: str) -> Iterator[str]:
     if isinstance(value, list) and schema["uniqueItems"]:
-        for number, item in enumerate(value):
-            if any(_equal(item, other) for other in value[:number]):
+        seen: set[str] = set()
+        for item in value:
+            key = _key(item)
+            if key in seen:
                 yield f"{_at(where)}holds {_shown(item)} twice"
+            seen.add(key)
 
 
 def _required(value: Any, schema: Schema, where: str) -> Iterator[str]:

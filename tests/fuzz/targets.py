@@ -27,6 +27,7 @@ from unittest import mock
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import tablespaces
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import XtrabackupError
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.content_digest import SHA256, XXH128
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb import (
     redo_mariadb,
     redo_mysql,
@@ -78,11 +79,13 @@ _FILES = {
 }
 
 
-def _archive(algorithm: str | None, key: bytes | None, files: Mapping[str, bytes]) -> bytes:
+def _archive(algorithm: str | None, key: bytes | None, files: Mapping[str, bytes], file_digest: str = XXH128) -> bytes:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "archive"
         compress = Compression(algorithm) if algorithm else None
-        write_backup(ArchiveSink(path, compress=compress, encrypt_key=key), files)
+        sink = ArchiveSink(path, compress=compress, encrypt_key=key)
+        sink.digest_algorithm = file_digest
+        write_backup(sink, files)
         return path.read_bytes()
 
 
@@ -93,6 +96,7 @@ def _archives() -> list[bytes]:
     whole = payload(b"t.ibd", 0, pages[:5000]) + payload(b"t.ibd", 5000, pages[5000:]) + end(b"t.ibd")
     seeds = [bytes([_FOREIGN | _WRITING]) + part + foreign for part in (holes, whole)]
     seeds.append(bytes([_FOREIGN]) + foreign)
+    seeds += [bytes([flags]) + _archive(None, None, _FILES, SHA256) for flags in (0, _WRITING)]
     for algorithm in (None, *CODECS):
         for key in (None, KEY):
             for flags in (0, _WRITING, _UNCHECKED, _UNCHECKED | _WRITING):
@@ -252,6 +256,9 @@ def _manifests() -> list[bytes]:
     return [
         manifest.Manifest({"id": "backup-1", "last_lsn": 1}, entries).render(),
         manifest.Manifest({"id": "backup-1"}, entries, discarded=("shop/t.ibd",), mac="00").render(),
+        manifest.Manifest(
+            {"id": "backup-1"}, (manifest.FileEntry("ibdata1", 0, "0" * 64),), digest_algorithm=SHA256
+        ).render(),
     ]
 
 

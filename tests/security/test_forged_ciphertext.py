@@ -5,20 +5,26 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Callable
 
 import pytest
 
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.console import main
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest as manifests
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import DecryptionFailed
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import DecryptionFailed, TargetUnsafe
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import MANIFEST_NAME, Manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream import cipher
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import Compression
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.entry import Decoding
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.key_proof import NOT_AUTHENTICATED
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.packed_directory import (
     PackedDirectorySink,
 )
@@ -26,11 +32,14 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.un
     UnpackOptions,
     unpack_directory,
 )
+from ansible_collections.innodb.xtrabackup.plugins.modules import xbstream
+from ansible_collections.innodb.xtrabackup.tests.support.children import same_imports
 from ansible_collections.innodb.xtrabackup.tests.support.streams import (
     entry,
     fingerprints,
     old_encrypted,
     prints,
+    raw_archive,
     some_files,
     tree,
     write_backup,
@@ -116,6 +125,76 @@ def test_what_went_bad_since_it_was_decrypted_is_not_made_anew_without_a_mac(tmp
     unpack(tmp_path / "packed")
     (tmp_path / "packed" / "ibdata1").write_bytes(b"short")
     refused(tmp_path / "packed")
+
+
+def sealed(plain: bytes) -> bytes:
+    return b"".join(map(bytes, cipher.Encryptor(KEY).seal(plain)))
+
+
+def told(words: list[str], stdin: bytes = b"") -> str:
+    """What the command line has said."""
+    script = f"import sys; from {main.__name__} import main; sys.argv = {words}; sys.exit(main())"
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, input=stdin, capture_output=True, env=same_imports(), check=True)
+    return done.stderr.decode()
+
+
+LINKS: dict[str, Callable[[Path, Path], object]] = {
+    "a packed file": lambda place, outside: (place / "secret.zst").symlink_to(outside / "secret.zst"),
+    "a directory": lambda place, outside: (place / "linked").symlink_to(outside),
+    "what was unpacked": lambda place, outside: (place / "ibdata1").symlink_to(outside / "ibdata1"),
+    "a pipe": lambda place, _outside: os.mkfifo(place / "pipe.zst"),
+}
+
+
+@pytest.mark.parametrize("link", LINKS)
+@pytest.mark.parametrize("manifest", [True, False])
+def test_links_lead_nowhere_from_a_packed_directory(tmp_path: Path, link: str, manifest: bool) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret.zst").write_bytes(bytes(Compression("zstd").compressor().compress(b"secret")))
+    pack(tmp_path / "packed", "zstd")
+    place = tmp_path / "packed"
+    if not manifest:
+        for name in (MANIFEST_NAME, "xtrabackup_info"):
+            (place / name).unlink()
+    LINKS[link](place, outside)
+    before = sorted(map(str, tmp_path.rglob("*")))
+    with pytest.raises(TargetUnsafe, match="is a link or a special file"):
+        unpack_directory(place, UnpackOptions(Decoding(decrypt=False)), Progress("test"))
+    assert sorted(map(str, tmp_path.rglob("*"))) == before
+
+
+def test_whoever_decrypts_what_no_manifest_authenticates_is_warned(tmp_path: Path) -> None:
+    """Archives and directories of other tools have none; and ours without it cannot be told from them."""
+    info = b"uuid = 1\ntool_name = xtrabackup\n"
+    (tmp_path / "backup").mkdir()
+    (tmp_path / "backup" / "xtrabackup_info.xbcrypt").write_bytes(sealed(info))
+    (tmp_path / "key").write_bytes(KEY)
+    (tmp_path / "key").chmod(0o600)
+    words = ["xtrabackup", "--decrypt=AES256", f"--encrypt-key-file={tmp_path}/key", f"--target-dir={tmp_path}/backup"]
+    assert NOT_AUTHENTICATED in told(words)
+    files = {"xtrabackup_checkpoints": b"backup_type = full-backuped\n", "xtrabackup_info": info}
+    stream = raw_archive({**files, "ibdata1.xbcrypt": sealed(bytes(64))}, None)
+    (tmp_path / "dest").mkdir()
+    words = ["xbstream", "-x", "--decrypt=AES256", f"--encrypt-key-file={tmp_path}/key", "-C", f"{tmp_path}/dest"]
+    assert NOT_AUTHENTICATED in told(words, stream)
+    (tmp_path / "archive").write_bytes(stream)
+    for state in ("verified", "extracted"):
+        params: dict[str, Any] = {"state": state, "src": str(tmp_path / "archive"), "require_manifest": False}
+        params.update(decrypt={"key_file": str(tmp_path / "key")})
+        if state == "extracted":
+            params["dest"] = str(tmp_path / state)
+        done = subprocess.run(
+            [sys.executable, "-m", xbstream.__name__],
+            input=json.dumps({"ANSIBLE_MODULE_ARGS": params}),
+            capture_output=True,
+            text=True,
+            env=same_imports(),
+            check=True,
+        )
+        (warning,) = json.loads(done.stdout)["warnings"]
+        assert NOT_AUTHENTICATED in str(warning)  # newer versions of Ansible have more than the text
 
 
 @pytest.mark.parametrize("version", [1, 2])

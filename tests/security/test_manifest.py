@@ -42,7 +42,7 @@ def document(**changes: Any) -> dict[str, Any]:
     """A manifest that is right, but for ``changes``."""
     return {
         "format": manifest.FORMAT_VERSION,
-        "digest": manifest.DIGEST_ALGORITHM,
+        "digest": "xxh3_128",
         "backup": {"id": "1"},
         "files": [{"path": "ibdata1", "size": 3, "digest": "0" * 32}],
         "discarded": [],

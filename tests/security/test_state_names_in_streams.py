@@ -15,7 +15,7 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.console import main
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable, filling
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import StreamCorrupt
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import FormatError, StreamCorrupt
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.state_names import (
     MANIFEST,
     is_state_name,
@@ -99,7 +99,7 @@ def test_a_manifest_gives_no_entry_a_name_of_our_own_state(tmp_path: Path, name:
     (tmp_path / "archive").write_bytes(
         raw_archive({**files, "shop/innocent.new": b"{}"}, Manifest({"id": "1"}, (*named,)))
     )
-    with pytest.raises(StreamCorrupt, match="keeps for its own state") as caught:
+    with pytest.raises(FormatError, match="keeps for its own state") as caught:
         extract_archive(tmp_path / "archive", tmp_path / "dest")
     assert name in str(caught.value)
     assert os.listdir(tmp_path) == ["archive"]

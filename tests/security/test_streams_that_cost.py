@@ -17,6 +17,7 @@ from typing import Any, Callable
 
 import pytest
 
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest as manifests
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import StreamCorrupt
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream import buffers, cipher, xbstream
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import CODECS
@@ -107,9 +108,8 @@ def test_more_incomplete_entries_than_any_writer_has_are_refused(tmp_path: Path)
 
 def test_the_limit_of_entries_is_beyond_what_a_manifest_can_name() -> None:
     shortest = b'  {\n   "digest": "%032d",\n   "path": "a",\n   "size": 1\n  },\n' % 0
-    listing = importlib.import_module(list_archive.__module__)
-    assert listing.MAX_MANIFEST // len(shortest) > xbstream.MAX_ENTRIES
-    assert listing.MAX_MANIFEST // (len(shortest) + 60) < xbstream.MAX_ENTRIES  # a database and a table
+    assert manifests.MAX_BYTES // len(shortest) > xbstream.MAX_ENTRIES
+    assert manifests.MAX_BYTES // (len(shortest) + 60) < xbstream.MAX_ENTRIES  # a database and a table
 
 
 def test_twenty_thousand_tables_are_an_archive_like_any_other(tmp_path: Path) -> None:

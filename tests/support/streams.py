@@ -82,7 +82,8 @@ def write_backup(sink: Sink, files: Mapping[str, bytes], backup: Mapping[str, An
         with sink.open(path, compress=not path.startswith("xtrabackup_")) as file:
             file.write(content)
             entries.append(file.close())
-    return sink.publish(Manifest({"id": "backup-1", **(backup or {})}, tuple(entries)))
+    record = {"id": "backup-1", **(backup or {})}
+    return sink.publish(Manifest(record, tuple(entries), digest_algorithm=sink.digest_algorithm))
 
 
 def make_archive(

@@ -79,7 +79,7 @@ def _options(session: Session) -> job.BackupOptions:
 def _throttle(text: str | None) -> Throttle | None:
     if text is None:
         return None
-    rate = int(text) * _THROTTLE_UNIT if text.isdigit() else parse_size(text, "--throttle")
+    rate = parse_size(text, "--throttle") * (_THROTTLE_UNIT if text.isdigit() else 1)
     return Throttle(rate) if rate else None
 
 

@@ -114,7 +114,7 @@ class Option:
 
     def _read_number(self, text: str) -> int:
         """As the servers' own programs: nothing is 0, and K, M, G ... are powers of 1024."""
-        match = re.fullmatch(r"(\d*)([kmgtpe]?)", text, re.IGNORECASE)
+        match = re.fullmatch(r"([0-9]{0,20})([kmgtpe]?)", text, re.IGNORECASE)
         if match is None or (match[2] and not match[1]):
             raise self._invalid(text, "a number")
         return int(match[1] or 0) << (10 * (" kmgtpe".index(match[2].lower()) if match[2] else 0))

@@ -9,9 +9,12 @@ import contextlib
 
 from ..engine.errors import InvalidOption, NotABackup
 from ..engine.innodb.tablespace import compressed_page_size
+from ..engine.manifest import MANIFEST_NAME
 from ..engine.recovery.backup_directory import was_recovered
 from ..engine.recovery.prepare import PrepareOptions, prepare
+from ..engine.stream import cipher
 from ..engine.stream.entry import Decoding
+from ..engine.stream.key_proof import NOT_AUTHENTICATED
 from ..engine.stream.unpack_directory import UnpackOptions, unpack_directory
 from .messages import ConsoleProgress
 from .parser import Arguments
@@ -69,4 +72,6 @@ def run_unpack(session: Session) -> None:
     )
     with contextlib.closing(ConsoleProgress("unpack", session.messages)) as progress:
         names = unpack_directory(directory, options, progress)
+    if any(name.endswith(cipher.SUFFIX) for name in names) and not (directory / MANIFEST_NAME).exists():
+        session.messages.warn(NOT_AUTHENTICATED)
     session.messages.note(f"{len(names)} files unpacked" if names else "there was nothing left to unpack")

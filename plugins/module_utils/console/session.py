@@ -17,6 +17,7 @@ from typing import Any
 from ..engine.errors import Cancelled, InvalidOption, PeerFailed
 from ..engine.server.connection import ConnectionParameters
 from ..engine.stream.cipher import key_of, read_key_file
+from ..engine.units import is_digits
 from . import standard_output
 from .dialects import BACKUP, Dialect
 from .messages import Messages
@@ -120,7 +121,7 @@ def login(session: Session) -> ConnectionParameters:
 
 def _port_of_environment() -> int | None:
     text = os.environ.get("MYSQL_TCP_PORT", "")
-    return int(text) or None if text.isdigit() else None
+    return int(text) or None if is_digits(text) else None
 
 
 def _ask_for_password() -> str:

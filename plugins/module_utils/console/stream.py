@@ -13,6 +13,7 @@ from pathlib import Path
 from ..engine import durable
 from ..engine.errors import InvalidOption, StreamTruncated
 from ..engine.filling import require_finished
+from ..engine.format.names import STATE_NAME
 from ..engine.format.state_names import state_names
 from ..engine.innodb.tablespace import compressed_page_size
 from ..engine.manifest import MANIFEST_NAME
@@ -21,15 +22,15 @@ from ..engine.stream.archive import Channel
 from ..engine.stream.descriptor_sink import DescriptorChannel
 from ..engine.stream.entry import Decoding
 from ..engine.stream.extract import Extractor
+from ..engine.stream.key_proof import NOT_AUTHENTICATED
 from ..engine.stream.listing import some_of
 from ..engine.stream.staging import staging_inside
 from ..engine.stream.stream_file import EntryChunks, StreamFile
+from ..engine.stream.unpack_directory import is_ours
 from .session import Session, stop_on_signals
 
 _READ_SIZE = 4 << 20  # bytes
 _WHERE = "standard input"
-_INFO_NAME = "xtrabackup_info"
-_OURS = b"tool_name = innodb.xtrabackup"
 
 
 def run_extract(session: Session) -> None:
@@ -56,11 +57,13 @@ def run_extract(session: Session) -> None:
         try:
             with io.FileIO(0, closefd=False) as source:
                 extractor.run([extractor.reader(source, _WHERE)])
-            extractor.finish()
+            manifest = extractor.finish()
         except BaseException as error:
             extractor.abort(error)
             raise
         _require_complete(staging)
+        if key is not None and manifest is None:
+            session.messages.warn(NOT_AUTHENTICATED)
         if arguments.flag("verbose"):
             for path in sorted(staging.rglob("*")):
                 if path.is_file():
@@ -76,8 +79,7 @@ def _require_complete(staging: Path) -> None:
             remedy="Whoever should have sent it has failed: look at its error.",
             where=_WHERE,
         )
-    info = staging / _INFO_NAME
-    if info.is_file() and _OURS in info.read_bytes() and not (staging / MANIFEST_NAME).exists():
+    if is_ours(staging) and not (staging / MANIFEST_NAME).exists():
         raise StreamTruncated(
             f"{_WHERE}: ends before {MANIFEST_NAME}, the last file of every complete backup of ours",
             remedy="The sending side stopped early: look at its error. Nothing was unpacked.",
@@ -97,7 +99,7 @@ def run_create(session: Session) -> None:
     names = [_safe(name) for name in arguments.words]
     if state := state_names(names):
         raise InvalidOption(
-            f"{some_of(state)}: {xbstream.STATE_NAME}, which no reader of ours takes from a stream",
+            f"{some_of(state)}: {STATE_NAME}",
             remedy="Leave it out: it tells of one directory only.",
         )
     for name in names:

@@ -14,6 +14,7 @@ from . import durable, manifest
 from .errors import BackupError, BackupPartial, FormatError, StorageError, StreamError
 from .filling import NOT_CONTENT, is_unfinished
 from .format import strict_json
+from .format.content_digest import OPTIONS
 from .host.small_files import read_small
 from .manifest import MANIFEST_NAME, PARTIAL, Manifest
 from .recovery.backup_directory import is_backup_directory, read_backup_directory
@@ -114,7 +115,7 @@ def _describe_backup(place: Path, facts: dict[str, Any]) -> tuple[dict[str, Any]
         facts["problem"] = "its preparation was begun and not ended"
     if backup.manifest is not None:
         facts.update(_manifest_facts(backup.manifest), manifest_sha256=manifest.read_stored(place)[1])
-        facts["source_sha256"] = backup.pinned_sha256
+        facts["source_sha256"] = next(iter(backup.pins), "")
     return facts, backup.record
 
 
@@ -141,6 +142,7 @@ def _manifest_facts(found: Manifest) -> dict[str, Any]:
         "files": len(found.files),
         "bytes": found.total_bytes,
         "source_sha256": found.source_sha256,
+        "file_digest": {name: option for option, name in OPTIONS.items()}[found.digest_algorithm],
     }
 
 

@@ -5,7 +5,7 @@
 
 ``xtrabackup_manifest.json`` is written last, into a directory or as the last entry of an archive. It holds the
 backup's record (as modules return it) and names every file with its size (bytes, as in the data directory:
-before compression and encryption) and its digest (xxh3 of those bytes, 128 bits, hexadecimal).
+before compression and encryption) and its digest (of those bytes, hexadecimal; see format/content_digest.py).
 """
 
 from __future__ import annotations
@@ -19,17 +19,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Callable
 
-from . import durable, libraries
 from .errors import BackupIncomplete, BackupPartial, FormatError, NotABackup, UnknownFormat
 from .filling import require_finished
-from .format import names, strict_json
+from .format import strict_json
+from .format.content_digest import OPTIONS, XXH128, checked_digest, new_digest
+from .format.names import safe_path
 from .format.record import checked_record
+from .format.state_names import MANIFEST
 from .host import state
+from .host.file_states import states_of
 from .host.small_files import SmallFile, read_small
+from .host.state import Preparation
 
-MANIFEST_NAME = "xtrabackup_manifest.json"
+MANIFEST_NAME = MANIFEST
 FORMAT_VERSION = 1
-DIGEST_ALGORITHM = "xxh3_128"
 MAX_BYTES = 256 << 20  # of a stored manifest
 MAX_FILES = 2_000_000
 PREPARED = "prepared"
@@ -38,14 +41,6 @@ PARTIAL = "partial"
 """State in the record of a directory that holds only some of a backup's files."""
 _READ_SIZE = 4 << 20
 _LARGEST_FILE = (1 << 63) - 1
-
-
-safe_path = names.safe_path
-
-
-def new_digest() -> Any:
-    """A fresh hash object of the manifest's digest algorithm (update, hexdigest); needs the library xxhash."""
-    return libraries.require("xxhash").xxh3_128()
 
 
 @dataclass(frozen=True)
@@ -65,15 +60,16 @@ class FileEntry:
 @dataclass(frozen=True)
 class Manifest:
     """A finished backup: its record, its files (sorted by path), and stream entries that are to be ignored
-    (``discarded``: names of entries which later schema changes made void)."""
+    (``discarded``: names of entries which later schema changes made void). ``digest_algorithm``: of the files' digests,
+    see format/content_digest.py."""
 
     backup: dict[str, Any]
     files: tuple[FileEntry, ...]
     discarded: tuple[str, ...] = ()
     mac: str | None = field(default=None)
-    origin: str | None = field(default=None, compare=False)
-    """Of a prepared backup in a directory: the digest of the backup that it was prepared from, as this host remembers
-    it; None when it does not."""
+    digest_algorithm: str = XXH128
+    preparation: Preparation | None = field(default=None, compare=False)
+    """Of a prepared backup in a directory: what this host remembers of how it was made; None when it does not."""
 
     @property
     def id(self) -> str:
@@ -86,19 +82,28 @@ class Manifest:
         return sum(entry.size for entry in self.files)
 
     @property
+    def own_sha256(self) -> str:
+        """SHA-256 of the manifest as it is in a directory: the same for one backup in a directory and in archives."""
+        return digest_of(self.plain().render())
+
+    @property
     def source_sha256(self) -> str:
         """What names the backup as it was taken: SHA-256 of its first manifest in a directory, also when this manifest
         is that of a backup that was prepared on this host. One that was prepared elsewhere is known by its own manifest
         only: what that says of its origin, anybody can have written."""
-        return digest_of(self.plain().render()) if self.origin is None else self.origin
+        return self.own_sha256 if self.preparation is None else self.preparation.source_sha256
 
     @property
     def record(self) -> dict[str, Any]:
         """The backup's record, as it is told: with the origin of a prepared backup that is known, not what it says."""
+        return self.record_of(self.source_sha256)
+
+    def record_of(self, source_sha256: str) -> dict[str, Any]:
+        """The backup's record; a prepared one was made from ``source_sha256``, whatever it says."""
         prepared = self.backup.get("prepared")
         if not prepared:
             return dict(self.backup)
-        return {**self.backup, "prepared": {**prepared, "source_sha256": self.source_sha256}}
+        return {**self.backup, "prepared": {**prepared, "source_sha256": source_sha256}}
 
     @property
     def claimed_sha256(self) -> str:
@@ -115,14 +120,15 @@ class Manifest:
 
     def part(self, paths: Collection[str]) -> Manifest:
         """The manifest of a directory that holds only ``paths`` of this backup."""
-        record = {**self.backup, "state": PARTIAL, "partial": {"source_sha256": digest_of(self.plain().render())}}
-        return Manifest(record, tuple(entry for entry in self.files if entry.path in paths))
+        record = {**self.backup, "state": PARTIAL, "partial": {"source_sha256": self.own_sha256}}
+        files = tuple(entry for entry in self.files if entry.path in paths)
+        return Manifest(record, files, digest_algorithm=self.digest_algorithm)
 
     def render(self) -> bytes:
         """The manifest as stored: UTF-8 JSON, stable order, one trailing line feed."""
         document: dict[str, Any] = {
             "format": FORMAT_VERSION,
-            "digest": DIGEST_ALGORITHM,
+            "digest": self.digest_algorithm,
             "backup": self.backup,
             "files": [_entry_as_dict(entry) for entry in sorted(self.files, key=lambda entry: entry.path)],
             "discarded": sorted(self.discarded),
@@ -164,43 +170,37 @@ def _parsed(document: dict[str, Any], where: str) -> Manifest:
     if missing:
         raise FormatError(f"{where}: it lacks {', '.join(missing)}")
     version, algorithm = document["format"], document["digest"]
-    if version != FORMAT_VERSION or algorithm != DIGEST_ALGORITHM:
+    if version != FORMAT_VERSION or isinstance(version, bool) or algorithm not in OPTIONS.values():
         raise UnknownFormat(
             f"{where}: manifest format {str(version)[:40]} with digests {str(algorithm)[:40]}; "
-            f"this collection reads format {FORMAT_VERSION} with {DIGEST_ALGORITHM}"
+            f"this collection reads format {FORMAT_VERSION} with {' or '.join(OPTIONS.values())}"
         )
     listed, discarded, mac = document["files"], document["discarded"], document.get("mac")
     for name, value in (("files", listed), ("discarded", discarded)):
         if not isinstance(value, list) or len(value) > MAX_FILES:
             raise FormatError(f"{where}: {name} is no list of at most {MAX_FILES} files")
-    files = tuple(_entry(item, where) for item in listed)
+    files = tuple(_entry(item, algorithm, where) for item in listed)
     if len({entry.path for entry in files}) != len(files):
         raise FormatError(f"{where}: the manifest names a file twice")
     return Manifest(
         checked_record(document["backup"], where),
         files,
-        tuple(_content_path(name, where) for name in discarded),
+        tuple(safe_path(name, where) for name in discarded),
         None if mac is None else strict_json.text(mac, where, "mac", 256),
+        algorithm,
     )
 
 
-def _entry(item: object, where: str) -> FileEntry:
+def _entry(item: object, algorithm: str, where: str) -> FileEntry:
     if not isinstance(item, dict):
         raise FormatError(f"{where}: a file that is no object")
     stored = item.get("stored")
     return FileEntry(
-        _content_path(item.get("path"), where),
+        safe_path(item.get("path"), where),
         strict_json.whole(item.get("size"), where, "size", _LARGEST_FILE),
-        strict_json.text(item.get("digest"), where, "digest", 128),
-        None if stored is None else _content_path(stored, where),
+        checked_digest(item.get("digest"), algorithm, where),
+        None if stored is None else safe_path(stored, where),
     )
-
-
-def _content_path(path: object, where: str) -> str:
-    """``path`` when a backup's content can have that name; raises FormatError."""
-    if path == MANIFEST_NAME:
-        raise FormatError(f"{where}: {MANIFEST_NAME} is named as a file of the backup")
-    return safe_path(path, where)
 
 
 def read_stored(directory: str | os.PathLike[str]) -> tuple[Manifest, str]:
@@ -212,12 +212,12 @@ def read_stored(directory: str | os.PathLike[str]) -> tuple[Manifest, str]:
 
 
 def parse_stored(found: SmallFile, where: str) -> Manifest:
-    """The manifest in the file ``found``, with its origin as far as this host remembers it."""
+    """The manifest in the file ``found``, with what this host remembers of a preparation."""
     manifest = parse(found.data, where)
     if manifest.backup.get("state") != PREPARED:
         return manifest
-    origin = state.source_of_preparation(digest_of(found.data), found.device, found.inode)
-    return replace(manifest, origin=origin)
+    preparation = state.find_preparation(digest_of(found.data), found.device, found.inode)
+    return replace(manifest, preparation=preparation)
 
 
 def read(directory: str | os.PathLike[str]) -> Manifest:
@@ -230,22 +230,12 @@ def read(directory: str | os.PathLike[str]) -> Manifest:
         raise NotABackup(f"{directory} holds no {MANIFEST_NAME}", path=os.fspath(directory)) from None
 
 
-def write_prepared(directory: Path, record: dict[str, Any], files: tuple[FileEntry, ...], source_sha256: str) -> None:
-    """Write the manifest of the backup that was prepared in ``directory``, and remember on this host what it was
-    prepared from. Raises StorageError."""
-    data = Manifest(record, files).render()
-    durable.write_file(directory / MANIFEST_NAME, data)
-    note_origin(directory, source_sha256, expected=digest_of(data))
-
-
-def note_origin(directory: Path, source_sha256: str, *, expected: str | None = None) -> None:
-    """Remember that the prepared backup in ``directory`` was made here from ``source_sha256``. Raises StorageError,
-    FormatError when its manifest is not the one ``expected``."""
+def note_preparation(directory: Path, source_sha256: str) -> None:
+    """Remember that the prepared backup in ``directory``, as its files are now, was made here from ``source_sha256``.
+    Raises StorageError, FormatError."""
     found = read_small(directory / MANIFEST_NAME, MAX_BYTES)
-    sha256 = digest_of(found.data)
-    if expected is not None and sha256 != expected:
-        raise FormatError(f"{directory / MANIFEST_NAME} was changed by somebody else", path=str(directory))
-    state.note_preparation(sha256, found.device, found.inode, source_sha256)
+    done = state.Preparation(source_sha256, states_of(directory))
+    state.note_preparation(digest_of(found.data), found.device, found.inode, done)
 
 
 def digest_of(manifest_bytes: bytes) -> str:
@@ -253,9 +243,9 @@ def digest_of(manifest_bytes: bytes) -> str:
     return hashlib.sha256(manifest_bytes).hexdigest()
 
 
-def digest_file(source: BinaryIO) -> tuple[int, str]:
+def digest_file(source: BinaryIO, algorithm: str = XXH128) -> tuple[int, str]:
     """Size (bytes) and digest of the rest of ``source``."""
-    digest, size = new_digest(), 0
+    digest, size = new_digest(algorithm), 0
     buffer = memoryview(bytearray(_READ_SIZE))
     while count := source.readinto(buffer):  # type: ignore[attr-defined]
         digest.update(buffer[:count])
@@ -286,7 +276,7 @@ def verify_directory(
                 return f"{entry.path}: {size} bytes instead of {entry.size}"
             if digests and entry.digest:
                 with open(path, "rb", buffering=0) as source:
-                    if digest_file(source)[1] != entry.digest:
+                    if digest_file(source, manifest.digest_algorithm)[1] != entry.digest:
                         return f"{entry.path}: other content than when the backup was taken"
         except FileNotFoundError:
             return f"{entry.path}: missing"

@@ -9,14 +9,20 @@ import re
 
 from .errors import InvalidOption
 
+_NUMBER = r"[0-9]{1,20}(?:\.[0-9]{1,20})?"
 _SIZE_FACTORS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _TIME_FACTORS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def is_digits(text: str) -> bool:
+    """Whether ``text`` is a number of at most 20 decimal digits, which ``int`` takes at once."""
+    return len(text) <= 20 and text.isascii() and text.isdigit()
 
 
 def parse_size(text: str | int, option: str) -> int:
     """Bytes of ``text``: digits with an optional k, M, G, T (also kB, KiB ...; all powers of 1024, as in
     server option files). Raises InvalidOption naming ``option``."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", str(text), re.IGNORECASE)
+    match = re.fullmatch(rf"\s*({_NUMBER})\s*([kmgt]?)(?:i?b)?\s*", str(text), re.IGNORECASE)
     if not match:
         raise InvalidOption(
             f"{option}: {text!r} is not a size",
@@ -28,7 +34,7 @@ def parse_size(text: str | int, option: str) -> int:
 
 def parse_duration(text: str | int | float, option: str) -> float:
     """Seconds of ``text``: a number with an optional ms, s, m, h, d. Raises InvalidOption naming ``option``."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", str(text), re.IGNORECASE)
+    match = re.fullmatch(rf"\s*({_NUMBER})\s*([a-z]*)\s*", str(text), re.IGNORECASE)
     factor = _TIME_FACTORS.get(match.group(2).lower()) if match else None
     if match is None or factor is None:
         raise InvalidOption(

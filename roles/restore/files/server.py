@@ -22,6 +22,7 @@ import json
 import os
 import re
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -32,6 +33,7 @@ _PROGRAMS = ("mariadbd", "mysqld")
 _PAUSE = 0.2  # seconds between two looks
 _STARTING = 10.0  # seconds that a start may take until the process is there
 # What the roles go by. Option files may hold secrets, which are nobody's business here.
+_LARGEST_NOTES = 16 << 20  # bytes
 _OPTIONS = ("datadir", "gtid_mode", "server_id", "socket")
 
 
@@ -128,10 +130,15 @@ def read_persisted(datadir: str) -> dict[str, str]:
     """What SET PERSIST has noted in the data directory, of the options that the roles go by: MySQL reads it after its
     option files."""
     try:
-        noted = json.loads((Path(datadir) / "mysqld-auto.cnf").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        # whoever runs as the server's user can write there
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with open(os.open(Path(datadir) / "mysqld-auto.cnf", flags), "rb") as source:
+            if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+                return {}
+            noted = json.loads(source.read(_LARGEST_NOTES))
+        return {name: value for name, value in persisted_values(noted) if name in _OPTIONS}
+    except (OSError, ValueError, RecursionError):
         return {}
-    return {name: value for name, value in persisted_values(noted) if name in _OPTIONS}
 
 
 def persisted_values(node: Any, name: str = "") -> list[tuple[str, str]]:

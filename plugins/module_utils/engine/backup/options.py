@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..format.content_digest import XXH128
 from ..server.connection import ConnectionParameters
 from .copier import Throttle
 
@@ -15,7 +16,8 @@ from .copier import Throttle
 class BackupOptions:
     """What a backup is taken of and how. ``lock_timeout`` in seconds, for each lock; ``lock_ddl``: ``reduced`` lets
     DDL run while InnoDB's files are copied, ``on`` blocks it all the time. ``allow_missing_tables``: which tables
-    (``database.table``) may lack their data file."""
+    (``database.table``) may lack their data file. ``file_digest``: the algorithm of the digests in the manifest, see
+    format/content_digest.py."""
 
     connection: ConnectionParameters
     tool_version: str
@@ -33,6 +35,7 @@ class BackupOptions:
     #: stop a replica's SQL threads for the instant; how long (s) to wait for their transactions and temporary tables
     safe_slave_backup: bool = False
     safe_slave_backup_timeout: float = 300.0
+    file_digest: str = XXH128
     #: whether the replica channels must be recorded; otherwise, of a MariaDB server, an account that may not read them
     #: takes a backup without
     require_channels: bool = True

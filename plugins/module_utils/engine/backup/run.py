@@ -140,6 +140,7 @@ class BackupRun:
         self._page_numbers: dict[str, tuple[int, Any]] = {}
         self._totals = _Totals()
         self._sink.family = metadata.family(identity.flavor.value)
+        self._sink.digest_algorithm = self._options.file_digest
         self._context = self._copier_context(self._sink.open, self._options.throttle)
         self._unthrottled = self._copier_context(self._sink.open)
         self._plain = PlainCopies(self._plain_files, self._sink, self._pool, self._unthrottled)
@@ -432,7 +433,7 @@ class BackupRun:
         self._write_extra_copies(texts)
         entries.extend(self._write_metadata(name, data) for name, data in texts.items())
         record = self._record(entries, coordinates, ended)
-        published = self._sink.publish(Manifest(record, tuple(entries)))
+        published = self._sink.publish(Manifest(record, tuple(entries), digest_algorithm=self._sink.digest_algorithm))
         manifest = {"path": published.get("path"), "sha256": published["sha256"]}
         return {**record, "manifest": manifest, "digests": published.get("digests", {})}
 

@@ -96,7 +96,7 @@ class Target:
             )
         try:
             found = self._manifest(self.dest)
-            return {**found.backup, "path": str(self.dest), "manifest": self._manifest_facts(self.dest, found)}
+            return {**found.record, "path": str(self.dest), "manifest": self._manifest_facts(self.dest, found)}
         except XtrabackupError as error:
             if not holds_backup(self.dest):
                 raise TargetNotEmpty(
@@ -157,7 +157,7 @@ class Target:
 
     def _manifest_facts(self, dest: Path, found: manifest.Manifest) -> dict[str, str]:
         path = dest / manifest.MANIFEST_NAME if dest.is_dir() else dest
-        return {"path": str(path), "sha256": manifest.digest_of(found.plain().render())}
+        return {"path": str(path), "sha256": found.own_sha256}
 
     def _stream_sink(self) -> Sink:
         stream_to = self.options["stream_to"]

@@ -6,36 +6,29 @@
 from __future__ import annotations
 
 from ..errors import FormatError
+from .state_names import MANIFEST, is_state_name
 
 LONGEST_PATH = 4096  # bytes, as the kernel has it
+STATE_NAME = "a name that this collection keeps for its own state, which no backup holds"
 
-#: files by which this collection remembers what it has begun in a directory: what is in a backup cannot say it
-STATE_NAMES = frozenset(
-    {
-        ".unpacking.partial",
-        ".xbstream.partial",
-        "xtrabackup_prepare_in_progress",
-        "xtrabackup_restore_in_progress.json",
-        "xtrabackup_restored.json",
-    }
-)
-#: of everything else that is ours: markers, staging directories, locks
-STATE_PREFIX = ".xtrabackup"
+
+def fault_of(path: object) -> str | None:
+    """What is wrong with ``path`` as the name of an entry or a file of a backup; None when it is a relative path that
+    stays in the directory it is unpacked into, and is none of our own state there. The manifest is one."""
+    if not isinstance(path, str) or not is_text(path, LONGEST_PATH):
+        return "not the name of a file"
+    if "\0" in path or any(part in ("", ".", "..") for part in path.split("/")):
+        return "an unsafe file name"
+    return STATE_NAME if is_state_name(path) else None
 
 
 def safe_path(path: object, where: str) -> str:
-    """``path`` when it is a relative path that stays in the directory it is unpacked into, and is none of our own
-    state there; raises FormatError."""
-    if not isinstance(path, str) or not is_text(path, LONGEST_PATH):
-        raise FormatError(f"{where}: {str(path)[:100]!r} is not the name of a file", where=where)
-    parts = path.split("/")
-    if not path or "\0" in path or any(part in ("", ".", "..") for part in parts):
-        raise FormatError(f"{where}: unsafe file name {path!r}", where=where, path=path)
-    if parts[0] in STATE_NAMES or parts[0].startswith(STATE_PREFIX):
+    """``path``, of a file that the backup at ``where`` names as its content; raises FormatError for one in which
+    ``fault_of`` finds a fault, and for the manifest."""
+    fault = STATE_NAME if path == MANIFEST else fault_of(path)
+    if fault or not isinstance(path, str):
         raise FormatError(
-            f"{where}: {path!r} is a name that this collection keeps for its own state, and no file of a backup",
-            where=where,
-            path=path,
+            f"{where}: {str(path)[:LONGEST_PATH]!r} is {fault}", where=where, path=str(path)[:LONGEST_PATH]
         )
     return path
 

@@ -27,25 +27,27 @@ class SmallFile:
 
 
 @contextlib.contextmanager
-def open_regular(path: Path) -> Iterator[BinaryIO]:
-    """The file ``path``, to be read. Raises FormatError for a link and for what is no regular file (which is not waited
-    for); OSError."""
-    if path.is_symlink():
+def open_regular(path: Path, *, follow: bool = False) -> Iterator[BinaryIO]:
+    """The file ``path``, to be read. Raises FormatError for a link, if not to ``follow``, and for what is no regular
+    file (which is not waited for); OSError."""
+    if path.is_symlink() and not follow:
         raise FormatError(f"{path} is a symbolic link, which is not followed", path=str(path))
     # links again: it may have become one since
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY | (0 if follow else os.O_NOFOLLOW)
+    descriptor = os.open(path, flags)
     with os.fdopen(descriptor, "rb") as source:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise FormatError(f"{path} is not a regular file", path=str(path))
         yield source
 
 
-def read_small(path: Path, max_bytes: int) -> SmallFile:
-    """The file ``path``. Raises FileNotFoundError (NotADirectoryError) when there is none, FormatError for a link, for
-    what is no regular file (which is not waited for), for more than ``max_bytes``; StorageError."""
+def read_small(path: Path, max_bytes: int, *, follow: bool = False) -> SmallFile:
+    """The file ``path``. Raises FileNotFoundError (NotADirectoryError) when there is none, FormatError for a link, if
+    not to ``follow``, for what is no regular file (which is not waited for), for more than ``max_bytes``;
+    StorageError."""
     with durable.storage_errors("reading", path):
         try:
-            with open_regular(path) as source:
+            with open_regular(path, follow=follow) as source:
                 status = os.fstat(source.fileno())
                 data = source.read(max_bytes + 1)
         except (FileNotFoundError, NotADirectoryError) as error:

@@ -17,10 +17,12 @@ import os
 import re
 import secrets
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
 from .. import durable
 from ..errors import StorageError
+from .file_states import FileStates
 
 ROOT = Path("/var/lib/xtrabackup")
 """Of root; other users have a directory of their own, see ``state_directory``."""
@@ -28,8 +30,17 @@ ROOT = Path("/var/lib/xtrabackup")
 _KEY_NAME = "key"
 _KEY_BYTES = 32
 _PREPARATIONS = "preparations"
-_MOST_PREPARATIONS = 10000  # files of 65 bytes; the oldest go first
-_CONTENT = re.compile(rb"([0-9a-f]{64})?\n")
+_MOST_PREPARATIONS = 10000  # small files; the oldest go first
+_CONTENT = re.compile(rb"([0-9a-f]{64})?\n([0-9a-f]{64}) ([0-9]{1,20})\n")
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """A preparation that was made here: ``source_sha256`` names the backup that was prepared ("": one without a
+    manifest), ``files`` are as that has left them."""
+
+    source_sha256: str
+    files: FileStates
 
 
 def state_directory() -> Path:
@@ -43,11 +54,12 @@ def state_directory() -> Path:
     return Path(f"/var/tmp/xtrabackup-{os.geteuid()}")
 
 
-def note_preparation(manifest_sha256: str, device: int, inode: int, source_sha256: str) -> None:
+def note_preparation(manifest_sha256: str, device: int, inode: int, done: Preparation) -> None:
     """Remember, durably, that the prepared backup of the manifest with this digest, which is the file ``inode`` of
-    ``device``, was made here from the backup ``source_sha256`` ("": from one without a manifest)."""
+    ``device``, was made here."""
     place = own_directory(_PREPARATIONS)
-    durable.write_file(place / _preparation(manifest_sha256, device, inode), f"{source_sha256}\n".encode(), 0o600)
+    data = f"{done.source_sha256}\n{done.files.sha256} {done.files.newest}\n".encode()
+    durable.write_file(place / _preparation(manifest_sha256, device, inode), data, 0o600)
     entries = list(os.scandir(place))
     if len(entries) > _MOST_PREPARATIONS:
         for entry in sorted(entries, key=lambda entry: entry.stat(follow_symlinks=False).st_mtime)[:100]:
@@ -55,7 +67,7 @@ def note_preparation(manifest_sha256: str, device: int, inode: int, source_sha25
                 os.unlink(entry.path)
 
 
-def source_of_preparation(manifest_sha256: str, device: int, inode: int) -> str | None:
+def find_preparation(manifest_sha256: str, device: int, inode: int) -> Preparation | None:
     """What ``note_preparation`` was told; None when it was not told of this very file with this content."""
     place = existing_directory(_PREPARATIONS)
     if place is None:
@@ -66,7 +78,9 @@ def source_of_preparation(manifest_sha256: str, device: int, inode: int) -> str 
         except FileNotFoundError:
             return None
     match = _CONTENT.fullmatch(data)
-    return (match[1] or b"").decode() if match else None
+    if match is None:
+        return None
+    return Preparation((match[1] or b"").decode(), FileStates(match[2].decode(), int(match[3])))
 
 
 def seal(directory: Path, data: bytes) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,12 +20,15 @@ from typing import Any, Union
 
 from .. import durable, libraries
 from ..errors import DecryptionFailed, FormatError, UnknownFormat
+from ..format import strict_json
+from ..host.small_files import read_small
 
 Buffer = Union[bytes, bytearray, memoryview]
 
 KEY_SIZE = 32  # bytes, of keys and of the stored initialisation vectors
 _IV_SIZE = 16
 _AES_BLOCK = 16
+_MAX_BYTES = 64 << 20  # of a keyring
 
 #: magic, master key id, server uuid, wrapped key and iv, crc32c of them unwrapped
 _INFO = struct.Struct(">3sI36s64sI")
@@ -106,7 +108,7 @@ class Keyring:
         """
         path = Path(path)
         with durable.storage_errors("reading", path):
-            data = path.read_bytes()
+            data = read_small(path, _MAX_BYTES, follow=True).data
         return cls(path, parse_keyring(data, str(path)) if data else {})
 
     def unwrap(self, info: EncryptionInfo, where: str) -> FileKey:
@@ -151,14 +153,15 @@ def parse_keyring(data: bytes, path: str) -> dict[str, bytes]:
     Raises UnknownFormat, FormatError; ``path`` is for them.
     """
     try:
-        content = json.loads(data)
+        content = strict_json.parse_object(data, path, max_bytes=_MAX_BYTES)
         version, elements = content["version"], content["elements"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (FormatError, KeyError):
+        # the error itself may quote what it could not parse
         raise UnknownFormat(
             f"{path} is no keyring of component_keyring_file: it is not the JSON that this component writes",
             remedy="Give the data file that component_keyring_file.cnf names; other keyrings are not supported yet.",
             path=path,
-        ) from error
+        ) from None
     if version != "1.0":
         raise UnknownFormat(f"{path}: a keyring of the unknown version {version!r}", path=path)
     try:

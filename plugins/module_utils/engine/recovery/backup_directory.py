@@ -24,6 +24,7 @@ from ..filling import NOT_CONTENT, require_finished
 from ..format import strict_json
 from ..format.names import safe_name
 from ..format.record import checked_record
+from ..host.file_states import changed_since, states_of
 from ..host.small_files import read_small
 from ..innodb import redo_mariadb
 from ..innodb.page_compression import PROVIDERS, Providers, parse_plugin_load, providers_of
@@ -71,8 +72,9 @@ class BackupDirectory:
 
     ``record`` is the backup's record, put together from the stock tool's files when there is no manifest.
     ``source_sha256`` names the manifest of the backup as it was taken, as far as this host knows it (see ``Manifest``),
-    "" when it had none. ``interrupted``: a preparation in place was begun and not ended. ``tablespaces``: those of a
-    MySQL server that were not in its data directory.
+    "" when it had none. ``changed``: a file that is not as the preparation on this host has left it ("" when it is not
+    known which one); None when all are, or it was not prepared here. ``interrupted``: a preparation in place was begun
+    and not ended. ``tablespaces``: those of a MySQL server that were not in its data directory.
     """
 
     path: Path
@@ -84,6 +86,7 @@ class BackupDirectory:
     source_sha256: str
     interrupted: bool
     tablespaces: tuple[RecordedTablespace, ...] = ()
+    changed: str | None = None
 
     @property
     def id(self) -> str:
@@ -117,10 +120,19 @@ class BackupDirectory:
         return providers_of(files, self.path, self.configuration.plugins)
 
     @property
-    def pinned_sha256(self) -> str:
-        """What a digest that somebody asks for is compared with: ``source_sha256``, and "" while the manifest does not
-        describe the files that are there."""
-        return self.source_sha256 if self.manifest_is_current else ""
+    def proven_sha256(self) -> str:
+        """``source_sha256`` as long as the files are those that the preparation on this host has made of that backup;
+        otherwise the digest of the manifest that is there."""
+        return self.source_sha256 if self.changed is None or self.manifest is None else self.manifest.own_sha256
+
+    @property
+    def pins(self) -> tuple[str, ...]:
+        """The digests by which somebody may ask for this backup, the first one being that by which it is told: of the
+        backup that it is proven to be made from, and of its own manifest. None while the manifest does not describe the
+        files that are there."""
+        if self.manifest is None or not self.manifest_is_current:
+            return ()
+        return tuple(dict.fromkeys((self.proven_sha256, self.manifest.own_sha256)))
 
     @property
     def manifest_is_current(self) -> bool:
@@ -131,6 +143,12 @@ class BackupDirectory:
 def is_backup_directory(path: Path) -> bool:
     """Whether ``path`` is a directory that holds an unpacked backup."""
     return path.is_dir() and any((path / name).is_file() for name in (*metadata.CHECKPOINTS_NAMES, MANIFEST_NAME))
+
+
+def told_change(backup: BackupDirectory) -> str:
+    """What to tell of a prepared backup whose files were changed since."""
+    which = f", {backup.changed} for example" if backup.changed else ""
+    return f"files were changed since it was prepared here{which}"
 
 
 def was_recovered(path: Path) -> bool:
@@ -150,14 +168,18 @@ def read_backup_directory(path: Path, *, being_moved: bool = False) -> BackupDir
     if not path.is_dir():
         raise NotABackup(f"{path} is not a directory", path=str(path))
     require_finished(path)
-    found, sha256 = _manifest(path)
+    found = _manifest(path)
+    changed = _changed_file(path, found)
     name, data = _first(path, metadata.CHECKPOINTS_NAMES)
     if data is None:
         if (path / MANIFEST_NAME).exists():
             raise BackupIncomplete(f"{path} has a manifest but no {metadata.CHECKPOINTS_NAME}", path=str(path))
         raise NotABackup(f"{path} holds no {metadata.CHECKPOINTS_NAME}", path=str(path))
     checkpoints = _checkpoints(data, path, name)
-    record = found.record if found else checked_record(_stock_record(path, checkpoints), str(path))
+    if found is None:
+        record = checked_record(_stock_record(path, checkpoints), str(path))
+    else:
+        record = found.record if changed is None else found.record_of(found.own_sha256)
     flavor = str((record.get("server") or {}).get("flavor"))
     if checkpoints.backup_type == metadata.PREPARED and not metadata.is_mariadb(flavor):
         raise BackupError(
@@ -179,9 +201,10 @@ def read_backup_directory(path: Path, *, being_moved: bool = False) -> BackupDir
         configuration=_configuration(_first(path, (metadata.CONFIGURATION_NAME,))[1], path, flavor),
         record=record,
         manifest=found,
-        source_sha256=sha256,
+        source_sha256=found.source_sha256 if found else "",
         interrupted=(path / IN_PROGRESS_NAME).exists(),
         tablespaces=_tablespaces(_first(path, (metadata.TABLESPACES_NAME,))[1], path),
+        changed=changed,
     )
 
 
@@ -221,13 +244,24 @@ def read_archived_backup(archive: Path, directory: Path) -> BackupDirectory:
     )
 
 
-def _manifest(path: Path) -> tuple[Manifest | None, str]:
+def _manifest(path: Path) -> Manifest | None:
     try:
         found, _sha256 = manifest.read_stored(path)
     except FileNotFoundError:
-        return None, ""
+        return None
     found.require_whole(path)
-    return found, found.source_sha256
+    return found
+
+
+def _changed_file(path: Path, found: Manifest | None) -> str | None:
+    """See ``BackupDirectory.changed``."""
+    if found is None or found.preparation is None:
+        return None
+    known = found.preparation.files
+    if states_of(path) == known:
+        return None
+    gone = (entry.path for entry in found.files if not os.path.lexists(path / entry.path))
+    return changed_since(path, known.newest) or next(gone, "")
 
 
 def _checkpoints(data: bytes, path: Path, name: str) -> Checkpoints:

@@ -15,6 +15,7 @@ from .. import durable, libraries, manifest
 from ..backup import metadata
 from ..destination import Destination, destination, is_fillable, require_renamable
 from ..errors import (
+    BackupIncomplete,
     InvalidOption,
     NotABackup,
     TargetNotEmpty,
@@ -43,6 +44,7 @@ from .backup_directory import (
     read_archived_backup,
     read_backup_directory,
     refuse_what_cannot_be_recovered,
+    told_change,
     walk_files,
 )
 from .native import RecoveryReport
@@ -117,7 +119,7 @@ def _plan(source: Path, target: Path, options: PrepareOptions) -> PreparePlan:
     if options.parallel < 1:
         raise InvalidOption(f"parallel: {options.parallel} is not a number of files", option="parallel")
     backup = _look_at_source(source)
-    record, sha256, state = backup.record, backup.source_sha256, backup.state
+    record, sha256, state = backup.record, backup.proven_sha256, backup.state
     if target == source:
         if not source.is_dir():
             raise InvalidOption(
@@ -213,7 +215,7 @@ def _look_at_target(
     if is_backup_directory(target):
         with contextlib.suppress(XtrabackupError):
             there = read_backup_directory(target)
-            same = there.id == str(record["id"]) and there.source_sha256 == sha256
+            same = there.id == str(record["id"]) and there.proven_sha256 == sha256
             events_too = events.as_wished(_events_disabled(there.record), options.disable_events)
             if same and there.state == PREPARED and events_too:
                 return False, {"path": str(target), "id": there.id, "state": there.state}
@@ -221,7 +223,9 @@ def _look_at_target(
                 require_renamable(target)
                 require_replaceable(target)
                 return True, {"path": str(target), "id": there.id, "state": there.state}
-            if there.manifest and sha256 and there.manifest.claimed_sha256 == sha256 != there.source_sha256:
+            if there.changed is not None and there.source_sha256 == sha256:
+                elsewhere = f": {told_change(there)}"
+            elif there.manifest and sha256 and there.manifest.claimed_sha256 == sha256 != there.source_sha256:
                 elsewhere = " (it says that it was prepared from it, which nobody on this host has done)"
     if not options.force:
         raise TargetNotEmpty(
@@ -273,22 +277,32 @@ def prepare(src: Path, target_dir: Path | None, options: PrepareOptions, progres
             keyring_file,
             options.disable_events,
         )
-        if place is None:
-            record, report = _prepare_in_place(planned.source, job, options.parallel)
-        else:
-            record, report = _prepare_copy(planned, job, options, place)
-    return PrepareResult(True, {**record, "path": str(planned.target)}, report, warnings)
+        report = (
+            _prepare_in_place(planned.source, job, options.parallel)
+            if place is None
+            else _prepare_copy(planned, job, options, place)
+        )
+    return PrepareResult(True, _record(planned.target), report, warnings)
 
 
 def _unchanged(planned: PreparePlan, options: PrepareOptions) -> PrepareResult:
-    record = read_backup_directory(planned.target).record
+    record = _record(planned.target)
     warnings = events.warnings_of(_events_disabled(record), options.disable_events, planned.target)
-    return PrepareResult(False, {**record, "path": str(planned.target)}, None, warnings)
+    return PrepareResult(False, record, None, warnings)
+
+
+def _record(target: Path) -> dict[str, Any]:
+    """What is told of the prepared backup in ``target``."""
+    found = read_backup_directory(target)
+    record = {**found.record, "path": str(target)}
+    if found.manifest is not None and found.manifest_is_current:
+        record["manifest"] = {"path": str(target / MANIFEST_NAME), "sha256": found.manifest.own_sha256}
+    return record
 
 
 def _prepare_copy(
     planned: PreparePlan, job: RecoveryJob, options: PrepareOptions, place: Destination
-) -> tuple[dict[str, Any], RecoveryReport | None]:
+) -> RecoveryReport | None:
     """Make the prepared copy where it is out of the way, then give it its place."""
     staging = place.staging
     if planned.source.is_dir():
@@ -300,14 +314,27 @@ def _prepare_copy(
     if backup.state != PREPARED:
         refuse_what_cannot_be_recovered(staging, in_place=True)
         with handed_over(staging, SCRATCH_NAME) as held:
-            backup, report = recover_directory(backup, job, held, disposable=True)
-    elif backup.manifest is not None and backup.source_sha256 != planned.source_sha256:
+            _backup, report = recover_directory(backup, job, held, disposable=True)
+    elif backup.source_sha256 != planned.source_sha256:
         # it was prepared here, and this is a copy of it
-        manifest.note_origin(staging, planned.source_sha256)
+        _require_unchanged(planned)
+        manifest.note_preparation(staging, planned.source_sha256)
     job.progress.phase("syncing")
     sync_files(staging, options.parallel)
     place.publish()
-    return backup.record, report
+    if read_backup_directory(planned.target).changed is not None:
+        # files that were renamed one by one have other times now
+        manifest.note_preparation(planned.target, planned.source_sha256)
+    return report
+
+
+def _require_unchanged(planned: PreparePlan) -> None:
+    """Raises BackupIncomplete when files of the prepared source were changed while they were copied."""
+    source = read_backup_directory(planned.source)
+    if source.proven_sha256 != planned.source_sha256:
+        raise BackupIncomplete(
+            f"{planned.source} was changed while it was copied: {told_change(source)}", path=str(planned.source)
+        )
 
 
 def _copy_backup(backup: BackupDirectory, staging: Path, progress: Progress, parallel: int) -> None:
@@ -358,7 +385,7 @@ def _wait_until_unused(directory: Path) -> None:
     running.wait_until_unused(directory, _ENDING_SECONDS)
 
 
-def _prepare_in_place(directory: Path, job: RecoveryJob, parallel: int) -> tuple[dict[str, Any], RecoveryReport | None]:
+def _prepare_in_place(directory: Path, job: RecoveryJob, parallel: int) -> RecoveryReport:
     _wait_until_unused(directory)
     # at once: from now on nobody else changes what root is working on
     with handed_over(directory, SCRATCH_NAME) as held:
@@ -374,5 +401,4 @@ def _prepare_in_place(directory: Path, job: RecoveryJob, parallel: int) -> tuple
             manifest.verify_directory(
                 held.own, backup.manifest, digests=True, parallel=parallel, verified=job.progress.advance
             )
-        backup, report = recover_directory(backup, job, held, disposable=False)
-    return backup.record, report
+        return recover_directory(backup, job, held, disposable=False)[1]

@@ -14,8 +14,9 @@ from typing import Any
 from .. import durable
 from ..backup import metadata
 from ..errors import RecoveryFailed, RecoveryIncomplete, XtrabackupError
+from ..format.content_digest import XXH128
 from ..host.handover import Handover
-from ..manifest import MANIFEST_NAME, FileEntry, write_prepared
+from ..manifest import MANIFEST_NAME, FileEntry, Manifest, note_preparation
 from ..progress import Progress
 from ..server.data_files import render_names
 from ..server.gtid_sets import GtidSet
@@ -236,10 +237,14 @@ def _record_state(
     if report.gtid_executed is not None:
         write_coordinates(backup.path, record)
     durable.write_file(backup.path / backup.checkpoints_name, checkpoints.render())
-    write_prepared(backup.path, record, tuple(_entries(backup, before)), backup.source_sha256)
+    algorithm = backup.manifest.digest_algorithm if backup.manifest else XXH128
+    prepared = Manifest(record, tuple(_entries(backup, before)), digest_algorithm=algorithm)
+    durable.write_file(backup.path / MANIFEST_NAME, prepared.render())
     durable.fsync_tree(backup.path)
     # until the marker goes, a run that was killed is taken up again, and gives back what is left
     held.give_back()
+    # no file is changed after that
+    note_preparation(backup.path, backup.source_sha256)
     marker.end()
     return replace(backup, checkpoints=checkpoints, record=record, interrupted=False)
 

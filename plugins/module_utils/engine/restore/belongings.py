@@ -10,7 +10,6 @@ content: a key that is thrown away cannot be had again from any backup of tables
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -20,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from .. import durable
-from ..errors import InvalidOption
+from ..errors import FormatError, InvalidOption, StorageError
+from ..format import strict_json
 from ..host.held import Owner, owner_of
+from ..host.small_files import read_small
 from ..server.named_places import holds_tables
 from .copying import Ownership
 from .layout import Layout
@@ -158,8 +159,11 @@ def _global_configurations(layout: Layout) -> list[Path]:
 def _named_in(path: Path, datadir: Path) -> set[Path]:
     """Paths below ``datadir`` that the JSON file ``path`` names; none for a file of another kind."""
     try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        # a link is followed: the host's own files may be elsewhere, and only names below ``datadir`` are taken from it
+        data = read_small(path, _LARGEST, follow=True).data
+        found = strict_json.parse_value(data, str(path), max_bytes=_LARGEST)
+        strict_json.require_plain(found, str(path))
+    except (OSError, StorageError, FormatError):
         return set()
     places = (Path(os.path.normpath(datadir / text)) for text in _texts(found) if text and "\0" not in text)
     return {place for place in places if datadir in place.parents}

@@ -22,7 +22,7 @@ from typing import Callable
 
 from .. import durable
 from ..errors import BackupIncomplete, Cancelled, StorageError
-from ..manifest import new_digest
+from ..format.content_digest import algorithm_of, new_digest
 from ..progress import Progress
 from ..stream.holes import digest_zeros
 
@@ -171,7 +171,7 @@ class Copier:
                 self._progress.advance(count)
 
     def _read_and_write(self, task: CopyTask, source: int, target: int, size: int) -> None:
-        digest = new_digest()
+        digest = new_digest(algorithm_of(task.digest or ""))
         behind = durable.WriteBehind(target)
         buffer = memoryview(bytearray(_CHUNK))
         position = 0

@@ -41,7 +41,8 @@ class InProgress:
     ``unpacked``: where the archive ``source`` was unpacked, and its files are moved from; "" for a directory.
     ``request`` that asks for it, if one does; ``origin``: the backup that ``source`` was made from; ``requests`` that
     were carried out here before, oldest first: the data directory that tells may be aside when that is written again.
-    ``kept`` and ``dropped``: the host's own files in the data directory.
+    ``kept`` and ``dropped``: the host's own files in the data directory. ``pinned``: the digest that the backup was
+    asked for by, and was proven to have before its files were moved; "" for any.
     """
 
     id: str
@@ -58,6 +59,7 @@ class InProgress:
     requests: tuple[CarriedOut, ...] = ()
     kept: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
+    pinned: str = ""
 
     def same_restore(self, other: InProgress) -> bool:
         """Whether both are about the same backup, way and place, for the same request."""
@@ -98,6 +100,7 @@ def in_progress_from(found: dict[str, Any], where: str) -> InProgress:
             requests=tuple(carried_out_from(entry, where) for entry in found.get("requests", ())),
             kept=tuple(safe_path(name, where) for name in found.get("kept", ())),
             dropped=tuple(safe_path(name, where) for name in found.get("dropped", ())),
+            pinned=_text(found.get("pinned", ""), where),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{where} is not readable: {error!r}", path=where) from error
@@ -117,6 +120,7 @@ class Restored:
 
     ``request``: the id of the request that asked for it, "" when none did. ``requests``: all that were carried out on
     this data directory and on those that it has replaced, oldest first. ``outside``: its files that are elsewhere.
+    ``pinned``: the digest that the backup was asked for by, "" when any would do.
     """
 
     id: str
@@ -128,6 +132,7 @@ class Restored:
     request: str = ""
     requests: tuple[CarriedOut, ...] = ()
     outside: tuple[str, ...] = ()
+    pinned: str = ""
 
     @property
     def carried_out(self) -> CarriedOut | None:
@@ -169,6 +174,7 @@ def restored_from(found: dict[str, Any], where: str) -> Restored:
             request=_text(found.get("request", ""), where),
             requests=tuple(carried_out_from(entry, where) for entry in found.get("requests", ())),
             outside=tuple(_path(path, where) for path in found.get("outside", ())),
+            pinned=_text(found.get("pinned", ""), where),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{where} is not readable: {error!r}", path=where) from error

@@ -11,12 +11,14 @@ import pwd
 
 from ..errors import InvalidOption
 from ..host.held import owner_of
+from ..units import is_digits
 from .copying import Ownership
 from .layout import Layout
 
 _PACKAGED_USER = "mysql"  # whom the packages of all distributions run the server as
 _DEFAULT_DIRECTORY_MODE = 0o700  # the server's own defaults (UMASK_DIR, UMASK)
 _DEFAULT_FILE_MODE = 0o660
+_LARGEST_ID = (1 << 32) - 2
 
 
 def resolve_ownership(
@@ -43,17 +45,21 @@ def resolve_ownership(
 
 def _account(name: str) -> tuple[int, int]:
     try:
-        entry = pwd.getpwuid(int(name)) if name.isdigit() else pwd.getpwnam(name)
+        entry = pwd.getpwuid(int(name)) if _is_id(name) else pwd.getpwnam(name)
     except KeyError:
-        if name.isdigit():
+        if _is_id(name):
             return int(name), int(name)
         raise InvalidOption(f"owner: there is no user {name} on this host", option="owner") from None
     return entry.pw_uid, entry.pw_gid
 
 
+def _is_id(name: str) -> bool:
+    return is_digits(name) and int(name) <= _LARGEST_ID
+
+
 def _group(name: str) -> int:
     try:
-        return int(name) if name.isdigit() else grp.getgrnam(name).gr_gid
+        return int(name) if _is_id(name) else grp.getgrnam(name).gr_gid
     except KeyError:
         raise InvalidOption(f"group: there is no group {name} on this host", option="group") from None
 

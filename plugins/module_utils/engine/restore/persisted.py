@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import InvalidOption
+from ..errors import FormatError, InvalidOption, StorageError
+from ..format import strict_json
+from ..host.small_files import read_small
 
 PERSISTED_NAME = "mysqld-auto.cnf"
+_MAX_BYTES = 16 << 20
 _OFF = ("0", "OFF", "FALSE")
 
 
@@ -23,12 +25,13 @@ def persisted_variables(datadir: Path, options: Mapping[str, str]) -> dict[str, 
     if options.get("persisted_globals_load", "ON").upper() in _OFF:
         return {}
     try:
-        found = json.loads(path.read_bytes())
+        found = strict_json.parse_value(read_small(path, _MAX_BYTES).data, str(path), max_bytes=_MAX_BYTES)
+        strict_json.require_plain(found, str(path))
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, ValueError, RecursionError) as error:
+    except (StorageError, FormatError) as error:
         raise InvalidOption(
-            f"{path}, which holds this host's persisted variables, cannot be read: {error}",
+            f"{path}, which holds this host's persisted variables, cannot be read: {error.message}",
             remedy="Mend it, or move it away: without it only the option files count.",
             path=str(path),
         ) from error

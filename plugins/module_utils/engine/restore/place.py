@@ -39,6 +39,7 @@ from .holders import require_unheld
 from .labels import relabel
 from .markers import COPY, FILLING, MOVE, PUBLISHING, InProgress, Restored, remove_in_progress
 from .moved import remove_moved
+from .pinned import proven_origin, require_expected_still, restore_origin
 from .placement import ASIDE_NAME, RESTORED_NAME, Placement, file_size, foreign_entries, publishing_order
 from .plan import RestoreOptions, RestorePlan, plan_restore
 from .request import CarriedOut, utc_now
@@ -189,6 +190,7 @@ class _Restore:
             self._remove_staged()
         outside = tuple((str(one.staged), str(one.final)) for one in self._by_order() if one.outside)
         marker = replace(plan.wanted, outside=outside)
+        origin = proven_origin(plan.source)
         try:
             if plan.unfinished is None:
                 with durable.storage_errors("creating", self._root):
@@ -199,13 +201,15 @@ class _Restore:
                 marker.write(plan.source)
             self._make_directories()
             self._bring_files()
+            if plan.wanted.method == COPY:
+                require_expected_still(plan.source, plan.wanted.pinned)
             carry_over(marker.kept, self._old_places(), self._root, self._options.ownership)
             with durable.storage_errors("syncing", self._root):
                 durable.fsync_tree(self._root)
                 for directory in {Path(staged).parent for staged, _final in outside}:
                     durable.fsync_directory(directory)
         except BaseException:
-            self._undo(marker)
+            self._undo(marker, origin)
             raise
         marker = replace(marker, phase=PUBLISHING, aside=tuple(self._asides()))
         marker.write(self._root)
@@ -303,7 +307,7 @@ class _Restore:
             finally:
                 os.close(descriptor)
 
-    def _undo(self, marker: InProgress) -> None:
+    def _undo(self, marker: InProgress, origin: str | None) -> None:
         """Give back what was moved and remove what was copied; what cannot be undone is left for the next run."""
         with contextlib.suppress(Exception):
             for placement in self._plan.placements:
@@ -318,6 +322,7 @@ class _Restore:
                 remove_unpacked(self._plan.staging)
             elif marker.method == MOVE:
                 remove_in_progress(self._plan.source)
+                restore_origin(self._plan.source, origin)
             self._journal.end_progress()
 
     def clear(self, other: InProgress) -> None:
@@ -454,6 +459,7 @@ class _Restore:
             request=request.id if request else "",
             requests=requests,
             outside=tuple(final for _staged, final in marker.outside),
+            pinned=marker.pinned,
         )
 
     # -- the end

@@ -14,7 +14,6 @@ from typing import Any
 from .. import durable
 from ..errors import (
     BackupIncomplete,
-    BackupMismatch,
     InvalidOption,
     MissingProgram,
     NotABackup,
@@ -38,6 +37,7 @@ from .copying import Ownership
 from .journal import Known, RestoreJournal
 from .layout import Layout
 from .markers import COPY, FILLING, MOVE, PUBLISHING, InProgress, Restored, read_in_progress
+from .pinned import require_expected, require_restored, was_pinned
 from .placement import (
     Placement,
     Staging,
@@ -144,7 +144,6 @@ def _plan(src: Path, layout: Layout, options: RestoreOptions) -> RestorePlan:
         return _plan_without_backup(source, layout, staging, restored, there, options)
     archived = source.is_file()
     backup = read_archived_backup(source, staging.unpacked) if archived else _read_source(source)
-    require_expected(backup.pinned_sha256, options.manifest_sha256, source, _claim(backup))
     wanted = InProgress(
         backup.id,
         backup.source_sha256,
@@ -156,7 +155,10 @@ def _plan(src: Path, layout: Layout, options: RestoreOptions) -> RestorePlan:
         request=options.request,
         origin=str(options.origin or ""),
         requests=known.requests,
+        pinned=options.manifest_sha256,
     )
+    if archived or wanted.method != MOVE or not was_pinned(there, wanted):
+        require_expected(backup, options.manifest_sha256, source)
     if not archived:
         _require_usable(backup, wanted, options)
     _require_providers(backup, layout, options)
@@ -214,32 +216,6 @@ def _require_providers(backup: BackupDirectory, layout: Layout, options: Restore
         require_for_restore(program, providers, None if layout.plugins is None else dict(layout.plugins))
 
 
-def _claim(backup: BackupDirectory) -> str:
-    return backup.manifest.claimed_sha256 if backup.manifest is not None else ""
-
-
-def require_expected(found: str, expected: str, where: Path, claimed: str = "") -> None:
-    """Raises BackupMismatch unless the manifest digest ``found`` at ``where`` is ``expected``, "" being any.
-    ``claimed``: what a prepared backup says that it was prepared from."""
-    if expected and found != expected:
-        remedy = None
-        if claimed == expected:
-            remedy = (
-                "It says to be prepared from the backup that was asked for, which only the host and user that prepared "
-                "it can know. Prepare that backup here (xtrabackup_prepare, or an archive as src), or, if you trust "
-                "this directory, ask for the digest of its own manifest."
-            )
-        raise BackupMismatch(
-            f"{where} is another backup than the one that was asked for: the digest of its manifest is {found}"
-            if found
-            else f"{where} has no manifest of the files that are there, so it cannot be told which backup it is",
-            remedy=remedy,
-            path=str(where),
-            found=found,
-            expected=expected,
-        )
-
-
 def _chosen_source(source: Path, there: InProgress | None, options: RestoreOptions) -> Path:
     """``source``; when looking ahead, its origin as long as ``source`` is not made from it."""
     if not options.look_ahead or options.origin is None:
@@ -248,7 +224,7 @@ def _chosen_source(source: Path, there: InProgress | None, options: RestoreOptio
         return source
     with contextlib.suppress(XtrabackupError):
         found = read_backup_directory(source)
-        if found.state == PREPARED and options.manifest_sha256 in ("", found.pinned_sha256):
+        if found.state == PREPARED and options.manifest_sha256 in ("", *found.pins):
             return source
     return Path(os.path.abspath(options.origin))
 
@@ -315,7 +291,8 @@ def _recovered(plan: RestorePlan) -> BackupDirectory | None:
         same = (found.id, found.source_sha256) == (plan.wanted.id, plan.wanted.source_sha256)
         # files that have left it for a staging place that is gone are lost
         lost = moving is not None and (plan.unfinished is None or not moving.same_restore(plan.wanted))
-        if same and found.state == PREPARED and found.manifest_is_current and not lost:
+        unchanged = found.changed is None or moving is not None
+        if same and found.state == PREPARED and found.manifest_is_current and unchanged and not lost:
             return found
     return None
 
@@ -369,7 +346,7 @@ def _plan_without_backup(
     moved = restored.method == options.method == MOVE and restored.source == str(source)
     if (not moved or (options.request and there is None)) and not source.exists():
         raise NotABackup(f"{source} does not exist", path=str(source))
-    require_expected(restored.manifest_sha256, options.manifest_sha256, source)
+    require_restored(restored, options.manifest_sha256, source)
     after = _state(layout.datadir, restored.id, "restored")
     wanted = InProgress(
         restored.id, restored.manifest_sha256, str(source), str(layout.datadir), restored.method, FILLING

@@ -20,13 +20,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import ServerRunning
+from ..errors import FormatError, ServerRunning, StorageError
+from ..host.small_files import read_small
 
 # struct flock of Linux with 64-bit offsets: type, whence, start, length, process id
 _FLOCK = struct.Struct("hhqqi4x")
 _SERVER_NAMES = ("mariadbd", "mysqld")
 _CONNECT_SECONDS = 2.0
 _POLL_SECONDS = 0.1
+_LARGEST_PID_FILE = 64  # bytes
 
 
 @dataclass(frozen=True)
@@ -134,8 +136,8 @@ def servers() -> list[ServerProcess]:
 
 def _named_in(pid_file: Path) -> User | None:
     try:
-        pid = int(pid_file.read_text().strip())
-    except (OSError, ValueError):
+        pid = int(read_small(pid_file, _LARGEST_PID_FILE, follow=True).data)
+    except (OSError, ValueError, StorageError, FormatError):
         return None
     if pid > 0 and _is_server(Path("/proc") / str(pid)):
         return User(pid, f"{pid_file} names process {pid}, which is running")

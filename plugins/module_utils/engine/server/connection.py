@@ -19,6 +19,7 @@ from typing import Any
 from .. import libraries
 from ..addresses import endpoint
 from ..errors import ConnectionFailed, InvalidOption, ServerError
+from ..units import is_digits
 from . import login_channel, session
 from .login_remedies import is_refused_login, missing_library, remedy_of
 from .option_file import read_options
@@ -139,7 +140,7 @@ def _number(options: Mapping[str, str], name: str) -> int | None:
     text = options.get(name)
     if not text:
         return None
-    if not text.isdigit():
+    if not is_digits(text):
         raise InvalidOption(f"option file: {name} = {text!r} is not a number", option=name)
     return int(text)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..units import is_digits
 from .connection import Connection
 
 #: what a thread of a replica says (sql/mysqld.cc) that is not between a commit and telling its place
@@ -199,7 +200,7 @@ def normal_gtid(text: str) -> str:
 
 
 def _gtid_order(part: str) -> tuple[int, ...]:
-    return tuple(int(number) if number.isdigit() else 0 for number in part.split("-"))
+    return tuple(int(number) if is_digits(number) else 0 for number in part.split("-"))
 
 
 def gtid_positions(text: str) -> dict[int, tuple[int, int]]:
@@ -207,7 +208,9 @@ def gtid_positions(text: str) -> dict[int, tuple[int, int]]:
     positions: dict[int, tuple[int, int]] = {}
     for part in normal_gtid(text).split(","):
         if part:
-            domain, server, sequence = (int(number) for number in part.split("-"))
+            if not all(map(is_digits, numbers := part.split("-"))):
+                raise ValueError(f"{part!r} is no GTID")
+            domain, server, sequence = map(int, numbers)
             positions[domain] = (server, sequence)
     return positions
 
@@ -220,7 +223,7 @@ def render_binlog_info(coordinates: BinlogCoordinates) -> str:
 def parse_binlog_info(text: str) -> BinlogCoordinates | None:
     """The coordinates in a ``xtrabackup_binlog_info``, None when the text is not one."""
     fields = text.rstrip("\n").split("\t")
-    if len(fields) < 2 or not fields[1].isdigit():
+    if len(fields) < 2 or not is_digits(fields[1]):
         return None
     return BinlogCoordinates(fields[0], int(fields[1]), normal_gtid(fields[2]) if len(fields) > 2 else "")
 

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
-from .. import durable, manifest
+from .. import manifest
 from ..errors import FormatError, InvalidOption, NotABackup, ReplicationError
 from ..format import strict_json
 from ..format.record import checked_record
@@ -181,7 +182,6 @@ def _stock_coordinates(directory: Path) -> BinlogCoordinates | None:
     """The coordinates that the stock tool left in ``directory``."""
     for name in BINLOG_INFO_NAMES:
         path = directory / name
-        if path.is_file():
-            with durable.storage_errors("reading", path):
-                return parse_binlog_info(path.read_text(encoding="utf-8", errors="surrogateescape"))
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return parse_binlog_info(read_small(path, _MAX_MARKER).data.decode("utf-8", "surrogateescape"))
     return None

@@ -10,7 +10,6 @@ read; and a backup runs where these files are.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ from pathlib import Path
 from .. import durable
 from ..errors import FormatError, UnsupportedServer
 from ..file_names import encode_name
+from ..format import strict_json
+from ..host.small_files import read_small
 from .connection import Connection
 
 # they keep no data in files, so there is nothing to copy and nothing to lock
@@ -27,6 +28,7 @@ _WITHOUT_FILES = frozenset({"memory", "blackhole", "federated", "performance_sch
 _SYSTEM_SCHEMAS = ("mysql", "performance_schema")
 _WRITING_SECONDS = 1.0  # in which a definition that is being written is whole; the server takes milliseconds
 _PAUSE = 0.02
+_LARGEST_DEFINITION = 64 << 20  # bytes
 _MYISAM_MAGIC = b"\xfe\xfe\x07\x01"  # the first bytes of a .MYI file
 
 
@@ -149,11 +151,12 @@ def _read(path: Path) -> UserTable | None:
     deadline = time.monotonic() + _WRITING_SECONDS
     while True:
         try:
-            definition = json.loads(path.read_bytes())["dd_object"]
+            data = read_small(path, _LARGEST_DEFINITION).data
+            definition = strict_json.parse_object(data, str(path), max_bytes=_LARGEST_DEFINITION)["dd_object"]
             return UserTable(str(definition["schema_ref"]), str(definition["name"]), str(definition["engine"]))
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError) as error:
+        except (FormatError, KeyError, TypeError) as error:
             if time.monotonic() > deadline:
                 raise FormatError(f"{path} is no definition of a table: {error!r}", path=str(path)) from error
         time.sleep(_PAUSE)

@@ -20,7 +20,7 @@ from typing import Any, Callable
 
 from .. import durable
 from ..errors import Cancelled, StreamError, XtrabackupError
-from ..manifest import MANIFEST_NAME, Manifest, digest_of
+from ..manifest import MANIFEST_NAME, Manifest
 from . import cipher, xbstream
 from .codec import Compression
 from .digests import StreamDigests, combine
@@ -131,7 +131,7 @@ class StreamSink(Sink):
             answer = self._finish()
         self._transform.close()
         # the digest of the manifest that the unpacked directory will hold: one backup, one digest, in any form
-        return {"sha256": digest_of(manifest.plain().render()), "digests": combine(self._channel_digests()), **answer}
+        return {"sha256": manifest.own_sha256, "digests": combine(self._channel_digests()), **answer}
 
     def abort(self, reason: BaseException) -> None:
         with self._lock:
@@ -168,8 +168,9 @@ class StreamSink(Sink):
         digest = cipher.new_stored_digest() if self._encrypt_key is not None else None
         entry = self._entry(stored, encoded, lane, ended, digest)
         if compress and self._transform.active:
-            return StreamFile(path, stored, entry, self._transform)
-        return (SparseStreamFile if self._sparse else StreamFile)(path, stored, entry)
+            return StreamFile(path, stored, entry, self._transform, digest_algorithm=self.digest_algorithm)
+        kind = SparseStreamFile if self._sparse else StreamFile
+        return kind(path, stored, entry, digest_algorithm=self.digest_algorithm)
 
     def _entry(
         self, _stored: str, encoded: bytes, lane: _Lane, ended: Callable[[bytes], None], digest: Any

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from ..errors import BackupError, FormatError, StorageError, StreamError
-from ..manifest import Manifest, digest_of, read, verify_directory
+from ..manifest import Manifest, read, verify_directory
 from .entry import output_name
 from .listing import Listing, list_archive
 from .pack import is_metadata
@@ -17,7 +17,7 @@ from .pack import is_metadata
 
 def identity(manifest: Manifest | None) -> str | None:
     """What names exactly this backup, in an archive or a directory: SHA-256 of its manifest in the directory."""
-    return digest_of(manifest.plain().render()) if manifest else None
+    return manifest.own_sha256 if manifest else None
 
 
 def directory_manifest(directory: str | os.PathLike[str]) -> Manifest | None:

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Union
 
 from ..errors import DecryptionFailed, StreamCorrupt, UnknownFormat
-from ..manifest import FileEntry, new_digest
+from ..format.content_digest import XXH128, new_digest
+from ..manifest import FileEntry
 from . import cipher, key_proof
 from .buffers import DecoderMemory
 from .codec import CODECS, Decompressor
@@ -28,14 +29,14 @@ Decoder = Union[cipher.Decryptor, Decompressor]
 @dataclass(frozen=True)
 class Unpacked:
     """What an entry was: ``stored`` its name in the stream, ``name`` without the suffixes of its encoding, ``size``
-    (bytes) and ``digest`` of the unpacked bytes, ``stored_digest`` of the stored ones (for the MAC, if there is a key),
-    ``key_proven``: see key_proof.
+    (bytes) and ``digests`` (by algorithm) of the unpacked bytes, ``stored_digest`` of the stored ones (for the MAC, if
+    there is a key), ``key_proven``: see key_proof.
     """
 
     stored: str
     name: str
     size: int
-    digest: str
+    digests: Mapping[str, str]
     stored_digest: bytes | None
     key_proven: bool | None = None
 
@@ -44,7 +45,7 @@ class Unpacked:
         if self.size != file.size:
             return [f"{file.path}: {self.size} bytes instead of {file.size}"]
         # the manifest of a prepared backup does not know the digest of what recovery has changed
-        if file.digest and self.digest != file.digest:
+        if file.digest and file.digest not in self.digests.values():
             return [f"{file.path}: other content than when the backup was taken"]
         return []
 
@@ -119,7 +120,7 @@ class EntryWriter:
 
     With ``page_size_of`` the zeros that end the pages of a page_compressed tablespace become holes, as they were in the
     server's data directory, unless the stream has sparse chunks: then its writer has told where holes are. ``memory``
-    is what all entries of a stream share.
+    is what all entries of a stream share. ``algorithms``: of the digests that are computed.
     """
 
     def __init__(
@@ -130,6 +131,7 @@ class EntryWriter:
         page_size_of: PageSizeOf | None = None,
         decoding: Decoding = EVERYTHING,
         memory: DecoderMemory | None = None,
+        algorithms: Sequence[str] = (XXH128,),
     ) -> None:
         self.stored = stored
         self._memory = memory or DecoderMemory()
@@ -137,7 +139,7 @@ class EntryWriter:
         self._name = decoding.output_name(stored)
         self._output = output
         self._decoders = _decoders(stored, decrypt_key, decoding)
-        self._digest = new_digest()
+        self._digests = {name: new_digest(name) for name in algorithms}
         self._stored_digest = None if decrypt_key is None else cipher.new_stored_digest()
         self._size = 0
         has_holes = output.keeps_holes and self._name.endswith(_TABLESPACES)
@@ -167,7 +169,8 @@ class EntryWriter:
 
     def _take_payload(self, chunk: Chunk) -> None:
         for data in _decode(self._decoders, chunk.payload):
-            self._digest.update(data)
+            for digest in self._digests.values():
+                digest.update(data)
             self._size += len(data)
             for hole, piece in self._splitter.feed(memoryview(data)):
                 if hole:
@@ -182,9 +185,10 @@ class EntryWriter:
         for hole, length in chunk.ranges:
             if hole:
                 self._output.hole(hole)
-                digest_zeros(self._digest, hole)
             data = chunk.payload[at : at + length]
-            self._digest.update(data)
+            for digest in self._digests.values():
+                digest_zeros(digest, hole)
+                digest.update(data)
             self._output.write(data)
             self._size += hole + length
             at += length
@@ -197,7 +201,8 @@ class EntryWriter:
         self._output.write(self._splitter.end())
         self._output.close()
         stored_digest = None if self._stored_digest is None else self._stored_digest.digest()
-        return Unpacked(self.stored, self._name, self._size, self._digest.hexdigest(), stored_digest, self._prove_key())
+        digests = {name: digest.hexdigest() for name, digest in self._digests.items()}
+        return Unpacked(self.stored, self._name, self._size, digests, stored_digest, self._prove_key())
 
     def _prove_key(self) -> bool | None:
         for decoder in self._decoders:
@@ -228,7 +233,7 @@ class EntrySkipper:
     def finish(self) -> Unpacked:
         """The entry is over; of the unpacked bytes nothing is known."""
         stored_digest = None if self._stored_digest is None else self._stored_digest.digest()
-        return Unpacked(self.stored, output_name(self.stored), 0, "", stored_digest)
+        return Unpacked(self.stored, output_name(self.stored), 0, {}, stored_digest)
 
     def abandon(self) -> None:
         """Nothing is held."""

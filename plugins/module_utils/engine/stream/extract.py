@@ -20,17 +20,17 @@ from typing import Callable, Protocol
 
 from .. import durable
 from ..errors import Cancelled, InvalidOption, StreamCorrupt, StreamTruncated
+from ..format.content_digest import XXH128
 from ..host.replaceable import require_source_apart
-from ..manifest import MANIFEST_NAME, Manifest, digest_of, parse
+from ..manifest import MANIFEST_NAME, MAX_BYTES, Manifest, parse
 from ..progress import Progress
-from . import cipher
+from . import cipher, content
 from .buffers import BufferPool, DecoderMemory
 from .digests import DigestingSource, StreamDigests
 from .entry import EVERYTHING, Decoding, EntrySkipper, EntryWriter, Unpacked, bare_name
 from .holes import PageSizeOf
 from .key_proof import require_proof
 from .listing import (
-    MAX_MANIFEST,
     Listing,
     check_entries,
     checked_listing,
@@ -38,7 +38,6 @@ from .listing import (
     opened,
     require_no_key,
     skipper,
-    some_of,
 )
 from .output import FileOutput, FileSyncer, MemoryOutput, NoOutput, Output
 from .selection import Selection
@@ -88,8 +87,9 @@ class Extractor:
     ``Listing.part``) only its entries are unpacked. With ``keep_sealed`` and no key, encrypted entries are no error:
     they are compared with the checksums of their chunks only, and ``sealed`` says afterwards whether there were any.
     ``page_size_of`` tells whose zeros become holes (see EntryWriter). Where ``decoding`` leaves entries encoded, they
-    are files as they are stored, with a manifest that says so. With ``any_files`` a stream that is no backup is taken,
-    too."""
+    are files as they are stored, with a manifest that says so. ``algorithms``: of the digests that the manifest will
+    have, where that is known; others are computed from what was unpacked. With ``any_files`` a stream that is no backup
+    is taken, too."""
 
     def __init__(
         self,
@@ -102,12 +102,15 @@ class Extractor:
         keep_sealed: bool = False,
         page_size_of: PageSizeOf | None = None,
         decoding: Decoding = EVERYTHING,
+        algorithms: Sequence[str] | None = None,
         any_files: bool = False,
         progress: Progress | None = None,
         where: str = "the stream",
     ) -> None:
         self.sealed = False
         self._decoding = decoding
+        self._algorithms = algorithms or ((XXH128,) if staging else content.ALL)
+        self._parallel = parallel
         self._any_files = any_files
         self._staging = None if staging is None else Path(staging)
         self._decrypt_key = decrypt_key
@@ -127,7 +130,7 @@ class Extractor:
         self._names: set[str] = set()
         self._writing: set[EntryWriter | EntrySkipper] = set()
         self._queued = 0
-        self._manifest_output = MemoryOutput(MANIFEST_NAME, MAX_MANIFEST)
+        self._manifest_output = MemoryOutput(MANIFEST_NAME, MAX_BYTES)
         self._failure: BaseException | None = None
         self._stopped = False
         self._syncer = FileSyncer()
@@ -244,6 +247,7 @@ class Extractor:
                     self._page_size_of,
                     self._decoding,
                     self._memory,
+                    self._algorithms,
                 )
             else:
                 entry.writer = EntrySkipper(entry.stored, self._decrypt_key)
@@ -355,19 +359,17 @@ class Extractor:
     def _chosen(self, chosen: Manifest | None, found: Manifest | None) -> Manifest | None:
         """The manifest of what is unpacked; raises StreamCorrupt when the choice was made in another archive."""
         expected = chosen and chosen.backup["partial"]["source_sha256"]
-        if expected != (found and digest_of(found.plain().render())):
+        if expected != (found and found.own_sha256):
             raise StreamCorrupt(f"{self._where}: became another archive while it was read", where=self._where)
         return chosen
 
     def _check_content(self, manifest: Manifest) -> None:
-        faults: list[str] = []
-        for file in manifest.files:
-            unpacked = self._unpacked[file.stored or file.path]
-            if self._is_sealed(unpacked.stored) or self._decoding.keeps(unpacked.stored):
-                continue
-            faults += unpacked.faults(file)
-        if faults:
-            raise StreamCorrupt(f"{self._where}: {some_of(faults)}", where=self._where, files=faults[:100])
+        plain = {
+            stored: unpacked
+            for stored, unpacked in self._unpacked.items()
+            if not self._is_sealed(stored) and not self._decoding.keeps(stored)
+        }
+        content.require_content(manifest, plain, self._staging, self._parallel, self._where)
 
     def _check_foreign(self) -> None:
         names = {bare_name(stored) for stored in self._unpacked}
@@ -417,6 +419,7 @@ def verify_archive(
             decrypt_key=decrypt_key,
             parallel=parallel,
             require_manifest=require_manifest,
+            algorithms=content.algorithms_in(src),
             progress=progress,
             where=os.fspath(src),
         ),
@@ -450,9 +453,10 @@ def extract_archive(
     if force:
         require_source_apart(Path(src), Path(dest))
     with staging_directory(dest, force=force, replaceable=replaceable_by(src, require_manifest)) as staging:
-        part = None
+        part = algorithms = None
         if os.path.isfile(src):
-            part = _preflight(src, staging, require_manifest, selection, progress)
+            listing, part = _preflight(src, staging, require_manifest, selection, progress)
+            algorithms = content.algorithms_of(listing.manifest)
         elif selection:
             raise InvalidOption(f"{src} is not a file, so it can only be unpacked as a whole", option="src")
         return _unpack(
@@ -464,6 +468,7 @@ def extract_archive(
                 require_manifest=require_manifest,
                 part=part,
                 page_size_of=page_size_of,
+                algorithms=algorithms,
                 progress=progress,
                 where=os.fspath(src),
             ),
@@ -477,9 +482,9 @@ def _preflight(
     require_manifest: bool,
     selection: Selection | None,
     progress: Progress | None,
-) -> Listing | None:
-    """A look at the headers is cheap, and refuses at once what could only fail after hours; returns what is selected,
-    None for all."""
+) -> tuple[Listing, Listing | None]:
+    """A look at the headers is cheap, and refuses at once what could only fail after hours; returns what is there and
+    what of it is selected, None for all."""
     listing = checked_listing(src, require_manifest=require_manifest)
     part = listing.part(selection, os.fspath(src)) if selection else None
     wanted = part or listing
@@ -487,4 +492,4 @@ def _preflight(
     durable.require_space(staging, needed, f"unpacking {os.fspath(src)}")
     if progress:
         progress.phase("unpacking", needed)
-    return part
+    return listing, part

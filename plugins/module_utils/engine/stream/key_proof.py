@@ -13,6 +13,11 @@ from collections.abc import Iterable
 from ..errors import DecryptionFailed
 from .cipher import Decryptor
 
+NOT_AUTHENTICATED = (
+    "no manifest authenticates what was decrypted: another tool has made this backup, or somebody who can write to it "
+    "has taken the manifest away, and may have changed encrypted files"
+)
+
 _PAGE_HEAD = 42  # bytes of a page up to the end of FSP_SPACE_ID
 _TYPE_FSP_HDR = 8
 

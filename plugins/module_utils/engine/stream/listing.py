@@ -15,14 +15,12 @@ from typing import Callable
 
 from .. import durable
 from ..errors import DecryptionFailed, StreamCorrupt, StreamTruncated
-from ..format.state_names import state_names
-from ..manifest import MANIFEST_NAME, Manifest, parse
+from ..manifest import MANIFEST_NAME, MAX_BYTES, Manifest, parse
 from .entry import output_name
 from .output import MemoryOutput
 from .selection import Selection
-from .xbstream import STATE_NAME, TYPE_SPARSE, ChunkReader, EntryLedger
+from .xbstream import TYPE_SPARSE, ChunkReader, EntryLedger
 
-MAX_MANIFEST = 256 << 20  # bytes
 _MAX_KEPT = 1 << 20  # bytes of a small entry
 
 
@@ -81,7 +79,7 @@ def list_archive(src: str | os.PathLike[str], keep: Collection[str] = ()) -> Lis
     cannot be read.
     """
     where, ledger = os.fspath(src), EntryLedger()
-    kept = {MANIFEST_NAME: MemoryOutput(MANIFEST_NAME, MAX_MANIFEST)}
+    kept = {MANIFEST_NAME: MemoryOutput(MANIFEST_NAME, MAX_BYTES)}
     kept.update((name, MemoryOutput(name, _MAX_KEPT)) for name in keep)
     with opened(src) as source:
         sparse = False
@@ -134,7 +132,6 @@ def require_no_key(manifest: Manifest, where: str) -> None:
 def check_entries(manifest: Manifest, entries: Iterable[str], where: str) -> None:
     """Compare the names of a stream's ``entries`` with ``manifest``: StreamTruncated for missing ones, StreamCorrupt
     for ones that it does not know."""
-    require_no_state(manifest, where)
     present = set(entries) - {MANIFEST_NAME}
     stored = [file.stored or file.path for file in manifest.files]
     known = {*stored, *manifest.discarded}
@@ -146,18 +143,6 @@ def check_entries(manifest: Manifest, entries: Iterable[str], where: str) -> Non
     extra = sorted(present - known)
     if extra:
         raise StreamCorrupt(f"{where}: holds what its manifest does not name: {some_of(extra)}", entries=extra[:100])
-
-
-def require_no_state(manifest: Manifest, where: str) -> None:
-    """Raises StreamCorrupt when ``manifest`` gives a file a name of this collection's own state."""
-    paths = {name for file in manifest.files for name in (file.path, file.stored or file.path)}
-    found = state_names(paths | set(manifest.discarded))
-    if MANIFEST_NAME in paths or MANIFEST_NAME in manifest.discarded:
-        found.append(MANIFEST_NAME)
-    if found:
-        raise StreamCorrupt(
-            f"{where}: the manifest names {some_of(found)}: {STATE_NAME}, which no backup holds", where=where
-        )
 
 
 def some_of(items: Sequence[str]) -> str:

@@ -60,6 +60,7 @@ def create_archive(
         progress.phase("packing", manifest.total_bytes)
     with durable.exclusive_lock(dest.with_name(dest.name + ".lock"), str(dest)):
         sink = ArchiveSink(dest, compress=compress, encrypt_key=encrypt_key, digests=digests, sparse=sparse is not None)
+        sink.digest_algorithm = manifest.digest_algorithm
         try:
             files = _pack_files(Path(src), manifest, sink, sparse, parallel, progress)
             return sink.publish(replace(manifest, files=files))

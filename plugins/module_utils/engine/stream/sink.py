@@ -16,7 +16,8 @@ from typing import Any, Callable, Union
 from .. import durable
 from ..destination import open_destination
 from ..errors import StreamError
-from ..manifest import MANIFEST_NAME, FileEntry, Manifest, digest_of, new_digest
+from ..format.content_digest import XXH128, new_digest
+from ..manifest import MANIFEST_NAME, FileEntry, Manifest, digest_of
 from .holes import HolePages, digest_zeros, split_pages, zeros
 
 Buffer = Union[bytes, bytearray, memoryview]
@@ -36,10 +37,10 @@ class SinkFile(abc.ABC):
     #: True when a hole takes less room than zeros do; if not, nobody need look for them
     keeps_holes: bool = False
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, digest_algorithm: str) -> None:
         self.path = path
         self.size = 0
-        self._digest = new_digest()
+        self._digest = new_digest(digest_algorithm)
 
     def write(self, data: Buffer) -> None:
         """Append ``data``."""
@@ -106,6 +107,9 @@ class Sink(abc.ABC):
     #: whose stock tool's names such entries get: ``mariadb`` (tablespaces ``.ibd`` only) or ``mysql``
     family: str = "mariadb"
 
+    #: of the digests of files, see format/content_digest.py
+    digest_algorithm: str = XXH128
+
     @abc.abstractmethod
     def open(self, path: str, *, compress: bool = True) -> SinkFile:
         """A new file ``path`` (relative, ``/`` between parts); ``compress=False`` keeps it readable in the stream."""
@@ -148,7 +152,7 @@ class DirectorySink(Sink):
         self._lock = threading.Lock()
 
     def open(self, path: str, *, compress: bool = True) -> SinkFile:
-        file = _DirectoryFile(path, self._target(path), self._sync_later)
+        file = _DirectoryFile(path, self.digest_algorithm, self._target(path), self._sync_later)
         with self._lock:
             self._files = [other for other in self._files if not other.closed]
             self._files.append(file)
@@ -211,8 +215,10 @@ def _fsync_written(target: Path) -> None:
 class _DirectoryFile(SinkFile):
     keeps_holes = True
 
-    def __init__(self, path: str, target: Path, closed: Callable[[_DirectoryFile], None]) -> None:
-        super().__init__(path)
+    def __init__(
+        self, path: str, digest_algorithm: str, target: Path, closed: Callable[[_DirectoryFile], None]
+    ) -> None:
+        super().__init__(path, digest_algorithm)
         self.closed = False
         self.target = target
         self._holes = False

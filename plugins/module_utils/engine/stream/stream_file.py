@@ -11,6 +11,7 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any, Callable
 
 from ..errors import Cancelled, InvalidOption
+from ..format.content_digest import XXH128
 from . import cipher, xbstream
 from .codec import BLOCK_SIZE, Compression
 from .holes import BLOCK
@@ -99,8 +100,15 @@ class EntryChunks:
 class StreamFile(SinkFile):
     """Collects what is written into blocks (to transform) or chunks (as it is)."""
 
-    def __init__(self, path: str, stored: str, entry: EntryChunks, transform: Transform | None = None) -> None:
-        super().__init__(path)
+    def __init__(
+        self,
+        path: str,
+        stored: str,
+        entry: EntryChunks,
+        transform: Transform | None = None,
+        digest_algorithm: str = XXH128,
+    ) -> None:
+        super().__init__(path, digest_algorithm)
         self._stored = stored
         self._entry = entry
         self._transform = transform
@@ -205,8 +213,8 @@ class SparseStreamFile(StreamFile):
 
     keeps_holes = True
 
-    def __init__(self, path: str, stored: str, entry: EntryChunks) -> None:
-        super().__init__(path, stored, entry)
+    def __init__(self, path: str, stored: str, entry: EntryChunks, digest_algorithm: str = XXH128) -> None:
+        super().__init__(path, stored, entry, digest_algorithm=digest_algorithm)
         self._ranges: list[tuple[int, int]] = []
 
     def _write(self, data: Buffer) -> None:

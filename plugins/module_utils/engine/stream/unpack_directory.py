@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -18,20 +19,22 @@ from pathlib import Path
 from typing import Callable
 
 from .. import durable
-from ..errors import BackupIncomplete, DecryptionFailed, StreamCorrupt, TargetUnsafe
-from ..filling import require_finished
+from ..errors import BackupIncomplete, DecryptionFailed, FormatError, StorageError, StreamCorrupt, TargetUnsafe
+from ..filling import NOT_CONTENT, require_finished
+from ..format.names import STATE_NAME
 from ..format.state_names import is_state_name
-from ..manifest import MANIFEST_NAME, Manifest, digest_file, parse
+from ..host.small_files import read_small
+from ..manifest import MANIFEST_NAME, Manifest, digest_file, read_stored
 from ..progress import Progress
 from . import cipher
 from .checksum import crc32
+from .content import algorithms_of
 from .entry import ENCODED, Decoding, EntryWriter, Unpacked, bare_name
 from .holes import PageSizeOf
 from .key_proof import require_proof
-from .listing import require_no_state
 from .output import FileOutput, FileSyncer
 from .settle import packed_manifest
-from .xbstream import STATE_NAME, TYPE_PAYLOAD, Chunk
+from .xbstream import TYPE_PAYLOAD, Chunk
 
 _READ_SIZE = 1 << 20  # bytes
 _STAGING_NAME = ".unpacking"
@@ -84,7 +87,8 @@ def unpack_directory(directory: Path, options: UnpackOptions, progress: Progress
 
     What is unpacked already is compared with the manifest, and is made anew when it differs or there is none, except
     from encrypted files whose MAC went when they were decrypted. Nothing to do is no error. Raises DecryptionFailed,
-    StreamCorrupt, StreamTruncated, BackupIncomplete, TargetUnsafe, StorageError, TargetBusy; nothing is changed then.
+    FormatError, StreamCorrupt, StreamTruncated, BackupIncomplete, TargetUnsafe, StorageError, TargetBusy; nothing is
+    changed then.
     """
     directory = Path(os.path.abspath(directory))
     if directory.parent == directory:
@@ -92,6 +96,7 @@ def unpack_directory(directory: Path, options: UnpackOptions, progress: Progress
     require_finished(directory)
     manifest = _manifest(directory)
     with durable.directory_lock(directory, str(directory)):
+        _refuse_links(directory)
         staging = directory / f"{_STAGING_NAME}{durable.PARTIAL_SUFFIX}"
         durable.remove_tree(staging)
         planned = _plan(directory, options, manifest, progress)
@@ -123,7 +128,7 @@ def _unpack_all(
         staging.mkdir(mode=0o750)
     try:
         largest_first = sorted(tasks, key=lambda task: -sizes[task.stored])
-        unpacked = _unpack(directory, staging, largest_first, options, progress)
+        unpacked = _unpack(directory, staging, largest_first, manifest, options, progress)
         require_proof(((one.stored, one.key_proven) for one in unpacked.values()), str(directory))
         if manifest is not None:
             _check(directory, manifest, tasks, unpacked, options)
@@ -145,14 +150,26 @@ def settle_directory(directory: Path) -> None:
 
 
 def _manifest(directory: Path) -> Manifest | None:
-    path = directory / MANIFEST_NAME
-    with durable.storage_errors("reading", path):
-        try:
-            manifest = parse(path.read_bytes(), str(path))
-        except FileNotFoundError:
-            return None
-    require_no_state(manifest, str(path))
-    return manifest
+    try:
+        return read_stored(directory)[0]
+    except FileNotFoundError:
+        return None
+
+
+def _refuse_links(directory: Path) -> None:
+    """Raises TargetUnsafe for what is neither a file nor a directory: it would lead to places outside, or be waited
+    for."""
+    with durable.storage_errors("looking at", directory):
+        for folder, folders, files in os.walk(directory):
+            folders[:] = [name for name in folders if folder != str(directory) or name not in NOT_CONTENT]
+            for name in (*folders, *files):
+                path = os.path.join(folder, name)
+                if not stat.S_ISREG(mode := os.lstat(path).st_mode) and not stat.S_ISDIR(mode):
+                    raise TargetUnsafe(
+                        f"{path} is a link or a special file, which no backup holds",
+                        remedy="Find out who has put it there, and use another copy of the backup.",
+                        path=path,
+                    )
 
 
 def _is_unfinished(directory: Path, decoding: Decoding, manifest: Manifest | None) -> bool:
@@ -186,7 +203,7 @@ def _packed_files(directory: Path, decoding: Decoding, manifest: Manifest | None
             if manifest is not None and bare not in names and bare not in paths:
                 continue
             if is_state_name(stored):
-                raise StreamCorrupt(f"{directory}: {stored}: {STATE_NAME}, which no backup holds", where=str(directory))
+                raise StreamCorrupt(f"{directory}: {stored}: {STATE_NAME}", where=str(directory))
             if stored.endswith(cipher.SUFFIX) and bare in decrypted:
                 final = decrypted[bare]
             elif not decoding.keeps(stored):
@@ -208,7 +225,7 @@ def _require_mac(directory: Path, manifest: Manifest | None, tasks: list[_Task])
     have written it, since a cipher alone shows no forgery. Backups of other tools never had one, nor a manifest."""
     encrypted = [task.stored for task in tasks if task.stored.endswith(cipher.SUFFIX)]
     if manifest is None:
-        if encrypted and _is_ours(directory):
+        if encrypted and is_ours(directory):
             raise _not_authenticated(directory, encrypted, f"{MANIFEST_NAME}, which authenticates them, is gone")
     elif manifest.mac is None:
         if encrypted:
@@ -220,9 +237,10 @@ def _require_mac(directory: Path, manifest: Manifest | None, tasks: list[_Task])
             raise _not_authenticated(directory, unknown, "the manifest does not name them")
 
 
-def _is_ours(directory: Path) -> bool:
-    with contextlib.suppress(OSError), open(directory / _INFO_NAME, "rb") as source:
-        return _OURS in source.read(_MAX_INFO)
+def is_ours(directory: Path) -> bool:
+    """Whether the backup in ``directory`` says that this collection has made it."""
+    with contextlib.suppress(OSError, FormatError, StorageError):
+        return _OURS in read_small(directory / _INFO_NAME, _MAX_INFO).data
     return False
 
 
@@ -259,7 +277,7 @@ def _plan(directory: Path, options: UnpackOptions, manifest: Manifest | None, pr
             if not entry.digest:
                 return prepared  # recovery has changed it
             with open(path, "rb", buffering=0) as source:
-                found: str = digest_file(source)[1]
+                found: str = digest_file(source, manifest.digest_algorithm)[1]
             return found == entry.digest
 
     if there:
@@ -280,7 +298,12 @@ def _plan(directory: Path, options: UnpackOptions, manifest: Manifest | None, pr
 
 
 def _unpack(
-    directory: Path, staging: Path, tasks: list[_Task], options: UnpackOptions, progress: Progress
+    directory: Path,
+    staging: Path,
+    tasks: list[_Task],
+    manifest: Manifest | None,
+    options: UnpackOptions,
+    progress: Progress,
 ) -> dict[str, Unpacked]:
     syncer = FileSyncer()
 
@@ -289,7 +312,12 @@ def _unpack(
         with durable.storage_errors("creating", target):
             target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         writer = EntryWriter(
-            task.stored, FileOutput(target, syncer), options.decrypt_key, options.page_size_of, options.decoding
+            task.stored,
+            FileOutput(target, syncer),
+            options.decrypt_key,
+            options.page_size_of,
+            options.decoding,
+            algorithms=algorithms_of(manifest),
         )
         try:
             for chunk in _chunks(directory, task.stored):

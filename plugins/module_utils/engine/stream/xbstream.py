@@ -26,9 +26,8 @@ from dataclasses import dataclass
 from typing import Callable, Protocol
 
 from ..durable import storage_errors
-from ..errors import FormatError, StreamCorrupt, StreamTruncated, UnknownFormat
-from ..format.state_names import is_state_name
-from ..manifest import safe_path
+from ..errors import StreamCorrupt, StreamTruncated, UnknownFormat
+from ..format.names import fault_of
 from .checksum import crc32
 from .sink import Buffer
 
@@ -57,7 +56,6 @@ _PAYLOAD_HEADER = struct.Struct("<QQI")
 _SPARSE_HEADER = struct.Struct("<IQQI")
 _SPARSE_RANGE = struct.Struct("<II")
 _WINDOW = 64 << 10
-STATE_NAME = "a name that this collection keeps for its own state"
 _NOTHING = memoryview(b"")
 
 
@@ -312,12 +310,8 @@ class ChunkReader:
         # mbstream -c records names as they were typed, and people type ./
         while path.startswith("./"):
             path = path[2:].lstrip("/")
-        try:
-            safe_path(path, self.where)
-        except FormatError as error:
-            raise corrupt(self.where, position, path, "unsafe file name") from error
-        if is_state_name(path):
-            raise corrupt(self.where, position, path, f"{STATE_NAME}, which no backup holds")
+        if fault := fault_of(path):
+            raise corrupt(self.where, position, path, fault)
         return path
 
     def _accept_unknown(self, kind: str, flags: int, path: str, position: int) -> None:

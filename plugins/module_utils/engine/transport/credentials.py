@@ -29,6 +29,7 @@ from typing import Any
 
 from .. import durable, libraries
 from ..errors import FormatError, InvalidOption, PeerRefused, TargetBusy
+from ..format import strict_json
 
 ROLES = ("sender", "receiver")
 MINIMUM_TOKEN_LENGTH = 16
@@ -316,14 +317,14 @@ def _read(path: str | os.PathLike[str]) -> tuple[bytes, os.stat_result]:
 
 def _parse(data: bytes, where: str) -> Credentials:
     try:
-        document = json.loads(data)
+        document = strict_json.parse_object(data, where, max_bytes=_SIZE_LIMIT)
         values = {name: document[name] for name in _FIELDS}
         if values["role"] not in ROLES or not all(isinstance(value, str) for value in values.values()):
             raise ValueError("a field has a value of another kind")
         credentials = Credentials(token_used=bool(document.get("token_used", False)), **values)
         certificate_der(credentials.certificate)
         return credentials
-    except (ValueError, KeyError, TypeError, InvalidOption) as error:
+    except (FormatError, ValueError, KeyError, TypeError, InvalidOption) as error:
         # not the parser's own text: it may quote what the file holds
         raise FormatError(
             f"{where} holds no transfer credentials ({type(error).__name__})", remedy=_NEW_CREDENTIALS, path=where

@@ -16,7 +16,8 @@ import struct
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Union
 
-from ..errors import PeerFailed, PeerRefused, PeerTimeout, StreamCorrupt, XtrabackupError
+from ..errors import FormatError, PeerFailed, PeerRefused, PeerTimeout, StreamCorrupt, XtrabackupError
+from ..format import strict_json
 from ..stream.digests import ALGORITHMS
 
 PROTOCOL_VERSION = 2
@@ -25,6 +26,7 @@ MAX_DATA_LENGTH = 1 << 20  # bytes of one DATA frame
 MAX_CONTROL_LENGTH = 64 << 10  # bytes of the payload of any other frame
 _HEADER = struct.Struct("<BI")
 HEADER_LENGTH = _HEADER.size
+_LONGEST_TIMEOUT = 1e9  # seconds that a socket can be told
 _MESSAGE_LIMIT = 4096  # characters of a peer's message that are repeated here
 
 Buffer = Union[bytes, bytearray, memoryview]
@@ -111,9 +113,8 @@ def parse_hello(payload: bytes, peer: str) -> Hello:
     if not all(isinstance(name, str) and name in ALGORITHMS for name in hello.digests):
         raise StreamCorrupt(f"{peer} announced digests that this end does not know")
     hello = replace(hello, digests=tuple(hello.digests))
-    if not (
-        1 <= hello.count <= MAX_CONNECTIONS and 0 <= hello.index < hello.count and hello.session and hello.timeout > 0
-    ):
+    _require_timeout(hello.timeout, peer)
+    if not (1 <= hello.count <= MAX_CONNECTIONS and 0 <= hello.index < hello.count and hello.session):
         raise StreamCorrupt(f"{peer} announced connection {hello.index} of {hello.count}")
     return hello  # type: ignore[no-any-return]
 
@@ -122,7 +123,9 @@ def parse_welcome(payload: bytes, peer: str) -> Welcome:
     """The WELCOME in ``payload``; raises as parse_hello."""
     fields = _fields(payload, "WELCOME", peer)
     _check_version(fields, peer)
-    return _message(Welcome, fields, {"timeout": float}, peer)  # type: ignore[no-any-return]
+    welcome: Welcome = _message(Welcome, fields, {"timeout": float}, peer)
+    _require_timeout(welcome.timeout, peer)
+    return welcome
 
 
 def parse_ack(payload: bytes, peer: str) -> Ack:
@@ -166,11 +169,10 @@ def parse_error(payload: bytes, peer: str) -> PeerFailed:
 
 def _fields(payload: bytes, what: str, peer: str) -> dict[str, Any]:
     try:
-        fields = json.loads(payload)
-    except ValueError:
-        fields = None
-    if not isinstance(fields, dict):
-        raise StreamCorrupt(f"{peer} sent a {what} frame that cannot be read")
+        fields = strict_json.parse_object(payload, peer, max_bytes=MAX_CONTROL_LENGTH)
+        strict_json.require_plain(fields, peer)
+    except FormatError:
+        raise StreamCorrupt(f"{peer} sent a {what} frame that cannot be read") from None
     return fields
 
 
@@ -181,6 +183,11 @@ def _check_version(fields: dict[str, Any], peer: str) -> None:
             remedy="Use the same version of the collection on both ends.",
             version=fields.get("version"),
         )
+
+
+def _require_timeout(seconds: float, peer: str) -> None:
+    if not 0 < seconds <= _LONGEST_TIMEOUT:
+        raise StreamCorrupt(f"{peer} announced a timeout of {seconds} s")
 
 
 def _message(kind: Any, fields: dict[str, Any], types: dict[str, type], peer: str) -> Any:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..errors import StreamCorrupt, StreamTruncated
-from ..manifest import digest_of
 from ..progress import Progress
 from ..stream.digests import Checksum, StreamDigests, combine
 from . import tls_framing as framing
@@ -118,7 +117,7 @@ class _Reception:
         session = self._session
         if session is None or received.manifest is None:
             return
-        ack = framing.Ack(str(self._intake.dest), digest_of(received.manifest.plain().render()))
+        ack = framing.Ack(str(self._intake.dest), received.manifest.own_sha256)
         session.succeed()
         with session.failures():
             session.connections[0].send(FrameType.ACK, framing.render_message(ack))

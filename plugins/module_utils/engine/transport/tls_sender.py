@@ -15,7 +15,7 @@ from typing import Any
 
 from ..addresses import endpoint
 from ..errors import InvalidOption, StreamCorrupt
-from ..manifest import Manifest, digest_of
+from ..manifest import Manifest
 from ..stream.archive import Channel, StreamSink
 from ..stream.codec import Compression
 from ..stream.digests import StreamDigests
@@ -78,7 +78,7 @@ class TlsSink(StreamSink):
         super().__init__(self._channels, compress=compress, encrypt_key=encrypt_key, digests=digests, sparse=sparse)
 
     def publish(self, manifest: Manifest) -> dict[str, Any]:
-        self._expected_sha256 = digest_of(manifest.plain().render())
+        self._expected_sha256 = manifest.own_sha256
         return super().publish(manifest)
 
     def _finish(self) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def test_a_prepared_backup_is_still_named_by_its_first_manifest(backup: Backup) 
     found = read_backup_directory(backup.path)
     # until this host has prepared it, it is named by what it holds
     assert (found.state, found.source_sha256) == ("prepared", digest)
-    manifest.note_origin(backup.path, "feed" * 16)
+    manifest.note_preparation(backup.path, "feed" * 16)
     found = read_backup_directory(backup.path)
     assert (found.state, found.source_sha256) == ("prepared", "feed" * 16)
     assert found.manifest_is_current

@@ -81,7 +81,7 @@ class Host:
         if with_manifest:
             (path / manifest.MANIFEST_NAME).write_bytes(Manifest(record, tuple(entries)).render())
             if state == "prepared":
-                manifest.note_origin(path, self.origin(name))
+                manifest.note_preparation(path, self.origin(name))
 
     @staticmethod
     def origin(name: str) -> str:

@@ -17,7 +17,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     DiskFull,
     StorageError,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import new_digest
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.content_digest import new_digest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import copying
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.copying import (
