@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from .. import durable
-from ..errors import FormatError
+from ..errors import FormatError, UnsafeFile
+from . import below
 
 
 @dataclass(frozen=True)
@@ -26,20 +26,16 @@ class SmallFile:
 def read_small(path: Path, max_bytes: int) -> SmallFile:
     """The file ``path``. Raises FileNotFoundError (NotADirectoryError) when there is none, FormatError for a link, for
     what is no regular file (which is not waited for), for more than ``max_bytes``; StorageError."""
-    if path.is_symlink():
-        raise FormatError(f"{path} is a symbolic link, which is not followed", path=str(path))
-    # links again: it may have become one since
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
     with durable.storage_errors("reading", path):
         try:
-            descriptor = os.open(path, flags)
+            source = below.reading_file(path)
         except (FileNotFoundError, NotADirectoryError) as error:
             missing = error
+        except UnsafeFile as error:
+            raise FormatError(error.message, path=str(path)) from error
         else:
-            with os.fdopen(descriptor, "rb") as source:
-                status = os.fstat(descriptor)
-                if not stat.S_ISREG(status.st_mode):
-                    raise FormatError(f"{path} is not a regular file", path=str(path))
+            with source:
+                status = os.fstat(source.fileno())
                 data = source.read(max_bytes + 1)
             if len(data) > max_bytes:
                 raise FormatError(f"{path} has more than {max_bytes} bytes", path=str(path))
