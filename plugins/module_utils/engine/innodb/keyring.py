@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import importlib
 import json
+import os
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from typing import Any, Union
 
 from .. import durable, libraries
 from ..errors import DecryptionFailed, FormatError, UnknownFormat
+from ..host import below
 
 Buffer = Union[bytes, bytearray, memoryview]
 
@@ -105,8 +107,9 @@ class Keyring:
         Raises StorageError when it cannot be read, UnknownFormat or FormatError when it is something else.
         """
         path = Path(path)
-        with durable.storage_errors("reading", path):
-            data = path.read_bytes()
+        # who names it may name a link; what it leads to must be a file, and is not waited for
+        with durable.storage_errors("reading", path), below.reading_file(os.path.realpath(path)) as file:
+            data = file.read()
         return cls(path, parse_keyring(data, str(path)) if data else {})
 
     def unwrap(self, info: EncryptionInfo, where: str) -> FileKey:

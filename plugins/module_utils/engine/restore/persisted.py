@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import InvalidOption
+from ..errors import InvalidOption, XtrabackupError
+from ..host.small_files import read_small
 
 PERSISTED_NAME = "mysqld-auto.cnf"
+_MAX_BYTES = 16 << 20
 _OFF = ("0", "OFF", "FALSE")
 
 
@@ -23,10 +25,10 @@ def persisted_variables(datadir: Path, options: Mapping[str, str]) -> dict[str, 
     if options.get("persisted_globals_load", "ON").upper() in _OFF:
         return {}
     try:
-        found = json.loads(path.read_bytes())
+        found = json.loads(read_small(path, _MAX_BYTES).data)
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, ValueError, RecursionError) as error:
+    except (XtrabackupError, ValueError, RecursionError) as error:
         raise InvalidOption(
             f"{path}, which holds this host's persisted variables, cannot be read: {error}",
             remedy="Mend it, or move it away: without it only the option files count.",

@@ -179,5 +179,5 @@ def _stock_coordinates(directory: Path) -> BinlogCoordinates | None:
         path = directory / name
         if path.is_file():
             with durable.storage_errors("reading", path):
-                return parse_binlog_info(path.read_text(encoding="utf-8", errors="surrogateescape"))
+                return parse_binlog_info(read_small(path, _MAX_MARKER).data.decode("utf-8", "surrogateescape"))
     return None
