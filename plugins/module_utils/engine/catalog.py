@@ -14,6 +14,7 @@ from . import durable, manifest
 from .errors import BackupError, BackupPartial, FormatError, StorageError, StreamError
 from .filling import NOT_CONTENT, is_unfinished
 from .format import strict_json
+from .host import below
 from .host.small_files import read_small
 from .manifest import MANIFEST_NAME, PARTIAL, Manifest
 from .recovery.backup_directory import is_backup_directory, read_backup_directory
@@ -115,7 +116,7 @@ def _describe_backup(place: Path, facts: dict[str, Any]) -> tuple[dict[str, Any]
 
 
 def _describe_file(place: Path, facts: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    with durable.storage_errors("reading", place), open(place, "rb") as source:
+    with durable.storage_errors("reading", place), below.reading_file(os.path.realpath(place)) as source:
         if source.read(len(MAGIC)) != MAGIC:
             return {**facts, "kind": "other"}, None
     facts.update(kind="archive", stored_bytes=place.stat().st_size, complete=False, problem=None)

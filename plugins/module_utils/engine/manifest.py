@@ -24,7 +24,7 @@ from .errors import BackupIncomplete, BackupPartial, FormatError, NotABackup, Un
 from .filling import require_finished
 from .format import names, strict_json
 from .format.record import checked_record
-from .host import state
+from .host import below, state
 from .host.small_files import SmallFile, read_small
 
 MANIFEST_NAME = "xtrabackup_manifest.json"
@@ -274,18 +274,20 @@ def verify_directory(
     """Check that every file of ``manifest`` is in ``directory`` with its size and, if ``digests``, its digest; files
     that recovery has changed have none. ``verified`` is told the bytes of each file that was looked at, by any thread.
 
-    Raises BackupIncomplete naming the first few files that are missing or differ.
+    Raises BackupIncomplete naming the first few files that are missing or differ, UnsafeFile for a link.
     """
     root = Path(directory)
 
     def fault(entry: FileEntry) -> str | None:
-        path = root / entry.path
         try:
-            size = path.stat().st_size
+            with below.Root(root) as opened:
+                status = opened.status(entry.path)
+            below.require_kind(status, root / entry.path)
+            size = status.st_size
             if size != entry.size:
                 return f"{entry.path}: {size} bytes instead of {entry.size}"
             if digests and entry.digest:
-                with open(path, "rb", buffering=0) as source:
+                with below.reading(root, entry.path) as source:
                     if digest_file(source)[1] != entry.digest:
                         return f"{entry.path}: other content than when the backup was taken"
         except FileNotFoundError:

@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import durable, manifest
-from ..errors import BackupIncomplete, XtrabackupError
+from ..errors import BackupIncomplete, UnsafeFile, XtrabackupError
+from ..host import below
 from ..manifest import MANIFEST_NAME
 from ..progress import Progress
 from ..recovery.backup_directory import MOVING_NAME
@@ -238,14 +239,17 @@ class _Restore:
             jobs = [lambda path=one.staged: self._own(path) for one in staged]
             run_all(jobs, self._options.parallel, threading.Event())
         copier = Copier(self._options.ownership, self._progress, sync=True)
-        tasks = [CopyTask(one.source, one.staged, one.size, one.digest or None) for one in waiting]
+        tasks = [CopyTask(one.source, one.staged, one.size, one.digest or None, one.root) for one in waiting]
         copier.copy_all(tasks, self._options.parallel)
 
     def _renamed(self, placement: Placement) -> bool:
-        """Move a file by a rename; False when it has to be copied."""
-        with durable.storage_errors("moving", placement.source):
+        """Move a file by a rename; False when it has to be copied: to another file system, or because it has other
+        names, which would be of a file that is the server's now."""
+        with durable.storage_errors("moving", placement.source), below.Root(placement.root) as source:
+            if source.status(placement.name).st_nlink > 1:
+                return False
             try:
-                os.rename(placement.source, placement.staged)
+                source.move_out(placement.name, placement.staged)
             except OSError as error:
                 if error.errno == errno.EXDEV:
                     return False
@@ -255,8 +259,9 @@ class _Restore:
 
     def _own(self, path: Path) -> None:
         with durable.storage_errors("changing the owner of", path):
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+            descriptor = below.open_file(path)
             try:
+                below.require_no_other_name(os.fstat(descriptor), path)
                 self._options.ownership.apply_to_file(descriptor)
                 os.fsync(descriptor)
             finally:
@@ -268,7 +273,8 @@ class _Restore:
             for placement in self._plan.placements:
                 moved = marker.method == MOVE and not marker.unpacked
                 if moved and not placement.source.exists() and placement.staged.exists():
-                    os.rename(placement.staged, placement.source)
+                    with below.Root(placement.root) as source:
+                        source.move_in(placement.staged, placement.name)
                 durable.beside(placement.staged, PART_SUFFIX).unlink(missing_ok=True)
                 if placement.outside:
                     placement.staged.unlink(missing_ok=True)
@@ -438,11 +444,16 @@ class _Restore:
         top = [entry.name for entry in os.scandir(source) if entry.is_file(follow_symlinks=False)]
         last = [name for name in top if _is_metadata(name) and name not in (MANIFEST_NAME, MOVING_NAME)]
         with durable.storage_errors("removing", source):
-            for name in [*(name for name in listed if not _is_metadata(name)), *last, MANIFEST_NAME, MOVING_NAME]:
-                (source / name).unlink(missing_ok=True)
-            for directory, _names, _files in os.walk(source, topdown=False):
-                with contextlib.suppress(OSError):
-                    os.rmdir(directory)
+            with below.Root(source) as root:
+                for name in [*(name for name in listed if not _is_metadata(name)), *last, MANIFEST_NAME, MOVING_NAME]:
+                    with contextlib.suppress(FileNotFoundError, NotADirectoryError, UnsafeFile):
+                        root.unlink(name)
+            for _directory, names, _files, descriptor in os.fwalk(source, topdown=False):
+                for name in names:
+                    with contextlib.suppress(OSError):
+                        os.rmdir(name, dir_fd=descriptor)
+            with contextlib.suppress(OSError):
+                os.rmdir(source)
             if source.exists():
                 self.warnings.append(f"{source} was moved away, but for files in it that are not the backup's")
             durable.fsync_directory(source.parent)
