@@ -89,7 +89,7 @@ READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "the list of tablespaces": ("xtrabackup_tablespaces", read_backup_directory),
     "persisted variables": ("mysqld-auto.cnf", lambda place: persisted_variables(place, {})),
     "a keyring": ("keyring", lambda place: Keyring.read(place / "keyring")),
-    "a definition": ("t.sdi", lambda place: read_definition(place / "t.sdi")),
+    "a definition": ("t.sdi", lambda place: read_definition(place / "t.sdi", place)),
 }
 
 

@@ -15,6 +15,7 @@ from .errors import BackupError, BackupPartial, FormatError, StorageError, Strea
 from .filling import NOT_CONTENT, is_unfinished
 from .format import strict_json
 from .format.content_digest import OPTIONS
+from .host import below
 from .host.small_files import read_small
 from .manifest import MANIFEST_NAME, PARTIAL, Manifest
 from .recovery.backup_directory import is_backup_directory, read_backup_directory
@@ -120,7 +121,7 @@ def _describe_backup(place: Path, facts: dict[str, Any]) -> tuple[dict[str, Any]
 
 
 def _describe_file(place: Path, facts: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    with durable.storage_errors("reading", place), open(place, "rb") as source:
+    with durable.storage_errors("reading", place), below.reading_file(os.path.realpath(place)) as source:
         if source.read(len(MAGIC)) != MAGIC:
             return {**facts, "kind": "other"}, None
     facts.update(kind="archive", stored_bytes=place.stat().st_size, complete=False, problem=None)

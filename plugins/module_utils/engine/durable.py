@@ -15,16 +15,20 @@ import fcntl
 import functools
 import hashlib
 import os
+import re
+import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
 
 from .errors import DiskFull, StorageError, TargetBusy
+from .host import below
 
 PARTIAL_SUFFIX = ".partial"
 REPLACED_SUFFIX = ".replaced"
 _REPLACED_MARKER = ".xtrabackup-replaced"  # in what was replaced: it is being removed
+_TEMPORARY_ROOM = 40  # bytes that a temporary name has more than the name that it is for
 _LONGEST_NAME = 255  # bytes of a file's name, on every file system that a server's data are on
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _WRITEBACK = 4 << 20  # bytes of a file after which the next part of it is sent to the device
@@ -73,7 +77,7 @@ def fsync_directory(path: str | os.PathLike[str]) -> None:
 def fsync_file(path: str | os.PathLike[str]) -> None:
     """Make the content of the file ``path`` durable."""
     with storage_errors("syncing", path):
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        descriptor = below.open_file(path)
         try:
             os.fsync(descriptor)
         finally:
@@ -114,26 +118,38 @@ def _sync_file_range() -> Callable[[int, int, int, int], int] | None:
 
 
 def write_file(path: str | os.PathLike[str], data: bytes, mode: int = 0o640) -> None:
-    """Replace ``path`` by ``data``, atomically and durably.
-
-    Nothing that somebody else has put at the temporary name is written to: it is removed, and the file is a new one.
-    """
+    """Replace ``path`` by ``data``, atomically and durably. Removes what a killed job has left of the same file."""
     path = Path(path)
-    temporary = path.with_name(path.name + PARTIAL_SUFFIX)
     with storage_errors("writing", path):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        own = re.compile(re.escape(_temporary_prefix(path)) + "[0-9a-f]{16}" + re.escape(PARTIAL_SUFFIX))
+        for left in path.parent.iterdir():
+            if own.fullmatch(left.name):
+                left.unlink(missing_ok=True)
+        descriptor, temporary = new_beside(path, mode)
         try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(descriptor, view) :]
-            os.fchmod(descriptor, mode)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.rename(temporary, path)
+            with open(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fchmod(descriptor, mode)
+                os.fsync(descriptor)
+            os.rename(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
         fsync_directory(path.parent)
+
+
+def new_beside(path: Path, mode: int) -> tuple[int, Path]:
+    """Descriptor and path of a new file beside ``path``, to be renamed to it; raises OSError.
+
+    Others may be able to write in that directory: no name that they can foresee is used, and none that is there.
+    """
+    temporary = path.with_name(f"{_temporary_prefix(path)}{secrets.token_hex(8)}{PARTIAL_SUFFIX}")
+    return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode), temporary
+
+
+def _temporary_prefix(path: Path) -> str:
+    return f".{shortened(path.name, _TEMPORARY_ROOM)}."
 
 
 def publish(staging: str | os.PathLike[str], final: str | os.PathLike[str]) -> None:
@@ -201,7 +217,7 @@ def exclusive_lock(path: str | os.PathLike[str], what: str) -> Iterator[None]:
     """
     with storage_errors("locking", path):
         while True:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            descriptor = _open_lock(path)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -223,6 +239,18 @@ def exclusive_lock(path: str | os.PathLike[str], what: str) -> Iterator[None]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
         os.close(descriptor)
+
+
+def _open_lock(path: str | os.PathLike[str]) -> int:
+    """A descriptor of the lock file, which is written to: never one that is another file as well."""
+    with below.Root(Path(path).parent) as directory:
+        descriptor = directory.open(Path(path).name, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        below.require_no_other_name(os.fstat(descriptor), path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 @contextlib.contextmanager

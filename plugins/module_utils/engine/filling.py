@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Callable
 
 from . import durable
-from .errors import BackupIncomplete, FormatError, StorageError, TargetBusy, TargetNotEmpty, TargetUnsafe
+from .errors import BackupIncomplete, FormatError, StorageError, TargetBusy, TargetNotEmpty, TargetUnsafe, UnsafeFile
 from .format import strict_json
 from .format.names import LONGEST_PATH
-from .host.small_files import read_small
+from .host import below
 
 MARKER_NAME = ".xtrabackup_unfinished"
 STAGING_NAME = f".xtrabackup{durable.PARTIAL_SUFFIX}"
@@ -62,9 +62,13 @@ def foreign_names(directory: Path) -> set[str]:
     if MARKER_NAME in names:
         names -= {MARKER_NAME, STAGING_NAME}
         if names:
-            # what cannot be read names nothing
-            with contextlib.suppress(OSError, ValueError, TypeError, FormatError):
-                journal = read_small(directory / MARKER_NAME, _MAX_JOURNAL).data
+            # what cannot be read names nothing; whose it is, is judged before anything is removed
+            with (
+                contextlib.suppress(OSError, ValueError, TypeError, UnsafeFile),
+                below.Root(directory) as root,
+                os.fdopen(root.open(MARKER_NAME), "rb") as marker,
+            ):
+                journal = marker.read(_MAX_JOURNAL)
                 names -= {str(path) for path in _moved(directory, journal)}
     return names
 

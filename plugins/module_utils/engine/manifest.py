@@ -26,7 +26,7 @@ from .format.content_digest import OPTIONS, XXH128, checked_digest, new_digest
 from .format.names import safe_path
 from .format.record import checked_record
 from .format.state_names import MANIFEST
-from .host import state
+from .host import below, state
 from .host.file_states import states_of
 from .host.small_files import SmallFile, read_small
 from .host.state import Preparation
@@ -264,18 +264,20 @@ def verify_directory(
     """Check that every file of ``manifest`` is in ``directory`` with its size and, if ``digests``, its digest; files
     that recovery has changed have none. ``verified`` is told the bytes of each file that was looked at, by any thread.
 
-    Raises BackupIncomplete naming the first few files that are missing or differ.
+    Raises BackupIncomplete naming the first few files that are missing or differ, UnsafeFile for a link.
     """
     root = Path(directory)
 
     def fault(entry: FileEntry) -> str | None:
-        path = root / entry.path
         try:
-            size = path.stat().st_size
+            with below.Root(root) as opened:
+                status = opened.status(entry.path)
+            below.require_kind(status, root / entry.path)
+            size = status.st_size
             if size != entry.size:
                 return f"{entry.path}: {size} bytes instead of {entry.size}"
             if digests and entry.digest:
-                with open(path, "rb", buffering=0) as source:
+                with below.reading(root, entry.path) as source:
                     if digest_file(source, manifest.digest_algorithm)[1] != entry.digest:
                         return f"{entry.path}: other content than when the backup was taken"
         except FileNotFoundError:

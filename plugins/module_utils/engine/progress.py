@@ -12,15 +12,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
+from . import durable
+
 _WRITE_INTERVAL = 1.0  # seconds between two writes of the status file
 _MODE = 0o644  # of the status file, less the umask
-_NAME_ROOM = 50  # characters of the file's name in that of its next version, which so is never too long
 
 
 class Progress:
@@ -95,9 +95,11 @@ class Progress:
         if self._path is None:
             return
         self._written_at = now
-        temporary = ""
+        temporary = None
         try:
-            temporary = _write_beside(self._path, json.dumps(self._snapshot(now)).encode())
+            descriptor, temporary = durable.new_beside(self._path, _MODE)
+            with open(descriptor, "wb") as file:
+                file.write(json.dumps(self._snapshot(now)).encode())
             os.replace(temporary, self._path)
         except OSError:
             # progress is a courtesy: a full disk is reported by the job's own writes
@@ -105,19 +107,3 @@ class Progress:
             if temporary:
                 with contextlib.suppress(OSError):
                     os.unlink(temporary)
-
-
-def _write_beside(path: Path, data: bytes) -> str:
-    """The path of a new file with ``data`` beside ``path``; raises OSError, and nothing is left then.
-
-    Others may be able to write in that directory: no name that they can foresee is used, and none that is there.
-    """
-    temporary = f"{path.parent}/.{path.name[:_NAME_ROOM]}.{secrets.token_hex(8)}"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(data)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    return temporary

@@ -28,9 +28,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Callable, Optional
 
+from ..host import below
 from .aria_format import LSN_SIZE, Horizon, Lsn, is_of_horizon
 from .aria_tables import INDEX
-from .inventory import Kind, PlainFile, read_head
+from .inventory import Kind, OpenSource, PlainFile, read_head
 
 #: The next checkpoint is waited for so long (s), with DDL blocked, where the states of the last one do not tell. With
 #: the default interval (30 s) it seldom comes in that time.
@@ -67,10 +68,16 @@ class _Look:
 
 class CheckpointStates:
     """Finds the Horizon for the copies of one backup. ``find`` tells of the newest checkpoint where it began and ended
-    (None: there was none yet), ``files`` what there is beside InnoDB."""
+    (None: there was none yet), ``files`` what there is beside InnoDB, ``open_source`` opens these."""
 
-    def __init__(self, find: FindCheckpoint, files: Callable[[], Iterable[PlainFile]]) -> None:
+    def __init__(
+        self,
+        find: FindCheckpoint,
+        files: Callable[[], Iterable[PlainFile]],
+        open_source: OpenSource = below.open_file,
+    ) -> None:
         self._find = find
+        self._open_source = open_source
         self._files = files
         self._early: _Look | None = None
         self._closed: Lsn = (0, 0)
@@ -113,4 +120,4 @@ class CheckpointStates:
 
     def _read(self) -> tuple[Lsn, ...]:
         indexes = (file.source for file in self._files() if file.kind is Kind.TABLE and file.source.suffix == INDEX)
-        return tuple(is_of_horizon(read_head(index, LSN_SIZE)) for index in indexes)
+        return tuple(is_of_horizon(read_head(index, LSN_SIZE, self._open_source)) for index in indexes)

@@ -15,10 +15,12 @@ and goes into the backup after the locks are released.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -54,6 +56,7 @@ _LEFT_DAMAGED = 0.5
 
 _TAIL_IN_MEMORY = 32 << 20
 _CONTROL_ATTEMPTS = 100
+_MAX_CONTROL = 1 << 16  # bytes
 _PAUSE = 0.01
 
 
@@ -114,7 +117,7 @@ class AriaLog:
         for attempt in range(_CONTROL_ATTEMPTS):
             try:
                 with durable.storage_errors("reading", path):
-                    self._control = ControlFile.parse(path.read_bytes(), str(path))
+                    self._control = ControlFile.parse(self._read(path), str(path))
                 return
             except FormatError:
                 # the server may just be writing it
@@ -130,8 +133,8 @@ class AriaLog:
             return None
         number, offset = self._control.checkpoint
         path = self._file(number).source
-        with durable.storage_errors("reading", path), open(path, "rb", buffering=0) as source:
-            began = checkpoint_horizon(os.pread(source.fileno(), 32, offset))
+        with durable.storage_errors("reading", path), self._opened(path) as source:
+            began = checkpoint_horizon(os.pread(source, 32, offset))
         if began is None or began > self._control.checkpoint:
             return None
         return began, self._control.checkpoint
@@ -172,6 +175,18 @@ class AriaLog:
 
     # --- inside ----------------------------------------------------------------------------------
 
+    @contextlib.contextmanager
+    def _opened(self, path: Path) -> Iterator[int]:
+        descriptor = self._context.open_source(path)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _read(self, path: Path) -> bytes:
+        with self._opened(path) as source:
+            return os.pread(source, _MAX_CONTROL, 0)
+
     def _sizes(self) -> dict[int, int]:
         """Bytes of each file of the log by its number, in their order."""
         sizes = {}
@@ -179,7 +194,7 @@ class AriaLog:
             for entry in os.scandir(self._directory):
                 match = _LOG_NAME.fullmatch(entry.name)
                 if match:
-                    sizes[int(match[1])] = entry.stat().st_size
+                    sizes[int(match[1])] = entry.stat(follow_symlinks=False).st_size
         return dict(sorted(sizes.items()))
 
     def _file(self, number: int) -> _LogFile:
@@ -201,11 +216,11 @@ class AriaLog:
     def _append(self, file: _LogFile, limit: int, buffer: memoryview) -> None:
         """Copy ``file`` up to ``limit``."""
         file.target = file.target or self._sink.open(file.name)
-        with durable.storage_errors("reading", file.source), open(file.source, "rb", buffering=0) as source:
+        with durable.storage_errors("reading", file.source), self._opened(file.source) as source:
             while file.offset < limit:
                 wanted = min(len(buffer), limit - file.offset)
                 self._context.before_read(wanted)
-                count = os.preadv(source.fileno(), [buffer[:wanted]], file.offset)
+                count = os.preadv(source, [buffer[:wanted]], file.offset)
                 if not count:
                     raise StorageError(f"{file.source} has become shorter while it was copied", path=str(file.source))
                 if file.offset < TRANSLOG_PAGE_SIZE <= count:
@@ -246,8 +261,8 @@ class AriaLog:
             offset = max(end - left, file.offset if file.entry is None else end)
             left -= end
             if offset < end:
-                with durable.storage_errors("reading", file.source), open(file.source, "rb", buffering=0) as source:
-                    found.append((file, offset, os.pread(source.fileno(), end - offset, offset)))
+                with durable.storage_errors("reading", file.source), self._opened(file.source) as source:
+                    found.append((file, offset, os.pread(source, end - offset, offset)))
             if left <= 0:
                 break
         return found
@@ -255,10 +270,10 @@ class AriaLog:
     def _read_tail(self, file: _LogFile, end: int) -> IO[bytes]:
         with durable.storage_errors("creating a spool file in", self._spool_directory):
             spool = tempfile.SpooledTemporaryFile(_TAIL_IN_MEMORY, dir=self._spool_directory)  # noqa: SIM115
-        with open(file.source, "rb", buffering=0) as source, durable.storage_errors("spooling", file.source):
+        with durable.storage_errors("spooling", file.source), self._opened(file.source) as source:
             offset = file.offset
             while offset < end:
-                piece = os.pread(source.fileno(), min(READ_SIZE, end - offset), offset)
+                piece = os.pread(source, min(READ_SIZE, end - offset), offset)
                 if not piece:
                     raise StorageError(f"{file.source} has become shorter while it was copied", path=str(file.source))
                 spool.write(piece)

@@ -16,10 +16,11 @@ from pathlib import Path
 
 from .. import durable
 from ..errors import PageCorrupt, UnsupportedTable
+from ..host import below
 from ..manifest import FileEntry
 from .aria_format import HEADER_SIZE, LSN_SIZE, AriaTable, Horizon, Lsn, create_rename_lsn, with_horizon
 from .copier import CopierContext, opened_source, read_source
-from .inventory import Kind, PlainFile, read_head
+from .inventory import Kind, OpenSource, PlainFile, read_head
 
 INDEX = ".MAI"
 _DATA = ".MAD"
@@ -38,14 +39,14 @@ class OnlineCopy:
     create_rename_lsn: Lsn
 
 
-def online_table(file: PlainFile) -> AriaTable | None:
+def online_table(file: PlainFile, open_source: OpenSource = below.open_file) -> AriaTable | None:
     """The transactional Aria table that ``file`` belongs to; None when it is of no such table.
 
     Raises UnsupportedTable when the table is encrypted.
     """
     if file.kind is not Kind.TABLE or file.source.suffix not in (INDEX, _DATA):
         return None
-    table = AriaTable.parse(read_head(file.source.with_suffix(INDEX), HEADER_SIZE))
+    table = AriaTable.parse(read_head(file.source.with_suffix(INDEX), HEADER_SIZE, open_source))
     if table is not None and table.encrypted:
         raise UnsupportedTable(
             f"{file.source} is an encrypted Aria table, which is not supported yet",
@@ -65,7 +66,7 @@ def copy_online(
     A part of a page at the end is one that the server is just adding: it is in the log. Raises PageCorrupt.
     """
     index = file.source.suffix == INDEX
-    with opened_source(file.source) as descriptor, context.open_file(file.path) as target:
+    with opened_source(file.source, context.open_source) as descriptor, context.open_file(file.path) as target:
         offset, size = 0, os.fstat(descriptor).st_size
         size -= size % table.block_size
         if index:
@@ -86,9 +87,9 @@ def copy_online(
         return target.close()
 
 
-def changed_outside_the_log(copy: OnlineCopy) -> bool:
+def changed_outside_the_log(copy: OnlineCopy, open_source: OpenSource = below.open_file) -> bool:
     """Whether a change that the log does not hold has been made in the table since it was copied."""
-    return create_rename_lsn(read_head(copy.file.source, LSN_SIZE)) != copy.create_rename_lsn
+    return create_rename_lsn(read_head(copy.file.source, LSN_SIZE, open_source)) != copy.create_rename_lsn
 
 
 def _settle(source: Path, descriptor: int, table: AriaTable, pages: memoryview, offset: int, *, index: bool) -> None:

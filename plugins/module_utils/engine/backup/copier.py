@@ -21,6 +21,7 @@ from typing import Callable, Protocol
 
 from .. import durable
 from ..errors import Cancelled, FormatError, PageCorrupt
+from ..host import below
 from ..innodb.keyring import Keyring
 from ..innodb.page import PageFault, PageVerifier
 from ..innodb.tablespace import (
@@ -34,7 +35,7 @@ from ..manifest import FileEntry
 from ..progress import Progress
 from ..stream.sink import SinkFile
 from .birth_time import birth_time_ns
-from .inventory import InnodbFile
+from .inventory import InnodbFile, OpenSource
 from .torn_pages import PageReader, TruncatedFile, UnsettledPages, attempts_for, pause, read_into
 
 READ_SIZE = 4 << 20
@@ -107,12 +108,14 @@ class _Source:
     file: InnodbFile
     identity: FileIdentity
     verifier: PageVerifier
+    open_source: OpenSource
 
 
 @dataclass(frozen=True)
 class CopierContext:
     """What all copies of one job share; ``page_size`` (bytes) is the server's innodb_page_size, ``family`` whose
-    tablespaces they are (``mariadb``, ``mysql``), ``keyring`` the keys of those that are encrypted."""
+    tablespaces they are (``mariadb``, ``mysql``), ``keyring`` the keys of those that are encrypted; ``open_source``
+    opens what is copied."""
 
     page_size: int
     open_file: Callable[[str], SinkFile]
@@ -121,6 +124,7 @@ class CopierContext:
     throttle: Throttle | None = None
     family: str = "mariadb"
     keyring: Keyring | None = None
+    open_source: OpenSource = below.open_file
 
     def verifier(self, file: InnodbFile, header: TablespaceHeader, first_page_no: int) -> PageVerifier:
         """What verifies the pages of ``file``; raises DecryptionFailed when the keyring lacks its key."""
@@ -152,12 +156,13 @@ def copy_tablespace(
     is read again; raises PageCorrupt when that does not help and UnstableFile when the file is no longer the
     one at its path.
     """
-    with opened_source(file.source) as descriptor:
+    with opened_source(file.source, context.open_source) as descriptor:
         identity = FileIdentity.of(descriptor)
         size = os.fstat(descriptor).st_size
         if header is None:
             header = read_header(file, descriptor, context)
-        source = _Source(descriptor, file, identity, context.verifier(file, header, first_page_no))
+        verifier = context.verifier(file, header, first_page_no)
+        source = _Source(descriptor, file, identity, verifier, context.open_source)
         page_size, hole_pages = header.physical_size, header.hole_pages
         size -= size % page_size
         unstable: UnstableFile | None = None
@@ -209,7 +214,7 @@ def copy_tablespace(
 
 def copy_plain(path: str, source: Path, context: CopierContext, buffer: memoryview) -> FileEntry:
     """Copy a file byte by byte up to the size that it has when it is opened."""
-    with opened_source(source) as descriptor, context.open_file(path) as target:
+    with opened_source(source, context.open_source) as descriptor, context.open_file(path) as target:
         offset = 0
         size = os.fstat(descriptor).st_size
         while offset < size:
@@ -224,9 +229,11 @@ def copy_plain(path: str, source: Path, context: CopierContext, buffer: memoryvi
         return target.close()
 
 
-def append_growth(source: Path, offset: int, target: SinkFile, buffer: memoryview) -> int:
+def append_growth(
+    source: Path, offset: int, target: SinkFile, buffer: memoryview, open_source: OpenSource = below.open_file
+) -> int:
     """Write to ``target`` what ``source`` holds from ``offset`` (bytes) to its end; returns the new offset."""
-    with opened_source(source) as descriptor:
+    with opened_source(source, open_source) as descriptor:
         while count := read_source(descriptor, source, buffer, offset):
             target.write(buffer[:count])
             offset += count
@@ -235,7 +242,7 @@ def append_growth(source: Path, offset: int, target: SinkFile, buffer: memoryvie
 
 def read_identity(file: InnodbFile, context: CopierContext) -> tuple[FileIdentity, int]:
     """Identity and tablespace id of the file that is at ``file.source`` now; raises UnstableFile."""
-    with opened_source(file.source) as descriptor:
+    with opened_source(file.source, context.open_source) as descriptor:
         return FileIdentity.of(descriptor), read_header(file, descriptor, context).space_id
 
 
@@ -263,7 +270,7 @@ def read_header(file: InnodbFile, descriptor: int, context: CopierContext) -> Ta
         verifier = PageVerifier(header, has_doublewrite=file.system_index == 0)
         if len(first) == header.physical_size and not verifier.faults(first, 0):
             return header
-    if file.replaceable and not _still_there(file.source, FileIdentity.of(descriptor)):
+    if file.replaceable and not _still_there(file.source, FileIdentity.of(descriptor), context.open_source):
         raise UnstableFile(f"{file.source}: replaced while it was looked at")
     raise PageCorrupt(
         f"{file.source}: page 0 (offset 0) is damaged: {fault or 'bad checksum'}", path=str(file.source), pages=[0]
@@ -294,12 +301,13 @@ def _as_it_was(source: _Source) -> bool:
         same = (now.flags, now.encryption_info) == (header.flags, header.encryption_info)
     except FormatError:
         same = True  # no answer: the damaged page is what counts
-    return (same or header.checksum is ChecksumKind.UNKNOWN) and _still_there(file.source, source.identity)
+    there = _still_there(file.source, source.identity, source.open_source)
+    return (same or header.checksum is ChecksumKind.UNKNOWN) and there
 
 
-def _still_there(source: Path, identity: FileIdentity) -> bool:
+def _still_there(source: Path, identity: FileIdentity, open_source: OpenSource) -> bool:
     try:
-        with opened_source(source) as descriptor:
+        with opened_source(source, open_source) as descriptor:
             return FileIdentity.of(descriptor) == identity
     except UnstableFile:
         return False
@@ -312,10 +320,10 @@ def read_source(descriptor: int, source: Path, buffer: memoryview, offset: int) 
 
 
 @contextlib.contextmanager
-def opened_source(source: Path) -> Iterator[int]:
-    """A descriptor of ``source``; raises UnstableFile when it is gone."""
+def opened_source(source: Path, open_source: OpenSource) -> Iterator[int]:
+    """A descriptor of ``source``; raises UnstableFile when it is gone, UnsafeFile when it must not be read."""
     try:
-        descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = open_source(source)
     except FileNotFoundError:
         raise UnstableFile(f"{source}: vanished") from None
     except OSError:

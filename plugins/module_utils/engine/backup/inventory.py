@@ -12,15 +12,16 @@ import enum
 import errno
 import os
 import re
-import stat
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
 
 from .. import durable
-from ..errors import UnsupportedTable
+from ..errors import UnsafeFile, UnsupportedTable
 from ..file_names import decode_name
+from ..host import below
+from ..host.server_files import ServerFiles
 from ..server.flavor import Layout
 from ..server.named_places import holds_tables
 
@@ -30,6 +31,9 @@ _DEFINITIONS = frozenset({"frm", "TRG", "TRN", "opt", "par"})
 _NOT_DATABASES = frozenset({"lost+found", "#innodb_temp", "#innodb_redo"})
 _UNDO_NAME = re.compile(r"undo\d{3}")
 _MYSQL_UNDO_NAME = re.compile(r"undo_\d{3}")
+
+#: what opens a file of a server's data to read it; ``below.open_file`` follows no link
+OpenSource = Callable[[Path], int]
 
 #: tables that the server goes on writing under every stage but BLOCK_COMMIT
 LOG_TABLES = frozenset({"general_log", "slow_log"})
@@ -87,12 +91,14 @@ class PlainFiles:
 def innodb_files(layout: Layout) -> list[InnodbFile]:
     """Every InnoDB data file, the largest first. Files that vanish meanwhile are left out.
 
-    Raises UnsupportedServer for raw devices, UnsupportedTable for tables outside the data directory.
+    Raises UnsupportedServer for raw devices, UnsupportedTable for tables outside the data directory, UnsafeFile for
+    links and what else may not be read.
     """
+    files = ServerFiles(layout.datadir)
     found = list(system_files(layout))
     with durable.storage_errors("listing", layout.innodb_undo_directory):
         for entry in os.scandir(layout.innodb_undo_directory):
-            size = size_of(entry) if _UNDO_NAME.fullmatch(entry.name) else None
+            size = size_of(entry, files) if _UNDO_NAME.fullmatch(entry.name) else None
             if size is not None:  # a database may be called so, too
                 found.append(InnodbFile(entry.name, Path(entry.path), size))
     for database in databases(layout):
@@ -105,7 +111,7 @@ def innodb_files(layout: Layout) -> list[InnodbFile]:
                     path=entry.path,
                 )
             if entry.name.endswith(".ibd"):
-                size = size_of(entry)
+                size = size_of(entry, files)
                 if size is not None:
                     found.append(InnodbFile(f"{database.name}/{entry.name}", Path(entry.path), size))
     return sorted(found, key=lambda file: (-file.size, file.path))
@@ -113,15 +119,16 @@ def innodb_files(layout: Layout) -> list[InnodbFile]:
 
 def plain_files(layout: Layout) -> PlainFiles:
     """Every file that is not InnoDB's, found in the database directories, in the order of their names."""
-    return find_plain_files(databases(layout), _kind)
+    return find_plain_files(databases(layout), _kind, ServerFiles(layout.datadir))
 
 
 def find_plain_files(
-    databases: Iterable[os.DirEntry[str] | Path], kind_of: Callable[[str, str], Kind | None]
+    databases: Iterable[os.DirEntry[str] | Path], kind_of: Callable[[str, str], Kind | None], opener: ServerFiles
 ) -> PlainFiles:
     """Every file that is not InnoDB's in these directories, in the order of their names.
 
-    ``kind_of`` tells the kind by the names of database and file, None when it knows none.
+    ``kind_of`` tells the kind by the names of database and file, None when it knows none. Raises UnsafeFile for a file
+    of a known kind that ``opener`` would not open.
     """
     files: list[PlainFile] = []
     empty: list[str] = []
@@ -138,31 +145,33 @@ def find_plain_files(
             if kind is None:
                 unknown.append(path)
                 continue
-            size = size_of(entry)
+            size = size_of(entry, opener)
             if size is not None:
                 files.append(PlainFile(path, Path(entry.path), kind, size))
-            elif os.path.islink(entry.path):  # to what is not there; a file that has vanished is no link
+            elif os.path.lexists(entry.path):  # a directory, or a link to what is not there
                 unknown.append(path)
         if not count:
             empty.append(database.name)
     return PlainFiles(tuple(files), tuple(empty), tuple(unknown))
 
 
-def memory_tables(files: Iterable[PlainFile]) -> list[str]:
+def memory_tables(files: Iterable[PlainFile], open_source: OpenSource = below.open_file) -> list[str]:
     """Which tables of ``files`` have their rows in the server's memory alone: database.table, by the .frm file, whose
     header is FE 01, a version, and the number of the engine (MariaDB Knowledge Base, ".frm file format")."""
     found = []
     for file in files:
-        if file.path.endswith(".frm") and read_head(file.source, 4)[::3] == bytes((_FRM_MAGIC, _FRM_MEMORY)):
+        if not file.path.endswith(".frm"):
+            continue
+        if read_head(file.source, 4, open_source)[::3] == bytes((_FRM_MAGIC, _FRM_MEMORY)):
             database, _slash, table = file.path[: -len(".frm")].partition("/")
             found.append(f"{decode_name(database)}.{decode_name(table)}")
     return found
 
 
-def read_head(path: Path, count: int) -> bytes:
-    """The first ``count`` bytes of a file; none when it has just been dropped."""
+def read_head(path: Path, count: int, open_source: OpenSource = below.open_file) -> bytes:
+    """The first ``count`` bytes of a file; none when it has just been dropped. Raises UnsafeFile, StorageError."""
     try:
-        with open(path, "rb", buffering=0) as source:
+        with os.fdopen(open_source(path), "rb") as source:
             return source.read(count)
     except FileNotFoundError:
         return b""
@@ -173,9 +182,10 @@ def read_head(path: Path, count: int) -> bytes:
 
 def system_files(layout: Layout) -> Iterator[InnodbFile]:
     """The files of the system tablespace, in their order."""
+    files = ServerFiles(layout.datadir)
     for index, source in enumerate(layout.system_tablespace_files):
         with durable.storage_errors("looking at", source):
-            size = source.stat().st_size
+            size = files.status(source).st_size
         yield InnodbFile(source.name, source, size, index)
 
 
@@ -186,7 +196,7 @@ def databases(layout: Layout) -> Iterator[os.DirEntry[str]]:
     for entry in entries:
         if entry.name.startswith(".") or entry.name in _NOT_DATABASES:
             continue
-        if is_directory(entry) and not is_the_servers_own(entry, layout):
+        if is_database(entry, layout):
             yield entry
 
 
@@ -213,6 +223,25 @@ def is_directory(entry: os.DirEntry[str]) -> bool:
             raise
 
 
+def is_database(entry: os.DirEntry[str], layout: Layout) -> bool:
+    """Whether ``entry`` of the data directory is the directory of a database, or a link to one.
+
+    Raises UnsafeFile for a link to tables that do not belong to the owner of the data directory; one to other things of
+    somebody else is no database.
+    """
+    if not is_directory(entry) or is_the_servers_own(entry, layout):
+        return False
+    if entry.is_symlink():
+        try:
+            with durable.storage_errors("looking at", entry):
+                ServerFiles(layout.datadir).require_own_directory(entry)
+        except UnsafeFile:
+            if holds_tables(Path(entry.path)):
+                raise
+            return False
+    return True
+
+
 def is_the_servers_own(entry: os.DirEntry[str], layout: Layout) -> bool:
     """Whether a directory in the data directory is that of logs, temporary files or keys, and no database."""
     return entry.name in layout.not_databases and not holds_tables(Path(entry.path))
@@ -229,19 +258,11 @@ def entries_of(directory: os.PathLike[str]) -> list[os.DirEntry[str]]:
             raise
 
 
-def size_of(entry: os.DirEntry[str] | Path) -> int | None:
-    """Bytes of the regular file ``entry`` (links followed), None when it has vanished or is none; a link that leads
-    nowhere, or in a circle, is none."""
-    try:
-        status = entry.stat()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            return None
-        with durable.storage_errors("looking at", entry):
-            raise
-    return status.st_size if stat.S_ISREG(status.st_mode) else None
+def size_of(entry: os.DirEntry[str] | Path, files: ServerFiles) -> int | None:
+    """Bytes of the regular file ``entry``, None when it has vanished or is a directory; a link that leads nowhere, or
+    in a circle, is none. Raises UnsafeFile when ``files`` would not open it, StorageError."""
+    with durable.storage_errors("looking at", entry):
+        return files.size(entry)
 
 
 def _kind(database: str, name: str) -> Kind | None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from .. import durable
 from ..errors import UnsupportedTable
+from ..host.server_files import ServerFiles
 from ..server.flavor import Layout
 from .inventory import (
     LOG_TABLES,
@@ -25,8 +26,7 @@ from .inventory import (
     PlainFiles,
     entries_of,
     find_plain_files,
-    is_directory,
-    is_the_servers_own,
+    is_database,
     size_of,
     system_files,
 )
@@ -45,15 +45,17 @@ def innodb_files(layout: Layout, tablespaces: Iterable[Tablespace]) -> list[Inno
     Inside the data directory they are found by listing it, so that those of running DDL are there, too; outside of it
     by the dictionary's ``tablespaces``, since a directory there may hold other things than this server's.
 
-    Raises UnsupportedServer for raw devices, UnsupportedTable for two files that would get the same name.
+    Raises UnsupportedServer for raw devices, UnsupportedTable for two files that would get the same name, UnsafeFile
+    for links and what else may not be read.
     """
+    files = ServerFiles(layout.datadir)
     found = {file.path: file for file in system_files(layout)}
     for path, source in [*_listed(layout), *_named(layout, tablespaces)]:
         other = found.get(path)
         if other is not None:
             _require_same(path, other.source, source)
             continue
-        size = size_of(source)
+        size = size_of(source, files)
         if size is not None:
             found[path] = InnodbFile(path, source, size)
     return sorted(found.values(), key=lambda file: (-file.size, file.path))
@@ -77,7 +79,7 @@ def known_files(
 
 def plain_files(layout: Layout) -> PlainFiles:
     """Every file that is not InnoDB's, found in the database directories, in the order of their names."""
-    return find_plain_files(databases(layout), _kind)
+    return find_plain_files(databases(layout), _kind, ServerFiles(layout.datadir))
 
 
 def _listed(layout: Layout) -> Iterator[tuple[str, Path]]:
@@ -119,9 +121,7 @@ def databases(layout: Layout) -> list[Path]:
     found = []
     with durable.storage_errors("listing", layout.datadir):
         for entry in os.scandir(layout.datadir):
-            if entry.name[0] in "#." or entry.name == _NOT_A_DATABASE or not is_directory(entry):
-                continue
-            if not is_the_servers_own(entry, layout):
+            if entry.name[0] not in "#." and entry.name != _NOT_A_DATABASE and is_database(entry, layout):
                 found.append(Path(entry.path))
     return found
 

@@ -96,7 +96,9 @@ class MariadbBackup(BackupRun):
         self._own_sessions.add(lsn_connection.thread_id)
         patience = min(job.options.lock_timeout, _ARIA_PATIENCE)
         self._aria = AriaLog(layout, job.sink, self._context, job.options.spool_directory, patience)
-        self._states = CheckpointStates(self._aria.find_checkpoint, lambda: self._plain_files().files)
+        self._states = CheckpointStates(
+            self._aria.find_checkpoint, lambda: self._plain_files().files, self._context.open_source
+        )
         self._buffer = memoryview(bytearray(READ_SIZE))
         self._providers: tuple[str, ...] = ()
 
@@ -152,7 +154,7 @@ class MariadbBackup(BackupRun):
         return _lsn(self._connection)
 
     def _memory_tables(self) -> list[str]:
-        return memory_tables(self._plain.files)
+        return memory_tables(self._plain.files, self._context.open_source)
 
     # --- BACKUP STAGE START ----------------------------------------------------------------------
 
@@ -258,7 +260,7 @@ class MariadbBackup(BackupRun):
 
     def _layout_record(self) -> dict[str, Any]:
         sources = [copy.file.source for copy in self._copied.values()]
-        found = providers_of(sources, self._layout.datadir, self._providers)
+        found = providers_of(sources, self._layout.datadir, self._providers, self._context.open_source)
         return {**super()._layout_record(), "compression_providers": found.as_dict()}
 
     def _metadata(self, coordinates: Coordinates, ended: datetime) -> dict[str, bytes]:

@@ -12,6 +12,7 @@ shortly before, to be small, and because the server does not leave a file before
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Collection, Iterator
 from datetime import datetime
@@ -278,7 +279,7 @@ class MysqlBackup(BackupRun):
             return
         source = Path(self._layout.log_bin_basename).parent / binlog.file
         name = source.name
-        with durable.storage_errors("reading", source), open(source, "rb") as file:
+        with durable.storage_errors("reading", source), os.fdopen(self._context.open_source(source), "rb") as file:
             encrypted = file.read(len(_ENCRYPTED_BINLOG)) == _ENCRYPTED_BINLOG
             file.seek(0)
             if encrypted:

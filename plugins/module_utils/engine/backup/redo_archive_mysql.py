@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 
 from ..durable import storage_errors
+from ..host import below
 from ..innodb import redo_mysql as redo
 from .redo_directory_mysql import read_blocks
 
@@ -26,7 +27,7 @@ class ArchivedRedo:
         self.path = path
         self._start_lsn = 0  # not known yet
         with storage_errors("opening", path):
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self._descriptor = below.open_file(path)
 
     @property
     def start_lsn(self) -> int:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from ..durable import storage_errors
 from ..errors import RedoCorrupt, StorageError
+from ..host import below
 from ..innodb import redo_mysql as redo
 
 _NAME = re.compile(r"#ib_redo([0-9]+)")  # not the spare ones
@@ -57,7 +58,7 @@ class RedoFile:
         self.path = path
         self.number = number
         try:
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self._descriptor = below.open_file(path)
         except FileNotFoundError:
             raise
         except OSError as error:

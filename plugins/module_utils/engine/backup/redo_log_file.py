@@ -11,6 +11,7 @@ import time
 
 from ..durable import storage_errors
 from ..errors import RedoCorrupt, RedoReplaced
+from ..host import below
 from ..innodb import redo_mariadb as redo
 from ..units import format_size
 
@@ -24,7 +25,7 @@ class LogFile:
     def __init__(self, path: str) -> None:
         self.path = path
         with storage_errors("opening", path):
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self._descriptor = below.open_file(path)
             self._identity = _identity(os.fstat(self._descriptor))
         try:
             self._raw_header, self.header = self._stable_header()

@@ -18,6 +18,7 @@ from typing import Any, Callable, Protocol
 
 from .. import durable
 from ..errors import DdlConflict, RedoOverwritten, ServerError
+from ..host.server_files import ServerFiles
 from ..innodb.keyring import Keyring
 from ..manifest import FileEntry, Manifest
 from ..progress import Progress
@@ -29,7 +30,7 @@ from ..stream.archive import ArchiveSink
 from ..stream.listing import some_of
 from ..stream.sink import DirectorySink, Sink, SinkFile
 from . import metadata
-from .copier import CopiedTablespace, CopierContext, Throttle, UnstableFile, copy_tablespace, read_header
+from .copier import CopiedTablespace, CopierContext, Throttle, UnstableFile, copy_tablespace, opened_source, read_header
 from .ddl_watch import DdlChanges
 from .inventory import InnodbFile, PlainFiles
 from .options import BackupOptions
@@ -236,6 +237,7 @@ class BackupRun:
             throttle,
             metadata.family(self._identity.flavor.value),
             self._keyring,
+            ServerFiles(self._layout.datadir).open,
         )
 
     def _require_space(self) -> None:
@@ -282,8 +284,8 @@ class BackupRun:
         )
         if len(parts) < 2:
             return {}
-        with open(parts[0].source, "rb") as first:
-            header = read_header(parts[0], first.fileno(), self._context)
+        with opened_source(parts[0].source, self._context.open_source) as first:
+            header = read_header(parts[0], first, self._context)
         numbers = {}
         page_no = parts[0].size // header.physical_size
         for part in parts[1:]:

@@ -97,7 +97,8 @@ class PlainCopies:
         tables = [
             file
             for file in self._find().files
-            if file.kind is Kind.TABLE and not (file.path.endswith(".MAI") and online_table(file))
+            if file.kind is Kind.TABLE
+            and not (file.path.endswith(".MAI") and online_table(file, self._context.open_source))
         ]
         signatures = {file.path: _Signature.of(file) for file in tables}
         for file, entry in zip(tables, self._pool.run(tables, self._copy_if_there)):
@@ -142,7 +143,8 @@ class PlainCopies:
     def copy_late_tables(self, buffer: memoryview) -> None:
         """Stage BLOCK_COMMIT: tails of log tables, tables that were written until now, and those of which the log does
         not tell everything. Raises DdlConflict when the sink cannot rewrite these."""
-        changed = [copy.file for copy in self._online.values() if changed_outside_the_log(copy)]
+        open_source = self._context.open_source
+        changed = [copy.file for copy in self._online.values() if changed_outside_the_log(copy, open_source)]
         if changed and not self._sink.can_rewrite:
             names = ", ".join(file.path.rpartition(".")[0] for file in changed[:5])
             raise DdlConflict(
@@ -151,7 +153,7 @@ class PlainCopies:
                 tables=[file.path for file in changed[:100]],
             )
         for growing in self._growing:
-            append_growth(growing.file.source, growing.offset, growing.target, buffer)
+            append_growth(growing.file.source, growing.offset, growing.target, buffer, open_source)
             self._entries[growing.file.path] = growing.target.close()
         for file in self._last:
             self._entries[file.path] = self._copy(file, buffer)
@@ -167,7 +169,8 @@ class PlainCopies:
             if file.kind is Kind.LOG_TABLE and file.path.endswith(_GROWING):
                 target = self._sink.open(file.path)
                 buffer = memoryview(bytearray(1 << 20))
-                self._growing.append(_Growing(file, target, append_growth(file.source, 0, target, buffer)))
+                offset = append_growth(file.source, 0, target, buffer, self._context.open_source)
+                self._growing.append(_Growing(file, target, offset))
             elif file.kind in (Kind.LOG_TABLE, Kind.STATISTICS):
                 self._last.append(file)
 
@@ -178,14 +181,15 @@ class PlainCopies:
                 self._entries[path] = target.close()
 
     def _is_written_until_the_end(self, file: PlainFile) -> bool:
-        return file.kind is Kind.TABLE and bool(_SERVERS_OWN.fullmatch(file.path)) and online_table(file) is None
+        own = file.kind is Kind.TABLE and bool(_SERVERS_OWN.fullmatch(file.path))
+        return own and online_table(file, self._context.open_source) is None
 
     def _drop_early(self, file: PlainFile) -> None:
         if self._early.pop(file.path, None) is not None:
             self._sink.discard(file.path)
 
     def _copy(self, file: PlainFile, buffer: memoryview) -> FileEntry:
-        table = online_table(file)
+        table = online_table(file, self._context.open_source)
         if table is None:
             return copy_plain(file.path, file.source, self._context, buffer)
         if file.path.endswith(".MAI"):

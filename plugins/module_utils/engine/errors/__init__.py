@@ -41,7 +41,16 @@ from .server import (
     UnsupportedServer,
     UnsupportedTable,
 )
-from .storage import DiskFull, FileInUse, ServerRunning, StorageError, TargetBusy, TargetNotEmpty, TargetUnsafe
+from .storage import (
+    DiskFull,
+    FileInUse,
+    ServerRunning,
+    StorageError,
+    TargetBusy,
+    TargetNotEmpty,
+    TargetUnsafe,
+    UnsafeFile,
+)
 from .streams import (
     CommandFailed,
     DecryptionFailed,
@@ -99,6 +108,7 @@ __all__ = [
     "TargetNotEmpty",
     "TargetUnsafe",
     "UnknownFormat",
+    "UnsafeFile",
     "UnsupportedServer",
     "UnsupportedTable",
     "XtrabackupError",

@@ -38,6 +38,17 @@ class TargetBusy(StorageError):
     default_remedy = "Wait for the other job to end."
 
 
+class UnsafeFile(StorageError):
+    """A file that was to be read or moved is a link, is no regular file, or belongs to somebody else.
+
+    In a data directory or a backup directory others can make links to files that they may not read themselves, and
+    pipes that block whoever opens them. Links are followed only where servers make them: see the security guide.
+    """
+
+    code = "unsafe_file"
+    default_remedy = "Put the file itself there, or remove what is there; look who made it."
+
+
 class TargetNotEmpty(StorageError):
     """The target holds data that is not this backup; nothing was touched."""
 

@@ -15,10 +15,10 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
-from ..errors import FormatError
-from ..host.small_files import open_regular
+from ..errors import FormatError, StorageError
+from ..host import below
 from .tablespace import (
     COMPRESSION_ALGORITHMS,
     FIRST_BYTES,
@@ -57,14 +57,23 @@ class Providers:
         return cls(*(_known(values.get(name) or ()) for name in ("loaded", "needed", "installed")))
 
 
-def providers_of(paths: Iterable[Path], datadir: Path, loaded: Collection[str]) -> Providers:
-    """The plugins that the data files at ``paths`` need; ``datadir`` is where mysql.plugin is."""
+def providers_of(
+    paths: Iterable[Path],
+    datadir: Path,
+    loaded: Collection[str],
+    open_source: Callable[[Path], int] = below.open_file,
+) -> Providers:
+    """The plugins that the data files at ``paths`` need; ``datadir`` is where mysql.plugin is. ``open_source`` opens
+    these files."""
     algorithms: set[str] = set()
     for path in paths:
-        algorithms |= algorithms_in(path)
+        algorithms |= algorithms_in(path, open_source)
     needed = [plugin for plugin, algorithm in PROVIDERS.items() if algorithm in algorithms]
     table = b""
-    with contextlib.suppress(OSError, FormatError), open_regular(datadir.joinpath(*_PLUGIN_TABLE)) as file:
+    with (
+        contextlib.suppress(OSError, StorageError),
+        os.fdopen(open_source(datadir.joinpath(*_PLUGIN_TABLE)), "rb") as file,
+    ):
         table = file.read(_PLUGIN_TABLE_SIZE)
     return Providers(_known(loaded), _known(needed), tuple(name for name in PROVIDERS if name.encode() in table))
 
@@ -75,9 +84,9 @@ def parse_plugin_load(text: str) -> list[str]:
     return [name[: -len(".so")] if name.endswith(".so") else name for name in names if name]
 
 
-def algorithms_in(path: Path) -> set[str]:
+def algorithms_in(path: Path, open_source: Callable[[Path], int] = below.open_file) -> set[str]:
     """The algorithms of the compressed pages in a data file, by name; none for a file that is gone or no tablespace."""
-    with contextlib.suppress(OSError, FormatError), open_regular(path) as file:
+    with contextlib.suppress(OSError, FormatError, StorageError), os.fdopen(open_source(path), "rb") as file:
         first = file.read(FIRST_BYTES)
         if compressed_page_size(first) is None:
             return set()  # most files: no need to read more of them

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from .. import durable
 from ..errors import BackupError, DecryptionFailed, NotABackup, RedoCorrupt
+from ..host import below
 from . import redo_mysql as redo
 from .keyring import Keyring
 from .redo_cipher_mysql import RedoCipher
@@ -43,7 +44,7 @@ def inspect_logfile(path: Path, keyring: Keyring | None = None) -> LogFileSummar
     Raises RedoCorrupt where a block is damaged, DecryptionFailed without the key of an encrypted log, UnsupportedServer
     or UnknownFormat for another format, StorageError.
     """
-    with durable.storage_errors("reading", path), path.open("rb") as file:
+    with durable.storage_errors("reading", path), below.reading_file(path) as file:
         head = file.read(redo.HEADER_SIZE)
         header, checkpoint = _parse_head(head, path)
         cipher = _cipher(head, keyring, path)
@@ -81,9 +82,10 @@ def move_into_redo_directory(logfile: Path, directory: Path, page_size: int) -> 
         if target.exists():
             return
         raise NotABackup(f"{logfile} is missing, and {target} too: there is no redo log", path=str(logfile))
-    with durable.storage_errors("making", redo_directory):
-        redo_directory.mkdir(exist_ok=True)
-        others = sorted(os.listdir(redo_directory))
+    with durable.storage_errors("making", redo_directory), below.Root(directory) as root:
+        root.make_directories(REDO_DIRECTORY, 0o777)
+        with root.directory(REDO_DIRECTORY) as redo_root:
+            others = redo_root.names()
     if others:
         raise BackupError(
             f"{redo_directory} holds another redo log beside {logfile} ({', '.join(others[:3])})",
@@ -91,8 +93,8 @@ def move_into_redo_directory(logfile: Path, directory: Path, page_size: int) -> 
             path=str(redo_directory),
         )
     _make_server_log(logfile, max(page_size, _FILE_UNIT))
-    with durable.storage_errors("renaming", logfile):
-        os.rename(logfile, target)
+    with durable.storage_errors("renaming", logfile), below.Root(directory) as root:
+        root.move_in(logfile, f"{REDO_DIRECTORY}/{FIRST_FILE}")
         durable.fsync_directory(redo_directory)
         durable.fsync_directory(directory)
         if logfile.parent != directory:
@@ -101,7 +103,10 @@ def move_into_redo_directory(logfile: Path, directory: Path, page_size: int) -> 
 
 def _make_server_log(logfile: Path, unit: int) -> None:
     """Give ``logfile`` the header of a log's only file, and a size of whole units."""
-    with durable.storage_errors("writing", logfile), logfile.open("r+b") as file:
+    with (
+        durable.storage_errors("writing", logfile),
+        os.fdopen(below.open_in(logfile.parent, logfile.name, os.O_RDWR), "r+b") as file,
+    ):
         head = file.read(redo.HEADER_SIZE)
         header, checkpoint = _parse_head(head, logfile)
         info = redo.encryption_info(head)
@@ -143,7 +148,7 @@ def _require_padding(offset: int, lsn: int, end: redo.WalkEnd, path: Path) -> No
             path=str(path),
             lsn=lsn,
         )
-    with path.open("rb") as file:
+    with below.reading_file(path) as file:
         file.seek(offset)
         while data := file.read(_READ_SIZE):
             if data.count(0) != len(data):

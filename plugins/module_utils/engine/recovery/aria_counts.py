@@ -17,7 +17,7 @@ from pathlib import Path
 from .. import durable
 from ..backup.aria_format import LSN_SIZE, Lsn, is_of_horizon
 from ..errors import RecoveryFailed
-from ..host.small_files import open_regular
+from ..host import below
 
 _INDEX = ".MAI"
 
@@ -79,7 +79,7 @@ def _states(directory: Path) -> dict[str, Lsn]:
             continue  # what we cannot read is no database of the server either
         for entry in os.scandir(database.path):
             if entry.name.endswith(_INDEX):
-                with durable.storage_errors("reading", entry.path), open_regular(Path(entry.path)) as index:
+                with durable.storage_errors("reading", entry.path), below.reading_file(entry.path) as index:
                     head = index.read(LSN_SIZE)
                 found[f"{database.name}/{entry.name[: -len(_INDEX)]}"] = is_of_horizon(head)
     return found

@@ -24,6 +24,7 @@ from ..filling import NOT_CONTENT, require_finished
 from ..format import strict_json
 from ..format.names import safe_name
 from ..format.record import checked_record
+from ..host import below
 from ..host.file_states import changed_since, states_of
 from ..host.small_files import read_small
 from ..innodb import redo_mariadb
@@ -389,10 +390,17 @@ def _text(path: Path) -> str:
     return ""
 
 
-def walk_files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Path relative to ``root`` (``/`` between parts) and status of each file below, links not followed."""
+def walk_files(root: Path, *, linked_directories: bool = False) -> Iterator[tuple[str, os.stat_result]]:
+    """Path relative to ``root`` (``/`` between parts) and status of each file below, links not followed.
+
+    Raises UnsafeFile for a link to a directory, whose files would be missing, unless ``linked_directories`` may be
+    there: a data directory can have some.
+    """
     for directory, names, files in os.walk(root):
         names[:] = sorted(name for name in names if directory != os.fspath(root) or name not in NOT_CONTENT)
+        for name in () if linked_directories else names:
+            path = os.path.join(directory, name)
+            below.require_kind(os.lstat(path), path, stat.S_IFDIR)
         for name in sorted(files):
             path = os.path.join(directory, name)
             yield os.path.relpath(path, root), os.lstat(path)
@@ -450,7 +458,7 @@ def _is_unpacked(path: Path) -> bool:
 def read_redo(backup: BackupDirectory) -> tuple[redo_mariadb.LogHeader, redo_mariadb.Checkpoint | None]:
     """Header and newest checkpoint of the backup's redo log; raises what its format forbids (encrypted, older)."""
     path = backup.path / metadata.REDO_NAME
-    with durable.storage_errors("reading", path), open(path, "rb") as source:
+    with durable.storage_errors("reading", path), below.reading_file(path) as source:
         size = os.fstat(source.fileno()).st_size
         data = source.read(redo_mariadb.START_OFFSET)
     header = redo_mariadb.parse_header(data, size, str(path))

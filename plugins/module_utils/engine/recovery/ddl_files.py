@@ -9,12 +9,14 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 from pathlib import Path
 
 from .. import durable
 from ..errors import FormatError
-from ..format.names import safe_path
+from ..format.names import LONGEST_PATH, safe_path
+from ..host import below
+from ..host.small_files import read_small
 
 _MOVING = ".xtrabackup-renaming"
 _MOVED = ".ren-xtrabackup"  # a note whose file is out of the way
@@ -22,48 +24,80 @@ _SUFFIXES = (".del", ".ren", _MOVED, ".new")
 
 
 def apply_ddl_files(root: Path) -> list[str]:
-    """Do what the notes below ``root`` say; returns them, sorted. May be interrupted and done again."""
+    """Do what the notes below ``root`` say; returns them, sorted. May be interrupted and done again.
+
+    Raises UnsafeFile for links among the files that this is about.
+    """
     notes = sorted(
         path
-        for directory in [root, *(entry for entry in root.iterdir() if entry.is_dir())]
+        for directory in [root, *(entry for entry in root.iterdir() if entry.is_dir() and not entry.is_symlink())]
         for path in directory.iterdir()
         if path.suffix in _SUFFIXES and path.is_file()
     )
-    with durable.storage_errors("applying schema changes in", root):
+    with durable.storage_errors("applying schema changes in", root), below.Root(root) as opened:
+        backup = _Directory(opened)
         for note in _with(notes, ".del"):
-            note.with_suffix(".ibd").unlink(missing_ok=True)
-            note.unlink()
-        _rename(root, _with(notes, ".ren"), _with(notes, _MOVED))
+            backup.remove(note.with_suffix(".ibd"))
+            backup.remove(note)
+        _rename(backup, _with(notes, ".ren"), _with(notes, _MOVED))
         for note in _with(notes, ".new"):
-            os.replace(note, note.with_suffix(".ibd"))
+            backup.rename(note, note.with_suffix(".ibd"))
         if notes:
             durable.fsync_tree(root)
     return [str(note.relative_to(root)) for note in notes]
+
+
+class _Directory:
+    """The directory of the backup, in which files are named by their whole paths."""
+
+    def __init__(self, root: below.Root) -> None:
+        self._root = root
+
+    def remove(self, path: Path) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._root.unlink(self._name(path))
+
+    def rename(self, old: Path, new: Path) -> None:
+        self._root.rename(self._name(old), self._name(new))
+
+    def target(self, note: Path) -> Path:
+        """The file that a note about a new name asks for."""
+        text = read_small(note, LONGEST_PATH).data.decode("utf-8", "surrogateescape")
+        name = safe_path(text.strip().rstrip("\0"), str(note))
+        if name.count("/") != 1:
+            raise FormatError(f"{note}: {name!r} is not the name of a table", where=str(note))
+        return self._root.path / f"{name}.ibd"
+
+    def make_parent(self, path: Path) -> None:
+        self._root.make_directories(self._name(path.parent), 0o700)
+
+    def _name(self, path: Path) -> Path:
+        return path.relative_to(self._root.path)
 
 
 def _with(notes: list[Path], suffix: str) -> list[Path]:
     return [note for note in notes if note.suffix == suffix]
 
 
-def _rename(root: Path, notes: list[Path], moved: list[Path]) -> None:
+def _rename(backup: _Directory, notes: list[Path], moved: list[Path]) -> None:
     """All at once, since tables may have exchanged their names: first out of the way, then to the new names.
 
     A note gets another name between the two, so that a run after a kill does not take a file that has already got
     its new name for one that is still to be renamed.
     """
     for note in notes:
-        _target(root, note)
+        backup.target(note)
         source, moving = note.with_suffix(".ibd"), _moving(note)
         if source.exists() and not moving.exists():
-            os.rename(source, moving)
-        os.rename(note, _moved(note))
+            backup.rename(source, moving)
+        backup.rename(note, _moved(note))
     for note in [*moved, *(_moved(note) for note in notes)]:
         moving = _moving(note)
         if moving.exists():
-            target = _target(root, note)
-            target.parent.mkdir(mode=0o700, exist_ok=True)
-            os.replace(moving, target)
-        note.unlink()
+            target = backup.target(note)
+            backup.make_parent(target)
+            backup.rename(moving, target)
+        backup.remove(note)
 
 
 def _moving(note: Path) -> Path:
@@ -74,11 +108,3 @@ def _moving(note: Path) -> Path:
 def _moved(note: Path) -> Path:
     """The name of ``note`` once that file is out of the way; both are made from the same beginning."""
     return note.with_name(durable.shortened(note.stem, len(_MOVING)) + _MOVED)
-
-
-def _target(root: Path, note: Path) -> Path:
-    """The file that a note about a new name asks for."""
-    name = safe_path(note.read_bytes().decode("utf-8", "surrogateescape").strip().rstrip("\0"), str(note))
-    if name.count("/") != 1:
-        raise FormatError(f"{note}: {name!r} is not the name of a table", where=str(note))
-    return root / f"{name}.ibd"

@@ -24,8 +24,8 @@ from pathlib import Path
 
 from .. import durable
 from ..errors import FormatError, InvalidOption, ServerError, XtrabackupError
+from ..host import below
 from ..host.handover import Handover
-from ..host.small_files import open_regular
 from ..innodb.keyring import Keyring
 from ..server.applied_positions import read_applied_positions
 from ..server.connection import Connection, ConnectionParameters
@@ -126,7 +126,7 @@ def furnish(settings: RecoverySettings, program: ServerProgram, scratch: Scratch
     with durable.storage_errors("filling", scratch.path):
         if settings.binary_log is not None:
             name = f"{_BINLOG_BASE}.000001"
-            with open_regular(settings.binary_log) as source, open(scratch.own / name, "xb") as target:
+            with below.reading_file(settings.binary_log) as source, open(scratch.own / name, "xb") as target:
                 shutil.copyfileobj(source, target, _COPY_BYTES)
             (scratch.own / f"{_BINLOG_BASE}.index").write_text(f"{os.path.join('.', scratch.path.name, name)}\n")
     if settings.keyring_file is not None:
@@ -160,7 +160,7 @@ def file_of_space(directory: Path, space_id: int) -> str | None:
     wanted = space_id.to_bytes(4, "big")
     for name, _status in walk_files(directory):
         if name.endswith((".ibd", ".ibu")) or os.path.basename(name).startswith(("undo_", "ibdata")):
-            with contextlib.suppress(OSError, FormatError), open_regular(directory / name) as file:
+            with contextlib.suppress(OSError, FormatError), below.reading_file(directory / name) as file:
                 if file.read(_SPACE_ID_END)[_SPACE_ID:] == wanted:
                     return name
     return None

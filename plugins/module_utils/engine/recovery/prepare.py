@@ -359,7 +359,8 @@ def _copy_backup(backup: BackupDirectory, staging: Path, progress: Progress, par
             (staging / directory).mkdir(mode=0o750, parents=True, exist_ok=True)
     progress.phase("copying", total)
     tasks = [
-        CopyTask(backup.path / entry.path, staging / entry.path, entry.size, entry.digest or None) for entry in listed
+        CopyTask(backup.path / entry.path, staging / entry.path, entry.size, entry.digest or None, backup.path)
+        for entry in listed
     ]
     Copier(None, progress, sync=False).copy_all(tasks, parallel)
     if current is None and backup.interrupted:

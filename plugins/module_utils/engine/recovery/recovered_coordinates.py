@@ -17,9 +17,12 @@ from typing import Any
 
 from .. import durable
 from ..backup import metadata
+from ..host.small_files import read_small
 from ..server.applied_positions import AppliedPosition
 from ..server.coordinates import BinlogCoordinates, ReplicaChannel, render_binlog_pos
 from ..server.coordinates_mysql import render_binlog_info, render_slave_info
+
+_MAX_BYTES = 16 << 20
 
 _GTID_PURGED = re.compile(r"(\bgtid_purged\s*=\s*)'[^']*'", re.IGNORECASE)
 _BINLOG_POS = re.compile(r"^binlog_pos = .*$", re.MULTILINE)
@@ -72,7 +75,7 @@ def write_coordinates(directory: Path, record: Mapping[str, Any]) -> list[Path]:
         with durable.storage_errors("reading", path):
             if not path.is_file():
                 continue
-            old = path.read_text(encoding="utf-8", errors="surrogateescape")
+            old = read_small(path, _MAX_BYTES).data.decode("utf-8", "surrogateescape")
         new = render(old, record)
         if new != old:
             durable.write_file(path, new.encode("utf-8", "surrogateescape"))

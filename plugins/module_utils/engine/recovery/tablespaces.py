@@ -16,6 +16,7 @@ from pathlib import Path
 from .. import durable
 from ..errors import BackupIncomplete, FormatError
 from ..file_names import tablespace_name
+from ..host import below
 from ..innodb.tablespace import FIRST_BYTES, TablespaceStart, tablespace_start
 from .backup_directory import walk_files
 from .server_messages import NOT_THERE, OTHER_COPY
@@ -80,7 +81,7 @@ def _tablespaces_below(directory: Path, flavor: str) -> Iterator[tuple[str, tupl
         if not name.endswith((".ibd", ".ibu")) and not os.path.basename(name).startswith("undo"):
             continue
         path = directory / name
-        with durable.storage_errors("reading", path), open(path, "rb", buffering=0) as file:
+        with durable.storage_errors("reading", path), below.reading(directory, name) as file:
             first = file.read(FIRST_BYTES)
         try:
             start = tablespace_start(first, str(path), family)

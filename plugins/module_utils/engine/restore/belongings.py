@@ -12,15 +12,16 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import stat
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from .. import durable
-from ..errors import FormatError, InvalidOption, StorageError
+from ..errors import FormatError, InvalidOption, StorageError, UnsafeFile
 from ..format import strict_json
+from ..host import below
 from ..host.held import Owner, owner_of
 from ..host.small_files import read_small
 from ..server.named_places import holds_tables
@@ -35,6 +36,7 @@ _NAMES = re.compile(r".*\.(cnf|pem|key|crt|crl|csr)|mysqld\.my")
 _KEYRING_NAMES = re.compile(r".*keyring.*", re.IGNORECASE)
 _DATA_NAMES = re.compile(r".*\.(ib[dut]|MY[DI]|MA[DI]|frm|err|log|pid|sock|index|\d{6,})|ib.*|aria_log.*|undo.*|#.*")
 _HOME_DIRECTORIES = frozenset({".ssh", ".gnupg"})  # the data directory is the home of the server's account
+_CHUNK = 1 << 20  # bytes
 _LARGEST = 4 << 20  # bytes of a file that may be a key
 _PLUGIN_DIRECTORIES = ("/usr/lib/mysql/plugin", "/usr/lib64/mysql/plugin", "/usr/local/mysql/lib/plugin")
 
@@ -74,29 +76,20 @@ def carry_over(names: Iterable[str], places: Sequence[Path], staged: Path, owner
     """
     for name in names:
         datadir = next((place for place in places if os.path.lexists(place / name)), places[0])
-        source, target = datadir / name, staged / name
-        with durable.storage_errors("copying", source):
+        with durable.storage_errors("copying", datadir / name), below.Root(datadir) as root:
             for parent in reversed(Path(name).parents[:-1]):
                 make_like(datadir / parent, staged / parent, ownership)
-            if source.is_dir() and not source.is_symlink():
-                if target.exists():
-                    shutil.rmtree(target)
-                shutil.copytree(source, target, symlinks=True)
-            else:
-                _copy(source, target)
-            before = owner_of(datadir)
-            for path in [target, *(target.rglob("*") if target.is_dir() and not target.is_symlink() else ())]:
-                _own(path, datadir / path.relative_to(staged), before, ownership)
-            _sync(target)
+            _Copies(owner_of(datadir), ownership).copy(root, name, staged / name)
+            durable.fsync_directory((staged / name).parent)
 
 
 def make_like(old: Path, new: Path, ownership: Ownership) -> None:
     """Make the directory ``new`` for the new owner, with the permissions of ``old`` where that is there."""
-    ownership.make_directory(new)
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         status = old.lstat()
         if stat.S_ISDIR(status.st_mode):
-            os.chmod(new, stat.S_IMODE(status.st_mode))
+            ownership = replace(ownership, directory_mode=stat.S_IMODE(status.st_mode))
+    ownership.make_directory(new)
 
 
 def require_no_clash(names: list[str], wanted: dict[Path, str], datadir: Path) -> None:
@@ -135,7 +128,7 @@ def _is_hosts_own(path: Path) -> bool:
         return False
     if _KEYRING_NAMES.fullmatch(path.name):
         return True
-    with contextlib.suppress(OSError), open(path, "rb") as file:
+    with contextlib.suppress(OSError, UnsafeFile), below.reading_file(path) as file:
         return _is_key(file.read(64))
     return False
 
@@ -179,45 +172,75 @@ def _texts(node: Any) -> Iterator[str]:
 
 def _reached(path: Path, datadir: Path) -> Iterator[Path]:
     """``path``, if it is there, and what it links to, as far as that is in ``datadir``; never a database."""
-    while os.path.lexists(path) and datadir in path.parents:
-        if path.is_dir() and not path.is_symlink() and holds_tables(path):
+    seen = set()
+    while os.path.lexists(path) and datadir in path.parents and path not in seen:
+        seen.add(path)
+        # a link of a directory on the way is kept as such
+        above = [one for one in reversed(path.parents) if datadir in one.parents]
+        link = next((one for one in (*above, path) if one.is_symlink()), None)
+        if link is None:
+            if not (path.is_dir() and holds_tables(path)):
+                yield path
             return
-        yield path
-        if not path.is_symlink():
-            return
-        path = Path(os.path.normpath(path.parent / os.readlink(path)))
+        yield link
+        path = Path(os.path.normpath(link.parent / os.readlink(link) / path.relative_to(link)))
 
 
-def _copy(source: Path, target: Path) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        target.unlink()
-    if source.is_symlink():
-        os.symlink(os.readlink(source), target)
-        return
-    # nobody else may read it, at no instant
-    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(source, "rb") as file, os.fdopen(descriptor, "wb") as copy:
-        shutil.copyfileobj(file, copy)
-    shutil.copystat(source, target)
+@dataclass(frozen=True)
+class _Copies:
+    """Copies what is the host's, durably: links as links, which lead where they led. ``datadir`` is whose the old data
+    directory is when nobody holds it: what belonged to its owner belongs to the new one."""
 
+    datadir: Owner
+    ownership: Ownership
 
-def _own(path: Path, old: Path, datadir: Owner, ownership: Ownership) -> None:
-    """Give the copy ``path`` of ``old`` its owner."""
-    status = old.lstat()
-    uid = ownership.uid if ownership.uid is not None and status.st_uid == datadir.uid else status.st_uid
-    gid = ownership.gid if ownership.gid is not None and status.st_gid == datadir.gid else status.st_gid
-    if (path.lstat().st_uid, path.lstat().st_gid) != (uid, gid):
-        os.chown(path, uid, gid, follow_symlinks=False)
-    if not path.is_symlink():
+    def copy(self, root: below.Root, name: str, target: Path) -> None:
+        """Copy ``name`` in ``root`` to ``target``, whose directory only root can write to."""
+        durable.remove_tree(target)
+        status = root.status(name)
+        if stat.S_ISDIR(status.st_mode):
+            self._copy_directory(root, name, target)
+        elif stat.S_ISLNK(status.st_mode):
+            os.symlink(root.read_link(name), target)
+            os.chown(target, *self._owner(status), follow_symlinks=False)
+        else:
+            self._copy_file(root, name, target)
+
+    def _copy_directory(self, root: below.Root, name: str, target: Path) -> None:
+        target.mkdir(mode=0o700)
+        with root.directory(name) as source:
+            for entry in source.names():
+                # sockets and FIFOs are of processes that run
+                if stat.S_IFMT(source.status(entry).st_mode) in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
+                    self.copy(source, entry, target / entry)
+            made = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                self._finish(made, source.status())
+            finally:
+                os.close(made)
+
+    def _copy_file(self, root: below.Root, name: str, target: Path) -> None:
+        # nobody else may read it, at no instant
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as copy, os.fdopen(root.open(name), "rb") as source:
+            status = os.fstat(source.fileno())
+            below.require_one_name(status, root.path / name, self.datadir.uid)
+            while data := source.read(_CHUNK):
+                copy.write(data)
+            copy.flush()
+            os.utime(copy.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
+            self._finish(copy.fileno(), status)
+
+    def _finish(self, descriptor: int, status: os.stat_result) -> None:
+        """Give the copy the owner and the permissions of the original, whose ``status`` this is."""
+        os.fchown(descriptor, *self._owner(status))
         # a change of the owner clears bits
-        os.chmod(path, stat.S_IMODE(status.st_mode))
+        os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
+        os.fsync(descriptor)
 
-
-def _sync(path: Path) -> None:
-    if path.is_symlink():
-        durable.fsync_directory(path.parent)
-        return
-    for one in [path, *(path.rglob("*") if path.is_dir() else ())]:
-        if one.is_file() and not one.is_symlink():
-            durable.fsync_file(one)
-    durable.fsync_tree(path) if path.is_dir() else durable.fsync_directory(path.parent)
+    def _owner(self, status: os.stat_result) -> tuple[int, int]:
+        uid, gid = self.ownership.uid, self.ownership.gid
+        return (
+            status.st_uid if uid is None or status.st_uid != self.datadir.uid else uid,
+            status.st_gid if gid is None or status.st_gid != self.datadir.gid else gid,
+        )

@@ -23,6 +23,7 @@ from typing import Callable
 from .. import durable
 from ..errors import BackupIncomplete, Cancelled, StorageError
 from ..format.content_digest import algorithm_of, new_digest
+from ..host import below
 from ..progress import Progress
 from ..stream.holes import digest_zeros
 
@@ -69,12 +70,19 @@ class Ownership:
 
 @dataclass(frozen=True)
 class CopyTask:
-    """One file to copy: ``size`` in bytes (None: not known), ``digest`` to verify on the way (None: do not)."""
+    """One file to copy: ``size`` in bytes (None: not known), ``digest`` to verify on the way (None: do not); ``root``:
+    the directory below which no link is followed to ``source`` (None: that of the file)."""
 
     source: Path
     target: Path
     size: int | None = None
     digest: str | None = None
+    root: Path | None = None
+
+    def open_source(self) -> int:
+        """A descriptor of the source; raises UnsafeFile, OSError."""
+        root = self.root or self.source.parent
+        return below.open_in(root, self.source.relative_to(root))
 
 
 class Copier:
@@ -102,7 +110,7 @@ class Copier:
         """Copy one file. Raises StorageError, DiskFull, BackupIncomplete when it is not what it must be."""
         part = durable.beside(task.target, PART_SUFFIX)
         with durable.storage_errors("copying", task.source), contextlib.ExitStack() as opened:
-            source = os.open(task.source, os.O_RDONLY | os.O_NOFOLLOW)
+            source = task.open_source()
             opened.callback(os.close, source)
             size = os.fstat(source).st_size
             if task.size is not None and size != task.size:
@@ -110,7 +118,7 @@ class Copier:
                     f"{task.source} has {size} bytes instead of {task.size}", path=str(task.source), size=size
                 )
             with durable.storage_errors("writing", task.target):
-                target = os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+                target = _create(part)
                 opened.callback(os.close, target)
                 try:
                     with self._transfers:
@@ -200,6 +208,15 @@ class Copier:
             raise Cancelled("another file failed first")
 
 
+def _create(part: Path) -> int:
+    """A descriptor of the new file ``part``, in the place of what a killed run has left."""
+    with contextlib.suppress(FileNotFoundError):
+        # a link would have been made by somebody else
+        below.require_kind(os.lstat(part), part)
+        os.unlink(part)
+    return os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
 def _shortened(offset: int) -> StorageError:
     return StorageError(f"the file became shorter while it was copied, at offset {offset}")
 
@@ -268,7 +285,7 @@ def sync_files(root: Path, parallel: int) -> None:
 
     def sync(path: Path) -> None:
         with durable.storage_errors("syncing", path):
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+            descriptor = below.open_in(root, path.relative_to(root))
             try:
                 os.fsync(descriptor)
             finally:

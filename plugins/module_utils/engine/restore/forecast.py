@@ -23,7 +23,7 @@ def forecast(plan: RestorePlan, options: RestoreOptions) -> tuple[dict[str, Any]
     if not plan.changed:
         return before, before
     if datadir.is_dir():
-        before["bytes"] = sum(status.st_size for _name, status in walk_files(datadir))
+        before["bytes"] = sum(status.st_size for _name, status in walk_files(datadir, linked_directories=True))
     wanted = options.request.id if options.request else None
     after = {**plan.after, "request": wanted}
     if plan.placements:

@@ -19,7 +19,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import FileInUse
+from ..errors import FileInUse, UnsafeFile
+from ..host import below
 from ..innodb.redo_logfile_mysql import REDO_DIRECTORY
 from . import running
 
@@ -76,8 +77,8 @@ def named_in(dictionary: Iterable[Path], paths: Iterable[Path]) -> set[Path]:
     directories = {os.path.dirname(form) for form in forms}
     found = set()
     for file in dictionary:
-        with contextlib.suppress(OSError, ValueError), contextlib.ExitStack() as opened:
-            source = opened.enter_context(open(file, "rb"))
+        with contextlib.suppress(OSError, ValueError, UnsafeFile), contextlib.ExitStack() as opened:
+            source = opened.enter_context(below.reading_file(file))
             content = opened.enter_context(mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ))
             for directory in directories:
                 for match in re.finditer(re.escape(directory) + _NAME_IN_DIRECTORY, content):
@@ -125,8 +126,8 @@ def _locked(paths: Iterable[Path], own: frozenset[int]) -> Holder | None:
     """A lock is seen across containers, where the processes of others are not."""
     question = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
     for path in paths:
-        with contextlib.suppress(OSError):
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with contextlib.suppress(OSError, UnsafeFile):
+            descriptor = below.open_file(path)
             try:
                 kind, _whence, _start, _length, pid = _FLOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_GETLK, question))
             finally:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from ..errors import InvalidOption
 from ..file_names import encode_name
+from ..host import below
 
 _MASTER_INFO = "master.info"
 _RELAY_LOG_INFO = "relay-log.info"
@@ -94,7 +95,7 @@ class LogFiles:
         if self.mysql:
             return list(_GROUP_CHANNELS)
         try:
-            with self._list_of_channels.open("rb") as file:
+            with below.reading_file(self._list_of_channels) as file:
                 lines = file.read(_LIST_LIMIT).decode("utf-8", "replace").split("\n")
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return []

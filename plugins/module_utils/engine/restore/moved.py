@@ -10,7 +10,8 @@ import os
 from pathlib import Path
 
 from .. import durable, manifest
-from ..errors import XtrabackupError
+from ..errors import UnsafeFile, XtrabackupError
+from ..host import below
 from ..manifest import MANIFEST_NAME
 from ..recovery.backup_directory import MOVING_NAME
 
@@ -24,11 +25,16 @@ def remove_moved(source: Path) -> list[str]:
     top = [entry.name for entry in os.scandir(source) if entry.is_file(follow_symlinks=False)]
     last = [name for name in top if _is_metadata(name) and name not in (MANIFEST_NAME, MOVING_NAME)]
     with durable.storage_errors("removing", source):
-        for name in [*(name for name in listed if not _is_metadata(name)), *last, MANIFEST_NAME, MOVING_NAME]:
-            (source / name).unlink(missing_ok=True)
-        for directory, _names, _files in os.walk(source, topdown=False):
-            with contextlib.suppress(OSError):
-                os.rmdir(directory)
+        with below.Root(source) as root:
+            for name in [*(name for name in listed if not _is_metadata(name)), *last, MANIFEST_NAME, MOVING_NAME]:
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError, UnsafeFile):
+                    root.unlink(name)
+        for _directory, names, _files, descriptor in os.fwalk(source, topdown=False):
+            for name in names:
+                with contextlib.suppress(OSError):
+                    os.rmdir(name, dir_fd=descriptor)
+        with contextlib.suppress(OSError):
+            os.rmdir(source)
         durable.fsync_directory(source.parent)
         if source.exists():
             return [f"{source} was moved away, but for files in it that are not the backup's"]

@@ -16,7 +16,6 @@ import contextlib
 import errno
 import itertools
 import os
-import stat
 import threading
 import time
 from dataclasses import dataclass, field, replace
@@ -25,7 +24,7 @@ from typing import Any
 
 from .. import durable
 from ..errors import BackupIncomplete, StorageError, TargetBusy
-from ..host import state
+from ..host import below, state
 from ..host.held import Holding, Owner, holding, holds, owner_of
 from ..progress import Progress
 from ..recovery.backup_directory import MOVING_NAME
@@ -275,17 +274,17 @@ class _Restore:
         for one in waiting:
             durable.remove_tree(durable.beside(one.staged, PART_SUFFIX))
         copier = Copier(self._options.ownership, self._progress, sync=True)
-        tasks = [CopyTask(one.source, one.staged, one.size, one.digest or None) for one in waiting]
+        tasks = [CopyTask(one.source, one.staged, one.size, one.digest or None, one.root) for one in waiting]
         copier.copy_all(tasks, self._options.parallel)
 
     def _renamed(self, placement: Placement) -> bool:
-        """Move a file by a rename; False when it has to be copied, as one that has another name elsewhere."""
-        with contextlib.suppress(OSError):
-            if placement.source.lstat().st_nlink != 1:
+        """Move a file by a rename; False when it has to be copied: to another file system, or because it has other
+        names, which would be of a file that is the server's now."""
+        with durable.storage_errors("moving", placement.source), below.Root(placement.root) as source:
+            if source.status(placement.name).st_nlink > 1:
                 return False
-        with durable.storage_errors("moving", placement.source):
             try:
-                os.rename(placement.source, placement.staged)
+                source.move_out(placement.name, placement.staged)
             except OSError as error:
                 if error.errno == errno.EXDEV:
                     return False
@@ -295,13 +294,9 @@ class _Restore:
 
     def _own(self, path: Path) -> None:
         with durable.storage_errors("changing the owner of", path):
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            descriptor = below.open_file(path)
             try:
-                status = os.fstat(descriptor)
-                if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-                    raise StorageError(
-                        f"{path} is not a file with one name: it was replaced by another", path=str(path)
-                    )
+                below.require_no_other_name(os.fstat(descriptor), path)
                 self._options.ownership.apply_to_file(descriptor)
                 os.fsync(descriptor)
             finally:
@@ -313,7 +308,8 @@ class _Restore:
             for placement in self._plan.placements:
                 moved = marker.method == MOVE and not marker.unpacked
                 if moved and not placement.source.exists() and placement.staged.exists():
-                    os.rename(placement.staged, placement.source)
+                    with below.Root(placement.root) as source:
+                        source.move_in(placement.staged, placement.name)
                 durable.beside(placement.staged, PART_SUFFIX).unlink(missing_ok=True)
                 if placement.outside:
                     placement.staged.unlink(missing_ok=True)

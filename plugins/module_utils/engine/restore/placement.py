@@ -86,6 +86,11 @@ class Placement:
     digest: str
     outside: bool
 
+    @property
+    def root(self) -> Path:
+        """The directory of the backup, below which the source is."""
+        return self.source.parents[self.name.count("/")]
+
 
 @dataclass(frozen=True)
 class Staging:

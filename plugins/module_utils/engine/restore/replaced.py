@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import TargetNotEmpty, TargetUnsafe
+from ..errors import TargetNotEmpty, TargetUnsafe, UnsafeFile
+from ..host import below
 from .belongings import belongings, dropped_identity, require_no_clash
 from .holders import DICTIONARY_NAME, dictionary_of, named_in, require_unclaimed, require_unheld
 from .layout import Layout
@@ -191,8 +192,8 @@ def _require_no_stranger_in_the_way(
 
 def _space_id(path: Path) -> int | None:
     """The tablespace id in page 0 of a file, None when there is none, as in the undo tablespace of a dead server."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with contextlib.suppress(OSError, UnsafeFile):
+        descriptor = below.open_file(path)
         try:
             data = os.pread(descriptor, _SPACE_ID.size, _SPACE_ID_OFFSET)
         finally:

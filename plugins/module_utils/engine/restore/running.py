@@ -14,13 +14,13 @@ import fcntl
 import os
 import re
 import socket
-import stat
 import struct
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import FormatError, ServerRunning, StorageError
+from ..errors import ServerRunning, UnsafeFile, XtrabackupError
+from ..host import below
 from ..host.small_files import read_small
 
 # struct flock of Linux with 64-bit offsets: type, whence, start, length, process id
@@ -28,7 +28,7 @@ _FLOCK = struct.Struct("hhqqi4x")
 _SERVER_NAMES = ("mariadbd", "mysqld")
 _CONNECT_SECONDS = 2.0
 _POLL_SECONDS = 0.1
-_LARGEST_PID_FILE = 64  # bytes
+_MAX_PID_FILE = 64  # bytes
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,9 @@ def wait_until_unused(datadir: Path, seconds: float) -> None:
 
 def _lock_holder(datadir: Path) -> User | None:
     for path in [datadir / "aria_log_control", *sorted(datadir.glob("ibdata*"))]:
-        with contextlib.suppress(OSError):
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with contextlib.suppress(OSError, UnsafeFile):
+            descriptor = below.open_file(path)
             try:
-                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    continue
                 question = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
                 kind, _whence, _start, _length, pid = _FLOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_GETLK, question))
             finally:
@@ -136,8 +134,8 @@ def servers() -> list[ServerProcess]:
 
 def _named_in(pid_file: Path) -> User | None:
     try:
-        pid = int(read_small(pid_file, _LARGEST_PID_FILE, follow=True).data)
-    except (OSError, ValueError, StorageError, FormatError):
+        pid = int(read_small(pid_file, _MAX_PID_FILE, follow=True).data)
+    except (OSError, ValueError, XtrabackupError):
         return None
     if pid > 0 and _is_server(Path("/proc") / str(pid)):
         return User(pid, f"{pid_file} names process {pid}, which is running")

@@ -19,7 +19,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from ..errors import ServerError
+from ..errors import ServerError, StorageError
+from ..host import below
 from .connection import Connection
 from .privileges import grants_of, quoted_account
 
@@ -84,11 +85,13 @@ class RedoArchive:
                 return
             self._connection.execute(f"SET SESSION wait_timeout = {self._lease}")
             # of the server's own user and group, on its own host: prove that it can be read from here
-            with open(self.path, "rb"):
+            with below.reading_file(self.path):
                 self.held = True
                 self.reason = ""
         except ServerError as error:
             self._lost(self._why(error))
+        except StorageError as error:
+            self._lost(error.message)
         except OSError as error:
             self._lost(f"{self.path}: {os.strerror(error.errno or 0)}")
 

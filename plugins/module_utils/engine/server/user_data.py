@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import durable
+from ..host import below
 from .connection import Connection
 from .privileges import ALL, global_grants
 
@@ -168,11 +169,8 @@ def _kind(mode: int) -> str:
 
 
 def _head(path: str) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    try:
-        return os.read(descriptor, _HEAD)
-    finally:
-        os.close(descriptor)
+    with below.reading_file(path) as file:
+        return file.read(_HEAD)
 
 
 def _foreign(entries: Collection[Entry]) -> tuple[tuple[str, ...], tuple[str, ...]]:

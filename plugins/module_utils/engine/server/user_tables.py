@@ -19,7 +19,7 @@ from .. import durable
 from ..errors import FormatError, UnsupportedServer
 from ..file_names import encode_name
 from ..format import strict_json
-from ..host.small_files import read_small
+from ..host.server_files import ServerFiles
 from .connection import Connection
 
 # they keep no data in files, so there is nothing to copy and nothing to lock
@@ -88,7 +88,7 @@ def broken_in(datadir: Path) -> list[str]:
 def _what_is_wrong(base: Path, engine: str, datadir: Path) -> str:
     """What is wrong with the files of a table, "" when nothing is seen. ``base``: their path without a suffix."""
     if engine == "mrg_myisam":
-        listed = _text_of(base, ".MRG")
+        listed = _text_of(base.with_name(f"{base.name}.MRG"), datadir)
         if listed is None:
             return "its .MRG file is missing"
         for line in filter(None, listed.splitlines()):
@@ -102,15 +102,16 @@ def _what_is_wrong(base: Path, engine: str, datadir: Path) -> str:
     if not base.with_name(f"{base.name}.MYD").exists():
         return "its .MYD file is missing"
     try:
-        with open(base.with_name(f"{base.name}.MYI"), "rb") as index:
+        with ServerFiles(datadir).reading(base.with_name(f"{base.name}.MYI")) as index:
             return "" if index.read(len(_MYISAM_MAGIC)) == _MYISAM_MAGIC else "its .MYI file is damaged"
     except FileNotFoundError:
         return "its .MYI file is missing"
 
 
-def _text_of(base: Path, suffix: str) -> str | None:
+def _text_of(path: Path, datadir: Path) -> str | None:
     try:
-        return base.with_name(base.name + suffix).read_text(encoding="utf-8", errors="surrogateescape")
+        with ServerFiles(datadir).reading(path) as file:
+            return file.read().decode("utf-8", "surrogateescape")
     except FileNotFoundError:
         return None
 
@@ -133,7 +134,7 @@ def _tables_by_definition(datadir: Path) -> list[tuple[Path, UserTable]]:
         for database in sorted(entry.path for entry in os.scandir(datadir) if os.path.isdir(entry.path)):
             if os.path.basename(database) not in _SYSTEM_SCHEMAS:
                 paths = [Path(database, name) for name in _definitions(database)]
-                found += [(path, _read(path)) for path in paths]
+                found += [(path, _read(path, datadir)) for path in paths]
     return [(path, table) for path, table in found if table is not None]
 
 
@@ -145,13 +146,14 @@ def _definitions(database: str) -> list[str]:
         return []
 
 
-def _read(path: Path) -> UserTable | None:
+def _read(path: Path, datadir: Path) -> UserTable | None:
     """The table that is defined in ``path``, None when it has just been dropped; one that is being written is read
     again."""
     deadline = time.monotonic() + _WRITING_SECONDS
     while True:
         try:
-            data = read_small(path, _LARGEST_DEFINITION).data
+            with ServerFiles(datadir).reading(path) as file:
+                data = file.read(_LARGEST_DEFINITION + 1)
             definition = strict_json.parse_object(data, str(path), max_bytes=_LARGEST_DEFINITION)["dd_object"]
             return UserTable(str(definition["schema_ref"]), str(definition["name"]), str(definition["engine"]))
         except FileNotFoundError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ..errors import BackupError, FormatError, StorageError, StreamError
+from ..errors import BackupError, FormatError, StorageError, StreamError, UnsafeFile
 from ..manifest import Manifest, read, verify_directory
 from .entry import output_name
 from .listing import Listing, list_archive
@@ -25,7 +25,7 @@ def directory_manifest(directory: str | os.PathLike[str]) -> Manifest | None:
     try:
         manifest = read(directory)
         verify_directory(directory, manifest, digests=False)
-    except (BackupError, FormatError, OSError):
+    except (BackupError, FormatError, UnsafeFile, OSError):
         return None
     return manifest
 
@@ -48,7 +48,7 @@ def directory_holds(directory: str | os.PathLike[str], listing: Listing) -> bool
         there = directory_manifest(directory)
         return there is not None and identity(listing.manifest) in (identity(there), there.source_sha256)
     root = Path(directory)
-    found = {str(path.relative_to(root)): path.stat().st_size for path in root.rglob("*") if path.is_file()}
+    found = {str(path.relative_to(root)): path.lstat().st_size for path in root.rglob("*") if not path.is_dir()}
     wanted = {output_name(stored): stored for stored in listing.entries}
     return found.keys() == wanted.keys() and all(
         name != stored or found[name] == listing.entries[stored] for name, stored in wanted.items()

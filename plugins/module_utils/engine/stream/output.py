@@ -115,18 +115,18 @@ class FileSyncer:
 
 
 class FileOutput(Output):
-    """A new file; nothing that exists is ever written to."""
+    """A new file, of which ``descriptor`` is one unless it is to be made here; nothing that exists is written to."""
 
     keeps_holes = True
 
-    def __init__(self, path: Path, syncer: FileSyncer) -> None:
+    def __init__(self, path: Path, syncer: FileSyncer, descriptor: int | None = None) -> None:
         self._path = path
         self._syncer = syncer
         self._size = 0
         self._holes = False
         with durable.storage_errors("creating", path):
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            self._descriptor = os.open(path, flags, 0o640)
+            self._descriptor = os.open(path, flags, 0o640) if descriptor is None else descriptor
         self._behind = durable.WriteBehind(self._descriptor)
 
     def write(self, data: Buffer) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from .. import durable
 from ..errors import BackupIncomplete, Cancelled
+from ..host import below
 from ..manifest import FileEntry, Manifest, read, verify_directory
 from ..progress import Progress
 from .archive import ArchiveSink
@@ -97,8 +98,8 @@ def _pack_file(
     buffer = memoryview(bytearray(_READ_SIZE))
     splitter = PageSplitter(sparse)
     with sink.open(file.path, compress=not is_metadata(file.path)) as target:
-        with durable.storage_errors("reading", path), open(path, "rb", buffering=0) as source:
-            while count := source.readinto(buffer):
+        with durable.storage_errors("reading", path), below.reading(src, file.path) as source:
+            while count := source.readinto(buffer):  # type: ignore[attr-defined]
                 for hole, piece in splitter.feed(buffer[:count]):
                     if hole:
                         target.hole(hole)

@@ -9,7 +9,6 @@ What was unpacked waits in a staging directory until all of it is there and is w
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import stat
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from ..errors import BackupIncomplete, DecryptionFailed, FormatError, StorageErr
 from ..filling import NOT_CONTENT, require_finished
 from ..format.names import STATE_NAME
 from ..format.state_names import is_state_name
+from ..host import below
 from ..host.small_files import read_small
 from ..manifest import MANIFEST_NAME, Manifest, digest_file, read_stored
 from ..progress import Progress
@@ -104,10 +104,10 @@ def unpack_directory(directory: Path, options: UnpackOptions, progress: Progress
         if planned.tasks or _is_unfinished(directory, options.decoding, manifest):
             _unpack_all(directory, staging, planned.tasks, manifest, options, progress)
         if options.remove_original:
-            with durable.storage_errors("removing from", directory):
+            with durable.storage_errors("removing from", directory), below.Root(directory) as root:
                 for task in (*planned.tasks, *planned.done):
                     for name in task.originals():
-                        (directory / name).unlink(missing_ok=True)
+                        _remove(root, name)
                 durable.fsync_tree(directory)
         return [task.stored for task in planned.tasks]
 
@@ -128,7 +128,9 @@ def _unpack_all(
         staging.mkdir(mode=0o750)
     try:
         largest_first = sorted(tasks, key=lambda task: -sizes[task.stored])
-        unpacked = _unpack(directory, staging, largest_first, manifest, options, progress)
+        with below.Root(directory) as root, root.directory(staging.name) as place:
+            place.require_owner(os.geteuid())
+            unpacked = _unpack(directory, place, largest_first, manifest, options, progress)
         require_proof(((one.stored, one.key_proven) for one in unpacked.values()), str(directory))
         if manifest is not None:
             _check(directory, manifest, tasks, unpacked, options)
@@ -157,19 +159,16 @@ def _manifest(directory: Path) -> Manifest | None:
 
 
 def _refuse_links(directory: Path) -> None:
-    """Raises TargetUnsafe for what is neither a file nor a directory: it would lead to places outside, or be waited
+    """Raises UnsafeFile for what is neither a file nor a directory: it would lead to places outside, or be waited
     for."""
     with durable.storage_errors("looking at", directory):
         for folder, folders, files in os.walk(directory):
             folders[:] = [name for name in folders if folder != str(directory) or name not in NOT_CONTENT]
             for name in (*folders, *files):
                 path = os.path.join(folder, name)
-                if not stat.S_ISREG(mode := os.lstat(path).st_mode) and not stat.S_ISDIR(mode):
-                    raise TargetUnsafe(
-                        f"{path} is a link or a special file, which no backup holds",
-                        remedy="Find out who has put it there, and use another copy of the backup.",
-                        path=path,
-                    )
+                status = os.lstat(path)
+                if not stat.S_ISDIR(status.st_mode):
+                    below.require_kind(status, path)
 
 
 def _is_unfinished(directory: Path, decoding: Decoding, manifest: Manifest | None) -> bool:
@@ -193,6 +192,9 @@ def _packed_files(directory: Path, decoding: Decoding, manifest: Manifest | None
     decrypted = _decrypted_names(manifest)
     for folder, folders, files in os.walk(directory):
         at_top = folder == str(directory)
+        for name in folders:
+            path = os.path.join(folder, name)
+            below.require_kind(os.lstat(path), path, stat.S_IFDIR)
         folders[:] = sorted(name for name in folders if not (at_top and is_state_name(f"{name}/")))
         for name in sorted(files):
             stored = os.path.relpath(os.path.join(folder, name), directory)
@@ -272,11 +274,11 @@ def _plan(directory: Path, options: UnpackOptions, manifest: Manifest | None, pr
                 return prepared  # recovery has found it right
             if entry is None and manifest.mac is None and task.stored.endswith(cipher.SUFFIX):
                 return path.is_file()  # decrypted before; unpacking it compares it
-            if entry is None or not path.is_file() or path.stat().st_size != entry.size:
+            if entry is None or not path.is_file() or path.lstat().st_size != entry.size:
                 return False
             if not entry.digest:
                 return prepared  # recovery has changed it
-            with open(path, "rb", buffering=0) as source:
+            with below.reading(directory, task.final) as source:
                 found: str = digest_file(source, manifest.digest_algorithm)[1]
             return found == entry.digest
 
@@ -299,7 +301,7 @@ def _plan(directory: Path, options: UnpackOptions, manifest: Manifest | None, pr
 
 def _unpack(
     directory: Path,
-    staging: Path,
+    root: below.Root,
     tasks: list[_Task],
     manifest: Manifest | None,
     options: UnpackOptions,
@@ -308,12 +310,14 @@ def _unpack(
     syncer = FileSyncer()
 
     def run(task: _Task) -> Unpacked:
-        target = staging / task.final
+        target = root.path / task.final
         with durable.storage_errors("creating", target):
-            target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+            if "/" in task.final:
+                root.make_directories(task.final.rpartition("/")[0])
+            descriptor = root.open(task.final, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
         writer = EntryWriter(
             task.stored,
-            FileOutput(target, syncer),
+            FileOutput(target, syncer, descriptor),
             options.decrypt_key,
             options.page_size_of,
             options.decoding,
@@ -343,7 +347,7 @@ def _unpack(
 def _chunks(directory: Path, stored: str) -> Iterator[Chunk]:
     path = directory / stored
     offset = 0
-    with durable.storage_errors("reading", path), io.FileIO(path) as source:
+    with durable.storage_errors("reading", path), below.reading(directory, stored) as source:
         while data := source.read(_READ_SIZE):
             yield Chunk(stored, TYPE_PAYLOAD, offset, offset, memoryview(data), crc32(data), length=len(data))
             offset += len(data)
@@ -384,9 +388,9 @@ def _publish(
     """Everything is there: give the files their names, then the manifest that describes them, then clean up."""
     decoding = options.decoding
     durable.fsync_tree(staging)
-    with durable.storage_errors("writing", directory):
+    with durable.storage_errors("writing", directory), below.Root(directory) as root:
         for task in tasks:
-            os.rename(staging / task.final, directory / task.final)
+            root.rename(f"{staging.name}/{task.final}", task.final)
         durable.fsync_tree(directory)
     if manifest is not None:
         packed = any(decoding.keeps(file.stored or file.path) for file in manifest.files)
@@ -400,14 +404,19 @@ def _publish(
 def _settle(directory: Path, manifest: Manifest) -> None:
     """Do to the files what schema changes during the backup ask for: remove what they made void, give what came later
     its name. May be interrupted and done again."""
-    with durable.storage_errors("writing", directory):
+    with durable.storage_errors("writing", directory), below.Root(directory) as root:
         for name in manifest.discarded:
-            (directory / name).unlink(missing_ok=True)
+            _remove(root, name)
         for file in manifest.files:
             bare = bare_name(file.stored or file.path)
             if bare != file.path:
                 # what is packed is kept under the same name
                 for suffix in ("", (file.stored or "")[len(bare) :]):
                     if (directory / (bare + suffix)).exists():
-                        os.replace(directory / (bare + suffix), directory / (file.path + suffix))
+                        root.rename(bare + suffix, file.path + suffix)
         durable.fsync_tree(directory)
+
+
+def _remove(root: below.Root, name: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        root.unlink(name)

@@ -214,17 +214,7 @@ def save(path: str | os.PathLike[str], credentials: Credentials) -> None:
     document["token_used"] = credentials.token_used
     with durable.storage_errors("writing", path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # made O_EXCL, 0600
-        try:
-            with open(descriptor, "w", encoding="utf-8") as target:
-                json.dump(document, target, indent=1)
-                target.flush()
-                os.fsync(target.fileno())
-            os.rename(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-        durable.fsync_directory(path.parent)
+    durable.write_file(path, json.dumps(document, indent=1).encode(), 0o600)
 
 
 def consume_token(path: str | os.PathLike[str], credentials: Credentials) -> None:
