@@ -53,6 +53,7 @@ def test_a_redo_log_of_mariadb_that_names_a_file_outside(
     source = make_server("source", {"innodb_log_file_size": "96M"})
     source.execute(
         "CREATE DATABASE shop",
+        "USE shop",
         f"CREATE TABLE shop.t (id INT PRIMARY KEY, a CHAR(200)) ENGINE=InnoDB DATA DIRECTORY='{far}'",
         f"INSERT INTO shop.t SELECT seq, 'a' FROM seq_1_to_{ROWS}",
     )
