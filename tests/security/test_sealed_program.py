@@ -161,6 +161,21 @@ def test_a_program_below_what_it_must_not_enter_is_reached_with_what_is_beside_i
     assert (status, output) == (0, "messages")
 
 
+@pytest.mark.parametrize("closed", ["", "closed"])
+def test_a_program_and_a_directory_that_have_a_home_in_common(place: Path, closed: str) -> None:
+    place.chmod(0o755)
+    home = place / "home"
+    (home / "bin").mkdir(parents=True)
+    shutil.copy(SHELL, home / "bin" / "sh")
+    directory = home / closed / "backup"
+    directory.mkdir(parents=True)
+    directory.parent.chmod(0o700 if closed else 0o755)
+    script = f"cd {directory} && touch made && pwd; touch {home}/bin/planted 2>/dev/null || echo refused"
+    status, output, reason = run(script, directory, program=home / "bin" / "sh")
+    assert (status, output, reason) == (0, f"{directory}\nrefused\n", "")
+    assert (directory / "made").exists()
+
+
 def test_without_namespaces_it_runs_where_it_can_be_reached(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     without_namespaces(monkeypatch)
     place.chmod(0o755)

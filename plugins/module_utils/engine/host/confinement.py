@@ -151,15 +151,17 @@ def _view_of(directory: Path, program: Path, account: Account) -> _View:
     def hides(parent: Path) -> bool:
         return str(parent) in covers or not account.passes(str(parent))
 
-    for path in (directory, program):
-        hidden = [parent for parent in reversed(path.parents) if hides(parent)]
-        if hidden:
-            covers.add(str(hidden[0]))
-            if path == program:
-                # with all that was installed with it: the libraries and plugins are beside it
-                binds.append(_bind_of(str(Path(*path.parts[: len(hidden[-1].parts) + 1]))))
-    outermost = [path for path in covers if not any(str(parent) in covers for parent in Path(path).parents)]
-    return _View(tuple(sorted(outermost)), tuple(sorted(binds, key=lambda bind: bind.path)))
+    hidden = [parent for parent in reversed(program.parents) if hides(parent)]
+    closed = [parent for parent in reversed(directory.parents) if hides(parent)]
+    covers.update(str(parents[0]) for parents in (hidden, closed) if parents)
+    covers = {path for path in covers if not any(str(parent) in covers for parent in Path(path).parents)}
+    if hidden:
+        # with all that was installed with it: the libraries and plugins are beside it
+        home = Path(*program.parts[: len(hidden[-1].parts) + 1])
+        binds.append(_bind_of(str(home)))
+        # what comes to be seen with it may be closed again on the way to the directory
+        covers.update(str(parent) for parent in closed if home == parent or home in parent.parents)
+    return _View(tuple(sorted(covers)), tuple(sorted(binds, key=lambda bind: bind.path)))
 
 
 def _bind_of(path: str) -> _Bind:
@@ -173,13 +175,17 @@ def _show_only(view: _View, directory: str) -> None:
     kernel.mount("none", "/", kernel.MS_REC | kernel.MS_PRIVATE)
     os.umask(0o066)  # whoever goes through what is made now sees only what it knows the name of
     sources = [_opened(bind) for bind in view.binds]
-    for cover in view.covers:
-        flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
-        kernel.mount("tmpfs", cover, flags, kind="tmpfs", data=_COVER_OPTIONS)
-    for bind, source in zip(view.binds, sources):
-        if any(bind.path.startswith(f"{cover}/") for cover in view.covers):
+    places: list[tuple[str, _Bind | None, int]] = [(path, None, -1) for path in view.covers]
+    places += [(bind.path, bind, source) for bind, source in zip(view.binds, sources)]
+    # what is further up is there first
+    for path, bind, source in sorted(places, key=lambda place: (place[0], place[2])):
+        if bind is None:
+            flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+            kernel.mount("tmpfs", path, flags, kind="tmpfs", data=_COVER_OPTIONS)
+            continue
+        if any(path.startswith(f"{cover}/") for cover in view.covers):
             _make_way(bind)
-        kernel.mount(f"/proc/self/fd/{source}", bind.path, kernel.MS_BIND | kernel.MS_REC)
+        kernel.mount(f"/proc/self/fd/{source}", path, kernel.MS_BIND | kernel.MS_REC)
     kernel.make_read_only()
     kernel.make_writable(directory)
     os.chdir(directory)

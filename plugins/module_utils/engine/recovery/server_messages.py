@@ -114,6 +114,8 @@ _MARIADB: tuple[tuple[re.Pattern[str], Message], ...] = tuple(
         (r"Tablespace for table .* is set as discarded|because the DISCARD flag is set", HARMLESS),
         (r"Tablespace \d+ was not found at .*, but there were no modifications", HARMLESS),
         (r"InnoDB: .*[/`.]#sql", HARMLESS),
+        # it has no network interface
+        (r"failed to retrieve the MAC address|WSREP: (?:Failed to guess|Guessing address)", HARMLESS),
         # our own question to a table whose tablespace is discarded
         (r"Got error 194 .*when reading table", HARMLESS),
         # what follows names the file
