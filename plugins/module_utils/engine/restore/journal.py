@@ -102,9 +102,9 @@ class RestoreJournal(Journal):
         marker = self._marker_of(note)
         root, datadir = Identity.of(staging.root), Identity.of(self.datadir)
         if root is not None:
-            # nobody else writes in it, so what is in it is our own where the device has got another number
+            # nobody else writes in it, so its marker is our own: numbers of inodes are used again, those of devices change
             same = root.ours and root.inode == note.get("inode")
-            return marker if same and (root.device == note.get("device") or _says(staging.root, marker)) else None
+            return marker if same and _says(staging.root, marker) else None
         if marker.phase != PUBLISHING or datadir is None or not _says(self.datadir, marker):
             return None
         published = note.get("inode") if staging.beside else (note.get("target") or {}).get("inode")
