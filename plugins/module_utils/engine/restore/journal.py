@@ -102,9 +102,10 @@ class RestoreJournal(Journal):
         marker = self._marker_of(note)
         root, datadir = Identity.of(staging.root), Identity.of(self.datadir)
         if root is not None:
-            # nobody else writes in it, so its marker is our own: numbers of inodes are used again, those of devices change
+            # numbers of inodes are used again, and those of devices change; nobody else writes a marker in it
             same = root.ours and root.inode == note.get("inode")
-            return marker if same and _says(staging.root, marker) else None
+            moved_on = marker.phase == PUBLISHING and not staging.beside and _says(self.datadir, marker)
+            return marker if same and (moved_on or _says(staging.root, marker)) else None
         if marker.phase != PUBLISHING or datadir is None or not _says(self.datadir, marker):
             return None
         published = note.get("inode") if staging.beside else (note.get("target") or {}).get("inode")
