@@ -11,12 +11,12 @@ collected some and run none of them fails.
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import os
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Callable, TypeVar
@@ -35,6 +35,7 @@ from ansible_collections.innodb.xtrabackup.tests.support.servers import (
 )
 
 HERE = Path(__file__).parent
+_ENDED = 600.0  # seconds after which a journal that is empty belongs to no job
 ServerFactory = Callable[..., MariaDBServer]
 MySQLFactory = Callable[..., MySQLServer]
 _Server = TypeVar("_Server", bound=DatabaseServer)
@@ -58,22 +59,21 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGTERM, stop)
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Executed())
-        config.add_cleanup(functools.partial(_forget_restores, set(_journals())))
+        config.add_cleanup(_forget_restores)
 
 
-def _journals() -> list[Path]:
-    place = state.state_directory() / RESTORES
-    return [path for path in place.iterdir() if path.is_dir()] if place.is_dir() else []
-
-
-def _forget_restores(before: set[Path]) -> None:
-    """Remove what restores into data directories of tests have left in the state of this host."""
-    tests = os.path.join(os.environ.get("XTRABACKUP_TEST_DIR", "/var/tmp"), "xtrabackup-")
-    for journal in _journals():
-        notes = [json.loads(path.read_text()) for path in journal.glob("*.json")]
-        if any(str(note.get("datadir")).startswith(tests) for note in notes):
-            shutil.rmtree(journal, ignore_errors=True)
-        elif journal not in before:
+def _forget_restores() -> None:
+    """Remove what restores have left in the state of this host about directories of tests that are gone. Other sessions
+    may be running."""
+    tests = Path(os.environ.get("XTRABACKUP_TEST_DIR", "/var/tmp"))
+    for journal in (state.state_directory() / RESTORES).glob("*/"):
+        notes = list(journal.glob("*.json"))
+        for note in notes:
+            with contextlib.suppress(ValueError, OSError):
+                name = Path(json.loads(note.read_text())["datadir"]).relative_to(tests).parts[0]
+                if name.startswith("xtrabackup-") and not (tests / name).exists():
+                    note.unlink()
+        if time.time() - journal.stat().st_mtime > _ENDED or notes:
             with contextlib.suppress(OSError):
                 journal.rmdir()
 

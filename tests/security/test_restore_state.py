@@ -23,6 +23,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     FormatError,
     NotABackup,
     RequestUnproven,
+    StorageError,
     TargetNotEmpty,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import state
@@ -172,6 +173,31 @@ def test_root_vouches_for_the_marker_of_another_host(host: Host) -> None:
     )
     with pytest.raises(RequestUnproven):
         host.restore(request=Request("newer", "c" * 64, REQUEST.created), force=True)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link", "directory", "text"])
+def test_the_marker_is_something_else(host: Host, victim: Path, kind: str) -> None:
+    other_data(host)
+    if kind == "text":
+        (host.datadir / MARKER).write_text("{")
+    else:
+        plant(host.datadir / MARKER, kind, victim)
+    with pytest.raises((FormatError, StorageError)) as raised:
+        host.restore(force=True)
+    assert MARKER in raised.value.message
+    if isinstance(raised.value, FormatError):
+        subprocess.run(raised.value.remedy.partition("(")[2].partition(")")[0], shell=True, check=True)
+        assert host.restore(force=True).changed
+    assert tree(victim) == {"precious": b"x"}
+
+
+def plant(path: Path, kind: str, victim: Path) -> None:
+    if kind == "link":
+        path.symlink_to(victim / "precious")
+    elif kind == "fifo":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
 
 
 def test_the_position_of_a_replica_is_what_was_restored(host: Host) -> None:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import durable
-from ..errors import TargetUnsafe
+from ..errors import FormatError, TargetUnsafe
 from ..format import strict_json
 from . import state
 from .journal import RESTORES, Journal, is_at_work
@@ -318,7 +318,11 @@ def _read() -> list[_Held]:
         data = read_small(place / _NAME, _MAX_BYTES).data
     except FileNotFoundError:
         return []
-    return [_parsed(entry) for entry in strict_json.parse_object(data, where, max_bytes=_MAX_BYTES)["held"]]
+    found = strict_json.parse_object(data, where, max_bytes=_MAX_BYTES)
+    try:
+        return [_parsed(entry) for entry in found["held"]]
+    except (KeyError, TypeError) as error:
+        raise FormatError(f"{where} is not readable: {error!r}", path=where) from error
 
 
 def _parsed(entry: dict[str, Any]) -> _Held:

@@ -15,6 +15,7 @@ import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .. import durable
 from ..errors import FormatError, RequestError, RequestExpired, RequestUnproven, TargetNotEmpty
@@ -27,7 +28,6 @@ from .markers import (
     Restored,
     in_progress_from,
     read_in_progress,
-    read_restored,
     read_restored_document,
     restored_from,
 )
@@ -70,7 +70,7 @@ class RestoreJournal(Journal):
 
     def restored(self) -> Restored | None:
         """The restore that the data come from, when this user knows of it; raises FormatError, StorageError."""
-        hint = read_restored_document(self.datadir)
+        hint = self._hint()
         if hint is None:
             return None
         where = str(self.datadir / RESTORED_NAME)
@@ -81,7 +81,18 @@ class RestoreJournal(Journal):
 
     def unproven(self) -> Restored | None:
         """What the marker in the data directory says, of which this user knows nothing; raises FormatError."""
-        return None if self.restored() is not None else read_restored(self.datadir)
+        hint = self._hint()
+        if hint is None or self.restored() is not None:
+            return None
+        return restored_from(hint, str(self.datadir / RESTORED_NAME))
+
+    def _hint(self) -> dict[str, Any] | None:
+        try:
+            return read_restored_document(self.datadir)
+        except FormatError as error:
+            marker = shlex.quote(str(self.datadir / RESTORED_NAME))
+            error.remedy = f"Remove it (rm -r {marker}): then the data count as data that nobody has restored here."
+            raise
 
     def _unfinished(self, staging: Staging) -> InProgress | None:
         note = self.read(IN_PROGRESS)
@@ -91,9 +102,10 @@ class RestoreJournal(Journal):
         marker = self._marker_of(note)
         root, datadir = Identity.of(staging.root), Identity.of(self.datadir)
         if root is not None:
-            # nobody else writes in it, so what is in it is our own where the device has got another number
+            # numbers of inodes are used again, and those of devices change; nobody else writes a marker in it
             same = root.ours and root.inode == note.get("inode")
-            return marker if same and (root.device == note.get("device") or _says(staging.root, marker)) else None
+            moved_on = marker.phase == PUBLISHING and not staging.beside and _says(self.datadir, marker)
+            return marker if same and (moved_on or _says(staging.root, marker)) else None
         if marker.phase != PUBLISHING or datadir is None or not _says(self.datadir, marker):
             return None
         published = note.get("inode") if staging.beside else (note.get("target") or {}).get("inode")
