@@ -158,13 +158,20 @@ backup:
       type: str
     manifest:
       description:
-        - The manifest of the prepared backup. On another host, and after it was copied, its digest is what names the
-          backup, see O(innodb.xtrabackup.xtrabackup_restore#module:manifest_sha256).
+        - The manifest of the prepared backup.
       returned: unless another tool has prepared it
       type: dict
-      sample:
-        path: /srv/restore/ready/xtrabackup_manifest.json
-        sha256: 0f4b2c1d9e8a7b6c5d4e3f2a1b0c9d8e7f6a5b4c3d2e1f0a9b8c7d6e5f4a3b2c
+      contains:
+        path:
+          description: Its file.
+          type: str
+          sample: /srv/restore/ready/xtrabackup_manifest.json
+        sha256:
+          description:
+            - Its digest. On another host, and after the backup was copied, it is what names the backup, see
+              O(innodb.xtrabackup.xtrabackup_restore#module:manifest_sha256).
+          type: str
+          sample: 0f4b2c1d9e8a7b6c5d4e3f2a1b0c9d8e7f6a5b4c3d2e1f0a9b8c7d6e5f4a3b2c
     prepared:
       description:
         - How it was prepared. C(source_sha256) names the backup that it was prepared from. Where that is not proven, as

@@ -133,7 +133,8 @@ class BackupDirectory:
         files that are there."""
         if self.manifest is None or not self.manifest_is_current:
             return ()
-        return tuple(dict.fromkeys((self.proven_sha256, self.manifest.own_sha256)))
+        # what was prepared from a backup without a manifest is known by its own
+        return tuple(dict.fromkeys(filter(None, (self.proven_sha256, self.manifest.own_sha256))))
 
     @property
     def manifest_is_current(self) -> bool:
