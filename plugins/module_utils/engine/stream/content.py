@@ -15,6 +15,7 @@ from pathlib import Path
 from .. import durable
 from ..errors import FormatError, StreamCorrupt, StreamError
 from ..format.content_digest import SHA256, XXH128, algorithm_of
+from ..host import below
 from ..manifest import FileEntry, Manifest, digest_file
 from .entry import Unpacked
 from .listing import list_archive, some_of
@@ -59,8 +60,7 @@ def _with_digests(
         algorithm = algorithm_of(file.digest)
         if not file.digest or algorithm in unpacked.digests or unpacked.size != file.size:
             return pair
-        path = root / unpacked.name
-        with durable.storage_errors("reading", path), open(path, "rb", buffering=0) as source:
+        with durable.storage_errors("reading", root / unpacked.name), below.reading(root, unpacked.name) as source:
             size, digest = digest_file(source, algorithm)
         return file, replace(unpacked, size=size, digests={algorithm: digest})
 
