@@ -121,9 +121,7 @@ def write_file(path: str | os.PathLike[str], data: bytes, mode: int = 0o640) -> 
     path = Path(path)
     temporary = path.with_name(path.name + PARTIAL_SUFFIX)
     with storage_errors("writing", path):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        descriptor = _new_file(temporary, mode)
         try:
             view = memoryview(data)
             while view:
@@ -134,6 +132,15 @@ def write_file(path: str | os.PathLike[str], data: bytes, mode: int = 0o640) -> 
             os.close(descriptor)
         os.rename(temporary, path)
         fsync_directory(path.parent)
+
+
+def _new_file(path: Path, mode: int) -> int:
+    """A descriptor of the new file ``path``; what had the name is removed. Raises OSError."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with contextlib.suppress(FileExistsError):
+        return os.open(path, flags, mode)
+    os.unlink(path)
+    return os.open(path, flags, mode)
 
 
 def publish(staging: str | os.PathLike[str], final: str | os.PathLike[str]) -> None:
