@@ -18,9 +18,8 @@ description:
   - Leaves a marker in the data directory that names the backup and holds its record, so that the same request is no
     change later, and M(innodb.xtrabackup.xtrabackup_replica) finds the coordinates.
   - A run that was interrupted is taken up again by the next one.
-  - What was done is remembered in C(/var/lib/xtrabackup), for each data directory. The markers in the data directory
-    are for people and for M(innodb.xtrabackup.xtrabackup_info). Nothing is removed, and nothing is taken as done,
-    because they say so.
+  - What was done is remembered in C(/var/lib/xtrabackup), for each data directory. Markers in the data directory are
+    for people and M(innodb.xtrabackup.xtrabackup_info); nothing is done, or taken as done, because of them.
   - Directories of other accounts in which root has to work belong to root for the time of the restore, and get their
     owner and permissions back at its end. After a kill, the next run with this data directory gives them back.
   - Tablespaces of a MySQL server that were outside its data directory go back to where they were, if the server of this

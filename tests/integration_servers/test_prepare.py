@@ -440,11 +440,7 @@ def test_a_disk_that_is_full_in_the_middle_is_a_clear_error_and_leaves_nothing(
 # never end, and some succeed.
 @pytest.mark.parametrize("small_disk", [6, 10], indirect=True)
 def test_a_disk_that_the_server_fills_is_a_clear_error_and_leaves_nothing(
-    backups: dict[str, Backup],
-    small_disk: Path,
-    replica: MariaDBServer,
-    monkeypatch: pytest.MonkeyPatch,
-    request: pytest.FixtureRequest,
+    backups: dict[str, Backup], small_disk: Path, replica: MariaDBServer, monkeypatch: pytest.MonkeyPatch, request: Any
 ) -> None:
     monkeypatch.setattr(durable, "require_space", lambda *_arguments: None)
     try:
