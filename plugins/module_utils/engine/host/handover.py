@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import itertools
 import json
 import os
 import re
@@ -39,7 +38,7 @@ _PLACE = "handovers"
 _LOCK_NAME = "lock"
 _MAX_NOTE = 16 << 20  # bytes
 _MOST_NOTES = 1000  # of directories that nobody has come back to; the oldest go first
-_MOST_OTHERS = 10_000
+_MOST_OF_OTHERS = 1 << 20  # characters of their paths, each of at most 6 bytes in a note
 _DEEPEST = 64  # directories in each other; a data directory has two
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _UNPERMITTED = (errno.EPERM, errno.EINVAL, errno.EOPNOTSUPP)
@@ -113,7 +112,7 @@ def handed_over(directory: Path, disposable: str) -> Iterator[Handover]:
             yield held
         except BaseException as error:
             # what has happened is told, and the next run gives back what is left
-            with contextlib.suppress(StorageError):
+            with contextlib.suppress(XtrabackupError):
                 held.give_back()
             if isinstance(error, XtrabackupError):
                 error.message, error.remedy = held.shown(error.message), held.shown(error.remedy)
@@ -142,7 +141,7 @@ def _taken(directory: Path, descriptor: int, disposable: str) -> Handover:
             durable.remove_tree(taken.own / disposable)
             taken.take()
     except BaseException:
-        with contextlib.suppress(StorageError):
+        with contextlib.suppress(XtrabackupError):
             taken.give_back()
         raise
     return taken
@@ -225,6 +224,7 @@ def _look(directory: Path, descriptor: int, disposable: str) -> tuple[dict[str, 
     top = os.fstat(descriptor)
     others: dict[str, list[int]] = {}
     owners = {top.st_uid}
+    room = [_MOST_OF_OTHERS]
 
     def look(_folder: int, path: str, status: os.stat_result) -> None:
         require_plain(directory / path, status)
@@ -232,10 +232,13 @@ def _look(directory: Path, descriptor: int, disposable: str) -> tuple[dict[str, 
             owners.add(status.st_uid)
         shared = stat.S_ISDIR(status.st_mode) and status.st_mode & _OTHERS_WRITE
         if shared or (status.st_uid, status.st_gid) != (top.st_uid, top.st_gid):
+            room[0] -= len(path)
+            if room[0] < 0:
+                return  # it gets the directory's owner; a note must be of a size that is read again
             others[path] = [status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)]
 
     _walk(descriptor, look, skipped={disposable})
-    return dict(itertools.islice(others.items(), _MOST_OTHERS)), owners
+    return others, owners
 
 
 def require_plain(path: Path, status: os.stat_result) -> None:
