@@ -160,7 +160,7 @@ def test_links_lead_nowhere_from_a_packed_directory(tmp_path: Path, link: str, m
             (place / name).unlink()
     LINKS[link](place, outside)
     before = sorted(map(str, tmp_path.rglob("*")))
-    with pytest.raises(UnsafeFile, match="is a symbolic link"):
+    with pytest.raises(UnsafeFile, match="is a symbolic link|is not a regular file but a FIFO"):
         unpack_directory(place, UnpackOptions(Decoding(decrypt=False)), Progress("test"))
     assert sorted(map(str, tmp_path.rglob("*"))) == before
 

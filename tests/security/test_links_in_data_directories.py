@@ -24,8 +24,8 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup im
     redo_log_file,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
+    FormatError,
     InvalidOption,
-    StorageError,
     UnsafeFile,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.server_files import ServerFiles
@@ -202,7 +202,7 @@ def test_readers_of_single_files_follow_no_link_and_wait_for_no_pipe(data: Data)
 def test_pipes_among_the_small_files_of_a_host_block_nothing(data: Data) -> None:
     for name in ("keyring", "mysqld-auto.cnf", "mysqld.pid", "shop/t_1.sdi", "ca.pem"):
         os.mkfifo(data.datadir / name)
-    with pytest.raises(StorageError, match="keyring is not a regular file but a FIFO"):
+    with pytest.raises(FormatError, match="keyring is not a regular file but a FIFO"):
         Keyring.read(data.datadir / "keyring")
     with pytest.raises(InvalidOption, match=r"mysqld-auto\.cnf.* is not a regular file but a FIFO"):
         persisted.persisted_variables(data.datadir, {})

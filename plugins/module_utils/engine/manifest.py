@@ -232,9 +232,16 @@ def read(directory: str | os.PathLike[str]) -> Manifest:
 
 def note_preparation(directory: Path, source_sha256: str) -> None:
     """Remember that the prepared backup in ``directory``, as its files are now, was made here from ``source_sha256``.
-    Raises StorageError, FormatError."""
-    found = read_small(directory / MANIFEST_NAME, MAX_BYTES)
-    done = state.Preparation(source_sha256, states_of(directory))
+    Raises BackupIncomplete when somebody takes files away, StorageError, FormatError."""
+    try:
+        found = read_small(directory / MANIFEST_NAME, MAX_BYTES)
+        done = state.Preparation(source_sha256, states_of(directory))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise BackupIncomplete(
+            f"{directory} was changed while its preparation ended: {error.filename} is gone",
+            remedy="Find out who changes it, and prepare another copy of the backup.",
+            path=str(directory),
+        ) from error
     state.note_preparation(digest_of(found.data), found.device, found.inode, done)
 
 

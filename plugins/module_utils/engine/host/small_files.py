@@ -33,7 +33,9 @@ def read_small(path: Path, max_bytes: int, *, follow: bool = False) -> SmallFile
         except (FileNotFoundError, NotADirectoryError) as error:
             missing = error
         except UnsafeFile as error:
-            raise FormatError(error.message, path=str(path)) from error
+            # what a link leads to has another name
+            message = error.message if str(path) in error.message else f"{path}: {error.message}"
+            raise FormatError(message, path=str(path)) from error
         else:
             with source:
                 status = os.fstat(source.fileno())
