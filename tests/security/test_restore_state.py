@@ -22,6 +22,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     BackupIncomplete,
     FormatError,
     NotABackup,
+    ReplicationError,
     RequestUnproven,
     StorageError,
     TargetNotEmpty,
@@ -211,6 +212,15 @@ def test_the_position_of_a_replica_is_what_was_restored(host: Host) -> None:
 
 
 # --- what is known -------------------------------------------------------------------------------
+
+
+def test_a_marker_that_was_changed_since_the_restore_gives_no_position(host: Host) -> None:
+    host.restore()
+    planted = json.loads((host.datadir / MARKER).read_text())
+    planted["id"] = planted["backup"]["id"] = "planted"
+    (host.datadir / MARKER).write_text(json.dumps(planted))
+    with pytest.raises(ReplicationError, match="is not what the last restore into .* has left there"):
+        backup_record(host.datadir)
 
 
 def test_a_data_directory_that_was_emptied_or_made_anew_holds_nothing(

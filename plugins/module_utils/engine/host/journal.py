@@ -116,6 +116,12 @@ class Journal:
         same = note.get("device") == place.device and all(known.get(name) == hint.get(name) for name in names)
         return known if same else None
 
+    def contradicts(self, hint: Mapping[str, Any]) -> bool:
+        """Whether this user has restored this very directory, and from something else than the marker ``hint`` says."""
+        note, place = self.read(RESTORED), Identity.of(self.datadir)
+        same = note is not None and place is not None and note.get("inode") == place.inode
+        return same and self.proven(hint) is None
+
     def _read(self, name: str) -> dict[str, Any] | None:
         place = state.existing_directory(self._name)
         if place is None:

@@ -28,7 +28,8 @@ def backup_record(path: str | Path) -> dict[str, Any] | None:
     """The record of the backup at ``path``, or of the one that the data directory ``path`` was restored from: as the
     journal of this user has it, or else as the marker there says.
 
-    None when there is neither a restore marker nor a manifest. Raises FormatError when it cannot be read.
+    None when there is neither a restore marker nor a manifest. Raises FormatError when it cannot be read,
+    ReplicationError when the journal and the marker of one directory contradict each other.
     """
     marker = Path(path) / RESTORE_MARKER
     try:
@@ -39,7 +40,15 @@ def backup_record(path: str | Path) -> dict[str, Any] | None:
         try:
             found = strict_json.parse_object(data, str(marker), max_bytes=_MAX_MARKER)
             strict_json.require_plain(found, str(marker))
-            found = Journal(Path(path)).proven(found) or found
+            journal = Journal(Path(path))
+            if journal.contradicts(found):
+                raise ReplicationError(
+                    f"{marker} is not what the last restore into {path} has left there: somebody has changed it, or "
+                    "has restored other data since",
+                    remedy="Find out who did. Restore the data again, or give the coordinates yourself.",
+                    path=str(marker),
+                )
+            found = journal.proven(found) or found
             return checked_record(found.get("backup"), str(marker))
         except FormatError as error:
             raise FormatError(f"{marker} is no restore marker: {error.message}", path=str(marker)) from error
