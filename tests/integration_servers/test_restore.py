@@ -415,6 +415,7 @@ def test_killed_at_random_moments_the_next_run_restores_it(
         process.kill()
         process.communicate()
         interrupted += process.returncode != 0
+        usual *= 1 if process.returncode else 0.8  # the first run was slower than this one
         done = run_module(RESTORE, wanted)
         assert done["backup"]["id"] == prepared.record["id"]
         assert (workdir / "ready").exists() == (method == "copy")

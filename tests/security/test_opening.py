@@ -63,6 +63,7 @@ ALLOWED = {
     ("restore/copying.py", "Ownership.make_directory"): "O_NOFOLLOW, and changed by its descriptor",
     ("restore/copying.py", "_create"): _NEW,
     ("restore/holders.py", "_opened"): _PROC,
+    ("restore/holders.py", "named_in"): _PROC,
     ("restore/markers.py", "remove_in_progress"): _PUBLISHING,
     ("restore/moved.py", "remove_moved"): "empty directories, by descriptors of those above them",
     ("restore/place.py", "_Restore._publish_beside"): _PUBLISHING,

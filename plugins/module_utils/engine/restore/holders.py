@@ -24,6 +24,8 @@ from ..host import below
 from ..innodb.redo_logfile_mysql import REDO_DIRECTORY
 from . import running
 
+_PROC = Path("/proc")
+
 # struct flock of Linux with 64-bit offsets: type, whence, start, length, process id
 _FLOCK = struct.Struct("hhqqi4x")
 DICTIONARY_NAME = "mysql.ibd"
@@ -78,8 +80,10 @@ def named_in(dictionary: Iterable[Path], paths: Iterable[Path]) -> set[Path]:
     found = set()
     for file in dictionary:
         with contextlib.suppress(OSError, ValueError, UnsafeFile), contextlib.ExitStack() as opened:
-            source = opened.enter_context(below.reading_file(file))
-            content = opened.enter_context(mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ))
+            # what a process has open is reached by a link of the kernel's, which leads to that very file
+            source = os.open(file, os.O_RDONLY | os.O_NONBLOCK) if _PROC in file.parents else below.open_file(file)
+            opened.callback(os.close, source)
+            content = opened.enter_context(mmap.mmap(source, 0, access=mmap.ACCESS_READ))
             for directory in directories:
                 for match in re.finditer(re.escape(directory) + _NAME_IN_DIRECTORY, content):
                     path = forms.get(match.group())
