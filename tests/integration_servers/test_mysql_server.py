@@ -86,8 +86,7 @@ def test_exactly_the_listed_privileges_are_enough_for_everything_a_backup_asks(s
     create_account(server, *MYSQL_BACKUP_PRIVILEGES)
     open_one = opener(server, "backup", "x")
     with open_one() as connection:
-        identity = flavor.identify(connection)
-        flavor.require_supported(identity, connection)
+        flavor.require_supported(flavor.identify(connection), connection)
         require_backup_privileges(connection)
         assert flavor.read_layout(connection).datadir == server.datadir
         with MysqlLocks(connection, open_one, 5) as locks:

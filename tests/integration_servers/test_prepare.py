@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 import random
 import shutil
 import subprocess
@@ -31,7 +30,6 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     ServerRunning,
     XtrabackupError,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.accounts import FIRST_UID, LAST_UID
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery import prepare as prepare_module
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.prepare import (
@@ -48,7 +46,7 @@ from ansible_collections.innodb.xtrabackup.tests.support.checksums import TableS
 from ansible_collections.innodb.xtrabackup.tests.support.datasets import create_zoo
 from ansible_collections.innodb.xtrabackup.tests.support.load import AS_FAST_AS_IT_CAN, WriteLoad, check_invariants
 from ansible_collections.innodb.xtrabackup.tests.support.playbook import run_module, start_module
-from ansible_collections.innodb.xtrabackup.tests.support.sealed_server import watched
+from ansible_collections.innodb.xtrabackup.tests.support.sealed_server import check_account
 from ansible_collections.innodb.xtrabackup.tests.support.servers import MariaDBServer
 
 PREPARE = "xtrabackup_prepare"
@@ -457,26 +455,10 @@ def test_a_disk_that_the_server_fills_is_a_clear_error_and_leaves_nothing(
 
 @pytest.mark.parametrize("owner", ["root", "nobody"])
 def test_the_server_runs_as_an_account_that_nobody_has(backups: dict[str, Backup], workdir: Path, owner: str) -> None:
-    account = pwd.getpwnam(owner)
     directory = copy_of(backups["ours"].path, workdir / "full")
-    subprocess.run(["chown", "-R", f"{account.pw_uid}:{account.pw_gid}", str(directory)], check=True)
-    mode = directory.stat().st_mode
     # nobody else gets there
     workdir.chmod(0o700)
-    with watched(directory, "mariadbd") as seen:
-        result = prepare(directory)
-    (rights,) = seen
-    (uid,) = rights.uids
-    assert FIRST_UID <= uid <= LAST_UID
-    assert rights.gids == {uid}
-    assert rights.groups == ""
-    assert rights.capabilities == {"0" * 16}
-    assert rights.no_new_privileges
-    assert rights.own_namespaces == ("net", "mnt", "ipc")
-    assert not any("namespaces" in warning for warning in result.warnings)
-    owners = {(path.lstat().st_uid, path.lstat().st_gid) for path in (directory, *directory.rglob("*"))}
-    assert owners == {(account.pw_uid, account.pw_gid)}
-    assert directory.stat().st_mode == mode
+    check_account(directory, owner, "mariadbd", lambda: prepare(directory).warnings)
 
 
 def test_digests_are_compared_while_a_backup_is_copied(

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import UnsafeFile
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import below
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import below, kernel
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.below import Root
 
 SECRET = b"root's own"
@@ -28,7 +28,7 @@ STRANGER = 65534
 def _root(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Root]:
     """A directory with ``a/b/file``, opened in each way; beside it what nobody may get at."""
     if request.param == "walk":
-        monkeypatch.setattr(below, "_HAS_OPENAT2", False)
+        monkeypatch.setattr(kernel, "_HAS_OPENAT2", False)
     (tmp_path / "root/a/b").mkdir(parents=True)
     (tmp_path / "root/a/b/file").write_bytes(b"content")
     (tmp_path / "outside/b").mkdir(parents=True)
@@ -122,7 +122,7 @@ def test_a_kernel_or_a_sandbox_without_openat2_gets_the_walk(
     def refuse(_root: int, _name: str, _flags: int, _mode: int) -> int:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(below, "_openat2", refuse)
+    monkeypatch.setattr(kernel, "openat2", refuse)
     assert read(root, "a/b/file") == b"content"
 
 

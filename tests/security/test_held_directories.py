@@ -37,20 +37,6 @@ ENGINE = "ansible_collections.innodb.xtrabackup.plugins.module_utils.engine"
 NOBODY = 65534
 
 
-@pytest.fixture(name="host")
-def _host(tmp_path: Path) -> Host:
-    return Host(tmp_path)
-
-
-@pytest.fixture(name="victim")
-def _victim(tmp_path: Path) -> Path:
-    """A tree that is none of the server's business."""
-    place = tmp_path / "log" / "victim"
-    place.mkdir(parents=True)
-    (place / "precious").write_text("x")
-    return place
-
-
 def _fresh(path: Path) -> Path:
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir()

@@ -52,20 +52,6 @@ MARKER = "xtrabackup_restored.json"
 NOBODY = 65534
 
 
-@pytest.fixture(name="host")
-def _host(tmp_path: Path) -> Host:
-    return Host(tmp_path)
-
-
-@pytest.fixture(name="victim")
-def _victim(tmp_path: Path) -> Path:
-    """A tree that is none of the server's business."""
-    place = tmp_path / "log" / "victim"
-    place.mkdir(parents=True)
-    (place / "precious").write_text("x")
-    return place
-
-
 def other_data(host: Host) -> None:
     host.datadir.mkdir(exist_ok=True)
     (host.datadir / "ibdata1").write_bytes(b"other")

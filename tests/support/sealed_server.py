@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
+import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Callable
+
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.accounts import FIRST_UID, LAST_UID
 
 _NAMESPACES = ("net", "mnt", "ipc")
 
@@ -63,3 +68,25 @@ def rights_of(process: Path) -> Rights:
         status["NoNewPrivs"].strip() == "1",
         tuple(name for name in _NAMESPACES if os.readlink(process / "ns" / name) != os.readlink(own / name)),
     )
+
+
+def check_account(directory: Path, owner: str, name: str, prepare: Callable[[], list[str]]) -> None:
+    """``prepare``, which returns warnings, recovers the backup in ``directory`` by a server called ``name``: it runs as
+    an account that nobody has, with no right beyond it, and all is the account ``owner``'s again afterwards."""
+    account = pwd.getpwnam(owner)
+    subprocess.run(["chown", "-R", f"{account.pw_uid}:{account.pw_gid}", str(directory)], check=True)
+    mode = directory.stat().st_mode
+    with watched(directory, name) as seen:
+        warnings = prepare()
+    (rights,) = seen
+    (uid,) = rights.uids
+    assert FIRST_UID <= uid <= LAST_UID
+    assert rights.gids == {uid}
+    assert rights.groups == ""
+    assert rights.capabilities == {"0" * 16}
+    assert rights.no_new_privileges
+    assert rights.own_namespaces == ("net", "mnt", "ipc")
+    assert not any("namespaces" in warning for warning in warnings)
+    owners = {(path.lstat().st_uid, path.lstat().st_gid) for path in (directory, *directory.rglob("*"))}
+    assert owners == {(account.pw_uid, account.pw_gid)}
+    assert directory.stat().st_mode == mode

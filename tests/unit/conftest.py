@@ -5,16 +5,4 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
-
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import state
-
-
-@pytest.fixture(autouse=True)
-def _state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    place = tmp_path_factory.mktemp("state")
-    monkeypatch.setattr(state, "ROOT", place / "xtrabackup")
-    monkeypatch.setenv("XDG_STATE_HOME", str(place))
-    return place / "xtrabackup"
+from ansible_collections.innodb.xtrabackup.tests.support.host_state import _state  # noqa: F401  a fixture for each test

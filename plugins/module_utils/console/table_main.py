@@ -8,7 +8,7 @@ from __future__ import annotations
 from .option import ACTION, BOTH, DIFFERENT, FLAG, NEEDLESS, NUMBER, OPTIONAL, REFUSED, SAME, SIZE, TEXT, M, Option, P
 
 #: why nothing is put into a data directory that holds something, and what to do
-NOT_EMPTY = "Files of two servers in one directory are nobody's data. Move away what is there; lost+found may stay."
+NOT_EMPTY = "The files of two servers must not be mixed. Move the existing files away; lost+found may stay."
 
 ACTIONS = (
     Option(

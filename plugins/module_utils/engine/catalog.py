@@ -16,8 +16,8 @@ from .filling import NOT_CONTENT, is_unfinished
 from .format import strict_json
 from .format.content_digest import OPTIONS
 from .host import below
-from .host.small_files import read_small
-from .manifest import MANIFEST_NAME, PARTIAL, Manifest
+from .host.small_files import read_object, read_small
+from .manifest import MANIFEST_NAME, MAX_BYTES, PARTIAL, Manifest, digest_of
 from .recovery.backup_directory import is_backup_directory, read_backup_directory
 from .restore import running
 from .restore.journal import RestoreJournal
@@ -115,7 +115,8 @@ def _describe_backup(place: Path, facts: dict[str, Any]) -> tuple[dict[str, Any]
     if backup.interrupted:
         facts["problem"] = "its preparation was begun and not ended"
     if backup.manifest is not None:
-        facts.update(_manifest_facts(backup.manifest), manifest_sha256=manifest.read_stored(place)[1])
+        digest = digest_of(read_small(place / MANIFEST_NAME, MAX_BYTES).data)
+        facts.update(_manifest_facts(backup.manifest), manifest_sha256=digest)
         facts["source_sha256"] = next(iter(backup.pins), "")
     return facts, backup.record
 
@@ -166,9 +167,7 @@ def read_job(progress_file: str | os.PathLike[str]) -> dict[str, Any] | None:
     """
     path = Path(progress_file)
     try:
-        data = read_small(path, _MAX_STATUS).data
-        status = strict_json.parse_object(data, str(path), max_bytes=_MAX_STATUS)
-        strict_json.require_plain(status, str(path))
+        status = read_object(path, _MAX_STATUS)
         pid = strict_json.whole(status.get("pid"), str(path), "pid", _LARGEST_PID)
     except FileNotFoundError:
         return None

@@ -10,6 +10,7 @@ before compression and encryption) and its digest (of those bytes, hexadecimal; 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -81,7 +82,7 @@ class Manifest:
         """Bytes of all files, unpacked."""
         return sum(entry.size for entry in self.files)
 
-    @property
+    @functools.cached_property
     def own_sha256(self) -> str:
         """SHA-256 of the manifest as it is in a directory: the same for one backup in a directory and in archives."""
         return digest_of(self.plain().render())

@@ -12,7 +12,6 @@ regular files and directories are, a FIFO or a device never blocks.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 import stat
@@ -22,17 +21,13 @@ from types import TracebackType
 from typing import BinaryIO, Union
 
 from ..errors import UnsafeFile
+from . import kernel
 
 Name = Union[str, PurePath]
 
 _ALWAYS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
-# linux/openat2.h, asm-generic/unistd.h; these machines have the system call under this number
-_OPENAT2 = 437
-_RESOLVE = 0x08 | 0x04 | 0x02  # RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_MAGICLINKS
-_MACHINES = ("x86_64", "aarch64", "ppc64le", "s390x", "riscv64", "loongarch64")
-_HAS_OPENAT2 = os.uname().machine in _MACHINES
 _NOT_THERE = frozenset({errno.ENOSYS, errno.EPERM, errno.EINVAL, errno.E2BIG, errno.EAGAIN})
 _NOT_WALKED = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EXDEV, errno.ENXIO})
 
@@ -45,12 +40,6 @@ _KINDS = {
     stat.S_IFDIR: "a directory",
     stat.S_IFREG: "a regular file",
 }
-
-
-class _How(ctypes.Structure):
-    """``struct open_how``."""
-
-    _fields_ = [("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64)]
 
 
 class Root:
@@ -229,6 +218,12 @@ def require_no_other_name(status: os.stat_result, path: str | os.PathLike[str]) 
         )
 
 
+def open_directory(path: str | os.PathLike[str], parent: int | None = None) -> int:
+    """A descriptor of the directory ``path`` (below the open directory ``parent``), which can be listed and changed.
+    Raises OSError, also for a symbolic link."""
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+
+
 def open_in(root: str | os.PathLike[str], name: Name, flags: int = os.O_RDONLY) -> int:
     """A descriptor of the regular file ``name`` below the directory ``root``; raises as ``Root`` does, also for a hard
     link to a file of somebody else than the owner of ``root``."""
@@ -263,31 +258,11 @@ def reading_file(path: str | os.PathLike[str]) -> BinaryIO:
 
 def _resolve(root: int, parts: list[str], flags: int, mode: int) -> int:
     try:
-        return _openat2(root, "/".join(parts), flags, mode)
+        return kernel.openat2(root, "/".join(parts), flags, mode)
     except OSError as error:
         if error.errno not in _NOT_THERE:
             raise
     return _walk(root, parts, flags, mode)
-
-
-def _openat2(root: int, name: str, flags: int, mode: int) -> int:
-    """Raises OSError, ENOSYS where the system call is not known."""
-    if not _HAS_OPENAT2:
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    how = _How(flags, mode if flags & os.O_CREAT else 0, _RESOLVE)
-    while True:
-        descriptor = _LIBRARY.syscall(
-            ctypes.c_long(_OPENAT2),
-            ctypes.c_int(root),
-            ctypes.c_char_p(os.fsencode(name)),
-            ctypes.byref(how),
-            ctypes.c_size_t(ctypes.sizeof(how)),
-        )
-        if descriptor >= 0:
-            return int(descriptor)
-        number = ctypes.get_errno()
-        if number != errno.EINTR:
-            raise OSError(number, os.strerror(number), name)
 
 
 def _walk(root: int, parts: list[str], flags: int, mode: int) -> int:
@@ -297,6 +272,3 @@ def _walk(root: int, parts: list[str], flags: int, mode: int) -> int:
             root = os.open(part, _DIRECTORY, dir_fd=root)
             opened.callback(os.close, root)
         return os.open(last, flags, mode, dir_fd=root)
-
-
-_LIBRARY = ctypes.CDLL(None, use_errno=True)

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import re
@@ -30,7 +29,7 @@ from ..errors import BackupError, FormatError, StorageError, XtrabackupError
 from ..filling import NOT_CONTENT
 from ..format import strict_json
 from ..format.state_names import is_state_name
-from . import accounts, state
+from . import accounts, below, state
 from .confinement import Account
 from .small_files import read_small
 
@@ -105,7 +104,7 @@ def handed_over(directory: Path, disposable: str) -> Iterator[Handover]:
         yield Handover(real)
         return
     with durable.storage_errors("opening", directory):
-        descriptor = os.open(real, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = below.open_directory(real)
     try:
         held = _taken(real, descriptor, disposable)
         try:
@@ -163,7 +162,8 @@ def _unchangeable(directory: Path, error: OSError) -> StorageError:
 def _begin(directory: Path, descriptor: int, others: dict[str, list[int]]) -> _Note:
     """Choose an account, note whose ``directory`` is, and give it to that account alone. Raises OSError."""
     place = state.own_directory(_PLACE)
-    with _locked(place):
+    # one job at a time chooses an account; the note reserves it
+    with state.locked(place / _LOCK_NAME):
         notes = _notes(place)
         status = os.fstat(descriptor)
         number = accounts.free_account(notes)
@@ -185,17 +185,6 @@ def _begin(directory: Path, descriptor: int, others: dict[str, list[int]]) -> _N
         if left is not None:
             (place / str(left.uid)).unlink()
     return note
-
-
-@contextlib.contextmanager
-def _locked(place: Path) -> Iterator[None]:
-    """One job at a time chooses an account; the note reserves it."""
-    descriptor = os.open(place / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _notes(place: Path) -> dict[int, _Note]:
@@ -265,18 +254,18 @@ def _walk(
     for name in names:
         if not path and (name in skipped or name in NOT_CONTENT):
             continue
-        below = f"{path}/{name}" if path else name
+        inner = f"{path}/{name}" if path else name
         status = os.stat(name, dir_fd=folder, follow_symlinks=False)
         if not last:
-            visit(folder, below, status)
+            visit(folder, inner, status)
         if stat.S_ISDIR(status.st_mode):
-            child = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            child = below.open_directory(name, folder)
             try:
-                _walk(child, visit, last=last, path=below)
+                _walk(child, visit, last=last, path=inner)
             finally:
                 os.close(child)
         if last:
-            visit(folder, below, status)
+            visit(folder, inner, status)
 
 
 # --- in our hands --------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ killed, by the next run.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import grp
 import json
 import os
@@ -26,7 +25,7 @@ from typing import Any
 from .. import durable
 from ..errors import FormatError, TargetUnsafe
 from ..format import strict_json
-from . import state
+from . import below, state
 from .journal import RESTORES, Journal, is_at_work
 from .small_files import read_small
 
@@ -34,7 +33,6 @@ _NAME = "held.json"
 _LOCK = "held.lock"
 _MAX_BYTES = 16 << 20
 _MOST_LINKS = 40  # as the kernel has it
-_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ class Holding:
         """Let ``directory`` have this owner and these permissions, ``at_once`` or when nothing is held any more. A user
         who is not root holds nothing."""
         with durable.storage_errors("changing the owner of", directory), contextlib.ExitStack() as opened:
-            descriptor = _opened(opened, os.open(directory, _OPEN))
+            descriptor = _opened(opened, below.open_directory(directory))
             if at_once or os.geteuid() != 0:
                 owner.give(descriptor)
                 return
@@ -129,13 +127,13 @@ class Holding:
         left, links = list(directory.parts[1:]), 0
         path = Path("/")
         with contextlib.ExitStack() as opened:
-            current = _opened(opened, os.open("/", _OPEN))
+            current = _opened(opened, below.open_directory("/"))
             self._make_safe(current, path, held)
             while left:
                 name = left.pop(0)
                 if name == "..":
                     left = [*path.parent.parts[1:], *left]
-                    path, current = Path("/"), _opened(opened, os.open("/", _OPEN))
+                    path, current = Path("/"), _opened(opened, below.open_directory("/"))
                     continue
                 try:
                     status = os.stat(name, dir_fd=current, follow_symlinks=False)
@@ -146,13 +144,13 @@ class Holding:
                     _require_lasting(path / name, status, links)
                     target = path / os.readlink(name, dir_fd=current)
                     left = [*target.parts[1:], *left]
-                    path, current = Path("/"), _opened(opened, os.open("/", _OPEN))
+                    path, current = Path("/"), _opened(opened, below.open_directory("/"))
                     continue
                 current = self._step(opened, current, path / name, held)
                 path /= name
 
     def _step(self, opened: contextlib.ExitStack, parent: int, path: Path, held: list[_Held]) -> int:
-        descriptor = _opened(opened, os.open(path.name, _OPEN, dir_fd=parent))
+        descriptor = _opened(opened, below.open_directory(path.name, parent))
         self._make_safe(descriptor, path, held)
         there, ours = os.stat(path.name, dir_fd=parent, follow_symlinks=False), os.fstat(descriptor)
         if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
@@ -254,7 +252,7 @@ def _require_lasting(path: Path, status: os.stat_result, links: int) -> None:
 
 def _give_back(one: _Held) -> None:
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        descriptor = os.open(one.path, _OPEN)
+        descriptor = below.open_directory(one.path)
         try:
             status = os.fstat(descriptor)
             # whoever has changed it since has had a reason
@@ -271,9 +269,7 @@ def _give_back(one: _Held) -> None:
 def _registry() -> Iterator[list[_Held]]:
     """What is held by all restores of this user, to be changed in the block; written after it, durably."""
     place = state.own_directory(RESTORES)
-    descriptor = os.open(place / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with state.locked(place / _LOCK):
         held = _read()
         before = list(held)
         try:
@@ -281,8 +277,6 @@ def _registry() -> Iterator[list[_Held]]:
         finally:
             if held != before:
                 _write(held)
-    finally:
-        os.close(descriptor)
 
 
 def _find(held: list[_Held], status: os.stat_result) -> _Held | None:

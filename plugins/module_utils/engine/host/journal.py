@@ -22,9 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import durable
-from ..format import strict_json
 from . import state
-from .small_files import read_small
+from .small_files import read_object
 
 RESTORES = "restores"
 RESTORED = "restored.json"
@@ -106,9 +105,9 @@ class Journal:
         """
         if self._read(ACCEPTED) == hint:
             return dict(hint)
-        note, place = self.read(RESTORED), Identity.of(self.datadir)
+        note, place = self._note_here()
         known = note.get("restored") if note else None
-        if note is None or place is None or not isinstance(known, dict) or note.get("inode") != place.inode:
+        if note is None or place is None or not isinstance(known, dict):
             return None
         if known == hint:
             return known
@@ -116,23 +115,23 @@ class Journal:
         same = note.get("device") == place.device and all(known.get(name) == hint.get(name) for name in names)
         return known if same else None
 
-    def contradicts(self, hint: Mapping[str, Any]) -> bool:
-        """Whether this user has restored this very directory, and from something else than the marker ``hint`` says."""
+    def knows_directory(self) -> bool:
+        """Whether this user has restored something into this very directory; raises FormatError, StorageError."""
+        return self._note_here()[0] is not None
+
+    def _note_here(self) -> tuple[dict[str, Any] | None, Identity | None]:
+        """The note about what was restored, if it is about the directory that is there, and that directory."""
         note, place = self.read(RESTORED), Identity.of(self.datadir)
         same = note is not None and place is not None and note.get("inode") == place.inode
-        return same and self.proven(hint) is None
+        return (note if same else None), place
 
     def _read(self, name: str) -> dict[str, Any] | None:
         place = state.existing_directory(self._name)
         if place is None:
             return None
-        try:
-            data = read_small(place / name, _MAX_BYTES).data
-        except FileNotFoundError:
-            return None
-        found = strict_json.parse_object(data, str(place / name), max_bytes=_MAX_BYTES)
-        strict_json.require_plain(found, str(place / name))
-        return found
+        with contextlib.suppress(FileNotFoundError):
+            return read_object(place / name, _MAX_BYTES)
+        return None
 
 
 def is_at_work(journal_id: str) -> bool:

@@ -48,6 +48,12 @@ _PR_SET_NO_NEW_PRIVS = 38
 _CAPABILITY_VERSION_3 = 0x2008_0522
 _MOST_CAPABILITIES = 64
 
+# linux/openat2.h, asm-generic/unistd.h; these machines have the system call under this number
+_OPENAT2 = 437
+_RESOLVE = 0x08 | 0x04 | 0x02  # RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_MAGICLINKS
+_OPENAT2_MACHINES = ("x86_64", "aarch64", "ppc64le", "s390x", "riscv64", "loongarch64")
+_HAS_OPENAT2 = os.uname().machine in _OPENAT2_MACHINES
+
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 
 
@@ -55,6 +61,33 @@ _OCTAL = re.compile(rb"\\([0-7]{3})")
 def libc() -> ctypes.CDLL:
     """The C library; to be loaded before a fork whose child calls anything of this."""
     return ctypes.CDLL(None, use_errno=True)
+
+
+class _How(ctypes.Structure):
+    """``struct open_how``."""
+
+    _fields_ = [("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64)]
+
+
+def openat2(directory: int, name: str, flags: int, mode: int) -> int:
+    """A descriptor of ``name`` below the open ``directory``, which is reached over no link; ENOSYS where the system
+    call is not known."""
+    if not _HAS_OPENAT2:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    how = _How(flags, mode if flags & os.O_CREAT else 0, _RESOLVE)
+    while True:
+        descriptor = libc().syscall(
+            ctypes.c_long(_OPENAT2),
+            ctypes.c_int(directory),
+            ctypes.c_char_p(os.fsencode(name)),
+            ctypes.byref(how),
+            ctypes.c_size_t(ctypes.sizeof(how)),
+        )
+        if descriptor >= 0:
+            return int(descriptor)
+        number = ctypes.get_errno()
+        if number != errno.EINTR:
+            raise OSError(number, os.strerror(number), name)
 
 
 def _check(result: int) -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .. import durable
 from ..errors import FormatError, UnsafeFile
+from ..format import strict_json
 from . import below
 
 
@@ -44,3 +46,10 @@ def read_small(path: Path, max_bytes: int, *, follow: bool = False) -> SmallFile
                 raise FormatError(f"{path} has more than {max_bytes} bytes", path=str(path))
             return SmallFile(data, status.st_dev, status.st_ino)
     raise missing
+
+
+def read_object(path: Path, max_bytes: int) -> dict[str, Any]:
+    """The JSON object in the file ``path``; raises as ``read_small``, FormatError for anything else, too."""
+    found = strict_json.parse_object(read_small(path, max_bytes).data, str(path), max_bytes=max_bytes)
+    strict_json.require_plain(found, str(path))
+    return found

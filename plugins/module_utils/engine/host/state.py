@@ -11,12 +11,14 @@ that are not done, and for each data directory what was restored there (see ``jo
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import hmac
 import os
 import re
 import secrets
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -170,6 +172,18 @@ def _levels(name: str) -> list[Path]:
     for part in Path(name).parts:
         places.append(places[-1] / part)
     return places
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file ``path``, in a directory of ``own_directory``, for the block; waits for others. Raises
+    OSError."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def is_ours(place: Path) -> bool:

@@ -314,7 +314,7 @@ def _prepare_copy(
     if backup.state != PREPARED:
         refuse_what_cannot_be_recovered(staging, in_place=True)
         with handed_over(staging, SCRATCH_NAME) as held:
-            _backup, report = recover_directory(backup, job, held, disposable=True)
+            report = recover_directory(backup, job, held, disposable=True)
     elif backup.source_sha256 != planned.source_sha256:
         # it was prepared here, and this is a copy of it
         _require_unchanged(planned)
@@ -402,4 +402,4 @@ def _prepare_in_place(directory: Path, job: RecoveryJob, parallel: int) -> Recov
             manifest.verify_directory(
                 held.own, backup.manifest, digests=True, parallel=parallel, verified=job.progress.advance
             )
-        return recover_directory(backup, job, held, disposable=False)[1]
+        return recover_directory(backup, job, held, disposable=False)

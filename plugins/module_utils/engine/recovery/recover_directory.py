@@ -53,7 +53,7 @@ class RecoveryJob:
 
 def recover_directory(
     backup: BackupDirectory, job: RecoveryJob, held: Handover, *, disposable: bool
-) -> tuple[BackupDirectory, native.RecoveryReport]:
+) -> native.RecoveryReport:
     """Recover ``backup``, whose directory is ``held``, where it is, write down its new state, and give it back."""
     backup = replace(backup, path=held.own, record=held.shown(backup.record))
     family = family_of(backup, job.keyring_file)
@@ -105,10 +105,10 @@ def recover_directory(
     job.progress.phase("finishing")
     family.clean(backup)
     _remove_leftovers(backup.path, set(before), family)
-    prepared = _record_state(backup, held, marker, before, settings, report)
-    job.warnings.extend(_position_warnings(prepared))
+    record = _record_state(backup, held, marker, before, settings, report)
+    job.warnings.extend(_position_warnings(record))
     job.warnings[:] = held.shown(job.warnings)
-    return replace(prepared, path=held.directory), report
+    return report
 
 
 def _run_server(
@@ -146,8 +146,8 @@ def _has_gtids(backup: BackupDirectory) -> bool:
     return bool((backup.record.get("binlog") or {}).get("gtid"))
 
 
-def _position_warnings(backup: BackupDirectory) -> list[str]:
-    unsettled = unsettled_channels(backup.record)
+def _position_warnings(record: dict[str, Any]) -> list[str]:
+    unsettled = unsettled_channels(record)
     if not unsettled:
         return []
     return [
@@ -211,8 +211,8 @@ def _record_state(
     before: dict[str, tuple[int, int]],
     settings: native.RecoverySettings,
     report: native.RecoveryReport,
-) -> BackupDirectory:
-    """Write checkpoints and manifest of the prepared directory, then take away the marker."""
+) -> dict[str, Any]:
+    """Write checkpoints and manifest of the prepared directory, then take away the marker; returns its record."""
     record: dict[str, Any] = {
         **backup.record,
         "state": PREPARED,
@@ -246,7 +246,7 @@ def _record_state(
     # no file is changed after that
     note_preparation(backup.path, backup.source_sha256)
     marker.end()
-    return replace(backup, checkpoints=checkpoints, record=record, interrupted=False)
+    return record
 
 
 def _entries(backup: BackupDirectory, before: dict[str, tuple[int, int]]) -> Iterator[FileEntry]:

@@ -16,6 +16,7 @@ from typing import Callable
 
 from .. import durable
 from ..errors import XtrabackupError
+from ..host import below
 from ..host.handover import Handover
 from ..server.applied_positions import AppliedPosition
 from .backup_directory import SCRATCH_NAME
@@ -79,7 +80,7 @@ def scratch_of(held: Handover) -> Iterator[Scratch]:
         path.mkdir(mode=0o700)
     try:
         with durable.storage_errors("opening", path):
-            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            descriptor = below.open_directory(path)
         try:
             yield Scratch(held.directory / SCRATCH_NAME, Path(f"/proc/self/fd/{descriptor}"))
         finally:

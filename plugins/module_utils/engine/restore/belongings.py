@@ -213,7 +213,7 @@ class _Copies:
                 # sockets and FIFOs are of processes that run
                 if stat.S_IFMT(source.status(entry).st_mode) in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
                     self.copy(source, entry, target / entry)
-            made = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            made = below.open_directory(target)
             try:
                 self._finish(made, source.status())
             finally:

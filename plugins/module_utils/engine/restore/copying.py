@@ -56,7 +56,7 @@ class Ownership:
         with durable.storage_errors("creating", path):
             with contextlib.suppress(FileExistsError):
                 os.mkdir(path, 0o700)
-            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            descriptor = below.open_directory(path)
             try:
                 self._own(descriptor)
                 os.fchmod(descriptor, self.directory_mode)

@@ -18,13 +18,12 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Callable
 
 from ..errors import FileInUse, UnsafeFile
 from ..host import below
 from ..innodb.redo_logfile_mysql import REDO_DIRECTORY
 from . import running
-
-_PROC = Path("/proc")
 
 # struct flock of Linux with 64-bit offsets: type, whence, start, length, process id
 _FLOCK = struct.Struct("hhqqi4x")
@@ -60,7 +59,7 @@ def require_unclaimed(paths: Iterable[Path], datadir: Path) -> None:
     for server in running.servers():
         if not wanted or server.works_in(datadir):
             continue
-        named = named_in(server.open_files(_DICTIONARY), wanted)
+        named = named_in(server.open_files(_DICTIONARY), wanted, running.open_again)
         if named:
             evidence = f"it is a table of the server that runs as process {server.pid} on {server.directory}"
             raise _in_use(Holder(server.pid, min(named), evidence))
@@ -73,15 +72,16 @@ def dictionary_of(datadir: Path, log_directory: Path) -> list[Path]:
     return [path for path in found if path.is_file()]
 
 
-def named_in(dictionary: Iterable[Path], paths: Iterable[Path]) -> set[Path]:
+def named_in(
+    dictionary: Iterable[Path], paths: Iterable[Path], open_source: Callable[[Path], int] = below.open_file
+) -> set[Path]:
     """Those of ``paths`` whose absolute name is in one of the files ``dictionary``; what is encrypted names none."""
     forms = {os.fsencode(form): path for path in paths for form in (path, os.path.realpath(path))}
     directories = {os.path.dirname(form) for form in forms}
     found = set()
     for file in dictionary:
         with contextlib.suppress(OSError, ValueError, UnsafeFile), contextlib.ExitStack() as opened:
-            # what a process has open is reached by a link of the kernel's, which leads to that very file
-            source = os.open(file, os.O_RDONLY | os.O_NONBLOCK) if _PROC in file.parents else below.open_file(file)
+            source = open_source(file)
             opened.callback(os.close, source)
             content = opened.enter_context(mmap.mmap(source, 0, access=mmap.ACCESS_READ))
             for directory in directories:

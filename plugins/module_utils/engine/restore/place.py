@@ -410,7 +410,7 @@ class _Restore:
         """One rename: staging, with the marker of progress in it, becomes the data directory."""
         with contextlib.suppress(OSError), contextlib.ExitStack() as opened:
             # what is in the way was put aside; who owns the directory may have put a link there since
-            descriptor = os.open(self._datadir, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            descriptor = below.open_directory(self._datadir)
             opened.callback(os.close, descriptor)
             os.rmdir("lost+found", dir_fd=descriptor)
         durable.publish(self._root, self._datadir)

@@ -127,6 +127,11 @@ class ServerProcess:
         return found
 
 
+def open_again(file: Path) -> int:
+    """A descriptor of one of a server's ``open_files``: a link of the kernel's, which leads to that very file."""
+    return os.open(file, os.O_RDONLY | os.O_NONBLOCK)
+
+
 def servers() -> list[ServerProcess]:
     """All of them."""
     return [ServerProcess(int(one.name)) for one in Path("/proc").iterdir() if one.name.isdigit() and _is_server(one)]

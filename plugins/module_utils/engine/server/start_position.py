@@ -41,15 +41,15 @@ def backup_record(path: str | Path) -> dict[str, Any] | None:
             found = strict_json.parse_object(data, str(marker), max_bytes=_MAX_MARKER)
             strict_json.require_plain(found, str(marker))
             journal = Journal(Path(path))
-            if journal.contradicts(found):
+            known = journal.proven(found)
+            if known is None and journal.knows_directory():
                 raise ReplicationError(
                     f"{marker} is not what the last restore into {path} has left there: somebody has changed it, or "
                     "has restored other data since",
                     remedy="Find out who did. Restore the data again, or give the coordinates yourself.",
                     path=str(marker),
                 )
-            found = journal.proven(found) or found
-            return checked_record(found.get("backup"), str(marker))
+            return checked_record((known or found).get("backup"), str(marker))
         except FormatError as error:
             raise FormatError(f"{marker} is no restore marker: {error.message}", path=str(marker)) from error
     try:
