@@ -94,7 +94,9 @@ def test_the_same_on_kernels_before_5_12(place: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(kernel, "_set_attributes", missing)
     place.chmod(0o777)
     script = "; ".join(f"touch {parent}/planted-by-a-test" for parent in (*BEYOND, str(place)))
-    status, output, reason = run(f"({script}) 2>/dev/null; touch made && cat /proc/self/mounts", place / "backup")
+    # the table also has what lies below another mount, where the program does not get to
+    mounts = 'while read -r what where rest; do [ ! -e "$where" ] || echo "$what $where $rest"; done </proc/self/mounts'
+    status, output, reason = run(f"({script}) 2>/dev/null; touch made && {mounts}", place / "backup")
     assert (status, reason) == (0, "")
     options = {line.split()[1]: line.split()[3].split(",") for line in output.splitlines()}
     assert [path for path, words in options.items() if words[0] == "rw"] == [f"{place}/backup"]
