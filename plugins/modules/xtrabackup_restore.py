@@ -370,11 +370,11 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.engine.errors import InvalidOption
+from ..module_utils.engine.host.ownership import resolve_ownership
 from ..module_utils.engine.progress import Progress
 from ..module_utils.engine.recovery.prepare import PrepareOptions
 from ..module_utils.engine.restore.forecast import forecast
 from ..module_utils.engine.restore.layout import Layout
-from ..module_utils.engine.restore.ownership import resolve_ownership
 from ..module_utils.engine.restore.place import release, restore
 from ..module_utils.engine.restore.plan import RestoreOptions, RestorePlan, plan_restore
 from ..module_utils.engine.restore.request import manifest_digest_from_option, request_from_options

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.redo_follower import RedoFollower
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mariadb.redo_follower import RedoFollower
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import XtrabackupError
 from ansible_collections.innodb.xtrabackup.tests.support.datasets import create_big
 from ansible_collections.innodb.xtrabackup.tests.support.servers import MariaDBServer

@@ -25,15 +25,16 @@ from typing import Callable
 from unittest import mock
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import tablespaces
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import XtrabackupError
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import tablespaces
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.content_digest import SHA256, XXH128
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb import (
-    redo_mariadb,
-    redo_mysql,
-    tablespace,
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb import tablespace
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mariadb import redo as mariadb_redo
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql import redo as mysql_redo
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql.keyring import (
+    FileKey,
+    parse_keyring,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.keyring import FileKey, parse_keyring
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.page import PageVerifier
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace import ChecksumKind
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream import cipher
@@ -302,34 +303,34 @@ def _parse_redo(data: bytes) -> None:
     """Header, checkpoints and mini-transactions of a redo log."""
     with contextlib.suppress(XtrabackupError):
         try:
-            header = redo_mariadb.parse_header(data, 1 << 20, "ib_logfile0")
+            header = mariadb_redo.parse_header(data, 1 << 20, "ib_logfile0")
         except XtrabackupError:
-            header = redo_mariadb.LogHeader(12288, "Fuzz", 1 << 20)
-        redo_mariadb.newest_checkpoint(data[4096:4160].ljust(64, b"\0"), data[:64].ljust(64, b"\0"), header)
+            header = mariadb_redo.LogHeader(12288, "Fuzz", 1 << 20)
+        mariadb_redo.newest_checkpoint(data[4096:4160].ljust(64, b"\0"), data[:64].ljust(64, b"\0"), header)
         window = bytearray(data)
-        walked = redo_mariadb.walk(window, header.first_lsn, header)
+        walked = mariadb_redo.walk(window, header.first_lsn, header)
         assert 0 <= walked.size <= len(data)
 
 
 def _redo_logs() -> list[bytes]:
-    header = redo_mariadb.render_backup_header(redo_mariadb.Checkpoint(12288, 12288), "10.11.19")
+    header = mariadb_redo.render_backup_header(mariadb_redo.Checkpoint(12288, 12288), "10.11.19")
     return [header[:600], b"\x23abc\x01\0\0\0\0", b"\x30\x05" + b"x" * 20 + b"\x01\0\0\0\0"]
 
 
 def _parse_mysql_redo(data: bytes) -> None:
     """Header, checkpoints and blocks of a MySQL redo log."""
     with contextlib.suppress(XtrabackupError):
-        redo_mysql.newest_checkpoint(data)
-        walked = redo_mysql.walk(data, 8192)
+        mysql_redo.newest_checkpoint(data)
+        walked = mysql_redo.walk(data, 8192)
         assert 0 <= walked.size <= len(data)
-        if walked.end is redo_mysql.WalkEnd.INCOMPLETE:
-            redo_mysql.cut_block(data[walked.size : walked.size + redo_mysql.BLOCK_SIZE], walked.used)
-        redo_mysql.parse_header(data, "#ib_redo0")
+        if walked.end is mysql_redo.WalkEnd.INCOMPLETE:
+            mysql_redo.cut_block(data[walked.size : walked.size + mysql_redo.BLOCK_SIZE], walked.used)
+        mysql_redo.parse_header(data, "#ib_redo0")
 
 
 def _mysql_redo_logs() -> list[bytes]:
-    header = redo_mysql.render_header(redo_mysql.Checkpoint(8200), 1)
-    return [header, header[:512], redo_mysql.render_block(8192), redo_mysql.render_block(8192, 512) * 2]
+    header = mysql_redo.render_header(mysql_redo.Checkpoint(8200), 1)
+    return [header, header[:512], mysql_redo.render_block(8192), mysql_redo.render_block(8192, 512) * 2]
 
 
 def _parse_tablespace(data: bytes) -> None:

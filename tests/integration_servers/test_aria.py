@@ -24,7 +24,7 @@ import pytest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import job
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import PageCorrupt
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.aria_counts import AriaCounts
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.mariadb.aria_counts import AriaCounts
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import Connection
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import extract_archive
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import ServerFactory

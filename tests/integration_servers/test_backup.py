@@ -18,9 +18,10 @@ from typing import Any
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable, manifest
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import job, mariadb
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import job
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.copier import CopiedTablespace
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.ddl_watch_mariadb import check_dictionary
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mariadb import timeline
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mariadb.dictionary import check_dictionary
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     DiskFull,
     LockTimeout,
@@ -210,7 +211,7 @@ def test_a_fulltext_index_whose_building_begins_under_the_lock_is_rolled_back(
             time.sleep(0.01)
         check_dictionary(connection, copied, left_out)
 
-    monkeypatch.setattr(mariadb, "check_dictionary", check)
+    monkeypatch.setattr(timeline, "check_dictionary", check)
     take(source, workdir / "backup")
     altering.join(60)
     our_prepare(workdir / "backup")

@@ -17,8 +17,8 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup im
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import TableFileMissing, UnsupportedTable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.prepare import PrepareOptions, prepare
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.locks import BackupStages
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.locks_mysql import MysqlLocks
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mariadb.locks import BackupStages
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.locks import MysqlLocks
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import MySQLFactory, ServerFactory
 from ansible_collections.innodb.xtrabackup.tests.support import checksums, console, playbook
 from ansible_collections.innodb.xtrabackup.tests.support.backups import options_for, take

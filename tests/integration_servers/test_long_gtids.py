@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.coordinates import gtid_positions
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.gtid_sets import GtidSet
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.gtid_sets import GtidSet
 from ansible_collections.innodb.xtrabackup.tests.integration_servers import test_backup, test_mysql_backup
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import MySQLFactory, ServerFactory
 from ansible_collections.innodb.xtrabackup.tests.support.backups import take

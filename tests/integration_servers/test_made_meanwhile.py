@@ -20,9 +20,10 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.ta
     FIRST_PAGE_SIZE,
     parse_tablespace_header,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server import flavor, support_mysql
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.locks import BackupStages
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.redo_status import read_redo_status
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server import support
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mariadb.locks import BackupStages
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql import support as mysql_support
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.redo_status import read_redo_status
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import MySQLFactory, ServerFactory
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.test_mysql_backup import before_lock
 from ansible_collections.innodb.xtrabackup.tests.support.backups import take
@@ -51,7 +52,7 @@ def refused(server: DatabaseServer, dest: Path, kind: type[ServerError], names: 
 
 def without_archive(monkeypatch: pytest.MonkeyPatch) -> None:
     # no engine that keeps its data elsewhere is installable everywhere, so ARCHIVE plays one
-    monkeypatch.setattr(flavor, "SAFE_ENGINES", flavor.SAFE_ENGINES - {"archive"})
+    monkeypatch.setattr(support, "SAFE_ENGINES", support.SAFE_ENGINES - {"archive"})
 
 
 @pytest.fixture
@@ -113,7 +114,7 @@ def test_on_mysql(make_mysql: MySQLFactory, workdir: Path, monkeypatch: pytest.M
     statements[:] = ["CREATE TABLE d.old (a INT) ENGINE=ARCHIVE"]
     refused(source, dest, UnsupportedTable, r"d\.old \(ARCHIVE\)", ["DROP TABLE d.old"])
     # this version repairs such tables; the older ones cannot be had here
-    monkeypatch.setattr(support_mysql, "ROW_VERSIONS_REPAIRED", (99,))
+    monkeypatch.setattr(mysql_support, "ROW_VERSIONS_REPAIRED", (99,))
     statements[:] = ["ALTER TABLE d.t ADD b INT, ALGORITHM=INSTANT"]
     refused(source, dest, UnsupportedTable, r"d\.t", ["OPTIMIZE TABLE d.t"])
     statements.clear()

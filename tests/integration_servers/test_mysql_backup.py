@@ -14,8 +14,9 @@ from typing import Any, Callable
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import job, mysql
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.ddl_watch_mysql import read_dictionary
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import job
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mysql import timeline
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mysql.dictionary import read_dictionary
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     LockTimeout,
     MissingPrivilege,
@@ -27,7 +28,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.co
     Connection,
     ConnectionParameters,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.locks_mysql import MysqlLocks
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.locks import MysqlLocks
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import MySQLFactory
 from ansible_collections.innodb.xtrabackup.tests.support import checksums, datasets, mysql_datasets
 from ansible_collections.innodb.xtrabackup.tests.support.backups import Slow, take
@@ -249,15 +250,15 @@ def test_an_index_of_a_table_that_is_younger_than_the_look_at_the_dictionary_is_
     make_mysql: MySQLFactory, workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = make_mysql("source")
-    looks: list[mysql.Dictionary] = []
+    looks: list[timeline.Dictionary] = []
 
-    def look(connection: Connection, *, with_indexes: bool) -> mysql.Dictionary:
+    def look(connection: Connection, *, with_indexes: bool) -> timeline.Dictionary:
         looks.append(read_dictionary(connection, with_indexes=with_indexes))
         if len(looks) == 1:  # after the look, before the files are listed: seconds, where there are many tables
             datasets.create_big(source, 10, tables=1)
         return looks[-1]
 
-    monkeypatch.setattr(mysql, "read_dictionary", look)
+    monkeypatch.setattr(timeline, "read_dictionary", look)
     before_lock(monkeypatch, lambda: source.execute("ALTER TABLE big.t0 ADD INDEX made (k), ALGORITHM=INPLACE"))
     take(source, workdir / "backup")
     assert len(looks) == 2

@@ -23,15 +23,15 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.co
     read_header,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.inventory import InnodbFile
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.inventory_mysql import (
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mysql.inventory import (
     innodb_files,
     plain_files,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.tablespaces import (
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.tablespaces import (
     Tablespace,
     read_tablespaces,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.keyring import FileKey, Keyring
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql.keyring import FileKey, Keyring
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.page import (
     PageVerifier,
     verified_tablespace_header,
@@ -45,7 +45,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.co
     Connection,
     ConnectionParameters,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.flavor import Layout, read_layout
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.support import Layout, read_layout
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.sink import DirectorySink
 from ansible_collections.innodb.xtrabackup.tests.support.checksums import table_states
 from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.ddl_watch_mysql import read_dictionary
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mysql.dictionary import read_dictionary
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     LockTimeout,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.locks_mysql import (
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.locks import (
     MysqlLocks,
     require_table_privileges,
 )

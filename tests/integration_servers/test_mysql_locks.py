@@ -24,11 +24,11 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.co
     Connection,
     ConnectionParameters,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.locks_mysql import (
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.locks import (
     MysqlLocks,
     non_transactional_tables,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.user_tables import UserTable
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.user_tables import UserTable
 from ansible_collections.innodb.xtrabackup.tests.support.mysql import MySQLServer
 from ansible_collections.innodb.xtrabackup.tests.support.mysql_locks import (
     PRIVILEGES,

@@ -16,7 +16,7 @@ from typing import Callable
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.redo_follower_mysql import (
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mysql.redo_follower import (
     MysqlRedoFollower,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
@@ -26,18 +26,14 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     ServerError,
     UnsupportedServer,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb import redo_mysql as redo
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.keyring import Keyring
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.redo_logfile_mysql import (
-    inspect_logfile,
-)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql import redo
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql.keyring import Keyring
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql.redo_logfile import inspect_logfile
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import (
     Connection,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.redo_consumer import RedoConsumer
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.redo_status import (
-    RedoStatus,
-)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.redo_consumer import RedoConsumer
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.redo_status import RedoStatus
 from ansible_collections.innodb.xtrabackup.tests.support.load import AS_FAST_AS_IT_CAN, WriteLoad, check_invariants
 from ansible_collections.innodb.xtrabackup.tests.support.mysql import MySQLServer
 from ansible_collections.innodb.xtrabackup.tests.support.mysql_keyring import KeyringMySQLServer

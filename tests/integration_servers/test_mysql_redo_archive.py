@@ -15,18 +15,19 @@ from typing import Any
 import pymysql
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import job, mysql, redo_follower_mysql
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.redo_follower_mysql import (
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import job
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mysql import redo_follower, timeline
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mysql.redo_follower import (
     MysqlRedoFollower,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import RedoOverwritten
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.keyring import Keyring
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.redo_logfile_mysql import inspect_logfile
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql.keyring import Keyring
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql.redo_logfile import inspect_logfile
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.prepare import PrepareOptions, prepare
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import Connection
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.redo_archive import RedoArchive
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.redo_consumer import RedoConsumer
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.redo_archive import RedoArchive
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.redo_consumer import RedoConsumer
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.sink import DirectorySink
 from ansible_collections.innodb.xtrabackup.tests.support.load import AS_FAST_AS_IT_CAN, WriteLoad, check_invariants
 from ansible_collections.innodb.xtrabackup.tests.support.mysql import SERVER_PROGRAM, MySQLServer
@@ -169,7 +170,7 @@ def test_an_encrypted_log_is_encrypted_in_its_archive_too(workdir: Path, archive
 def test_an_archive_whose_session_was_killed_ends_and_the_follower_says_so(
     source: MySQLServer, workdir: Path, archive_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redo_follower_mysql, "_ARCHIVE_WAIT", 1.0)
+    monkeypatch.setattr(redo_follower, "_ARCHIVE_WAIT", 1.0)
     with (
         following(source, workdir / "log", archived=True) as copy,
         WriteLoad(source, payload=3000, threads=2, per_second=AS_FAST_AS_IT_CAN),
@@ -250,7 +251,7 @@ def take(server: MySQLServer, dest: Path) -> dict[str, Any]:
 def test_a_backup_that_falls_behind_is_whole_where_the_server_archives_its_log(
     make_mysql: Any, source: MySQLServer, workdir: Path, archive_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mysql, "MysqlRedoFollower", Stalling)
+    monkeypatch.setattr(timeline, "MysqlRedoFollower", Stalling)
     with WriteLoad(source, payload=3000, threads=2, per_second=AS_FAST_AS_IT_CAN) as load:
         load.wait_for(50)
         record = take(source, workdir / "backup")
@@ -273,7 +274,7 @@ def test_without_an_archive_it_fails_and_one_that_keeps_up_says_what_would_help(
     (warning,) = take(source, workdir / "backup")["warnings"]
     assert "another consumer of the redo log is registered" in warning
     assert warning.endswith("nor did it archive the log for us: innodb_redo_log_archive_dirs is not set")
-    monkeypatch.setattr(mysql, "MysqlRedoFollower", Stalling)
+    monkeypatch.setattr(timeline, "MysqlRedoFollower", Stalling)
     with (
         WriteLoad(source, payload=3000, threads=2, per_second=AS_FAST_AS_IT_CAN),
         pytest.raises(RedoOverwritten) as failed,

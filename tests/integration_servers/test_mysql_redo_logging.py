@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import UnsupportedServer
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import ConnectionParameters
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.redo_logging import (
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.redo_logging import (
     DIGESTS,
     read_alter_instance,
     require_logged_since,

@@ -27,16 +27,18 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     UnsupportedServer,
     UnsupportedTable,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server import flavor
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server import support
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import (
     Connection,
     ConnectionParameters,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.coordinates_mysql import (
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.identity import Flavor, identify
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import read_layout
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.coordinates import (
     LogStatus,
     read_log_status,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.locks_mysql import MysqlLocks
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.locks import MysqlLocks
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.privileges import (
     MYSQL_BACKUP_PRIVILEGES,
     require_backup_privileges,
@@ -64,7 +66,7 @@ def create_account(server: MySQLServer, *privileges: str, user: str = "backup") 
 
 def require_supported(server: MySQLServer, user: str = "root", password: str = "") -> None:
     with opener(server, user, password)() as connection:
-        flavor.require_supported(flavor.identify(connection), connection)
+        support.require_supported(identify(connection), connection)
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +88,9 @@ def test_exactly_the_listed_privileges_are_enough_for_everything_a_backup_asks(s
     create_account(server, *MYSQL_BACKUP_PRIVILEGES)
     open_one = opener(server, "backup", "x")
     with open_one() as connection:
-        flavor.require_supported(flavor.identify(connection), connection)
+        support.require_supported(identify(connection), connection)
         require_backup_privileges(connection)
-        assert flavor.read_layout(connection).datadir == server.datadir
+        assert read_layout(connection).datadir == server.datadir
         with MysqlLocks(connection, open_one, 5) as locks:
             locks.lock_instance()
             locks.lock_tables()
@@ -164,8 +166,8 @@ def test_an_odd_account_name_is_quoted(shared: MySQLServer) -> None:
 def test_an_ordinary_server_is_supported_and_known_by_name(shared: MySQLServer) -> None:
     require_supported(shared)
     with opener(shared)() as connection:
-        identity = flavor.identify(connection)
-    assert identity.flavor is flavor.Flavor.MYSQL
+        identity = identify(connection)
+    assert identity.flavor is Flavor.MYSQL
     assert identity.version_tuple >= (9, 0)
     assert identity.server_id == 1
     assert identity.server_uuid == shared.value("SELECT @@server_uuid")
@@ -187,7 +189,7 @@ def test_an_unusual_layout_is_read_with_absolute_paths(make_mysql: MySQLFactory,
         }
     )
     with opener(server)() as connection:
-        layout = flavor.read_layout(connection)
+        layout = read_layout(connection)
     assert layout.system_tablespace_files == (places["home"] / "system1", places["home"] / "system2")
     assert all(path.is_file() for path in layout.system_tablespace_files)
     assert layout.redo_directory == places["redo"] / "#innodb_redo"
@@ -226,24 +228,24 @@ def test_row_versions_are_refused_by_name_on_the_versions_that_cannot_recover_th
         "CREATE DATABASE IF NOT EXISTS shop", "CREATE TABLE shop.changed (a INT)", "CREATE TABLE shop.same (a INT)"
     )
     with opener(server, "backup", "x")() as connection:
-        identity = flavor.identify(connection)
+        identity = identify(connection)
         old = dataclasses.replace(identity, version="8.0.31")
-        flavor.require_supported(old, connection)
+        support.require_supported(old, connection)
         server.execute("ALTER TABLE shop.changed ADD b INT, ALGORITHM=INSTANT")
-        flavor.require_supported(identity, connection)
+        support.require_supported(identity, connection)
         with pytest.raises(UnsupportedTable) as caught:
-            flavor.require_supported(old, connection)
+            support.require_supported(old, connection)
         assert caught.value.details["tables"] == ["shop.changed"]
         assert "OPTIMIZE TABLE" in caught.value.remedy
         server.execute("OPTIMIZE TABLE shop.changed")
-        flavor.require_supported(old, connection)
+        support.require_supported(old, connection)
 
 
 def test_tables_of_engines_that_keep_data_elsewhere_are_refused_by_name(
     shared: MySQLServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # no such engine comes with MySQL, so ARCHIVE plays one
-    monkeypatch.setattr(flavor, "SAFE_ENGINES", flavor.SAFE_ENGINES - {"archive"})
+    monkeypatch.setattr(support, "SAFE_ENGINES", support.SAFE_ENGINES - {"archive"})
     server = shared
     create_account(server, *MYSQL_BACKUP_PRIVILEGES)
     server.execute("CREATE DATABASE IF NOT EXISTS shop")

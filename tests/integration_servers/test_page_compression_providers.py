@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.page_compression import PROVIDERS
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mariadb.page_compression import PROVIDERS
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import ServerFactory
 from ansible_collections.innodb.xtrabackup.tests.support.checksums import table_states
 from ansible_collections.innodb.xtrabackup.tests.support.playbook import run_module

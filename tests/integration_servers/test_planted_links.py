@@ -14,8 +14,8 @@ from typing import Any, Callable
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mariadb import MariadbBackup
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mysql import MysqlBackup
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mariadb.timeline import MariadbBackup
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mysql.timeline import MysqlBackup
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import UnsafeFile
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.prepare import PrepareOptions, prepare

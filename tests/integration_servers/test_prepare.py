@@ -30,13 +30,13 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     ServerRunning,
     XtrabackupError,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.copying import Copier
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery import prepare as prepare_module
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.prepare import (
     PrepareOptions,
     PrepareResult,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.copying import Copier
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import ConnectionParameters
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.archive import ArchiveSink
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import Compression

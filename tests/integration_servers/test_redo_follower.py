@@ -17,14 +17,14 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.redo_follower import RedoFollower
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.redo_log_file import LogFile
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mariadb.redo_files import LogFile
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mariadb.redo_follower import RedoFollower
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     RedoOverwritten,
     RedoReplaced,
     XtrabackupError,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb import redo_mariadb as redo
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mariadb import redo
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.page import (
     PageVerifier,
     verified_tablespace_header,

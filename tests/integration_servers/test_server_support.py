@@ -14,12 +14,14 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     UnsupportedServer,
     UnsupportedTable,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server import coordinates, flavor
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server import coordinates, support
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import (
     Connection,
     ConnectionParameters,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.locks import BackupStages
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.identity import Flavor, identify
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import read_layout
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mariadb.locks import BackupStages
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.privileges import (
     BACKUP_PRIVILEGES,
     require_backup_privileges,
@@ -35,7 +37,7 @@ def connect(server: MariaDBServer, user: str = "root", password: str = "") -> Co
 
 def require_supported(server: MariaDBServer, user: str = "root", password: str = "") -> None:
     with connect(server, user, password) as connection:
-        flavor.require_supported(flavor.identify(connection), connection)
+        support.require_supported(identify(connection), connection)
 
 
 # --- privileges ----------------------------------------------------------------------------------
@@ -46,9 +48,9 @@ def test_exactly_the_listed_privileges_are_enough_for_everything_a_backup_asks(m
     server.create_account("backup", "x", ", ".join(BACKUP_PRIVILEGES))
     with connect(server, "backup", "x") as connection:
         require_backup_privileges(connection)
-        identity = flavor.identify(connection)
-        flavor.require_supported(identity, connection)
-        assert flavor.read_layout(connection).datadir == server.datadir
+        identity = identify(connection)
+        support.require_supported(identity, connection)
+        assert read_layout(connection).datadir == server.datadir
         with BackupStages(connection, lambda: connect(server, "backup", "x"), 5) as stages:
             stages.start()
             stages.flush()
@@ -107,8 +109,8 @@ def test_an_ordinary_server_is_supported_and_known_by_name(make_server: ServerFa
     server = make_server()
     require_supported(server)
     with connect(server) as connection:
-        identity = flavor.identify(connection)
-    assert identity.flavor is flavor.Flavor.MARIADB
+        identity = identify(connection)
+    assert identity.flavor is Flavor.MARIADB
     assert identity.version_tuple >= (10, 11)
     assert identity.server_id == 1
     assert identity.datadir == server.datadir
@@ -126,7 +128,7 @@ def test_an_unusual_layout_is_read_with_absolute_paths(make_server: ServerFactor
         }
     )
     with connect(server) as connection:
-        layout = flavor.read_layout(connection)
+        layout = read_layout(connection)
     assert layout.system_tablespace_files == (places["home"] / "system1", places["home"] / "system2")
     assert all(path.is_file() for path in (*layout.system_tablespace_files, layout.redo_log))
     assert (layout.innodb_undo_directory / "undo001").is_file()
@@ -181,7 +183,7 @@ def test_tables_of_engines_that_keep_data_elsewhere_are_refused_by_name(
     make_server: ServerFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # no such engine is installable everywhere, so ARCHIVE plays one
-    monkeypatch.setattr(flavor, "SAFE_ENGINES", flavor.SAFE_ENGINES - {"archive"})
+    monkeypatch.setattr(support, "SAFE_ENGINES", support.SAFE_ENGINES - {"archive"})
     server = make_server()
     server.create_account("backup", "x", ", ".join(BACKUP_PRIVILEGES))
     server.execute("INSTALL SONAME 'ha_archive'", "CREATE DATABASE shop")

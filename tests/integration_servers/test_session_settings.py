@@ -13,14 +13,23 @@ from typing import Any, Union
 import pymysql
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import ddl_watch_mysql, tablespaces
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mysql import (
+    dictionary as mysql_dictionary,
+)
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import MissingPrivilege, ServerError
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server import coordinates, facts, flavor, session
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import tablespaces
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server import (
+    coordinates,
+    facts,
+    session,
+)
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import (
     Connection,
     ConnectionParameters,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.coordinates_mysql import read_log_status
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.identity import Flavor, identify
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import read_layout
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.coordinates import read_log_status
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.replication import read_state
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.session import FIRST, PATHS, SETTINGS
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import MySQLFactory, ServerFactory
@@ -81,19 +90,19 @@ def server(request: pytest.FixtureRequest) -> Iterator[DatabaseServer]:
 def answers(connection: Connection) -> dict[str, Any]:
     """What the engine reads of a server, but for what moves by itself."""
     read = facts.server_facts(connection)
-    identity = flavor.identify(connection)
+    identity = identify(connection)
     found: dict[str, Any] = {name: read[name] for name in read if name not in ("binlog", "gtid")}
-    found["layout"] = flavor.read_layout(connection)
+    found["layout"] = read_layout(connection)
     found["channels"] = [channel.channel for channel in read_state(connection).channels]
     connection.execute("FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS")
-    if identity.flavor is flavor.Flavor.MARIADB:
+    if identity.flavor is Flavor.MARIADB:
         found["sources"] = [channel.source_port for channel in coordinates.read_channels(connection)]
         spaces = connection.listing("SELECT SPACE, NAME FROM information_schema.INNODB_SYS_TABLESPACES")
         found["tablespaces"] = sorted((row["SPACE"], row["NAME"]) for row in spaces)
     else:
         found["sources"] = [channel.source_port for channel in read_log_status(connection).channels]
         found["tablespaces"] = sorted(map(str, tablespaces.read_tablespaces(connection)))
-        found["dictionary"] = ddl_watch_mysql.read_dictionary(connection)
+        found["dictionary"] = mysql_dictionary.read_dictionary(connection)
     return found
 
 
@@ -199,17 +208,17 @@ def test_a_list_that_is_cut_short_by_whatever_it_is_is_no_list(server: DatabaseS
 def test_paths_are_read_in_their_own_character_set_or_not_at_all(server: DatabaseServer) -> None:
     """MySQL wants a privilege for that, MariaDB does not."""
     with opener(server)() as connection:
-        expected = flavor.read_layout(connection)
+        expected = read_layout(connection)
     server.execute(f"SET GLOBAL {PATHS} = utf16")
     if server.flavor == "mysql":
         with pytest.raises(MissingPrivilege, match="utf16"):
             opener(server, "backup", "x")()
         server.execute("GRANT SESSION_VARIABLES_ADMIN ON *.* TO backup@localhost")
     with opener(server, "backup", "x")() as connection:
-        assert flavor.read_layout(connection) == expected
+        assert read_layout(connection) == expected
     server.execute(f"SET GLOBAL {PATHS} = latin1", "REVOKE ALL PRIVILEGES, GRANT OPTION FROM backup@localhost")
     with opener(server, "backup", "x")() as connection:
-        assert flavor.read_layout(connection) == expected
+        assert read_layout(connection) == expected
 
 
 def backup_under(server: DatabaseClient, settings: Mapping[str, Value]) -> None:

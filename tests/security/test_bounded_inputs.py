@@ -20,7 +20,6 @@ import yaml
 from ansible_collections.innodb.xtrabackup.plugins.filter.restore_request import restore_request
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.console.option import Option
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import filling, manifest
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import metadata, tablespaces
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.catalog import describe_place, read_job
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     FormatError,
@@ -28,13 +27,14 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     StreamCorrupt,
     XtrabackupError,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.keyring import Keyring
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import metadata, tablespaces
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import running
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql.keyring import Keyring
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.backup_directory import (
     IN_PROGRESS_NAME,
     read_backup_directory,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.redo_proof import PrepareMarker
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import running
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.markers import (
     read_in_progress,
     read_restored,
@@ -45,10 +45,10 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.co
     normal_gtid,
     parse_binlog_info,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.option_file import parse_options
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.user_tables import (
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.user_tables import (
     _read as read_definition,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.option_file import parse_options
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport import credentials, tls_framing
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.units import parse_duration, parse_size
 

@@ -24,6 +24,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     XtrabackupError,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.content_digest import SHA256, XXH128
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.copying import Copier, CopyTask
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import (
     MANIFEST_NAME,
     FileEntry,
@@ -31,7 +32,6 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest 
     verify_directory,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.copying import Copier, CopyTask
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.archive import ArchiveSink
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import Compression
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.entry import Decoding

@@ -21,8 +21,8 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     XtrabackupError,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import state
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.copying import Ownership
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import placement
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.copying import Ownership
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.place import release
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.placement import choose_staging
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.plan import RestoreOptions, plan_restore

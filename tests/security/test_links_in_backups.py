@@ -12,11 +12,11 @@ from typing import Callable
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import UnsafeFile, XtrabackupError
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.copying import Ownership
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import read, verify_directory
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.ddl_files import apply_ddl_files
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.mariadb.ddl_files import apply_ddl_files
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import place
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.copying import Ownership
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.forecast import forecast
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.plan import RestoreOptions, plan_restore
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import Compression

@@ -14,29 +14,38 @@ from typing import Any, Callable
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import (
-    aria_tables,
-    copier,
-    inventory,
-    inventory_mysql,
-    redo_archive_mysql,
-    redo_directory_mysql,
-    redo_log_file,
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import copier, inventory
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mariadb import aria_tables
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mariadb import (
+    redo_files as mariadb_redo_files,
+)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mysql import (
+    inventory as mysql_inventory,
+)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mysql import (
+    redo_archive,
+)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mysql import (
+    redo_files as mysql_redo_files,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     FormatError,
     InvalidOption,
     UnsafeFile,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import running
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.copying import Ownership
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.server_files import ServerFiles
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.keyring import Keyring
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.page_compression import algorithms_in
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mariadb.page_compression import (
+    algorithms_in,
+)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql.keyring import Keyring
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import belongings, persisted, running
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.copying import Ownership
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import belongings, persisted
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.layout import layout_from_options
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server import user_data, user_tables
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server import user_data
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import Layout
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql import user_tables
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.sink import DirectorySink
 
 SECRET = b"root's own"
@@ -78,8 +87,8 @@ class Data:
     def files(self, family: str) -> set[str]:
         """The names of all that a backup of such a server would take."""
         layout = self.layout()
-        innodb = inventory_mysql.innodb_files(layout, []) if family == "mysql" else inventory.innodb_files(layout)
-        plain = inventory_mysql.plain_files(layout) if family == "mysql" else inventory.plain_files(layout)
+        innodb = mysql_inventory.innodb_files(layout, []) if family == "mysql" else inventory.innodb_files(layout)
+        plain = mysql_inventory.plain_files(layout) if family == "mysql" else inventory.plain_files(layout)
         return {file.path for file in innodb} | {file.path for file in plain.files}
 
 
@@ -187,11 +196,11 @@ def test_readers_of_single_files_follow_no_link_and_wait_for_no_pipe(data: Data)
         for name in ("ib_logfile0", "#ib_redo1", "archive.log", "x.MAI", "x.ibd"):
             plant(data.datadir / name)
         with pytest.raises(UnsafeFile):
-            redo_log_file.LogFile(str(data.datadir / "ib_logfile0"))
+            mariadb_redo_files.LogFile(str(data.datadir / "ib_logfile0"))
         with pytest.raises(UnsafeFile):
-            redo_directory_mysql.RedoFile(str(data.datadir / "#ib_redo1"), 1)
+            mysql_redo_files.RedoFile(str(data.datadir / "#ib_redo1"), 1)
         with pytest.raises(UnsafeFile):
-            redo_archive_mysql.ArchivedRedo(str(data.datadir / "archive.log"))
+            redo_archive.ArchivedRedo(str(data.datadir / "archive.log"))
         with pytest.raises(UnsafeFile):
             aria_tables.online_table(inventory.PlainFile("x.MAD", data.datadir / "x.MAD", inventory.Kind.TABLE, 1))
         assert algorithms_in(data.datadir / "x.ibd") == set()

@@ -17,7 +17,10 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import ho
 
 ENGINE = Path(host.__file__).parents[1]
 #: where the few ways to do it are
-OWN = ("host/", "durable.py")
+OWN = (
+    "durable.py",
+    *(f"host/{name}.py" for name in ("below", "confinement", "handover", "held", "kernel", "replaceable", "state")),
+)
 
 OS = frozenset(
     {"open", "rename", "replace", "renames", "unlink", "remove", "rmdir", "link", "symlink", "truncate", "mkfifo"}
@@ -34,6 +37,7 @@ RECEIVERS = ("sink", "root", "files", "backup", "self")
 _NEW = "a new file, O_EXCL, in a staging place of our own"
 _STAGING = "in a staging place of our own"
 _PROC = "of the kernel"
+_STATE = "in our directory of state, where only root writes"
 _SEALED = "in the directory of the sealed run, which is changed with it"
 _PUBLISHING = "staged files get their places, which the journal of the restore has checked"
 _ASKED = "named by the user who runs us"
@@ -43,6 +47,13 @@ ALLOWED = {
     ("filling.py", "Filling._end"): "the marker, which was proven to be ours",
     ("filling.py", "Filling._lock"): "O_NOFOLLOW, O_NONBLOCK, then judged",
     ("filling.py", "Filling.publish"): _STAGING,
+    ("host/accounts.py", "_processes"): _PROC,
+    ("host/copying.py", "Copier.copy"): _NEW,
+    ("host/copying.py", "_create"): _NEW,
+    ("host/journal.py", "Journal.remove"): _STATE,
+    ("host/journal.py", "is_at_work"): _STATE,
+    ("host/running.py", "_is_server"): _PROC,
+    ("host/running.py", "open_again"): _PROC,
     ("progress.py", "Progress._write"): "a new file, O_EXCL, that gets the name that the user gave",
     ("progress.py", "Progress.close"): "the name that the user gave",
     ("recovery/families.py", "MysqlFamily.clean"): _SEALED,
@@ -50,15 +61,13 @@ ALLOWED = {
     ("recovery/memory.py", "_meminfo"): _PROC,
     ("recovery/memory.py", "_number"): _PROC,
     ("recovery/memory.py", "_page_cache"): _PROC,
-    ("recovery/native_mysql.py", "_furnish_keyring"): _SEALED,
-    ("recovery/native_mysql.py", "furnish"): _SEALED,
+    ("recovery/mysql/server.py", "_furnish_keyring"): _SEALED,
+    ("recovery/mysql/server.py", "furnish"): _SEALED,
     ("recovery/process.py", "ActivityWatch._look"): _PROC,
     ("recovery/recover_directory.py", "_remove_leftovers"): _SEALED,
     ("recovery/redo_proof.py", "PrepareMarker.end"): _SEALED,
     ("restore/belongings.py", "_Copies._copy_file"): _NEW,
     ("restore/belongings.py", "_Copies.copy"): _NEW,
-    ("restore/copying.py", "Copier.copy"): _NEW,
-    ("restore/copying.py", "_create"): _NEW,
     ("restore/holders.py", "_opened"): _PROC,
     ("restore/markers.py", "remove_in_progress"): _PUBLISHING,
     ("restore/moved.py", "remove_moved"): "empty directories, by descriptors of those above them",
@@ -70,8 +79,6 @@ ALLOWED = {
     ("restore/place.py", "_Restore.publish"): _PUBLISHING,
     ("restore/place.py", "_unpack"): "an empty directory of our own",
     ("restore/placement.py", "_mount_points"): _PROC,
-    ("restore/running.py", "_is_server"): _PROC,
-    ("restore/running.py", "open_again"): _PROC,
     ("restore/unpacking.py", "make_unpacking_place"): "the directory that was just made, in one that is held",
     ("server/applier_guard.py", "_be_the_guard"): "/dev/null",
     ("server/option_file.py", "_options"): "option files of the host's administrator",

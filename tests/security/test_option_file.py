@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import metadata, tablespaces
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import FormatError, XtrabackupError
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import metadata, tablespaces
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.backup_directory import (
     read_backup_directory,
 )

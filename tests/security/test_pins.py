@@ -26,7 +26,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     StreamCorrupt,
     TargetNotEmpty,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import state
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import copying, state
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery import prepare as prepare_module
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.backup_directory import (
@@ -35,7 +35,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.prepare import PrepareOptions, prepare
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.redo_proof import PrepareMarker
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import copying, place
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import place
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import plan as plan_module
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.layout import layout_from_options
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.markers import (

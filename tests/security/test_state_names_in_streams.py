@@ -20,13 +20,12 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.st
     MANIFEST,
     is_state_name,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import copying
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import MANIFEST_NAME, Manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery import (
-    backup_directory,
-    ddl_files,
-)
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import copying, placement
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery import backup_directory
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.mariadb import ddl_files
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import placement
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream import unpack_directory
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import Compression
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.entry import Decoding

@@ -9,12 +9,12 @@ import io
 import time
 from typing import Any
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.redo_follower_mysql import (
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mysql.redo_follower import (
     MysqlRedoFollower,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import XtrabackupError
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb import redo_mysql as redo
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.redo_status import RedoStatus
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql import redo
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.redo_status import RedoStatus
 
 from . import redo_files_mysql as made
 from .redo_files_mysql import SyntheticRedo

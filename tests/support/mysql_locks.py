@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pymysql
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.locks_mysql import MysqlLocks
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.locks import MysqlLocks
 
 from .mysql import MySQLServer
 from .sessions import opener

@@ -18,21 +18,21 @@ from typing import Callable
 
 import crc32c
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.redo_follower_mysql import (
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mysql.redo_follower import (
     MysqlRedoFollower,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import XtrabackupError
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.keyring import Keyring
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.redo_logfile_mysql import (
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql.keyring import Keyring
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql.redo_logfile import (
     move_into_redo_directory,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import (
     Connection,
     ConnectionParameters,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.redo_archive import RedoArchive
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.redo_consumer import RedoConsumer
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.redo_status import (
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.redo_archive import RedoArchive
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.redo_consumer import RedoConsumer
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.redo_status import (
     RedoStatus,
     read_redo_status,
 )

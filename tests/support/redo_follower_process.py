@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.redo_follower_mysql import (
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mysql.redo_follower import (
     MysqlRedoFollower,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import XtrabackupError
@@ -29,8 +29,8 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.co
     Connection,
     ConnectionParameters,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.redo_consumer import RedoConsumer
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.redo_status import read_redo_status
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.redo_consumer import RedoConsumer
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.redo_status import read_redo_status
 from ansible_collections.innodb.xtrabackup.tests.support.children import same_imports
 
 

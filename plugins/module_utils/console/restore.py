@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import contextlib
 
-from ..engine.backup import metadata
 from ..engine.errors import InvalidOption, TargetNotEmpty
+from ..engine.format import metadata
+from ..engine.host.ownership import resolve_ownership
 from ..engine.recovery.backup_directory import read_backup_directory
 from ..engine.restore.layout import Layout, layout_from_options, parse_options
-from ..engine.restore.ownership import resolve_ownership
 from ..engine.restore.place import release, restore
 from ..engine.restore.plan import RestoreOptions, plan_restore
 from .messages import ConsoleProgress

@@ -15,11 +15,10 @@ from .errors import BackupError, BackupPartial, FormatError, StorageError, Strea
 from .filling import NOT_CONTENT, is_unfinished
 from .format import strict_json
 from .format.content_digest import OPTIONS
-from .host import below
+from .host import below, running
 from .host.small_files import read_object, read_small
 from .manifest import MANIFEST_NAME, MAX_BYTES, PARTIAL, Manifest, digest_of
 from .recovery.backup_directory import is_backup_directory, read_backup_directory
-from .restore import running
 from .restore.journal import RestoreJournal
 from .restore.markers import read_restored
 from .restore.placement import UNPACKED_SUFFIX

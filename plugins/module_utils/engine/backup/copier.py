@@ -22,7 +22,8 @@ from typing import Callable, Protocol
 from .. import durable
 from ..errors import Cancelled, FormatError, PageCorrupt
 from ..host import below
-from ..innodb.keyring import Keyring
+from ..host.birth_time import birth_time_ns
+from ..innodb.mysql.keyring import Keyring
 from ..innodb.page import PageFault, PageVerifier
 from ..innodb.tablespace import (
     ChecksumKind,
@@ -34,7 +35,6 @@ from ..innodb.tablespace import (
 from ..manifest import FileEntry
 from ..progress import Progress
 from ..stream.sink import SinkFile
-from .birth_time import birth_time_ns
 from .inventory import InnodbFile, OpenSource
 from .torn_pages import PageReader, TruncatedFile, UnsettledPages, attempts_for, pause, read_into
 

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..format import metadata
 from ..progress import Progress
 from ..server.applier_pause import require_pausable
 from ..server.connection import Connection
-from ..server.flavor import Flavor, Layout, ServerIdentity, identify, read_layout, require_supported
-from ..server.locks_mysql import require_table_privileges
+from ..server.mysql.locks import require_table_privileges
 from ..server.privileges import require_backup_privileges
+from ..server.support import Flavor, Layout, ServerIdentity, identify, read_layout, require_supported
 from ..stream.sink import Sink
-from . import inventory, inventory_mysql, mariadb, metadata, missing_tables, mysql
+from . import inventory, missing_tables
+from .mariadb import timeline as mariadb_timeline
+from .mysql import inventory as mysql_inventory
+from .mysql import timeline as mysql_timeline
 from .options import BackupOptions
 from .run import Job
 from .workers import Failure
@@ -34,15 +38,15 @@ def _preflight(connection: Connection, options: BackupOptions) -> tuple[ServerId
     require_backup_privileges(connection, channels=options.require_channels)
     layout = read_layout(connection)
     if identity.flavor is Flavor.MARIADB:
-        mariadb.prove_local(connection, layout)
+        mariadb_timeline.prove_local(connection, layout)
         databases = [database.name for database in inventory.databases(layout)]
-        missing = mariadb.missing_files(connection, layout, options.allow_missing_tables)
+        missing = mariadb_timeline.missing_files(connection, layout, options.allow_missing_tables)
     else:
-        mysql.prove_local(connection, layout)
-        mysql.read_keyring(options)
+        mysql_timeline.prove_local(connection, layout)
+        mysql_timeline.read_keyring(options)
         require_table_privileges(connection)
-        databases = [database.name for database in inventory_mysql.databases(layout)]
-        missing = mysql.missing_files(connection, layout, options.allow_missing_tables)
+        databases = [database.name for database in mysql_inventory.databases(layout)]
+        missing = mysql_timeline.missing_files(connection, layout, options.allow_missing_tables)
     inventory.require_database_names(databases, metadata.NAMES[metadata.family(identity.flavor.value)])
     missing_tables.require_allowed(missing, options.allow_missing_tables)
     if options.safe_slave_backup:
@@ -61,8 +65,8 @@ def take_backup(options: BackupOptions, sink: Sink, progress: Progress) -> dict[
         with Connection(options.connection) as connection, Connection(options.connection) as second:
             identity, layout = _preflight(connection, options)
             if identity.flavor is Flavor.MARIADB:
-                return mariadb.MariadbBackup(job, connection, second, identity, layout).run()
-            return mysql.MysqlBackup(job, connection, second, identity, layout).run()
+                return mariadb_timeline.MariadbBackup(job, connection, second, identity, layout).run()
+            return mysql_timeline.MysqlBackup(job, connection, second, identity, layout).run()
     except BaseException as error:
         failure.set(error)
         sink.abort(error)

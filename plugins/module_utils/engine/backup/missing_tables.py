@@ -14,7 +14,7 @@ from collections.abc import Collection, Set
 from typing import Callable
 
 from ..errors import InvalidOption, TableFileMissing
-from ..file_names import tablespace_name
+from ..format.file_names import tablespace_name
 from ..stream.listing import some_of
 
 # a file is made, renamed or dropped in moments; the dictionary knows it a little sooner or later

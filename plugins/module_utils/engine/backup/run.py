@@ -18,18 +18,18 @@ from typing import Any, Callable, Protocol
 
 from .. import durable
 from ..errors import DdlConflict, RedoOverwritten, ServerError
+from ..format import metadata
 from ..host.server_files import ServerFiles
-from ..innodb.keyring import Keyring
+from ..innodb.mysql.keyring import Keyring
 from ..manifest import FileEntry, Manifest
 from ..progress import Progress
 from ..server.applier_pause import ApplierPause
 from ..server.connection import Connection
 from ..server.coordinates import BinlogCoordinates, ReplicaChannel
-from ..server.flavor import Layout, ServerIdentity, require_supported
+from ..server.support import Layout, ServerIdentity, require_supported
 from ..stream.archive import ArchiveSink
 from ..stream.listing import some_of
 from ..stream.sink import DirectorySink, Sink, SinkFile
-from . import metadata
 from .copier import CopiedTablespace, CopierContext, Throttle, UnstableFile, copy_tablespace, opened_source, read_header
 from .ddl_watch import DdlChanges
 from .inventory import InnodbFile, PlainFiles

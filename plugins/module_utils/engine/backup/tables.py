@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from typing import Callable
 
 from ..errors import DdlConflict
+from ..format.aria import Horizon
 from ..manifest import FileEntry
 from ..stream.sink import Sink, SinkFile
-from .aria_format import Horizon
-from .aria_tables import OnlineCopy, changed_outside_the_log, copy_online, online_table
 from .copier import CopierContext, UnstableFile, append_growth, copy_plain
 from .inventory import Kind, PlainFile, PlainFiles
+from .mariadb.aria_tables import OnlineCopy, changed_outside_the_log, copy_online, online_table
 from .workers import CopyPool
 
 #: A file written within one clock tick of the kernel before its copy could be written again within that tick.

@@ -34,8 +34,8 @@ from typing import Any, Callable
 from .. import libraries
 from ..errors import PageCorrupt
 from .checksum_innodb import innodb_checksums
-from .keyring import FileKey
-from .page_mysql import ENCRYPTED_TYPES, PageUnreadable, page_type, plain_page
+from .mysql.keyring import FileKey
+from .mysql.page import ENCRYPTED_TYPES, PageUnreadable, page_type, plain_page
 from .tablespace import Buffer, ChecksumKind, TablespaceHeader, is_unwritten, parse_tablespace_header
 
 FIL_PAGE_DATA = 38

@@ -18,7 +18,7 @@ from typing import Union
 
 from ..errors import FormatError, UnknownFormat
 from ..stream.holes import HolePages
-from .keyring import INFO_SIZE, EncryptionInfo
+from .mysql.keyring import INFO_SIZE, EncryptionInfo
 
 Buffer = Union[bytes, bytearray, memoryview]
 

@@ -15,20 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from .. import durable, manifest
-from ..backup import metadata
-from ..backup.metadata import Checkpoints
-from ..backup.tablespaces import RecordedTablespace
-from ..backup.tablespaces import parse as parse_tablespaces
 from ..errors import BackupError, BackupIncomplete, FormatError, NotABackup, UnsupportedTable
 from ..filling import NOT_CONTENT, require_finished
-from ..format import strict_json
+from ..format import metadata, strict_json
+from ..format.metadata import Checkpoints
 from ..format.names import safe_name
 from ..format.record import checked_record
+from ..format.tablespaces import RecordedTablespace
+from ..format.tablespaces import parse as parse_tablespaces
 from ..host import below
 from ..host.file_states import changed_since, states_of
 from ..host.small_files import read_small
-from ..innodb import redo_mariadb
-from ..innodb.page_compression import PROVIDERS, Providers, parse_plugin_load, providers_of
+from ..innodb.mariadb import redo as mariadb_redo
+from ..innodb.mariadb.page_compression import PROVIDERS, Providers, parse_plugin_load, providers_of
 from ..manifest import MANIFEST_NAME, Manifest
 from ..server.coordinates import parse_binlog_info
 from ..server.data_files import DataFile, parse_data_files
@@ -456,15 +455,15 @@ def _is_unpacked(path: Path) -> bool:
     return path.is_file()
 
 
-def read_redo(backup: BackupDirectory) -> tuple[redo_mariadb.LogHeader, redo_mariadb.Checkpoint | None]:
+def read_redo(backup: BackupDirectory) -> tuple[mariadb_redo.LogHeader, mariadb_redo.Checkpoint | None]:
     """Header and newest checkpoint of the backup's redo log; raises what its format forbids (encrypted, older)."""
     path = backup.path / metadata.REDO_NAME
     with durable.storage_errors("reading", path), below.reading_file(path) as source:
         size = os.fstat(source.fileno()).st_size
-        data = source.read(redo_mariadb.START_OFFSET)
-    header = redo_mariadb.parse_header(data, size, str(path))
+        data = source.read(mariadb_redo.START_OFFSET)
+    header = mariadb_redo.parse_header(data, size, str(path))
     first, second = (
-        data[start : start + redo_mariadb.CHECKPOINT_SIZE]
-        for start in (redo_mariadb.CHECKPOINT_1, redo_mariadb.CHECKPOINT_2)
+        data[start : start + mariadb_redo.CHECKPOINT_SIZE]
+        for start in (mariadb_redo.CHECKPOINT_1, mariadb_redo.CHECKPOINT_2)
     )
-    return header, redo_mariadb.newest_checkpoint(first, second, header)
+    return header, mariadb_redo.newest_checkpoint(first, second, header)

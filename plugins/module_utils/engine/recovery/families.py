@@ -10,10 +10,10 @@ import re
 from pathlib import Path
 
 from .. import durable
-from ..backup import metadata
 from ..errors import BackupError, BackupIncomplete, RecoveryIncomplete
-from ..innodb.keyring import Keyring
-from ..innodb.redo_logfile_mysql import REDO_DIRECTORY, inspect_logfile, move_into_redo_directory
+from ..format import metadata
+from ..innodb.mysql.keyring import Keyring
+from ..innodb.mysql.redo_logfile import REDO_DIRECTORY, inspect_logfile, move_into_redo_directory
 from .backup_directory import BackupDirectory, walk_files
 from .redo_proof import PrepareMarker, require_whole_redo
 

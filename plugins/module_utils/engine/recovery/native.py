@@ -4,7 +4,7 @@
 """Recovery by InnoDB itself: the installed server, run over a directory without network or option files.
 
 What is common to all servers: the process and its log, progress, the proof that all redo was used, a run that stalls or
-fails. What differs is in ``native_mariadb`` and ``native_mysql``.
+fails. What differs is in ``mariadb/server.py`` and ``mysql/server.py``.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from ..errors import RecoveryFailed, RecoveryIncomplete
 from ..host import confinement
 from ..host.handover import Handover
 from ..progress import Progress
-from .native_mariadb import SealedMariadb, command_line
-from .native_mysql import SealedMysql
+from .mariadb.error_log import ENDED_WELL, RecoveryState
+from .mariadb.server import SealedMariadb, command_line
+from .mysql.server import SealedMysql
 from .process import POLL_SECONDS, ActivityWatch, HeldSignals, die_with_parent, drain
 from .program import ServerProgram
 from .sealed import ANSWER_SECONDS, RecoverySettings, Scratch, Sealed
-from .server_log import ENDED_WELL, RecoveryState
 from .tablespaces import require_tablespaces
 
 __all__ = ["RecoveryReport", "RecoverySettings", "command_line", "recover"]

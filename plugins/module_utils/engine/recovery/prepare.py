@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from .. import durable, libraries, manifest
-from ..backup import metadata
 from ..destination import Destination, destination, is_fillable, require_renamable
 from ..errors import (
     BackupIncomplete,
@@ -23,14 +22,15 @@ from ..errors import (
     XtrabackupError,
 )
 from ..filling import NOT_CONTENT
+from ..format import metadata
+from ..host import running
+from ..host.copying import Copier, CopyTask, sync_files
 from ..host.handover import handed_over
 from ..host.replaceable import anything, holds_backup, require_replaceable
-from ..innodb.keyring import Keyring
+from ..innodb.mysql.keyring import Keyring
 from ..innodb.tablespace import compressed_page_size
 from ..manifest import MANIFEST_NAME, FileEntry
 from ..progress import Progress
-from ..restore import running
-from ..restore.copying import Copier, CopyTask, sync_files
 from ..stream.extract import extract_archive
 from ..stream.listing import require_no_key
 from ..stream.unpack_directory import settle_directory
@@ -47,9 +47,9 @@ from .backup_directory import (
     told_change,
     walk_files,
 )
+from .mariadb.providers import to_load
 from .native import RecoveryReport
 from .program import check_version, find_server
-from .providers import to_load
 from .recover_directory import RecoveryJob, recover_directory
 from .redo_proof import PrepareMarker
 

@@ -12,23 +12,23 @@ from pathlib import Path
 from typing import Any
 
 from .. import durable
-from ..backup import metadata
 from ..errors import RecoveryFailed, RecoveryIncomplete, XtrabackupError
+from ..format import metadata
 from ..format.content_digest import XXH128
 from ..host.handover import Handover
 from ..manifest import MANIFEST_NAME, FileEntry, Manifest, note_preparation
 from ..progress import Progress
 from ..server.data_files import render_names
-from ..server.gtid_sets import GtidSet
+from ..server.mysql.gtid_sets import GtidSet
 from ..stream.listing import some_of
 from ..units import format_size
 from . import events, memory, native
 from .backup_directory import IN_PROGRESS_NAME, PREPARED, BackupDirectory, walk_files
-from .ddl_files import apply_ddl_files
 from .families import LEFTOVER_SUFFIXES, Family, family_of
+from .mariadb.ddl_files import apply_ddl_files
+from .mariadb.providers import to_load
+from .mysql.recovered_coordinates import recovered_record, unsettled_channels, write_coordinates
 from .program import ServerProgram
-from .providers import to_load
-from .recovered_coordinates import recovered_record, unsettled_channels, write_coordinates
 from .redo_proof import PrepareMarker
 from .sealed import scratch_of
 from .server_messages import OTHER_COPY

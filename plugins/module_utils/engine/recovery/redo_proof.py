@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from .. import durable
-from ..backup import metadata
 from ..errors import FormatError, RecoveryFailed, RecoveryIncomplete
-from ..format import strict_json
+from ..format import metadata, strict_json
 from ..host import state
 from ..host.small_files import read_small
-from ..innodb.redo_mariadb import START_OFFSET
-from ..server.applied_positions import AppliedPosition
+from ..innodb.mariadb.redo import START_OFFSET
+from ..server.mysql.applied_positions import AppliedPosition
 from .backup_directory import IN_PROGRESS_NAME, BackupDirectory, read_redo
 
 _SEAL = "seal"

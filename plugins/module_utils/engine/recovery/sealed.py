@@ -18,9 +18,9 @@ from .. import durable
 from ..errors import XtrabackupError
 from ..host import below
 from ..host.handover import Handover
-from ..server.applied_positions import AppliedPosition
+from ..server.mysql.applied_positions import AppliedPosition
 from .backup_directory import SCRATCH_NAME
-from .server_log import RecoveryState
+from .mariadb.error_log import RecoveryState
 
 ANSWER_SECONDS = 0.02
 """Between two looks for an answer of the server."""

@@ -23,7 +23,7 @@ import re
 from dataclasses import dataclass, field
 
 from ..errors import BackupIncomplete, PageCorrupt, RecoveryFailed, XtrabackupError
-from ..file_names import tablespace_name
+from ..format.file_names import tablespace_name
 
 _DATA_FILE = ".ibd"
 

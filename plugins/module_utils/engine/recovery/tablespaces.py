@@ -15,7 +15,7 @@ from pathlib import Path
 
 from .. import durable
 from ..errors import BackupIncomplete, FormatError
-from ..file_names import tablespace_name
+from ..format.file_names import tablespace_name
 from ..host import below
 from ..innodb.tablespace import FIRST_BYTES, TablespaceStart, tablespace_start
 from .backup_directory import walk_files

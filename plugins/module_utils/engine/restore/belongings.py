@@ -22,10 +22,10 @@ from .. import durable
 from ..errors import FormatError, InvalidOption, StorageError, UnsafeFile
 from ..format import strict_json
 from ..host import below
+from ..host.copying import Ownership
 from ..host.held import Owner, owner_of
 from ..host.small_files import read_small
 from ..server.named_places import holds_tables
-from .copying import Ownership
 from .layout import Layout
 
 #: the server's identity goes with the data: a restored server makes a new one

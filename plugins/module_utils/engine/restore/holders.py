@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import Callable
 
 from ..errors import FileInUse, UnsafeFile
-from ..host import below
-from ..innodb.redo_logfile_mysql import REDO_DIRECTORY
-from . import running
+from ..host import below, running
+from ..innodb.mysql.redo_logfile import REDO_DIRECTORY
 
 # struct flock of Linux with 64-bit offsets: type, whence, start, length, process id
 _FLOCK = struct.Struct("hhqqi4x")

@@ -17,7 +17,7 @@ from typing import Any
 
 from ..durable import storage_errors
 from ..errors import InvalidOption, MissingProgram, TargetUnsafe
-from ..innodb.redo_logfile_mysql import REDO_DIRECTORY
+from ..innodb.mysql.redo_logfile import REDO_DIRECTORY
 from ..recovery.backup_directory import is_backup_directory
 from ..server.connection import version_numbers
 from ..server.data_files import DataFile, parse_data_files

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InvalidOption
-from ..file_names import encode_name
+from ..format.file_names import encode_name
 from ..host import below
 
 _MASTER_INFO = "master.info"

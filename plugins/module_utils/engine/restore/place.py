@@ -24,15 +24,14 @@ from typing import Any
 
 from .. import durable
 from ..errors import BackupIncomplete, StorageError, TargetBusy
-from ..host import below, state
+from ..host import below, running, state
+from ..host.copying import PART_SUFFIX, Copier, CopyTask, run_all
 from ..host.held import Holding, Owner, holding, holds, owner_of
 from ..progress import Progress
 from ..recovery.backup_directory import MOVING_NAME
 from ..recovery.native import RecoveryReport
 from ..recovery.prepare import PrepareResult, prepare
-from . import running
 from .belongings import carry_over, make_like
-from .copying import PART_SUFFIX, Copier, CopyTask, run_all
 from .events import event_warnings
 from .holders import require_unheld
 from .labels import relabel

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import durable
-from ..backup import metadata
 from ..errors import InvalidOption, TargetUnsafe
-from ..innodb.redo_logfile_mysql import REDO_DIRECTORY
+from ..format import metadata
+from ..innodb.mysql.redo_logfile import REDO_DIRECTORY
 from ..manifest import MANIFEST_NAME
 from ..recovery.backup_directory import IN_PROGRESS_NAME, MOVING_NAME, BackupDirectory, walk_files
 from ..recovery.families import family_of

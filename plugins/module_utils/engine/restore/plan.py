@@ -22,18 +22,17 @@ from ..errors import (
     UnsupportedServer,
     XtrabackupError,
 )
-from ..host import state
+from ..host import running, state
+from ..host.copying import Ownership
 from ..recovery.backup_directory import (
     PREPARED,
     BackupDirectory,
     read_archived_backup,
     read_backup_directory,
 )
+from ..recovery.mariadb.providers import require_for_restore
 from ..recovery.prepare import PrepareOptions, require_recoverable
 from ..recovery.program import find_server
-from ..recovery.providers import require_for_restore
-from . import running
-from .copying import Ownership
 from .journal import Known, RestoreJournal
 from .layout import Layout
 from .markers import COPY, FILLING, MOVE, PUBLISHING, InProgress, Restored, read_in_progress

@@ -9,8 +9,8 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from ..backup import metadata
 from ..errors import Cancelled, InvalidOption, XtrabackupError
+from ..format import metadata
 from ..recovery.backup_directory import read_archived_backup, read_backup_directory
 from ..recovery.program import find_server
 from .journal import RestoreJournal

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..errors import ServerError
 from .connection import Connection
-from .coordinates_mysql import GROUP_CHANNELS
+from .mysql.coordinates import GROUP_CHANNELS
 
 _NO_SUCH_THREAD = 1094  # ER_NO_SUCH_THREAD
 

@@ -13,10 +13,10 @@ from typing import Any
 from ..errors import ServerError, UnsupportedServer
 from .connection import Connection
 from .coordinates import normal_gtid, read_coordinates
-from .coordinates_mysql import read_log_status
-from .flavor import Flavor, identify, read_layout, refusal_of_version, require_supported
+from .mysql.coordinates import read_log_status
 from .privileges import ACCESS_DENIED, backup_privileges, missing_privileges, replication_privileges
 from .replication import channel_facts, read_state
+from .support import Flavor, identify, read_layout, refusal_of_version, require_supported
 from .user_data import ServerObjects, read_objects
 
 SYSTEM_DATABASES = ("information_schema", "mysql", "performance_schema", "sys")

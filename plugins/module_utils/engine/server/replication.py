@@ -14,8 +14,8 @@ from typing import Any
 
 from ..errors import ReplicationError, UnsupportedServer, XtrabackupError
 from .connection import Connection
-from .flavor import Flavor, ServerIdentity, identify
-from .replication_mariadb import MariadbReplication, compare_gtid, reached
+from .mariadb.replication import MariadbReplication, compare_gtid, reached
+from .mysql.replication import MysqlReplication
 from .replication_model import (
     ABSENT,
     MARIADB,
@@ -29,7 +29,7 @@ from .replication_model import (
     Step,
     WantedChannel,
 )
-from .replication_mysql import MysqlReplication
+from .support import Flavor, ServerIdentity, identify
 
 __all__ = [
     "ABSENT",

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..errors import InvalidOption
-from ..file_names import decode_name, encode_name
+from ..format.file_names import decode_name, encode_name
 
 # files of a table; new, del and ren are what mariadb-backup notes about schema changes in streams of its own
 _TABLE_EXTENSIONS = "ibd|isl|frm|par|TRG|MYD|MYI|MAD|MAI|MRG|CSV|CSM|ARZ|ARM|new|del|ren"

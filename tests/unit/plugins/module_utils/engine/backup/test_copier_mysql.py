@@ -23,7 +23,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.co
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.inventory import InnodbFile
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import DecryptionFailed, PageCorrupt
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.keyring import Keyring
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql.keyring import Keyring
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.sink import DirectorySink
 

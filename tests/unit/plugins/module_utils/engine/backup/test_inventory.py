@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import ddl_watch, inventory, metadata
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import ddl_watch, inventory
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.copier import (
     CopiedTablespace,
     CopierContext,
@@ -21,10 +21,11 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     UnsupportedServer,
     UnsupportedTable,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.file_names import encode_name
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import metadata
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_names import encode_name
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import FileEntry
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.flavor import Layout
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.support import Layout
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.sink import SinkFile
 
 

@@ -15,7 +15,7 @@ import crc32c
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.redo_mariadb import (
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mariadb.redo import (
     Checkpoint,
     render_backup_header,
 )

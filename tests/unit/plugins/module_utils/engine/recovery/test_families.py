@@ -18,7 +18,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     RecoveryIncomplete,
     RedoCorrupt,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.redo_mysql import (
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql.redo import (
     Checkpoint,
     render_block,
     render_header,

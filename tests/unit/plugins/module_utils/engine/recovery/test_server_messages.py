@@ -15,21 +15,26 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     RecoveryFailed,
     XtrabackupError,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery import server_log, server_log_mysql
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.server_log import ENDED_WELL
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.mariadb import (
+    error_log as mariadb_error_log,
+)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.mariadb.error_log import ENDED_WELL
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.mysql import (
+    error_log as mysql_error_log,
+)
 
 MARIADB, MYSQL = "2026-11-21  3:33:54 0 ", "2026-11-21T11:04:33.695800Z 1 "
 
 
-def mariadb(*lines: str) -> server_log.RecoveryState:
-    state = server_log.RecoveryState()
+def mariadb(*lines: str) -> mariadb_error_log.RecoveryState:
+    state = mariadb_error_log.RecoveryState()
     for line in lines:
         state.feed(MARIADB + line)
     return state
 
 
-def mysql(*lines: str) -> server_log_mysql.MysqlRecoveryState:
-    state = server_log_mysql.MysqlRecoveryState()
+def mysql(*lines: str) -> mysql_error_log.MysqlRecoveryState:
+    state = mysql_error_log.MysqlRecoveryState()
     for line in lines:
         state.feed(MYSQL + line)
     return state
@@ -65,7 +70,7 @@ def test_mariadb_ends_well_and_has_lost_something(
 ) -> None:
     state = mariadb(line)
     assert state.losses
-    error = server_log.translate(state, ENDED_WELL)
+    error = mariadb_error_log.translate(state, ENDED_WELL)
     assert error.code == kind.code
     assert {name: error.details[name] for name in ("file", "page") if name in error.details} == facts
     assert error.details["lost"]
@@ -110,7 +115,7 @@ def test_errors_that_name_no_data_are_warnings() -> None:
     ],
 )
 def test_mysql_names_what_it_has_lost_by_number(line: str, kind: type[XtrabackupError]) -> None:
-    error = server_log_mysql.translate(mysql(f"[ERROR] {line}"), ENDED_WELL)
+    error = mysql_error_log.translate(mysql(f"[ERROR] {line}"), ENDED_WELL)
     assert error.code == kind.code
     assert error.details["lost"]
 
@@ -142,7 +147,7 @@ def test_a_missing_key_comes_before_what_is_missed_without_it() -> None:
         "[ERROR] [MY-012226] [InnoDB] Encryption information in datafile: ./shop/t.ibd can't be decrypted.",
         "[ERROR] [MY-012179] [InnoDB] Could not find any file associated with the tablespace ID: 3",
     )
-    error = server_log_mysql.translate(state, "exit status 1")
+    error = mysql_error_log.translate(state, "exit status 1")
     assert error.code == DecryptionFailed.code
     # with the key, the next run finds it
     assert "lost" not in error.details
@@ -153,11 +158,11 @@ def test_a_full_disk_comes_before_what_cannot_be_read_or_written_there() -> None
         "[ERROR] InnoDB: preallocating 100663296 bytes for file ./shop/t.ibd failed with error 28",
         "[ERROR] InnoDB: File './shop/t.ibd' is corrupted",
     )
-    error = server_log.translate(state, "exit status 1")
+    error = mariadb_error_log.translate(state, "exit status 1")
     assert error.code == DiskFull.code
     assert "lost" not in error.details
 
 
 def test_names_of_databases_explain_nothing() -> None:
     state = mysql("[ERROR] [MY-010119] [Server] Aborting", "[ERROR] [MY-012592] [InnoDB] Odd: './keyring/encrypt.ibd'")
-    assert server_log_mysql.translate(state, "exit status 1").code == RecoveryFailed.code
+    assert mysql_error_log.translate(state, "exit status 1").code == RecoveryFailed.code

@@ -28,10 +28,11 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     TargetUnsafe,
     UnsupportedServer,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import copying
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.copying import Ownership
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.prepare import PrepareOptions
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import copying, place, placement
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.copying import Ownership
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import place, placement
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.layout import layout_from_options
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.place import RestoreResult, restore
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.plan import RestoreOptions, plan_restore

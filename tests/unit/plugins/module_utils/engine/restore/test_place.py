@@ -29,10 +29,11 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     TargetNotEmpty,
     TargetUnsafe,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import copying, placement, running
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.copying import Ownership
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import copying, running
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.copying import Ownership
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.ownership import resolve_ownership
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import placement
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.journal import RestoreJournal
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.ownership import resolve_ownership
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.placement import (
     choose_staging,
     is_mount_point,

@@ -26,8 +26,8 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     TargetUnsafe,
     XtrabackupError,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import running
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.copying import Ownership
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import running
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.copying import Ownership
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.forecast import forecast
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.plan import (
     RestoreOptions,

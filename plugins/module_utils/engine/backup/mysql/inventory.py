@@ -1,0 +1,135 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which files make up a MySQL server's data, of which kind, and under which names a backup has them.
+
+Names: as in Percona's backups (formats reference 10.1, 10.2). System and undo tablespaces and general tablespaces from
+outside the data directory are at the root, a table's file is ``db/t.ibd`` wherever it was, and everything else is where
+it is below the data directory.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from ... import durable
+from ...errors import UnsupportedTable
+from ...format.tablespaces import Tablespace, backup_path
+from ...host.server_files import ServerFiles
+from ...server.support import Layout
+from ..inventory import (
+    LOG_TABLES,
+    InnodbFile,
+    Kind,
+    PlainFiles,
+    entries_of,
+    find_plain_files,
+    is_database,
+    size_of,
+    system_files,
+)
+
+_TABLES = frozenset({"MYD", "MYI", "MAD", "MAI", "MRG", "ARM", "ARZ", "CSM", "CSV"})
+_DEFINITIONS = frozenset({"sdi", "opt"})
+_UNDO_NAME = re.compile(r"undo_\d{3}")
+_DICTIONARY_FILE = "mysql.ibd"  # the dictionary does not name its own
+_NOT_A_DATABASE = "lost+found"  # and all that begins with # or a point, which are encoded in the names of databases
+
+
+def innodb_files(layout: Layout, tablespaces: Iterable[Tablespace]) -> list[InnodbFile]:
+    """Every InnoDB data file, the largest first. Files that vanish meanwhile are left out.
+
+    Inside the data directory they are found by listing it, so that those of running DDL are there, too; outside of it
+    by the dictionary's ``tablespaces``, since a directory there may hold other things than this server's.
+
+    Raises UnsupportedServer for raw devices, UnsupportedTable for two files that would get the same name, UnsafeFile
+    for links and what else may not be read.
+    """
+    files = ServerFiles(layout.datadir)
+    found = {file.path: file for file in system_files(layout)}
+    for path, source in [*_listed(layout), *_named(layout, tablespaces)]:
+        other = found.get(path)
+        if other is not None:
+            _require_same(path, other.source, source)
+            continue
+        size = size_of(source, files)
+        if size is not None:
+            found[path] = InnodbFile(path, source, size)
+    return sorted(found.values(), key=lambda file: (-file.size, file.path))
+
+
+def known_files(
+    layout: Layout, tablespaces: Iterable[Tablespace], files: Iterable[InnodbFile]
+) -> tuple[list[InnodbFile], list[str]]:
+    """Those of ``files`` that belong to the server's data, and the names in a backup of the others: of a table that is
+    discarded, of none, or a second file of one tablespace; but for those of running schema changes, which are in the
+    dictionary only when they are done."""
+    named = {backup_path(tablespace, layout) for tablespace in tablespaces} | {_DICTIONARY_FILE}
+    known, unknown = [], []
+    for file in files:
+        if not file.replaceable or file.path in named:
+            known.append(file)
+        elif not file.source.name.startswith("#sql"):
+            unknown.append(file.path)
+    return known, sorted(unknown)
+
+
+def plain_files(layout: Layout) -> PlainFiles:
+    """Every file that is not InnoDB's, found in the database directories, in the order of their names."""
+    return find_plain_files(databases(layout), _kind, ServerFiles(layout.datadir))
+
+
+def _listed(layout: Layout) -> Iterator[tuple[str, Path]]:
+    """Name in the backup and place of the data files in the data directory and the directory of undo tablespaces."""
+    for entry in entries_of(layout.innodb_undo_directory):
+        if _UNDO_NAME.fullmatch(entry.name):
+            yield entry.name, Path(entry.path)
+    for entry in entries_of(layout.datadir):
+        if entry.name.endswith((".ibd", ".ibu")):
+            yield entry.name, Path(entry.path)
+    for database in databases(layout):
+        for entry in entries_of(database):
+            if entry.name.endswith(".ibd"):
+                yield f"{database.name}/{entry.name}", Path(entry.path)
+
+
+def _named(layout: Layout, tablespaces: Iterable[Tablespace]) -> Iterator[tuple[str, Path]]:
+    for tablespace in tablespaces:
+        yield backup_path(tablespace, layout), tablespace.path(layout)
+
+
+def _require_same(path: str, one: Path, other: Path) -> None:
+    """Raises UnsupportedTable unless both are the same file; what is gone by now is nobody's."""
+    try:
+        same = one == other or os.path.samefile(one, other)
+    except FileNotFoundError:
+        return
+    if not same:
+        raise UnsupportedTable(
+            f"{one} and {other} would both be {path} in the backup",
+            remedy="Rename one of the tablespaces, or move it into the data directory.",
+            path=path,
+            files=[str(one), str(other)],
+        )
+
+
+def databases(layout: Layout) -> list[Path]:
+    """The directories of databases."""
+    found = []
+    with durable.storage_errors("listing", layout.datadir):
+        for entry in os.scandir(layout.datadir):
+            if entry.name[0] not in "#." and entry.name != _NOT_A_DATABASE and is_database(entry, layout):
+                found.append(Path(entry.path))
+    return found
+
+
+def _kind(database: str, name: str) -> Kind | None:
+    stem, _dot, extension = name.rpartition(".")
+    if extension in _DEFINITIONS:
+        return Kind.DEFINITION
+    if extension not in _TABLES:
+        return None
+    return Kind.LOG_TABLE if database == "mysql" and stem in LOG_TABLES else Kind.TABLE

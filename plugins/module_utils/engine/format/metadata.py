@@ -1,0 +1,233 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The small files beside the data, named and filled as the stock tools' own, so that these read our backups.
+
+Keys, order and spelling: formats reference, "Metadata files"; compared with mariadb-backup 10.11.19's output, and for
+MySQL written as Percona XtraBackup 8.x is documented to.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from ..errors import FormatError
+from ..server.coordinates import BinlogCoordinates, render_binlog_pos
+from ..server.support import Layout
+from .strict_json import whole_of
+
+CHECKPOINTS_NAME = "xtrabackup_checkpoints"
+INFO_NAME = "xtrabackup_info"
+BINLOG_INFO_NAME = "xtrabackup_binlog_info"
+SLAVE_INFO_NAME = "xtrabackup_slave_info"
+CONFIGURATION_NAME = "backup-my.cnf"
+TABLESPACES_NAME = "xtrabackup_tablespaces"
+
+#: the copied redo log: MariaDB's under the name that its server wants, MySQL's to be given its place by prepare
+REDO_NAME = "ib_logfile0"
+LOGFILE_NAME = "xtrabackup_logfile"
+
+#: mariadb-backup 11.1 and newer write the second name
+CHECKPOINTS_NAMES = (CHECKPOINTS_NAME, "mariadb_backup_checkpoints")
+
+#: what a backup of each family has beside the data
+NAMES = {
+    "mariadb": frozenset(
+        {CHECKPOINTS_NAME, INFO_NAME, BINLOG_INFO_NAME, SLAVE_INFO_NAME, CONFIGURATION_NAME, REDO_NAME}
+    ),
+    "mysql": frozenset(
+        {
+            CHECKPOINTS_NAME,
+            INFO_NAME,
+            BINLOG_INFO_NAME,
+            SLAVE_INFO_NAME,
+            CONFIGURATION_NAME,
+            LOGFILE_NAME,
+            TABLESPACES_NAME,
+        }
+    ),
+}
+
+FULL = "full-backuped"
+PREPARED = "log-applied"
+PREPARED_MYSQL = "full-prepared"
+
+_STOCK_FLAVORS = {"mysql": "MySQL", "percona": "Percona Server"}
+_TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
+
+
+def is_mariadb(flavor: str) -> bool:
+    """Whether ``flavor``, as in a backup's record, is MariaDB's; the other two share formats and names."""
+    return flavor not in ("mysql", "percona")
+
+
+def family(flavor: str) -> str:
+    """Whose file formats a server of ``flavor`` has: ``mariadb`` or ``mysql``."""
+    return "mariadb" if is_mariadb(flavor) else "mysql"
+
+
+def prepared_type(flavor: str) -> str:
+    """The backup_type of a prepared backup of a server of ``flavor``."""
+    return PREPARED if is_mariadb(flavor) else PREPARED_MYSQL
+
+
+def redo_name(flavor: str) -> str:
+    """The name of the copied redo log in a backup of a server of ``flavor``."""
+    return REDO_NAME if is_mariadb(flavor) else LOGFILE_NAME
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """``xtrabackup_checkpoints``: the state of a backup and its LSNs (bytes of redo).
+
+    ``flushed_lsn`` is in MySQL's form of the file only (None: MariaDB's form).
+    """
+
+    backup_type: str
+    from_lsn: int
+    to_lsn: int
+    last_lsn: int
+    recover_binlog_info: int = 0
+    flushed_lsn: int | None = None
+
+    def render(self) -> bytes:
+        """The file's text."""
+        lines = [
+            f"backup_type = {self.backup_type}",
+            f"from_lsn = {self.from_lsn}",
+            f"to_lsn = {self.to_lsn}",
+            f"last_lsn = {self.last_lsn}",
+        ]
+        if self.flushed_lsn is None:
+            lines.append(f"recover_binlog_info = {self.recover_binlog_info}")
+        else:
+            # memory is chosen when the backup is prepared, not estimated here
+            lines += [f"flushed_lsn = {self.flushed_lsn}", "redo_memory = 0", "redo_frames = 0"]
+        return ("\n".join(lines) + "\n").encode()
+
+
+def parse_checkpoints(data: bytes, where: str) -> Checkpoints:
+    """The values in ``xtrabackup_checkpoints``; raises FormatError naming ``where`` it was read."""
+    values = dict(re.findall(r"^(\w+) = (\S+)$", data.decode(errors="replace"), re.MULTILINE))
+
+    def number(name: str) -> int:
+        return whole_of(values[name], where, f"{name} in the checkpoints file")
+
+    try:
+        return Checkpoints(
+            values["backup_type"],
+            number("from_lsn"),
+            number("to_lsn"),
+            number("last_lsn"),
+            number("recover_binlog_info") if "recover_binlog_info" in values else 0,
+            number("flushed_lsn") if "flushed_lsn" in values else None,
+        )
+    except (KeyError, ValueError) as error:
+        raise FormatError(f"{where}: no readable {error} in the checkpoints file", where=where) from error
+
+
+@dataclass(frozen=True)
+class BackupInfo:
+    """What ``xtrabackup_info`` tells about a run."""
+
+    id: str
+    tool_version: str
+    server_version: str
+    started: datetime
+    ended: datetime
+    binlog: BinlogCoordinates | None
+    from_lsn: int
+    to_lsn: int
+    stream: bool
+    compressed: bool
+    flavor: str = "mariadb"
+    encrypted: bool = False
+    lock_ddl: str = "reduced"
+    lock_seconds: int = 0
+
+    def render(self) -> bytes:
+        """The file's text, one ``key = value`` line each, in the order of the flavor's stock tool."""
+        position = "" if self.binlog is None else render_binlog_pos(self.binlog)
+        lines = {
+            "uuid": self.id,
+            "name": "",
+            "tool_name": "innodb.xtrabackup",
+            "tool_command": "",
+            "tool_version": self.tool_version,
+            "ibbackup_version": self.tool_version,
+            "server_version": self.server_version,
+            # Percona's prepare counts lines: each of these must be in its place
+            **({} if is_mariadb(self.flavor) else {"server_flavor": _STOCK_FLAVORS[self.flavor]}),
+            "start_time": self.started.strftime(_TIME_FORMAT),
+            "end_time": self.ended.strftime(_TIME_FORMAT),
+            "lock_time": str(self.lock_seconds),
+            "binlog_pos": position,
+            "innodb_from_lsn": str(self.from_lsn),
+            "innodb_to_lsn": str(self.to_lsn),
+            "partial": "N",
+            "incremental": "N",
+            "format": "xbstream" if self.stream else "file",
+            "compressed": "compressed" if self.compressed else "N",
+        }
+        if not is_mariadb(self.flavor):
+            lines["encrypted"] = "Y" if self.encrypted else "N"
+            lines["lock_ddl_type"] = self.lock_ddl.upper()
+        return "".join(f"{key} = {value}\n" for key, value in lines.items()).encode()
+
+
+def render_configuration(layout: Layout, providers: Sequence[str] = ()) -> bytes:
+    """``backup-my.cnf``: what a MariaDB server needs to know to recover the files. ``providers`` are the plugins for
+    page compression that it had loaded, written as the stock tool does, which loads them."""
+    lines = {
+        "innodb_checksum_algorithm": layout.innodb_checksum_algorithm,
+        "innodb_data_file_path": layout.innodb_data_file_path,
+        "innodb_log_file_size": str(layout.innodb_log_file_size),
+        "innodb_page_size": str(layout.innodb_page_size),
+        "innodb_undo_directory": "./",
+        "innodb_undo_tablespaces": str(layout.innodb_undo_tablespaces),
+        "innodb_compression_level": str(layout.innodb_compression_level),
+        "lower_case_table_names": str(layout.lower_case_table_names),
+    }
+    if providers:
+        lines["plugin_dir"] = f'"{layout.plugin_dir}"'
+        lines["plugin_load"] = ";".join(f"{name}={name}" for name in providers)
+    return _option_file(lines)
+
+
+@dataclass(frozen=True)
+class MysqlConfiguration:
+    """What ``backup-my.cnf`` tells of a MySQL server, beside the layout of its files."""
+
+    layout: Layout
+    server_id: int
+    server_uuid: str
+    redo_log_encrypt: bool = False
+    undo_log_encrypt: bool = False
+    master_key_id: int = 0
+
+    def render(self) -> bytes:
+        """The file's text: the keys of Percona's tool in its order, then ours."""
+        lines = {
+            "innodb_checksum_algorithm": self.layout.innodb_checksum_algorithm or "crc32",
+            "innodb_log_checksums": "1",
+            "innodb_data_file_path": self.layout.innodb_data_file_path,
+            "innodb_log_file_size": str(self.layout.innodb_log_file_size),
+            "innodb_page_size": str(self.layout.innodb_page_size),
+            "innodb_undo_directory": "./",
+            "innodb_undo_tablespaces": str(self.layout.innodb_undo_tablespaces),
+            "server_id": str(self.server_id),
+            "innodb_redo_log_encrypt": "ON" if self.redo_log_encrypt else "OFF",
+            "innodb_undo_log_encrypt": "ON" if self.undo_log_encrypt else "OFF",
+            "server_uuid": self.server_uuid,
+            "master_key_id": str(self.master_key_id),
+            "lower_case_table_names": str(self.layout.lower_case_table_names),
+        }
+        return _option_file(lines)
+
+
+def _option_file(lines: dict[str, str]) -> bytes:
+    text = "# Read by the recovery of this backup; made by innodb.xtrabackup\n[mysqld]\n"
+    return (text + "".join(f"{key}={value}\n" for key, value in lines.items())).encode()

@@ -1,0 +1,150 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the error log of a recovering server tells: progress, the end, and why it failed."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
+    BackupIncomplete,
+    DiskFull,
+    PageCorrupt,
+    RecoveryFailed,
+    RecoveryIncomplete,
+    TargetBusy,
+    UnsupportedServer,
+    XtrabackupError,
+)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.mariadb.error_log import (
+    RecoveryState,
+    translate,
+)
+
+STAMP = "2026-11-21  3:33:54 0 "
+
+# as MariaDB 10.11.19 wrote it
+UP_TO_ROLLBACK = """\
+[Warning] Could not increase number of max_open_files to more than 20000 (request: 32184)
+[Note] Starting MariaDB 10.11.19-MariaDB-0+deb12u1 source revision 5843d84 server_uid fXdYp7ZW= as process 9060
+[Note] InnoDB: Starting crash recovery from checkpoint LSN=15139755
+[Note] InnoDB: Multi-batch recovery needed at LSN 18209813
+[Note] InnoDB: End of log at LSN=81016843
+[Note] InnoDB: To recover: LSN 18684842/81016843; 221 pages
+[Note] InnoDB: 2 transaction(s) which must be rolled back or cleaned up in total 100002 row operations to undo
+[Note] InnoDB: To recover: 382 pages
+[Note] InnoDB: Resizing redo log from 62.837MiB to 96.000MiB; LSN=81016843
+[Note] InnoDB: Starting in background the rollback of recovered transactions
+[Note] InnoDB: Rolled back recovered transaction 652
+[Note] InnoDB: log sequence number 81016843; transaction id 660
+"""
+
+
+def state_after(text: str) -> RecoveryState:
+    state = RecoveryState()
+    for line in text.splitlines():
+        state.feed(STAMP + line)
+    return state
+
+
+def test_the_state_follows_the_log() -> None:
+    state = state_after(UP_TO_ROLLBACK)
+    assert (state.checkpoint_lsn, state.end_of_log_lsn, state.started_lsn) == (15139755, 81016843, 81016843)
+    assert (state.rows_to_undo, state.pages_left, state.pages_most) == (100002, 382, 382)
+    assert state.server_version == "10.11.19-MariaDB-0+deb12u1"
+    assert state.phase == "rolling back"
+    assert state.rolled_back == 1
+
+
+def test_a_clean_log_has_an_end_and_no_checkpoint_to_recover_from() -> None:
+    state = state_after(
+        "[Note] InnoDB: End of log at LSN=97444464\n[Note] InnoDB: log sequence number 97444464; transaction id 687\n"
+    )
+    assert state.checkpoint_lsn is None
+    assert (state.end_of_log_lsn, state.started_lsn) == (97444464, 97444464)
+
+
+def test_progress_follows_the_scan_through_a_long_log() -> None:
+    state = state_after("[Note] InnoDB: Starting crash recovery from checkpoint LSN=1000\n")
+    for line, scanned in (
+        ("[Note] InnoDB: Read redo log up to LSN=2000", 2000),
+        ("[Note] InnoDB: Parsed redo log up to LSN=3000; to recover: 17 pages", 3000),
+        ("[Note] InnoDB: Multi-batch recovery needed at LSN 3500", 3500),
+    ):
+        state.feed(STAMP + line)
+        assert (state.phase, state.scanned_lsn) == ("reading redo", scanned)
+
+
+def test_prepared_xa_transactions_are_counted_and_no_warning_of_the_server() -> None:
+    state = state_after("[Warning] Found 3 prepared XA transactions\n")
+    assert state.prepared_transactions == 3
+    assert state.warnings == []
+
+
+def test_warnings_and_errors_are_kept_without_their_time() -> None:
+    state = state_after("[Warning] strange\n[ERROR] InnoDB: bad\n")
+    assert (state.warnings, state.errors) == (["strange"], ["InnoDB: bad"])
+
+
+def test_a_flood_of_errors_keeps_the_first_ones_and_stays_bounded() -> None:
+    state = RecoveryState()
+    for number in range(5000):
+        state.feed(STAMP + f"[ERROR] InnoDB: error {number}")
+    assert state.errors[0] == "InnoDB: error 0"
+    assert len(state.errors) <= 20
+    assert len(state.tail) <= 100
+    assert state.tail[-1].endswith("error 4999")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "fact"),
+    [
+        (
+            "[ERROR] InnoDB: Missing FILE_CHECKPOINT(15139755) at 81016719",
+            RecoveryIncomplete,
+            "81016719",
+        ),
+        ("[ERROR] InnoDB: Tablespace 8 was not found at ./sb/sbtest1.ibd.", BackupIncomplete, "./sb/sbtest1.ibd"),
+        (
+            "[ERROR] InnoDB: Unable to apply log to corrupted page 5 in file ./sb/sbtest1.ibd",
+            PageCorrupt,
+            "page 5 in file ./sb/sbtest1.ibd",
+        ),
+        ("[ERROR] InnoDB: Cannot map innodb_buffer_pool_size_max=943718400m", RecoveryFailed, "memory"),
+        ("[ERROR] InnoDB: Unable to lock ./ibdata1 error: 11", TargetBusy, "ibdata1"),
+        (
+            "[ERROR] mariadbd: Can't lock aria control file '/r/aria_log_control', error: 11",
+            TargetBusy,
+            "aria_log_control",
+        ),
+        (
+            "[ERROR] InnoDB: preallocating 100663296 bytes for file ./ib_logfile101 failed with error 28",
+            DiskFull,
+            "full",
+        ),
+        ("[ERROR] mariadbd: Can't create file '/r/x' (Errcode: 13 \"Permission denied\")", RecoveryFailed, "may not"),
+        ("[ERROR] InnoDB: Unsupported redo log format. The redo log was created with X", UnsupportedServer, "version"),
+        ("[ERROR] /usr/sbin/mariadbd: unknown variable 'innodb-undo-directory=x'", RecoveryFailed, "unknown variable"),
+    ],
+)
+def test_each_failure_becomes_the_error_that_tells_what_to_do(
+    text: str, kind: type[XtrabackupError], fact: str
+) -> None:
+    error = translate(state_after(text + "\n[ERROR] Aborting\n"), "exit status 1")
+    assert error.__class__ is kind
+    assert fact in error.message
+    assert "exit status 1" in error.message
+    assert error.remedy
+
+
+def test_an_unknown_failure_shows_the_first_errors() -> None:
+    error = translate(state_after("[Note] hello\n[ERROR] something new\n[ERROR] Aborting\n"), "signal SIGSEGV")
+    assert error.__class__ is RecoveryFailed
+    assert "something new" in error.message
+    assert "SIGSEGV" in error.message
+    assert any("hello" in line for line in error.details["log"])
+
+
+def test_a_silent_failure_says_so() -> None:
+    assert "said nothing" in translate(RecoveryState(), "exit status 7").message
