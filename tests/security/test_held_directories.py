@@ -263,6 +263,7 @@ def test_a_link_on_the_way_that_somebody_else_can_change_is_refused(host: Host) 
     (host.place / "log").mkdir()
     (host.place / "way").symlink_to(host.place / "log")
     os.lchown(host.place / "way", NOBODY, NOBODY)
+    host.place.chmod(0o1777)
     host.options["datadir"] = str(host.place / "way" / "data")
     with pytest.raises(TargetUnsafe, match="symbolic link of uid"):
         host.restore()

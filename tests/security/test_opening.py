@@ -19,7 +19,10 @@ ENGINE = Path(host.__file__).parents[1]
 #: where the few ways to do it are
 OWN = (
     "durable.py",
-    *(f"host/{name}.py" for name in ("below", "confinement", "handover", "held", "kernel", "replaceable", "state")),
+    *(
+        f"host/{name}.py"
+        for name in ("anchor", "below", "confinement", "handover", "held", "kernel", "replaceable", "state")
+    ),
 )
 
 OS = frozenset(
@@ -44,9 +47,6 @@ _ASKED = "named by the user who runs us"
 
 ALLOWED = {
     ("backup/torn_pages.py", "FreshReader.__init__"): "a descriptor of ours, opened again",
-    ("filling.py", "Filling._end"): "the marker, which was proven to be ours",
-    ("filling.py", "Filling._lock"): "O_NOFOLLOW, O_NONBLOCK, then judged",
-    ("filling.py", "Filling.publish"): _STAGING,
     ("host/accounts.py", "_processes"): _PROC,
     ("host/copying.py", "Copier.copy"): _NEW,
     ("host/copying.py", "_create"): _NEW,

@@ -15,19 +15,23 @@ from typing import Callable
 
 from . import durable, filling
 from .errors import StorageError, TargetBusy, TargetNotEmpty, TargetUnsafe
+from .host.anchor import Anchor, NewDirectory, is_anchored
 from .host.replaceable import Replaceable, holds_backup, require_replaceable
 
 
 class Destination(abc.ABC):
     """Write into ``staging``, an empty directory, and make that durable, then ``publish``, or ``abandon``. The place is
-    locked until then."""
+    locked until then.
+
+    ``staging`` is the path by which this process gets there, also when somebody renames what is on the way.
+    """
 
     def __init__(self, staging: Path) -> None:
         self.staging = staging
         self._over = False
 
     def publish(self) -> None:
-        """Give what is in staging its place. Raises StorageError; then this is to be abandoned."""
+        """Give what is in staging its place. Raises StorageError, TargetUnsafe; then this is to be abandoned."""
         self._publish()
         self._over = True
 
@@ -45,9 +49,12 @@ class Destination(abc.ABC):
 
 
 class _Inside(Destination):
-    def __init__(self, dest: Path, before: Callable[[Path], None]) -> None:
-        _sweep_beside(dest, before)
-        self._filling = filling.Filling(dest, before=before)
+    def __init__(self, dest: Path, parent: Anchor, before: Callable[[Path], None]) -> None:
+        if is_anchored(dest):
+            self._filling = filling.Filling(dest, before=before)
+        else:
+            _sweep_beside(dest, parent, before)
+            self._filling = filling.Filling(parent.path / dest.name, before=before)
         super().__init__(self._filling.staging)
 
     def _publish(self) -> None:
@@ -58,44 +65,66 @@ class _Inside(Destination):
 
 
 class _Beside(Destination):
-    def __init__(self, dest: Path, before: Callable[[Path], None], replace: bool, replaceable: Replaceable) -> None:
-        super().__init__(_beside(dest))
-        self._dest = dest
+    def __init__(
+        self, dest: Path, parent: Anchor, before: Callable[[Path], None], replace: bool, replaceable: Replaceable
+    ) -> None:
+        self._name = dest.name
+        self._parent = parent
         self._replace = replace
-        with durable.storage_errors("creating", dest.parent):
-            dest.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        here = parent.path / dest.name
         with contextlib.ExitStack() as held:
-            held.enter_context(durable.exclusive_lock(_lock_of(dest), str(dest)))
-            if dest.is_dir():
-                held.enter_context(durable.directory_lock(dest, str(dest), beside=False))
+            held.callback(parent.close)
+            held.enter_context(durable.exclusive_lock(_lock_of(here), str(dest)))
+            if here.is_dir():
+                held.enter_context(durable.directory_lock(here, str(dest), beside=False))
             if replace:
-                require_replaceable(dest, replaceable)
+                require_replaceable(here, replaceable)
             else:
-                require_free(dest)
-            before(self.staging)
-            durable.remove_tree(self.staging)
-            with durable.storage_errors("creating", self.staging):
-                self.staging.mkdir(mode=0o750)
+                require_free(here)
+            before(_beside(dest))
+            durable.remove_tree(_beside(here))
+            self._new = NewDirectory(parent, _beside(dest).name)
             self._held = held.pop_all()
+        super().__init__(self._new.path)
 
     def _publish(self) -> None:
-        (durable.publish_over if self._replace else durable.publish)(self.staging, self._dest)
+        final = self._parent.path / self._name
+        if self._replace:
+            durable.put_aside(final)
+        self._new.publish_as(self._name)
+        if self._replace:
+            durable.remove_replaced(durable.aside_of(final))
+        self._new.close()
         self._held.close()
 
     def _abandon(self) -> None:
         with self._held:
-            durable.remove_tree(self.staging)
+            self._new.remove()
 
 
-def _sweep_beside(dest: Path, before: Callable[[Path], None]) -> None:
+@contextlib.contextmanager
+def file_destination(dest: str | os.PathLike[str]) -> Iterator[Path]:
+    """The locked place for a new file ``dest``: the path by which this process gets to it for the block, also when
+    somebody renames what is on the way. Directories that are missing are made.
+
+    Raises TargetBusy when another job works there, TargetUnsafe, StorageError.
+    """
+    place = Path(os.path.abspath(dest))
+    with Anchor(place.parent, make=True) as parent:
+        here = parent.path / place.name
+        with durable.exclusive_lock(_lock_of(here), str(dest)):
+            yield here
+
+
+def _sweep_beside(dest: Path, parent: Anchor, before: Callable[[Path], None]) -> None:
     """Remove what a job that was killed has left beside ``dest``, which was not there at that time. Raises TargetBusy
     when it was not killed."""
-    left = _beside(dest)
-    if os.path.lexists(left):
+    here = parent.path / dest.name
+    if os.path.lexists(_beside(here)):
         try:
-            with durable.exclusive_lock(_lock_of(dest), str(dest)):
-                before(left)
-                durable.remove_tree(left)
+            with durable.exclusive_lock(_lock_of(here), str(dest)):
+                before(_beside(dest))
+                durable.remove_tree(_beside(here))
         except TargetBusy:
             raise
         except StorageError:
@@ -117,7 +146,7 @@ def _nothing(_staging: Path) -> None:
 def is_fillable(dest: Path) -> bool:
     """Whether ``dest`` is a directory with nothing in it but what a killed job has left there."""
     with durable.storage_errors("looking at", dest):
-        return dest.is_dir() and not dest.is_symlink() and filling.is_free(dest)
+        return dest.is_dir() and (is_anchored(dest) or not dest.is_symlink()) and filling.is_free(dest)
 
 
 def is_taken(dest: Path) -> bool:
@@ -160,10 +189,18 @@ def open_destination(
     to be, TargetBusy when another job works there, StorageError.
     """
     place = Path(os.path.abspath(dest))
-    if is_fillable(place):
-        return _Inside(place, before)
-    require_renamable(place)
-    return _Beside(place, before, replace, replaceable)
+    fillable = is_fillable(place)
+    if not fillable:
+        require_renamable(place)
+    parent = Anchor(place.parent, make=not fillable)
+    try:
+        if fillable:
+            with parent:
+                return _Inside(place, parent, before)
+        return _Beside(place, parent, before, replace, replaceable)
+    except BaseException:
+        parent.close()
+        raise
 
 
 @contextlib.contextmanager

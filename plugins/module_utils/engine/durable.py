@@ -159,18 +159,12 @@ def publish(staging: str | os.PathLike[str], final: str | os.PathLike[str]) -> N
         fsync_directory(Path(final).parent)
 
 
-def publish_over(staging: str | os.PathLike[str], final: str | os.PathLike[str]) -> None:
-    """As ``publish``, for a directory that may take the place of another one, which is removed.
-
-    At every instant one of them is complete: at ``final``, or beside it as ``.replaced`` or as ``staging``.
-    """
-    final = Path(final)
-    aside = aside_of(final)
+def put_aside(final: Path) -> None:
+    """Make room at ``final`` for what takes its place: what is there gets the name ``aside_of``, and is to be removed
+    with ``remove_replaced`` afterwards. At every instant one of them is complete."""
     if os.path.lexists(final):
-        _remove_replaced(aside)
-        publish(final, aside)
-    publish(staging, final)
-    _remove_replaced(aside)
+        remove_replaced(aside_of(final))
+        publish(final, aside_of(final))
 
 
 def aside_of(final: Path) -> Path:
@@ -184,17 +178,23 @@ def is_replaced(path: Path) -> bool:
     return (path / _REPLACED_MARKER).is_file() and not path.is_symlink()
 
 
-def _remove_replaced(path: Path) -> None:
+def remove_replaced(path: Path) -> None:
     """``remove_tree``, but until all is gone a marker tells what it was."""
-    if path.is_dir() and not path.is_symlink():
-        marker = path / _REPLACED_MARKER
-        with storage_errors("removing", path):
-            os.close(os.open(marker, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-            fsync_directory(path)
-            for entry in list(os.scandir(path)):
-                if entry.name != marker.name:
-                    remove_tree(entry.path)
-    remove_tree(path)
+    with storage_errors("removing", path):
+        if path.is_dir() and not path.is_symlink():
+            with below.Root(path.parent) as parent, parent.directory(path.name) as replaced:
+                os.close(replaced.open(_REPLACED_MARKER, os.O_WRONLY | os.O_CREAT))
+                replaced.fsync()
+                for name in replaced.names():
+                    if name != _REPLACED_MARKER:
+                        remove_below(replaced, Path(name))
+        remove_tree(path)
+
+
+def remove_below(root: below.Root, name: Path) -> None:
+    """As ``remove_tree``, of ``name`` below ``root``, whoever may write there."""
+    with contextlib.nullcontext(root) if name.parent == Path() else root.directory(name.parent) as parent:
+        remove_tree(f"/proc/self/fd/{parent.fileno()}/{name.name}")
 
 
 def remove_tree(path: str | os.PathLike[str]) -> None:

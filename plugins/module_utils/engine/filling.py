@@ -25,6 +25,7 @@ from .errors import BackupIncomplete, FormatError, StorageError, TargetBusy, Tar
 from .format import strict_json
 from .format.names import LONGEST_PATH
 from .host import below
+from .host.anchor import Anchor, NewDirectory
 
 MARKER_NAME = ".xtrabackup_unfinished"
 STAGING_NAME = f".xtrabackup{durable.PARTIAL_SUFFIX}"
@@ -81,7 +82,11 @@ def _moved(directory: Path, journal: bytes) -> Iterator[Path]:
         return  # it was not whole when the job was killed, so nothing has been moved
     for name, device, inode in _entries(text, str(directory / MARKER_NAME)):
         path = Path(name)
-        if path.is_absolute() or ".." in path.parts or any((directory / part).is_symlink() for part in path.parents):
+        if (
+            path.is_absolute()
+            or ".." in path.parts
+            or any((directory / part).is_symlink() for part in list(path.parents)[:-1])
+        ):
             raise TargetUnsafe(f"{directory / MARKER_NAME} names {name}", path=str(directory))
         with contextlib.suppress(FileNotFoundError):
             # not what somebody else has put there since
@@ -110,18 +115,30 @@ class Filling:
     """
 
     def __init__(self, directory: Path, *, shared: bool = False, before: Callable[[Path], None] | None = None) -> None:
-        self.directory = directory
-        self.staging = directory / STAGING_NAME
-        self._marker = directory / MARKER_NAME
-        self._descriptor = self._lock()
-        try:
+        with contextlib.ExitStack() as opened:
+            anchor = opened.enter_context(Anchor(directory))
+            self._anchor = anchor
+            self._root = below.Root(anchor.path, os.dup(anchor.fileno()))
+            opened.callback(self._root.close)
+            self._descriptor = self._lock()
+            opened.callback(os.close, self._descriptor)
             self._require_own()
             if before is not None:
-                before(self.staging)
+                before(Path(os.path.realpath(anchor.path)) / STAGING_NAME)
             self._begin(shared)
-        except BaseException:
-            os.close(self._descriptor)
-            raise
+            self._new = NewDirectory(anchor, STAGING_NAME)
+            opened.callback(self._new.close)
+            self._opened = opened.pop_all()
+
+    @property
+    def directory(self) -> Path:
+        """The directory, by its descriptor."""
+        return self._anchor.path
+
+    @property
+    def staging(self) -> Path:
+        """Where to write, by its descriptor."""
+        return self._new.path
 
     def publish(self) -> None:
         """Give all that is in staging its place; none of what is there is replaced. Raises, with nothing moved,
@@ -134,16 +151,17 @@ class Filling:
             for last in (False, True):
                 for path in units:
                     if bool(_rank(path)) == last:
-                        os.rename(self.staging / path, self.directory / path)
+                        self._root.move_in(self.staging / path, path)
                 for folder in {path.parent for path in units} | {Path()}:
-                    durable.fsync_directory(self.directory / folder)
-            durable.remove_tree(self.staging)
+                    self._root.fsync(folder)
+            self._new.remove()
             self._end()
 
     def abandon(self) -> None:
         """Leave the directory as it was found."""
         with durable.storage_errors("cleaning", self.directory):
             self._remove_written()
+            self._new.remove()
             self._end()
 
     # --- inside ----------------------------------------------------------------------------------
@@ -152,13 +170,12 @@ class Filling:
         """The descriptor of the marker, which is this process's own now."""
         with durable.storage_errors("writing into", self.directory):
             while True:
-                flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-                descriptor = os.open(self._marker, flags, 0o600)
+                descriptor = self._root.open(MARKER_NAME, os.O_RDWR | os.O_CREAT | os.O_APPEND)
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     # the holder before us may have removed the name between our open and our lock
                     with contextlib.suppress(FileNotFoundError):
-                        if os.stat(self._marker).st_ino == os.fstat(descriptor).st_ino:
+                        if self._root.status(MARKER_NAME).st_ino == os.fstat(descriptor).st_ino:
                             return descriptor
                 except BlockingIOError:
                     owner = os.pread(descriptor, 64, 0).partition(b"\n")[0].decode(errors="replace")
@@ -170,11 +187,11 @@ class Filling:
                 os.close(descriptor)
 
     def _require_own(self) -> None:
-        status = os.fstat(self._descriptor)
+        status, marker = os.fstat(self._descriptor), self.directory / MARKER_NAME
         # what it names is removed: nobody else may have written it
         if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_nlink != 1:
             raise TargetNotEmpty(
-                f"{self._marker} was not written by a job of this user (it belongs to uid {status.st_uid})",
+                f"{marker} was not written by a job of this user (it belongs to uid {status.st_uid})",
                 remedy=f"Run the job as the user who began it, or remove what is in {self.directory} yourself.",
                 path=str(self.directory),
             )
@@ -182,14 +199,15 @@ class Filling:
     def _begin(self, shared: bool) -> None:
         with durable.storage_errors("writing into", self.directory):
             self._remove_written()
+            durable.remove_below(self._root, Path(STAGING_NAME))
             found = [] if shared else sorted(foreign_names(self.directory))
             if found:
-                self._end(keep_lock=True)
+                self._root.unlink(MARKER_NAME)
+                self._root.fsync()
                 raise TargetNotEmpty(f"{self.directory} is not empty: {', '.join(found[:5])}", path=str(self.directory))
             os.ftruncate(self._descriptor, 0)
             _append(self._descriptor, f"{os.getpid()}\n".encode())
-            durable.fsync_directory(self.directory)
-            self.staging.mkdir(mode=0o750)
+            self._root.fsync()
 
     def _remove_written(self) -> None:
         size = os.fstat(self._descriptor).st_size
@@ -198,21 +216,19 @@ class Filling:
             moved = list(_moved(self.directory, journal))
         except (ValueError, TypeError) as error:
             raise StorageError(
-                f"{self._marker} cannot be read: {error}",
+                f"{self.directory / MARKER_NAME} cannot be read: {error}",
                 remedy=f"Remove what is in {self.directory} yourself.",
-                path=str(self._marker),
+                path=str(self.directory / MARKER_NAME),
             ) from error
         for path in moved:
-            durable.remove_tree(self.directory / path)
+            durable.remove_below(self._root, path)
         for folder in {path.parent for path in moved}:
-            durable.fsync_directory(self.directory / folder)
-        durable.remove_tree(self.staging)
+            self._root.fsync(folder)
 
-    def _end(self, *, keep_lock: bool = False) -> None:
-        os.unlink(self._marker)
-        durable.fsync_directory(self.directory)
-        if not keep_lock:
-            os.close(self._descriptor)
+    def _end(self) -> None:
+        self._root.unlink(MARKER_NAME)
+        self._root.fsync()
+        self._opened.close()
 
     def _units(self, folder: Path) -> Iterator[Path]:
         """What is moved: whole directories where there are none of their names (paths relative to staging)."""

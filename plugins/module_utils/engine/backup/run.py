@@ -13,12 +13,12 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any, Callable, Protocol
 
 from .. import durable
 from ..errors import DdlConflict, RedoOverwritten, ServerError
 from ..format import metadata
+from ..host.anchor import Anchor
 from ..host.server_files import ServerFiles
 from ..innodb.mysql.keyring import Keyring
 from ..manifest import FileEntry, Manifest
@@ -449,11 +449,9 @@ class BackupRun:
         is, nothing may fail any more."""
         if self._options.extra_lsn_directory is None:
             return
-        directory = Path(self._options.extra_lsn_directory)
-        with durable.storage_errors("creating", directory):
-            directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-        for name in (metadata.CHECKPOINTS_NAME, metadata.INFO_NAME):
-            durable.write_file(directory / name, texts[name])
+        with Anchor(self._options.extra_lsn_directory, make=True) as directory:
+            for name in (metadata.CHECKPOINTS_NAME, metadata.INFO_NAME):
+                durable.write_file(directory.path / name, texts[name])
 
     def _record(self, entries: list[FileEntry], coordinates: Coordinates, ended: float) -> dict[str, Any]:
         seconds = max(ended - self._started, 1e-3)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import durable, manifest
+from .. import manifest
 from ..destination import is_fillable, require_renamable
 from ..errors import InvalidOption, NotABackup, TargetNotEmpty, TargetUnsafe, XtrabackupError
 from ..host.replaceable import holds_backup
@@ -133,17 +133,14 @@ class Target:
             return take_backup(options, sink, progress)
         if self.is_directory:
             return take_backup(options, DirectorySink(self.dest, replace=self.options["force"]), progress)
-        with durable.storage_errors("creating", self.dest.parent):
-            self.dest.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        with durable.exclusive_lock(f"{self.dest}.lock", str(self.dest)):
-            sink = ArchiveSink(
-                self.dest,
-                compress=self._compression(),
-                encrypt_key=self._encrypt_key(),
-                digests=self.options["digests"],
-                sparse=self.options["sparse"],
-            )
-            return take_backup(options, sink, progress)
+        sink = ArchiveSink(
+            self.dest,
+            compress=self._compression(),
+            encrypt_key=self._encrypt_key(),
+            digests=self.options["digests"],
+            sparse=self.options["sparse"],
+        )
+        return take_backup(options, sink, progress)
 
     def _manifest(self, dest: Path) -> manifest.Manifest:
         if dest.is_dir():

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 from typing import Any, ClassVar
 
 BACKUP = "xtrabackup_backup"
@@ -13,6 +16,9 @@ PREPARE = "xtrabackup_prepare"
 REPLICA = "xtrabackup_replica"
 RESTORE = "xtrabackup_restore"
 XBSTREAM = "xbstream"
+
+
+_DESCRIPTOR = re.compile(r"/proc/self/fd/\d+")
 
 
 def returned_by(*modules: str) -> tuple[str, ...]:
@@ -30,9 +36,9 @@ class XtrabackupError(Exception):
 
     def __init__(self, message: str, *, remedy: str | None = None, **details: Any) -> None:
         super().__init__(message)
-        self.message = message
-        self.remedy = remedy or self.default_remedy
-        self.details = details
+        self.message: str = _named(message)
+        self.remedy: str = _named(remedy or self.default_remedy)
+        self.details = {name: _named(value) for name, value in details.items()}
 
     def __str__(self) -> str:
         return self.message
@@ -45,6 +51,24 @@ class XtrabackupError(Exception):
             "remedy": self.remedy,
             "details": {name: _plain(value) for name, value in self.details.items()},
         }
+
+
+def _named(value: Any) -> Any:
+    """``value``, where a path in it is that of a descriptor of ours (``host/anchor.py``), with the real path of what is
+    open. It has to be done while that is open."""
+    if isinstance(value, str):
+        return _DESCRIPTOR.sub(_real_path, value) if "/proc/self/fd/" in value else value
+    if isinstance(value, (list, tuple)):
+        return [_named(item) for item in value]
+    if isinstance(value, dict):
+        return {_named(key): _named(item) for key, item in value.items()}
+    return value
+
+
+def _real_path(match: re.Match[str]) -> str:
+    with contextlib.suppress(OSError):
+        return os.readlink(match[0])
+    return match[0]
 
 
 def _plain(value: Any) -> Any:

@@ -127,6 +127,15 @@ class Root:
         with self._parent(name) as (target, last):
             os.rename(source, last, dst_dir_fd=target)
 
+    def fsync(self, name: Name = "") -> None:
+        """Make the names in the directory ``name`` durable; without a name, in this directory."""
+        with contextlib.nullcontext(self) if name in ("", PurePath()) else self.directory(name) as directory:
+            descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory.fileno())
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
     def make_directories(self, name: Name, mode: int = 0o750) -> None:
         """Make the directory ``name``, and those above it, where they are missing."""
         parts = self._parts(name)

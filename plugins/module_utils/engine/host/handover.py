@@ -30,6 +30,7 @@ from ..filling import NOT_CONTENT
 from ..format import strict_json
 from ..format.state_names import is_state_name
 from . import accounts, below, state
+from .anchor import OWN_DESCRIPTORS, open_way
 from .confinement import Account
 from .small_files import read_small
 
@@ -99,13 +100,13 @@ def handed_over(directory: Path, disposable: str) -> Iterator[Handover]:
     Raises BackupError for what must not be in it, with nothing changed; StorageError. An error of the block names the
     directory by its path.
     """
-    real = Path(os.path.realpath(directory))
     if os.geteuid() != 0:
-        yield Handover(real)
+        yield Handover(Path(os.path.realpath(directory)))
         return
     with durable.storage_errors("opening", directory):
-        descriptor = below.open_directory(real)
+        descriptor = open_way(Path(os.path.abspath(directory)))
     try:
+        real = Path(os.readlink(OWN_DESCRIPTORS / str(descriptor)))
         held = _taken(real, descriptor, disposable)
         try:
             yield held

@@ -26,13 +26,13 @@ from .. import durable
 from ..errors import FormatError, TargetUnsafe
 from ..format import strict_json
 from . import below, state
+from .anchor import open_way
 from .journal import RESTORES, Journal, is_at_work
 from .small_files import read_small
 
 _NAME = "held.json"
 _LOCK = "held.lock"
 _MAX_BYTES = 16 << 20
-_MOST_LINKS = 40  # as the kernel has it
 
 
 @dataclass(frozen=True)
@@ -124,42 +124,14 @@ class Holding:
 
     def _hold(self, directory: Path, held: list[_Held]) -> None:
         """Walk down to ``directory`` and make each step safe before the next one is taken."""
-        left, links = list(directory.parts[1:]), 0
-        path = Path("/")
-        with contextlib.ExitStack() as opened:
-            current = _opened(opened, below.open_directory("/"))
-            self._make_safe(current, path, held)
-            while left:
-                name = left.pop(0)
-                if name == "..":
-                    left = [*path.parent.parts[1:], *left]
-                    path, current = Path("/"), _opened(opened, below.open_directory("/"))
-                    continue
-                try:
-                    status = os.stat(name, dir_fd=current, follow_symlinks=False)
-                except FileNotFoundError:
-                    return
-                if stat.S_ISLNK(status.st_mode):
-                    links += 1
-                    _require_lasting(path / name, status, links)
-                    target = path / os.readlink(name, dir_fd=current)
-                    left = [*target.parts[1:], *left]
-                    path, current = Path("/"), _opened(opened, below.open_directory("/"))
-                    continue
-                current = self._step(opened, current, path / name, held)
-                path /= name
 
-    def _step(self, opened: contextlib.ExitStack, parent: int, path: Path, held: list[_Held]) -> int:
-        descriptor = _opened(opened, below.open_directory(path.name, parent))
-        self._make_safe(descriptor, path, held)
-        there, ours = os.stat(path.name, dir_fd=parent, follow_symlinks=False), os.fstat(descriptor)
-        if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
-            raise TargetUnsafe(
-                f"{path} was replaced by another one while it was being secured for the restore",
-                remedy="Find out which process does that, end it, and run the restore again.",
-                path=str(path),
-            )
-        return descriptor
+        def reached(descriptor: int, path: Path, parent: int | None) -> None:
+            self._make_safe(descriptor, path, held)
+            if parent is not None:
+                _require_same(descriptor, path, parent)
+
+        with contextlib.suppress(FileNotFoundError):
+            os.close(open_way(directory, reached=reached))
 
     def _make_safe(self, descriptor: int, path: Path, held: list[_Held]) -> None:
         status = os.fstat(descriptor)
@@ -238,14 +210,12 @@ def _is_private(gid: int, uid: int) -> bool:
     return all(one.pw_uid == uid for one in pwd.getpwall() if one.pw_gid == gid)
 
 
-def _require_lasting(path: Path, status: os.stat_result, links: int) -> None:
-    """Raises TargetUnsafe for a symbolic link on the way that somebody else can change, or one too many."""
-    if links > _MOST_LINKS:
-        raise TargetUnsafe(f"{path}: too many symbolic links", path=str(path))
-    if status.st_uid != 0:
+def _require_same(descriptor: int, path: Path, parent: int) -> None:
+    there, ours = os.stat(path.name, dir_fd=parent, follow_symlinks=False), os.fstat(descriptor)
+    if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
         raise TargetUnsafe(
-            f"{path}, on the way to the data, is a symbolic link of uid {status.st_uid}, who could change it",
-            remedy=f"Give it to root (chown -h root {path}), or name the directory that it leads to.",
+            f"{path} was replaced by another one while it was being secured for the restore",
+            remedy="Find out which process does that, end it, and run the restore again.",
             path=str(path),
         )
 

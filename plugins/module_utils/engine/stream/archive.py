@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 from .. import durable
+from ..destination import file_destination
 from ..errors import Cancelled, StreamError, XtrabackupError
 from ..manifest import MANIFEST_NAME, Manifest
 from . import cipher, xbstream
@@ -270,9 +271,8 @@ class FileChannel(Channel):
 
     @classmethod
     def create(cls, path: Path) -> FileChannel:
-        """A channel into the new file ``path``; directories that are missing are made. Raises StorageError."""
+        """A channel into the new file ``path``. Raises StorageError."""
         with durable.storage_errors("creating", path):
-            path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             return cls(os.open(path, flags, 0o640), path)
 
@@ -291,9 +291,10 @@ class FileChannel(Channel):
 
 
 class ArchiveSink(StreamSink):
-    """An archive file: written as ``<dest>.partial``, fsynced, renamed to ``<dest>`` when it is complete.
+    """An archive file: written as ``<dest>.partial``, fsynced, renamed to ``<dest>`` when it is complete. The place is
+    locked until then.
 
-    ``digests`` names those of the whole archive that publish() returns.
+    ``digests`` names those of the whole archive that publish() returns. Raises what ``file_destination`` does.
     """
 
     def __init__(
@@ -306,17 +307,22 @@ class ArchiveSink(StreamSink):
         sparse: bool = False,
     ) -> None:
         self.dest = Path(dest)
-        self.staging = self.dest.with_name(self.dest.name + durable.PARTIAL_SUFFIX)
         StreamDigests(digests)  # refuses unknown ones before anything is made
-        durable.remove_tree(self.staging)
-        self._channel = FileChannel.create(self.staging)
+        with contextlib.ExitStack() as held:
+            self._final = held.enter_context(file_destination(dest))
+            self.staging = self._final.with_name(self._final.name + durable.PARTIAL_SUFFIX)
+            durable.remove_tree(self.staging)
+            self._channel = FileChannel.create(self.staging)
+            self._held = held.pop_all()
         super().__init__([self._channel], compress=compress, encrypt_key=encrypt_key, digests=digests, sparse=sparse)
 
     def _finish(self) -> dict[str, Any]:
         self._channel.sync()
-        durable.publish(self.staging, self.dest)
+        durable.publish(self.staging, self._final)
+        self._held.close()
         return {"path": str(self.dest)}
 
     def _abort(self, reason: BaseException) -> None:
-        self._channel.close()
-        durable.remove_tree(self.staging)
+        with self._held:
+            self._channel.close()
+            durable.remove_tree(self.staging)

@@ -54,20 +54,16 @@ def create_archive(
     manifest = read(src)
     manifest.require_whole(src)
     verify_directory(src, manifest, digests=False)
-    dest = Path(dest)
-    with durable.storage_errors("creating", dest.parent):
-        dest.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
     if progress:
         progress.phase("packing", manifest.total_bytes)
-    with durable.exclusive_lock(dest.with_name(dest.name + ".lock"), str(dest)):
-        sink = ArchiveSink(dest, compress=compress, encrypt_key=encrypt_key, digests=digests, sparse=sparse is not None)
-        sink.digest_algorithm = manifest.digest_algorithm
-        try:
-            files = _pack_files(Path(src), manifest, sink, sparse, parallel, progress)
-            return sink.publish(replace(manifest, files=files))
-        except BaseException as error:
-            sink.abort(error)
-            raise
+    sink = ArchiveSink(dest, compress=compress, encrypt_key=encrypt_key, digests=digests, sparse=sparse is not None)
+    sink.digest_algorithm = manifest.digest_algorithm
+    try:
+        files = _pack_files(Path(src), manifest, sink, sparse, parallel, progress)
+        return sink.publish(replace(manifest, files=files))
+    except BaseException as error:
+        sink.abort(error)
+        raise
 
 
 def _pack_files(

@@ -23,6 +23,7 @@ from ..filling import NOT_CONTENT, require_finished
 from ..format.names import STATE_NAME
 from ..format.state_names import is_state_name
 from ..host import below
+from ..host.anchor import Anchor
 from ..host.small_files import read_small
 from ..manifest import MANIFEST_NAME, Manifest, digest_file, read_stored
 from ..progress import Progress
@@ -93,6 +94,11 @@ def unpack_directory(directory: Path, options: UnpackOptions, progress: Progress
     directory = Path(os.path.abspath(directory))
     if directory.parent == directory:
         raise TargetUnsafe(f"{directory} is the root directory, not that of a backup", path=str(directory))
+    with Anchor(directory) as anchor:
+        return _unpack_directory(anchor.path, options, progress)
+
+
+def _unpack_directory(directory: Path, options: UnpackOptions, progress: Progress) -> list[str]:
     require_finished(directory)
     manifest = _manifest(directory)
     with durable.directory_lock(directory, str(directory)):

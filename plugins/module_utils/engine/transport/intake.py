@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import durable
+from ..destination import file_destination
 from ..errors import TargetNotEmpty
 from ..manifest import Manifest
 from ..stream.archive import FileChannel
@@ -141,17 +142,15 @@ class ArchiveIntake(Intake):
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
-        staging = self.dest.with_name(self.dest.name + durable.PARTIAL_SUFFIX)
-        with durable.storage_errors("creating", self.dest.parent):
-            self.dest.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        with durable.exclusive_lock(self.dest.with_name(self.dest.name + ".lock"), str(self.dest)):
+        with file_destination(self.dest) as final:
+            staging = final.with_name(final.name + durable.PARTIAL_SUFFIX)
             self.require_free()
             durable.remove_tree(staging)
             self._channel = FileChannel.create(staging)
             try:
                 with self._extracting(None):
                     yield
-                durable.publish(staging, self.dest)
+                durable.publish(staging, final)
             except BaseException:
                 self._channel.close()
                 durable.remove_tree(staging)

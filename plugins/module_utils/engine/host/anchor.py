@@ -1,0 +1,209 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A directory that root writes into, wherever it is: opened once, and from then on reached by its descriptor.
+
+Backups are kept in directories of other accounts, and who owns a directory can rename what is in it. So the way to the
+directory is walked once, without following a link that somebody else could change; later renames on that way lead root
+nowhere. Errors name what is there by the directory's real path (``errors.base``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from pathlib import Path
+from types import TracebackType
+from typing import Callable, Optional
+
+from .. import durable
+from ..errors import TargetUnsafe
+from . import below
+
+#: Called with each directory on the way: its descriptor, its path, and the descriptor of the directory that it is in.
+Reached = Callable[[int, Path, Optional[int]], None]
+
+#: where the kernel shows what this process has open
+OWN_DESCRIPTORS = Path("/proc/self/fd")
+_PASSING = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_MOST_LINKS = 40  # as the kernel has it
+
+
+class Anchor:
+    """The open directory ``directory``. With ``make`` it is made, and all on the way to it that is missing (0750).
+
+    Raises TargetUnsafe for a symbolic link that somebody else could change, StorageError.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str], *, make: bool = False) -> None:
+        with durable.storage_errors("opening", directory):
+            self._descriptor = open_way(Path(os.path.abspath(directory)), make=make)
+
+    @property
+    def path(self) -> Path:
+        """The path by which this process, and no other, gets to the directory, whatever its name is now."""
+        return OWN_DESCRIPTORS / str(self._descriptor)
+
+    def fileno(self) -> int:
+        """The descriptor of the directory."""
+        return self._descriptor
+
+    def __enter__(self) -> Anchor:
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the directory; again is harmless."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def is_anchored(directory: Path) -> bool:
+    """Whether ``directory`` is the path of a directory that this process has open."""
+    return directory.parent == OWN_DESCRIPTORS
+
+
+class NewDirectory:
+    """The new, empty directory ``name`` in the directory of ``parent`` (0750), which is reached by its descriptor only:
+    whoever may rename what is in ``parent`` gets it out of the way, and no more.
+
+    Raises StorageError, TargetUnsafe when another one is in its place.
+    """
+
+    def __init__(self, parent: Anchor, name: str) -> None:
+        self.name = name
+        self._parent = parent
+        shown = parent.path / name
+        with durable.storage_errors("creating", shown):
+            os.mkdir(name, 0o750, dir_fd=parent.fileno())
+            self._descriptor = below.open_directory(name, parent.fileno())
+            try:
+                if os.fstat(self._descriptor).st_uid != os.geteuid() or os.listdir(self._descriptor):
+                    raise _replaced(shown)
+            except BaseException:
+                os.close(self._descriptor)
+                raise
+
+    @property
+    def path(self) -> Path:
+        """The path by which this process gets there."""
+        return OWN_DESCRIPTORS / str(self._descriptor)
+
+    def close(self) -> None:
+        """Close it; again is harmless."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def publish_as(self, name: str) -> None:
+        """Give it the name ``name``, which is free or that of an empty directory, durably."""
+        target = self._parent.path / name
+        with durable.storage_errors("publishing", target):
+            os.rename(self.name, name, src_dir_fd=self._parent.fileno(), dst_dir_fd=self._parent.fileno())
+            if not self._is(name):
+                raise _replaced(target)
+            os.fsync(self._parent.fileno())
+        self.name = name
+
+    def remove(self) -> None:
+        """Remove it with all that is in it, and close it. Raises StorageError."""
+        try:
+            with durable.storage_errors("removing", self.path):
+                for name in os.listdir(self._descriptor):
+                    durable.remove_tree(self.path / name)
+                if self._is(self.name):
+                    os.rmdir(self.name, dir_fd=self._parent.fileno())
+        finally:
+            self.close()
+
+    def _is(self, name: str) -> bool:
+        try:
+            there = os.stat(name, dir_fd=self._parent.fileno(), follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(there, os.fstat(self._descriptor))
+
+
+def _replaced(path: Path) -> TargetUnsafe:
+    return TargetUnsafe(
+        f"{path} was replaced by something else while this job wrote it",
+        remedy="Somebody who may write to the directory does that: find out who, or choose a directory in which only "
+        "you can.",
+        path=str(path),
+    )
+
+
+def open_way(directory: Path, *, make: bool = False, reached: Reached | None = None) -> int:
+    """A descriptor of ``directory`` (an absolute path), to which each step is taken from the one before.
+
+    One that may not be listed is only good to go on from (O_PATH), as are those on the way, unless ``reached`` is to
+    have them. Raises FileNotFoundError and other OSErrors, TargetUnsafe.
+    """
+    left, links = list(directory.parts[1:]), 0
+    with contextlib.ExitStack() as opened:
+
+        def keep(descriptor: int) -> int:
+            opened.callback(os.close, descriptor)
+            return descriptor
+
+        if OWN_DESCRIPTORS in directory.parents:
+            current = keep(os.dup(int(directory.parts[4])))
+            path, left = Path(os.readlink(OWN_DESCRIPTORS / directory.parts[4])), list(directory.parts[5:])
+        else:
+            path, current = Path("/"), keep(_open("/", None, reached))
+        if reached is not None:
+            reached(current, path, None)
+        while left:
+            name = left.pop(0)
+            if name == "..":
+                left, path, current = [*path.parent.parts[1:], *left], Path("/"), keep(_open("/", None, reached))
+                continue
+            status = _status(name, current, make)
+            if stat.S_ISLNK(status.st_mode):
+                links += 1
+                _require_lasting(path / name, status, os.fstat(current), links)
+                left = [*(path / os.readlink(name, dir_fd=current)).parts[1:], *left]
+                path, current = Path("/"), keep(_open("/", None, reached))
+                continue
+            child = keep(_open(name, current, reached))
+            path /= name
+            if reached is not None:
+                reached(child, path, current)
+            current = child
+        try:
+            return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=current)
+        except PermissionError:
+            return os.dup(current)
+
+
+def _open(name: str, parent: int | None, reached: Reached | None) -> int:
+    return os.open(name, _PASSING, dir_fd=parent) if reached is None else below.open_directory(name, parent)
+
+
+def _status(name: str, directory: int, make: bool) -> os.stat_result:
+    if make:
+        try:
+            return os.stat(name, dir_fd=directory, follow_symlinks=False)
+        except FileNotFoundError:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(name, 0o750, dir_fd=directory)
+    return os.stat(name, dir_fd=directory, follow_symlinks=False)
+
+
+def _require_lasting(path: Path, status: os.stat_result, directory: os.stat_result, links: int) -> None:
+    """Raises TargetUnsafe for a symbolic link that somebody else could change under root, or one too many."""
+    if links > _MOST_LINKS:
+        raise TargetUnsafe(f"{path}: too many symbolic links", path=str(path))
+    of_root = directory.st_uid == 0 and not directory.st_mode & 0o022
+    if os.geteuid() == 0 and status.st_uid != 0 and not of_root:
+        raise TargetUnsafe(
+            f"{path} is a symbolic link of uid {status.st_uid}, who could change it while root works there",
+            remedy=f"Give it to root (chown -h root {path}), or name the directory that it leads to.",
+            path=str(path),
+        )
