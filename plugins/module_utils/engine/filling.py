@@ -87,7 +87,11 @@ def _moved(directory: Path, journal: bytes) -> Iterator[Path]:
             or ".." in path.parts
             or any((directory / part).is_symlink() for part in list(path.parents)[:-1])
         ):
-            raise TargetUnsafe(f"{directory / MARKER_NAME} names {name}", path=str(directory))
+            raise TargetUnsafe(
+                f"{directory / MARKER_NAME} names {name}, which is not in the directory, or is behind a link",
+                remedy=f"Look who else writes to {directory}, and remove what is in it yourself.",
+                path=str(directory),
+            )
         with contextlib.suppress(FileNotFoundError):
             # not what somebody else has put there since
             status = os.lstat(directory / path)

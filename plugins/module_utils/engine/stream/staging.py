@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..destination import destination
-from ..errors import TargetUnsafe
+from ..errors import TargetUnsafe, XtrabackupError
 from ..filling import Filling
 from ..host.replaceable import Replaceable, holds_backup
 from .entry import output_name
@@ -48,7 +48,9 @@ def staging_inside(dest: str | os.PathLike[str]) -> Iterator[Path]:
         yield filling.staging
         filling.publish()
     except BaseException:
-        filling.abandon()
+        # the first error is what has to be known
+        with contextlib.suppress(XtrabackupError):
+            filling.abandon()
         raise
 
 
