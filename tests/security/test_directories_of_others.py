@@ -40,6 +40,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.un
     UnpackOptions,
     unpack_directory,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport import credentials
 from ansible_collections.innodb.xtrabackup.tests.support.streams import some_files, tree, write_backup
 
 MYSQL = 61001
@@ -235,3 +236,17 @@ def test_an_error_names_a_place_by_its_path(place: Path) -> None:
             (dest.staging / "t.ibd").open()
         assert caught.value.message == f"opening {place}/full.partial/t.ibd: No such file or directory"
         assert caught.value.details["path"] == f"{place}/full.partial/t.ibd"
+
+
+def test_a_status_file_and_credentials_stay_in_the_directory_that_was_named(place: Path, outside: Path) -> None:
+    (place / "run").mkdir()
+    progress = Progress("test", place / "run" / "ibdata1")
+    progress.phase("copying")
+    swap(place / "run", outside)
+    progress.phase("ending")
+    progress.close()
+    assert tree(place / "run.away") == {}
+    with pytest.raises(TargetUnsafe, match=f"{place}/run is a symbolic link"):
+        Progress("test", place / "run" / "status.json")
+    with pytest.raises(TargetUnsafe, match=f"{place}/run is a symbolic link"):
+        credentials.save(place / "run" / "ibdata1", credentials.create("sender"))

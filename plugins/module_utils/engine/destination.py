@@ -110,7 +110,7 @@ def file_destination(dest: str | os.PathLike[str]) -> Iterator[Path]:
     Raises TargetBusy when another job works there, TargetUnsafe, StorageError.
     """
     place = Path(os.path.abspath(dest))
-    with Anchor(place.parent, make=True) as parent:
+    with Anchor(place.parent, make=0o750) as parent:
         here = parent.path / place.name
         with durable.exclusive_lock(_lock_of(here), str(dest)):
             yield here
@@ -192,7 +192,7 @@ def open_destination(
     fillable = is_fillable(place)
     if not fillable:
         require_renamable(place)
-    parent = Anchor(place.parent, make=not fillable)
+    parent = Anchor(place.parent, make=None if fillable else 0o750)
     try:
         if fillable:
             with parent:

@@ -18,17 +18,22 @@ from pathlib import Path
 from typing import Any
 
 from . import durable
+from .errors import StorageError, TargetUnsafe
+from .host.anchor import Anchor
 
 _WRITE_INTERVAL = 1.0  # seconds between two writes of the status file
 _MODE = 0o644  # of the status file, less the umask
 
 
 class Progress:
-    """Thread-safe counters of one job; written to ``path`` (if given) at most once a second."""
+    """Thread-safe counters of one job; written to ``path`` (if given) at most once a second.
+
+    Raises TargetUnsafe for a symbolic link on the way there that somebody else could change.
+    """
 
     def __init__(self, job: str, path: str | os.PathLike[str] | None = None) -> None:
         self._lock = threading.Lock()
-        self._path = Path(path) if path else None
+        self._path = self._anchored(Path(path)) if path else None
         self._written_at = 0.0
         self._job = job
         self._started = time.time()
@@ -37,6 +42,16 @@ class Progress:
         self._done = 0
         self._total: int | None = None
         self._phases: dict[str, float] = {}
+
+    def _anchored(self, path: Path) -> Path | None:
+        """``path``, reached by the descriptor of its directory; None where there is none."""
+        try:
+            self._directory = Anchor(path.parent)
+        except TargetUnsafe:
+            raise
+        except StorageError:
+            return None
+        return self._directory.path / path.name
 
     def phase(self, name: str, total: int | None = None) -> None:
         """Enter phase ``name``, of ``total`` bytes if that is known."""
@@ -74,6 +89,7 @@ class Progress:
             if self._path:
                 self._path.unlink(missing_ok=True)
                 self._path = None
+                self._directory.close()
 
     def _snapshot(self, now: float) -> dict[str, Any]:
         elapsed = max(now - self._phase_started, 1e-6)

@@ -449,7 +449,7 @@ class BackupRun:
         is, nothing may fail any more."""
         if self._options.extra_lsn_directory is None:
             return
-        with Anchor(self._options.extra_lsn_directory, make=True) as directory:
+        with Anchor(self._options.extra_lsn_directory, make=0o750) as directory:
             for name in (metadata.CHECKPOINTS_NAME, metadata.INFO_NAME):
                 durable.write_file(directory.path / name, texts[name])
 

@@ -31,12 +31,13 @@ _MOST_LINKS = 40  # as the kernel has it
 
 
 class Anchor:
-    """The open directory ``directory``. With ``make`` it is made, and all on the way to it that is missing (0750).
+    """The open directory ``directory``. ``make``: the mode (0750) with which it is made, and all on
+    the way to it that is missing.
 
     Raises TargetUnsafe for a symbolic link that somebody else could change, StorageError.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], *, make: bool = False) -> None:
+    def __init__(self, directory: str | os.PathLike[str], *, make: int | None = None) -> None:
         with durable.storage_errors("opening", directory):
             self._descriptor = open_way(Path(os.path.abspath(directory)), make=make)
 
@@ -139,7 +140,7 @@ def _replaced(path: Path) -> TargetUnsafe:
     )
 
 
-def open_way(directory: Path, *, make: bool = False, reached: Reached | None = None) -> int:
+def open_way(directory: Path, *, make: int | None = None, reached: Reached | None = None) -> int:
     """A descriptor of ``directory`` (an absolute path), to which each step is taken from the one before.
 
     One that may not be listed is only good to go on from (O_PATH), as are those on the way, unless ``reached`` is to
@@ -186,13 +187,13 @@ def _open(name: str, parent: int | None, reached: Reached | None) -> int:
     return os.open(name, _PASSING, dir_fd=parent) if reached is None else below.open_directory(name, parent)
 
 
-def _status(name: str, directory: int, make: bool) -> os.stat_result:
-    if make:
+def _status(name: str, directory: int, make: int | None) -> os.stat_result:
+    if make is not None:
         try:
             return os.stat(name, dir_fd=directory, follow_symlinks=False)
         except FileNotFoundError:
             with contextlib.suppress(FileExistsError):
-                os.mkdir(name, 0o750, dir_fd=directory)
+                os.mkdir(name, make, dir_fd=directory)
     return os.stat(name, dir_fd=directory, follow_symlinks=False)
 
 

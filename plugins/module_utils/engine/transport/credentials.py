@@ -30,6 +30,7 @@ from typing import Any
 from .. import durable, libraries
 from ..errors import FormatError, InvalidOption, PeerRefused, TargetBusy
 from ..format import strict_json
+from ..host.anchor import Anchor
 
 ROLES = ("sender", "receiver")
 MINIMUM_TOKEN_LENGTH = 16
@@ -212,9 +213,8 @@ def save(path: str | os.PathLike[str], credentials: Credentials) -> None:
     path = Path(path)
     document = {name: getattr(credentials, name) for name in _FIELDS}
     document["token_used"] = credentials.token_used
-    with durable.storage_errors("writing", path):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    durable.write_file(path, json.dumps(document, indent=1).encode(), 0o600)
+    with Anchor(path.parent, make=0o700) as directory:
+        durable.write_file(directory.path / path.name, json.dumps(document, indent=1).encode(), 0o600)
 
 
 def consume_token(path: str | os.PathLike[str], credentials: Credentials) -> None:
