@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
@@ -33,6 +34,7 @@ from ansible_collections.innodb.xtrabackup.tests.support import checksums
 from ansible_collections.innodb.xtrabackup.tests.support.aria_load import (
     DATABASE,
     AriaLoad,
+    SourceFailed,
     accounts,
     damaged,
     fill_log,
@@ -96,22 +98,39 @@ def prove(
 
 
 def test_aria_tables_that_are_written_during_a_slow_stream_are_right(make_server: ServerFactory, workdir: Path) -> None:
-    source = make_server("source", {**MANY_LOGS, "aria_checkpoint_interval": 1})
+    source = slow_source(make_server, "source")
+    for lock_ddl, tool, rate in (("reduced", "ours", 12), ("on", "stock", 25)):
+        try:
+            prove_slow_stream(make_server, source, workdir / f"backup-{tool}", lock_ddl, tool, rate)
+        except SourceFailed as failure:
+            warnings.warn(f"the source failed, another one takes its place: {failure}", stacklevel=1)
+            source.stop()
+            source = slow_source(make_server, "another-source")
+            prove_slow_stream(make_server, source, workdir / f"again-{tool}", lock_ddl, tool, rate)
+
+
+def slow_source(make_server: ServerFactory, name: str) -> MariaDBServer:
+    source = make_server(name, {**MANY_LOGS, "aria_checkpoint_interval": 1})
     add_slow_data(source, 40)
     fill_log(source, 40)
-    for lock_ddl, tool, rate in (("reduced", "ours", 12), ("on", "stock", 25)):
-        source.execute(f"DROP DATABASE {DATABASE}")
-        with AriaLoad(source) as load:
-            load.wait_for(300)
-            sink = SlowArchive(workdir / "archive", rate * MIB)
-            record = job.take_backup(options_for(source, lock_ddl=lock_ddl), sink, Progress("backup"))
-            assert record["locks"]["block_ddl"] > 3000, "the tables were not open to writes long enough to prove it"
-            if tool == "ours":
-                assert record["locks"]["block_commit"] < 2500, "the log alone takes the stream 3.3 s"
-            extract_archive(workdir / "archive", workdir / f"backup-{tool}")
-            (workdir / "archive").unlink()
-            PREPARE[tool](workdir / f"backup-{tool}")
-            prove(make_server, source, load, workdir / f"backup-{tool}", record, tool=tool)
+    return source
+
+
+def prove_slow_stream(
+    make_server: ServerFactory, source: MariaDBServer, backup: Path, lock_ddl: str, tool: str, rate: int
+) -> None:
+    source.execute(f"DROP DATABASE {DATABASE}")
+    with AriaLoad(source) as load:
+        load.wait_for(300)
+        sink = SlowArchive(backup.with_suffix(".xb"), rate * MIB)
+        record = job.take_backup(options_for(source, lock_ddl=lock_ddl), sink, Progress("backup"))
+        assert record["locks"]["block_ddl"] > 3000, "the tables were not open to writes long enough to prove it"
+        if tool == "ours":
+            assert record["locks"]["block_commit"] < 2500, "the log alone takes the stream 3.3 s"
+        extract_archive(backup.with_suffix(".xb"), backup)
+        backup.with_suffix(".xb").unlink()
+        PREPARE[tool](backup)
+        prove(make_server, source, load, backup, record, tool=tool)
 
 
 def test_the_lsn_is_told_while_an_account_is_made_that_waits_for_the_backup(make_server: ServerFactory) -> None:
