@@ -289,6 +289,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.co
     Connection,
     ConnectionParameters,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.identity import identify
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.privileges import (
     require_replication_privileges,
 )
@@ -300,7 +301,6 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.st
     start_from_backup,
     start_from_options,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.support import identify
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.units import parse_duration
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.module_support import LOGIN_OPTIONS, Outcome, run
 

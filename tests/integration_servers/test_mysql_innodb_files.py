@@ -45,7 +45,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.co
     Connection,
     ConnectionParameters,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.support import Layout, read_layout
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import Layout, read_layout
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.sink import DirectorySink
 from ansible_collections.innodb.xtrabackup.tests.support.checksums import table_states
 from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad

@@ -27,12 +27,13 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     UnsupportedServer,
     UnsupportedTable,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Flavor
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server import support
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import (
     Connection,
     ConnectionParameters,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.identity import Flavor, identify
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.identity import identify
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import read_layout
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.coordinates import (
     LogStatus,

@@ -18,8 +18,8 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.my
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import MissingPrivilege, ServerError
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import tablespaces
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Flavor
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server import (
-    coordinates,
     facts,
     session,
 )
@@ -27,8 +27,11 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.co
     Connection,
     ConnectionParameters,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.identity import Flavor, identify
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.identity import identify
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import read_layout
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mariadb import (
+    coordinates as mariadb_coordinates,
+)
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.coordinates import read_log_status
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.replication import read_state
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.session import FIRST, PATHS, SETTINGS
@@ -96,7 +99,7 @@ def answers(connection: Connection) -> dict[str, Any]:
     found["channels"] = [channel.channel for channel in read_state(connection).channels]
     connection.execute("FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS")
     if identity.flavor is Flavor.MARIADB:
-        found["sources"] = [channel.source_port for channel in coordinates.read_channels(connection)]
+        found["sources"] = [channel.source_port for channel in mariadb_coordinates.read_channels(connection)]
         spaces = connection.listing("SELECT SPACE, NAME FROM information_schema.INNODB_SYS_TABLESPACES")
         found["tablespaces"] = sorted((row["SPACE"], row["NAME"]) for row in spaces)
     else:

@@ -22,8 +22,8 @@ from ..errors import UnsafeFile, UnsupportedTable
 from ..format.file_names import decode_name
 from ..host import below
 from ..host.server_files import ServerFiles
+from ..server.layout import Layout
 from ..server.named_places import holds_tables
-from ..server.support import Layout
 
 _NON_TRANSACTIONAL = frozenset({"MYD", "MYI", "MRG", "ARM", "ARZ", "CSM", "CSV", "MAD", "MAI"})
 _FRM_MAGIC, _FRM_MEMORY = 0xFE, 6

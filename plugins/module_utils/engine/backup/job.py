@@ -8,12 +8,15 @@ from __future__ import annotations
 from typing import Any
 
 from ..format import metadata
+from ..format.family import Flavor
 from ..progress import Progress
 from ..server.applier_pause import require_pausable
 from ..server.connection import Connection
+from ..server.identity import ServerIdentity, identify
+from ..server.layout import Layout, read_layout
 from ..server.mysql.locks import require_table_privileges
 from ..server.privileges import require_backup_privileges
-from ..server.support import Flavor, Layout, ServerIdentity, identify, read_layout, require_supported
+from ..server.support import require_supported
 from ..stream.sink import Sink
 from . import inventory, missing_tables
 from .mariadb import timeline as mariadb_timeline

@@ -19,14 +19,16 @@ from typing import Any, Callable, Protocol
 from .. import durable
 from ..errors import DdlConflict, RedoOverwritten, ServerError
 from ..format import metadata
+from ..format.coordinates import BinlogCoordinates, ReplicaChannel
 from ..host.server_files import ServerFiles
 from ..innodb.mysql.keyring import Keyring
 from ..manifest import FileEntry, Manifest
 from ..progress import Progress
 from ..server.applier_pause import ApplierPause
 from ..server.connection import Connection
-from ..server.coordinates import BinlogCoordinates, ReplicaChannel
-from ..server.support import Layout, ServerIdentity, require_supported
+from ..server.identity import ServerIdentity
+from ..server.layout import Layout
+from ..server.support import require_supported
 from ..stream.archive import ArchiveSink
 from ..stream.listing import some_of
 from ..stream.sink import DirectorySink, Sink, SinkFile

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ..errors import FormatError
-from ..server.coordinates import BinlogCoordinates, render_binlog_pos
-from ..server.support import Layout
+from ..server.layout import Layout
+from .coordinates import BinlogCoordinates, render_binlog_pos
 from .strict_json import whole_of
 
 CHECKPOINTS_NAME = "xtrabackup_checkpoints"

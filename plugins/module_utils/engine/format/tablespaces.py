@@ -20,7 +20,7 @@ from typing import Any
 from .. import durable
 from ..errors import FormatError, UnknownFormat
 from ..server.connection import Connection
-from ..server.support import Layout
+from ..server.layout import Layout
 from . import strict_json
 from .names import LONGEST_PATH, safe_path
 

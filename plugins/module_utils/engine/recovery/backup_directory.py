@@ -18,6 +18,7 @@ from .. import durable, manifest
 from ..errors import BackupError, BackupIncomplete, FormatError, NotABackup, UnsupportedTable
 from ..filling import NOT_CONTENT, require_finished
 from ..format import metadata, strict_json
+from ..format.coordinates import parse_binlog_info
 from ..format.metadata import Checkpoints
 from ..format.names import safe_name
 from ..format.record import checked_record
@@ -29,7 +30,6 @@ from ..host.small_files import read_small
 from ..innodb.mariadb import redo as mariadb_redo
 from ..innodb.mariadb.page_compression import PROVIDERS, Providers, parse_plugin_load, providers_of
 from ..manifest import MANIFEST_NAME, Manifest
-from ..server.coordinates import parse_binlog_info
 from ..server.data_files import DataFile, parse_data_files
 from ..server.option_file import parse_options
 from ..stream.listing import checked_listing

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..errors import InvalidOption, MissingProgram, UnsupportedServer
 from ..server.connection import version_numbers
-from ..server.support import flavor_of
+from ..server.identity import flavor_of
 
 _NAMES = {"mariadb": ("mariadbd", "mysqld"), "mysql": ("mysqld",)}
 _PLACES = ("/usr/sbin", "/usr/libexec", "/usr/local/sbin", "/usr/local/libexec", "/opt/mariadb/bin")

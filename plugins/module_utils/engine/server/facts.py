@@ -11,12 +11,16 @@ from collections.abc import Collection
 from typing import Any
 
 from ..errors import ServerError, UnsupportedServer
+from ..format.coordinates import normal_gtid
+from ..format.family import Flavor
 from .connection import Connection
-from .coordinates import normal_gtid, read_coordinates
+from .identity import identify
+from .layout import read_layout
+from .mariadb.coordinates import read_coordinates
 from .mysql.coordinates import read_log_status
 from .privileges import ACCESS_DENIED, backup_privileges, missing_privileges, replication_privileges
 from .replication import channel_facts, read_state
-from .support import Flavor, identify, read_layout, refusal_of_version, require_supported
+from .support import refusal_of_version, require_supported
 from .user_data import ServerObjects, read_objects
 
 SYSTEM_DATABASES = ("information_schema", "mysql", "performance_schema", "sys")

@@ -12,8 +12,9 @@ import re
 from collections.abc import Collection, Iterable
 
 from ..errors import MissingPrivilege, ServerError
+from ..format.family import Flavor
 from .connection import Connection, version_numbers
-from .identity import Flavor, flavor_of
+from .identity import flavor_of
 
 ALL = "ALL PRIVILEGES"
 CHANNELS = "SLAVE MONITOR"  # of MariaDB alone: MySQL's REPLICATION CLIENT reads the binary log's position, too

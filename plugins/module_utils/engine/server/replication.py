@@ -13,7 +13,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import ReplicationError, UnsupportedServer, XtrabackupError
+from ..format.family import Flavor
 from .connection import Connection
+from .identity import ServerIdentity, identify
 from .mariadb.replication import MariadbReplication, compare_gtid, reached
 from .mysql.replication import MysqlReplication
 from .replication_model import (
@@ -29,7 +31,6 @@ from .replication_model import (
     Step,
     WantedChannel,
 )
-from .support import Flavor, ServerIdentity, identify
 
 __all__ = [
     "ABSENT",

@@ -12,10 +12,10 @@ from typing import Any
 from .. import manifest
 from ..errors import FormatError, InvalidOption, NotABackup, ReplicationError
 from ..format import strict_json
+from ..format.coordinates import BinlogCoordinates, parse_binlog_info
 from ..format.record import checked_record
 from ..host.journal import Journal
 from ..host.small_files import read_small
-from .coordinates import BinlogCoordinates, parse_binlog_info
 from .replication import MARIADB, MYSQL, StartPosition, dialect_of
 
 # the marker that a restore leaves in the data directory; it holds the whole record of the backup

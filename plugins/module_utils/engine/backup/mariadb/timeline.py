@@ -15,11 +15,13 @@ from typing import Any
 
 from ...errors import ServerError, UnsupportedServer, UnsupportedTable
 from ...format import metadata
+from ...format.coordinates import ReplicaChannel
 from ...innodb.mariadb.page_compression import PROVIDERS, providers_of
 from ...manifest import FileEntry
 from ...server.connection import Connection
-from ...server.coordinates import (
-    ReplicaChannel,
+from ...server.identity import ServerIdentity
+from ...server.layout import Layout
+from ...server.mariadb.coordinates import (
     read_channels_at_rest,
     read_coordinates,
     render_binlog_info,
@@ -28,7 +30,6 @@ from ...server.coordinates import (
 )
 from ...server.mariadb.locks import BackupStages
 from ...server.privileges import ACCESS_DENIED, CHANNELS, grants_of, quoted_account
-from ...server.support import Layout, ServerIdentity
 from ...stream.listing import some_of
 from .. import missing_tables
 from ..copier import READ_SIZE

@@ -19,7 +19,7 @@ from ... import durable
 from ...errors import UnsupportedTable
 from ...format.tablespaces import Tablespace, backup_path
 from ...host.server_files import ServerFiles
-from ...server.support import Layout
+from ...server.layout import Layout
 from ..inventory import (
     LOG_TABLES,
     InnodbFile,

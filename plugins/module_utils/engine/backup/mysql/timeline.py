@@ -22,10 +22,11 @@ from typing import Any
 from ... import durable
 from ...errors import DdlConflict, StorageError, UnsupportedServer
 from ...format import metadata, tablespaces
+from ...format.coordinates import BinlogCoordinates, ReplicaChannel
 from ...innodb.mysql.keyring import Keyring
 from ...manifest import FileEntry
 from ...server.connection import Connection
-from ...server.coordinates import BinlogCoordinates, ReplicaChannel
+from ...server.identity import ServerIdentity
 from ...server.layout import Layout
 from ...server.mysql.coordinates import read_log_status, render_binlog_info, render_slave_info
 from ...server.mysql.locks import MysqlLocks, non_transactional_tables
@@ -34,7 +35,6 @@ from ...server.mysql.redo_consumer import RedoConsumer
 from ...server.mysql.redo_logging import read_alter_instance, require_logged_since
 from ...server.mysql.redo_status import read_redo_status
 from ...server.mysql.user_tables import memory_tables
-from ...server.support import ServerIdentity
 from ...stream.listing import some_of
 from .. import missing_tables
 from ..copier import READ_SIZE

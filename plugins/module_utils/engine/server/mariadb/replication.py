@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ...errors import InvalidOption, ReplicationError
+from ...format.coordinates import normal_gtid
 from ..connection import Connection
-from ..coordinates import gtid_positions, normal_gtid
 from ..replication_model import MARIADB, ActualChannel, Dialect, ReplicationState, Step, WantedChannel, Word
+from .coordinates import gtid_positions
 
 
 class MariadbReplication(Dialect):

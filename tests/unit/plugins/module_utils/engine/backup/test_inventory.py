@@ -25,7 +25,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format im
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_names import encode_name
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import FileEntry
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.support import Layout
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import Layout
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.sink import SinkFile
 
 

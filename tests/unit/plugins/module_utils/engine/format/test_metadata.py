@@ -11,8 +11,8 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import FormatError
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import metadata
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.coordinates import BinlogCoordinates
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.support import Layout
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.coordinates import BinlogCoordinates
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import Layout
 
 
 def test_checkpoints_are_written_as_mariadb_backup_writes_them_and_read_back() -> None:

@@ -18,7 +18,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.ta
     Tablespace,
     backup_path,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.support import Layout
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import Layout
 
 DATADIR = Path("/var/lib/mysql")
 LAYOUT = Layout.from_variables({"datadir": f"{DATADIR}/"})
