@@ -17,6 +17,9 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import du
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import copier, inventory
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mariadb import aria_tables
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mariadb import (
+    inventory as mariadb_inventory,
+)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mariadb import (
     redo_files as mariadb_redo_files,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mysql import (
@@ -87,8 +90,10 @@ class Data:
     def files(self, family: str) -> set[str]:
         """The names of all that a backup of such a server would take."""
         layout = self.layout()
-        innodb = mysql_inventory.innodb_files(layout, []) if family == "mysql" else inventory.innodb_files(layout)
-        plain = mysql_inventory.plain_files(layout) if family == "mysql" else inventory.plain_files(layout)
+        innodb = (
+            mysql_inventory.innodb_files(layout, []) if family == "mysql" else mariadb_inventory.innodb_files(layout)
+        )
+        plain = mysql_inventory.plain_files(layout) if family == "mysql" else mariadb_inventory.plain_files(layout)
         return {file.path for file in innodb} | {file.path for file in plain.files}
 
 

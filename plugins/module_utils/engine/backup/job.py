@@ -19,6 +19,7 @@ from ..server.privileges import require_backup_privileges
 from ..server.support import require_supported
 from ..stream.sink import Sink
 from . import inventory, missing_tables
+from .mariadb import inventory as mariadb_inventory
 from .mariadb import timeline as mariadb_timeline
 from .mysql import inventory as mysql_inventory
 from .mysql import timeline as mysql_timeline
@@ -42,7 +43,7 @@ def _preflight(connection: Connection, options: BackupOptions) -> tuple[ServerId
     layout = read_layout(connection)
     if identity.flavor is Flavor.MARIADB:
         mariadb_timeline.prove_local(connection, layout)
-        databases = [database.name for database in inventory.databases(layout)]
+        databases = [database.name for database in mariadb_inventory.databases(layout)]
         missing = mariadb_timeline.missing_files(connection, layout, options.allow_missing_tables)
     else:
         mysql_timeline.prove_local(connection, layout)

@@ -11,7 +11,6 @@ it is below the data directory.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from ...host.server_files import ServerFiles
 from ...server.layout import Layout
 from ..inventory import (
     LOG_TABLES,
+    MYSQL_UNDO_NAME,
     InnodbFile,
     Kind,
     PlainFiles,
@@ -34,7 +34,6 @@ from ..inventory import (
 
 _TABLES = frozenset({"MYD", "MYI", "MAD", "MAI", "MRG", "ARM", "ARZ", "CSM", "CSV"})
 _DEFINITIONS = frozenset({"sdi", "opt"})
-_UNDO_NAME = re.compile(r"undo_\d{3}")
 _DICTIONARY_FILE = "mysql.ibd"  # the dictionary does not name its own
 _NOT_A_DATABASE = "lost+found"  # and all that begins with # or a point, which are encoded in the names of databases
 
@@ -85,7 +84,7 @@ def plain_files(layout: Layout) -> PlainFiles:
 def _listed(layout: Layout) -> Iterator[tuple[str, Path]]:
     """Name in the backup and place of the data files in the data directory and the directory of undo tablespaces."""
     for entry in entries_of(layout.innodb_undo_directory):
-        if _UNDO_NAME.fullmatch(entry.name):
+        if MYSQL_UNDO_NAME.fullmatch(entry.name):
             yield entry.name, Path(entry.path)
     for entry in entries_of(layout.datadir):
         if entry.name.endswith((".ibd", ".ibu")):
