@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import durable, manifest
+from .. import manifest
 from ..errors import BackupError, BackupIncomplete, FormatError, NotABackup, UnsupportedTable
 from ..filling import NOT_CONTENT, require_finished
 from ..format import metadata, strict_json
@@ -27,7 +27,6 @@ from ..format.tablespaces import parse as parse_tablespaces
 from ..host import below
 from ..host.file_states import changed_since, states_of
 from ..host.small_files import read_small
-from ..innodb.mariadb import redo as mariadb_redo
 from ..innodb.mariadb.page_compression import PROVIDERS, Providers, parse_plugin_load, providers_of
 from ..manifest import MANIFEST_NAME, Manifest
 from ..server.data_files import DataFile, parse_data_files
@@ -453,17 +452,3 @@ def _is_unpacked(path: Path) -> bool:
     while path.suffix in _PACKED:
         path = path.with_suffix("")
     return path.is_file()
-
-
-def read_redo(backup: BackupDirectory) -> tuple[mariadb_redo.LogHeader, mariadb_redo.Checkpoint | None]:
-    """Header and newest checkpoint of the backup's redo log; raises what its format forbids (encrypted, older)."""
-    path = backup.path / metadata.REDO_NAME
-    with durable.storage_errors("reading", path), below.reading_file(path) as source:
-        size = os.fstat(source.fileno()).st_size
-        data = source.read(mariadb_redo.START_OFFSET)
-    header = mariadb_redo.parse_header(data, size, str(path))
-    first, second = (
-        data[start : start + mariadb_redo.CHECKPOINT_SIZE]
-        for start in (mariadb_redo.CHECKPOINT_1, mariadb_redo.CHECKPOINT_2)
-    )
-    return header, mariadb_redo.newest_checkpoint(first, second, header)

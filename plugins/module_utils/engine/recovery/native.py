@@ -23,15 +23,15 @@ from ..errors import RecoveryFailed, RecoveryIncomplete
 from ..host import confinement
 from ..host.handover import Handover
 from ..progress import Progress
-from .mariadb.error_log import ENDED_WELL, RecoveryState
-from .mariadb.server import SealedMariadb, command_line
+from .error_log import ENDED_WELL, RecoveryState
+from .mariadb.server import SealedMariadb
 from .mysql.server import SealedMysql
 from .process import POLL_SECONDS, ActivityWatch, HeldSignals, die_with_parent, drain
 from .program import ServerProgram
 from .sealed import ANSWER_SECONDS, RecoverySettings, Scratch, Sealed
 from .tablespaces import require_tablespaces
 
-__all__ = ["RecoveryReport", "RecoverySettings", "command_line", "recover"]
+__all__ = ["RecoveryReport", "RecoverySettings", "recover"]
 
 _FAILED_SECONDS = 60.0  # how long a server that reported an error may compute without a word or a byte
 _HOPELESS_SECONDS = 2.0  # how long one that cannot go on may be silent

@@ -24,7 +24,8 @@ from ..stream.listing import some_of
 from ..units import format_size
 from . import events, memory, native
 from .backup_directory import IN_PROGRESS_NAME, PREPARED, BackupDirectory, walk_files
-from .families import LEFTOVER_SUFFIXES, Family, family_of
+from .families import family_of
+from .family import LEFTOVER_SUFFIXES, RecoveryFamily
 from .mariadb.ddl_files import apply_ddl_files
 from .mariadb.providers import to_load
 from .mysql.recovered_coordinates import recovered_record, unsettled_channels, write_coordinates
@@ -170,7 +171,7 @@ def _gtid_warnings(backup: BackupDirectory, report: native.RecoveryReport) -> li
     ]
 
 
-def _sizes(backup: BackupDirectory, job: RecoveryJob, family: Family) -> tuple[int, int]:
+def _sizes(backup: BackupDirectory, job: RecoveryJob, family: RecoveryFamily) -> tuple[int, int]:
     """Bytes of the buffer pool and of the log that the recovering server makes."""
     redo = family.redo_bytes(backup)
     pool = memory.choose_buffer_pool(redo, job.use_memory, memory.available_memory())
@@ -191,7 +192,7 @@ def _same_gtids(one: str, other: str) -> bool:
         return one == other
 
 
-def _remove_leftovers(directory: Path, before: set[str], family: Family) -> None:
+def _remove_leftovers(directory: Path, before: set[str], family: RecoveryFamily) -> None:
     """Remove what the server's run left in the top directory that is nobody's data."""
     with durable.storage_errors("cleaning", directory):
         for entry in list(os.scandir(directory)):

@@ -24,9 +24,9 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.
     MOVING_NAME,
     is_backup_directory,
     read_backup_directory,
-    read_redo,
     refuse_what_cannot_be_recovered,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.mariadb.family import read_redo
 
 from .conftest import CHECKPOINTS, CONFIGURATION, Backup, redo_log
 

@@ -28,11 +28,9 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.
     BackupDirectory,
     read_backup_directory,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.families import (
-    MariadbFamily,
-    MysqlFamily,
-    family_of,
-)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.families import family_of
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.mariadb.family import MariadbFamily
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.mysql.family import MysqlFamily
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.redo_proof import PrepareMarker
 from ansible_collections.innodb.xtrabackup.tests.support.dying import killed_at
 
