@@ -36,6 +36,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     InvalidOption,
     UnsafeFile,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import running
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.copying import Ownership
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.server_files import ServerFiles
@@ -247,7 +248,7 @@ def test_a_link_on_the_way_to_a_key_stays_a_link(data: Data) -> None:
     data.put(data.secrets / "key.pem", SECRET)
     (data.datadir / "tls").symlink_to(data.secrets)
     options = {"datadir": str(data.datadir), "ssl_key": "tls/key.pem"}
-    found = belongings.belongings(layout_from_options(options, None, known=True))
+    found = belongings.belongings(layout_from_options(options, None, Family.MARIADB, known=True))
     assert found == ["tls"]
     staged = data.place / "staged"
     staged.mkdir()

@@ -110,7 +110,7 @@ class BackupRun:
         self._to_lsn = self._last_lsn = 0
         self._page_numbers: dict[str, tuple[int, Any]] = {}
         self._totals = _Totals()
-        self._sink.family = metadata.family(identity.flavor.value)
+        self._sink.family = self.family
         self._sink.digest_algorithm = self._options.file_digest
         self._context = self._copier_context(self._sink.open, self._options.throttle)
         self._unthrottled = self._copier_context(self._sink.open)
@@ -212,7 +212,7 @@ class BackupRun:
             to_lsn=self._to_lsn,
             stream=not self._sink.can_rewrite,
             compressed=self._options.compressed,
-            flavor=self._identity.flavor.value,
+            flavor=self._identity.flavor,
             encrypted=self._options.encrypted,
             lock_ddl=self._lock_ddl,
         )
@@ -235,7 +235,7 @@ class BackupRun:
             self._failure.cancelled,
             self._progress,
             throttle,
-            metadata.family(self._identity.flavor.value),
+            self.family,
             self._keyring,
             ServerFiles(self._layout.datadir).open,
         )
@@ -375,7 +375,7 @@ class BackupRun:
             lambda seconds: self._open(read_timeout=seconds),
             self._options.safe_slave_backup_timeout,
             self._totals.warnings,
-            mysql=not metadata.is_mariadb(self._identity.flavor.value),
+            self.family,
         )
 
     def _pause_appliers(self, pause: ApplierPause) -> None:

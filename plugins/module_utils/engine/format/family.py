@@ -10,7 +10,9 @@ is one of MySQL's. Manifests, results and options name both as strings, the valu
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,15 @@ class Flavor(enum.Enum):
         return "Percona Server" if self is Flavor.PERCONA else self.family.display_name
 
 
-def family_of(flavor: str) -> Family:
-    """The family of ``flavor`` as a record names it; of one that no release has written, MariaDB."""
-    return Family.MYSQL if flavor in (Flavor.MYSQL.value, Flavor.PERCONA.value) else Family.MARIADB
+def flavor_of(version: str, comment: str) -> Flavor:
+    """The flavor that a server's version and version_comment tell of."""
+    both = f"{version} {comment}".lower()
+    if "mariadb" in both:
+        return Flavor.MARIADB
+    return Flavor.PERCONA if "percona" in both else Flavor.MYSQL
+
+
+def recorded_flavor(record: Mapping[str, Any]) -> Flavor:
+    """The flavor of the server that a backup's record names; MariaDB where it names none that is known."""
+    name = (record.get("server") or {}).get("flavor")
+    return next((flavor for flavor in Flavor if flavor.value == name), Flavor.MARIADB)

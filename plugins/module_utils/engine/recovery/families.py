@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..format import metadata
+from ..format.family import Family
 from .backup_directory import BackupDirectory
 from .family import RecoveryFamily
 from .mariadb.family import MariadbFamily
 from .mysql.family import MysqlFamily
 
 
-def family_of(backup: BackupDirectory, keyring_file: Path | None) -> RecoveryFamily:
+def recovery_family_of(backup: BackupDirectory, keyring_file: Path | None) -> RecoveryFamily:
     """The family that ``backup`` was taken from."""
-    return MariadbFamily() if metadata.is_mariadb(backup.flavor) else MysqlFamily(keyring_file)
+    return MariadbFamily() if backup.family is Family.MARIADB else MysqlFamily(keyring_file)

@@ -13,8 +13,8 @@ from typing import Any
 
 from .. import durable
 from ..errors import RecoveryFailed, RecoveryIncomplete, XtrabackupError
-from ..format import metadata
 from ..format.content_digest import XXH128
+from ..format.family import Family
 from ..host.handover import Handover
 from ..manifest import MANIFEST_NAME, FileEntry, Manifest, note_preparation
 from ..progress import Progress
@@ -24,7 +24,7 @@ from ..stream.listing import some_of
 from ..units import format_size
 from . import events, memory, native
 from .backup_directory import IN_PROGRESS_NAME, PREPARED, BackupDirectory, walk_files
-from .families import family_of
+from .families import recovery_family_of
 from .family import LEFTOVER_SUFFIXES, RecoveryFamily
 from .mariadb.ddl_files import apply_ddl_files
 from .mariadb.providers import to_load
@@ -57,7 +57,7 @@ def recover_directory(
 ) -> native.RecoveryReport:
     """Recover ``backup``, whose directory is ``held``, where it is, write down its new state, and give it back."""
     backup = replace(backup, path=held.own, record=held.shown(backup.record))
-    family = family_of(backup, job.keyring_file)
+    family = recovery_family_of(backup, job.keyring_file)
     marker = PrepareMarker(backup)
     if marker.lost:
         raise RecoveryFailed(
@@ -69,7 +69,7 @@ def recover_directory(
     family.require_whole_redo(backup, marker)
     buffer_pool, log_file_size = _sizes(backup, job, family)
     marker.begin()
-    applied = apply_ddl_files(backup.path) if metadata.is_mariadb(backup.flavor) else []
+    applied = apply_ddl_files(backup.path) if backup.family is Family.MARIADB else []
     if applied:
         job.warnings.append(f"schema changes during the backup were applied: {', '.join(applied[:10])}")
     before = {name: (status.st_size, status.st_mtime_ns) for name, status in walk_files(backup.path)}
@@ -234,7 +234,7 @@ def _record_state(
     if report.gtid_executed is not None:
         record["prepared"]["gtid_executed"] = report.gtid_executed
         record.update(recovered_record(record, report.gtid_executed, marker.positions))
-    checkpoints = replace(backup.checkpoints, backup_type=metadata.prepared_type(backup.flavor))
+    checkpoints = replace(backup.checkpoints, backup_type=backup.family.facts.prepared_type)
     if report.gtid_executed is not None:
         write_coordinates(backup.path, record)
     durable.write_file(backup.path / backup.checkpoints_name, checkpoints.render())

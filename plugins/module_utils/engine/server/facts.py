@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import ServerError, UnsupportedServer
 from ..format.coordinates import normal_gtid
-from ..format.family import Flavor
+from ..format.family import Family
 from .connection import Connection
 from .identity import identify
 from .layout import read_layout
@@ -60,7 +60,7 @@ def server_facts(connection: Connection) -> dict[str, Any]:
         require_supported(identity, connection)
     except ServerError as error:
         facts.update(supported=False, refusal=error.message)
-    if identity.flavor is not Flavor.MARIADB and refusal_of_version(identity):
+    if identity.family is Family.MYSQL and refusal_of_version(identity):
         # an old MySQL does not know what is asked for below
         return facts
     missing = missing_privileges(connection, backup_privileges(connection))
@@ -68,7 +68,7 @@ def server_facts(connection: Connection) -> dict[str, Any]:
     facts["privileges_missing_for_replication"] = missing_privileges(connection, replication_privileges(connection))
     facts.update(
         _mariadb_position(connection, missing)
-        if identity.flavor is Flavor.MARIADB
+        if identity.family is Family.MARIADB
         else _mysql_position(connection, missing)
     )
     return facts

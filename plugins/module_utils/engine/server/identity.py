@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..format.family import Family, Flavor
+from ..format.family import Family, Flavor, flavor_of
 from .connection import Connection, version_numbers
 
 
@@ -51,14 +51,6 @@ class ServerIdentity:
             "server_uuid": self.server_uuid,
             "hostname": self.hostname,
         }
-
-
-def flavor_of(version: str, comment: str) -> Flavor:
-    """The flavor that a version and version_comment belong to."""
-    both = f"{version} {comment}".lower()
-    if "mariadb" in both:
-        return Flavor.MARIADB
-    return Flavor.PERCONA if "percona" in both else Flavor.MYSQL
 
 
 def identify(connection: Connection) -> ServerIdentity:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Iterable
 
 from ..errors import MissingPrivilege, ServerError
-from ..format.family import Flavor
+from ..format.family import Family
 from .connection import Connection, version_numbers
 from .identity import flavor_of
 
@@ -66,12 +66,12 @@ ACCESS_DENIED = 1227  # ER_SPECIFIC_ACCESS_DENIED_ERROR: a privilege on *.* is m
 _ON = " ON "
 
 
-def parse_global_privileges(grants: Iterable[str], *, mysql: bool = False) -> frozenset[str]:
+def parse_global_privileges(grants: Iterable[str], family: Family) -> frozenset[str]:
     """The privileges on ``*.*`` in the lines of SHOW GRANTS, which list what active roles add; PROXY is none.
 
-    By the names that MariaDB prints today, or those of ``mysql``.
+    By the names that servers of ``family`` print today.
     """
-    aliases = {"ALL": ALL} if mysql else _ALIASES
+    aliases = {"ALL": ALL} if family is Family.MYSQL else _ALIASES
     held: set[str] = set()
     for line in grants:
         match = _GLOBAL_GRANT.match(line)
@@ -91,15 +91,13 @@ def parse_roles(grants: Iterable[str]) -> list[str]:
     return roles
 
 
-def lacking(
-    held: Collection[str], wanted: Iterable[str], version: tuple[int, ...], *, mysql: bool = False
-) -> list[str]:
-    """Those of ``wanted`` that somebody with ``held`` lacks on a server of ``version``."""
+def lacking(held: Collection[str], wanted: Iterable[str], version: tuple[int, ...], family: Family) -> list[str]:
+    """Those of ``wanted`` that somebody with ``held`` lacks on a server of ``family`` and ``version``."""
     if ALL in held:
         return []
     granted = set(held)
     if "SUPER" in granted:
-        if mysql:
+        if family is Family.MYSQL:
             granted |= _MYSQL_SUPER_MEANS
         elif version < _SUPER_WAS_SPLIT:
             granted |= _SUPER_MEANT
@@ -110,11 +108,11 @@ def missing_privileges(connection: Connection, wanted: Iterable[str]) -> list[st
     """Those of ``wanted`` that the account of ``connection`` lacks, active roles counted."""
     wanted = list(wanted)
     version = str(connection.scalar("SELECT @@version"))
-    mysql = _is_mysql(connection)
-    held = parse_global_privileges(_grants(connection), mysql=mysql)
+    family = _family_of(connection)
+    held = parse_global_privileges(_grants(connection), family)
     on_tables = [name for name in wanted if _ON in name and not _may_read(connection, name.split(_ON)[1])]
     on_all = [name for name in wanted if _ON not in name]
-    return lacking(held, on_all, version_numbers(version), mysql=mysql) + on_tables
+    return lacking(held, on_all, version_numbers(version), family) + on_tables
 
 
 def global_grants(connection: Connection) -> frozenset[str]:
@@ -122,17 +120,17 @@ def global_grants(connection: Connection) -> frozenset[str]:
     for every database (MySQL's partial revokes)."""
     grants = _grants(connection)
     partial = {"REVOKE"} if any(line.upper().startswith("REVOKE ") for line in grants) else set()
-    return parse_global_privileges(grants, mysql=_is_mysql(connection)) | partial
+    return parse_global_privileges(grants, _family_of(connection)) | partial
 
 
 def backup_privileges(connection: Connection) -> dict[str, str]:
     """What an account needs for a backup of the server of ``connection``, each with what it is needed for."""
-    return MYSQL_BACKUP_PRIVILEGES if _is_mysql(connection) else BACKUP_PRIVILEGES
+    return MYSQL_BACKUP_PRIVILEGES if _family_of(connection) is Family.MYSQL else BACKUP_PRIVILEGES
 
 
 def replication_privileges(connection: Connection) -> dict[str, str]:
     """What an account needs to manage replication channels of the server, each with what it is needed for."""
-    return MYSQL_REPLICATION_PRIVILEGES if _is_mysql(connection) else REPLICATION_PRIVILEGES
+    return MYSQL_REPLICATION_PRIVILEGES if _family_of(connection) is Family.MYSQL else REPLICATION_PRIVILEGES
 
 
 def require_backup_privileges(connection: Connection, *, channels: bool = True) -> None:
@@ -149,7 +147,7 @@ def require_replication_privileges(connection: Connection, *, reset: bool = Fals
     ``reset``: when a channel is to be removed; ``purge``: when MySQL's gtid_purged is to be set."""
     wanted = dict(replication_privileges(connection))
     if reset:
-        wanted.update(MYSQL_RESET_PRIVILEGES if _is_mysql(connection) else RESET_PRIVILEGES)
+        wanted.update(MYSQL_RESET_PRIVILEGES if _family_of(connection) is Family.MYSQL else RESET_PRIVILEGES)
     if purge:
         wanted.update(MYSQL_PURGE_PRIVILEGES)
     _require(connection, wanted, "manage replication")
@@ -192,7 +190,7 @@ def _idle_roles(connection: Connection, account: str) -> str:
     roles = parse_roles(_grants(connection))
     if not roles or str(connection.scalar("SELECT CURRENT_ROLE()") or "NONE") != "NONE":
         return ""
-    if _is_mysql(connection):
+    if _family_of(connection) is Family.MYSQL:
         return f" Or make a role active that has them: SET DEFAULT ROLE ALL TO {account};"
     return f" Or make a role active that has them: SET DEFAULT ROLE `{roles[0]}` FOR {account};"
 
@@ -207,9 +205,9 @@ def _may_read(connection: Connection, table: str) -> bool:
     return True
 
 
-def _is_mysql(connection: Connection) -> bool:
+def _family_of(connection: Connection) -> Family:
     known = connection.variables("version", "version_comment")
-    return flavor_of(known["version"], known.get("version_comment", "")) is not Flavor.MARIADB
+    return flavor_of(known["version"], known.get("version_comment", "")).family
 
 
 def quoted_account(connection: Connection) -> str:

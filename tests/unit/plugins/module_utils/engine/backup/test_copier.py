@@ -24,6 +24,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.co
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.inventory import InnodbFile
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import DecryptionFailed, PageCorrupt
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql.keyring import Keyring
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.sink import DirectorySink
@@ -84,7 +85,9 @@ class Place:
         return write
 
     def copy(self, **options: Any) -> CopiedTablespace:
-        context = CopierContext(SIZE, self.sink.open, threading.Event(), Progress("backup"), family="mysql", **options)
+        context = CopierContext(
+            SIZE, self.sink.open, threading.Event(), Progress("backup"), family=Family.MYSQL, **options
+        )
         file = InnodbFile("d/t.ibd", self.source, self.source.stat().st_size)
         return copy_tablespace(file, context, memoryview(bytearray(1 << 20)))
 

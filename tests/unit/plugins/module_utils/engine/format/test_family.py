@@ -5,9 +5,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family, Flavor, family_of
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import (
+    Family,
+    Flavor,
+    recorded_flavor,
+)
 
 
 @pytest.mark.parametrize(
@@ -19,12 +25,18 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.fa
     ],
 )
 def test_a_flavor_has_a_family_and_a_name(flavor: Flavor, family: Family, name: str) -> None:
-    assert flavor.family is family is family_of(flavor.value)
-    assert flavor.display_name == name
+    assert (flavor.family, flavor.display_name) == (family, name)
+    assert recorded_flavor({"server": {"flavor": flavor.value}}) is flavor
 
 
-def test_a_flavor_that_nobody_writes_is_read_as_mariadb() -> None:
-    assert family_of("") is family_of("oracle") is Family.MARIADB
+@pytest.mark.parametrize("record", [{}, {"server": None}, {"server": {"flavor": ""}}, {"server": {"flavor": "oracle"}}])
+def test_a_record_that_names_no_known_flavor_is_one_of_mariadb(record: dict[str, Any]) -> None:
+    assert recorded_flavor(record) is Flavor.MARIADB
+
+
+def test_there_is_no_other_family() -> None:
+    with pytest.raises(ValueError, match="oracle"):
+        Family("oracle")
 
 
 def test_the_names_of_the_stock_tools_are_kept() -> None:

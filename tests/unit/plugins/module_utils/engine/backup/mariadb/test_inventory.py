@@ -16,6 +16,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.ma
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import UnsupportedServer, UnsupportedTable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import metadata
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_names import encode_name
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import Layout
 
@@ -135,7 +136,7 @@ def test_a_database_that_is_called_as_a_file_of_every_backup_is_refused(datadir:
     (datadir / "xtrabackup_info").mkdir()
     with pytest.raises(UnsupportedTable, match="database xtrabackup_info"):
         names = [database.name for database in mariadb_inventory.databases(_layout(datadir))]
-        inventory.require_database_names(names, metadata.NAMES["mariadb"])
+        inventory.require_database_names(names, metadata.NAMES[Family.MARIADB])
 
 
 def test_tables_in_memory_are_known_by_their_definitions(datadir: Path) -> None:
