@@ -29,6 +29,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import tablespaces
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.content_digest import SHA256, XXH128
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.holes import HolePages, split_pages
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb import tablespace
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mariadb import redo as mariadb_redo
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql import redo as mysql_redo
@@ -42,7 +43,6 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream im
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.archive import ArchiveSink
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import CODECS, Compression
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import Extractor
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.holes import HolePages, split_pages
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.xbstream import (
     Chunk,
     ChunkReader,

@@ -28,10 +28,6 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.my
     plain_files,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.tablespaces import (
-    Tablespace,
-    read_tablespaces,
-)
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql.keyring import FileKey, Keyring
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.page import (
     PageVerifier,
@@ -47,6 +43,10 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.co
     ConnectionParameters,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import Layout, read_layout
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.tablespaces import (
+    Tablespace,
+    read_tablespaces,
+)
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.sink import DirectorySink
 from ansible_collections.innodb.xtrabackup.tests.support.checksums import table_states
 from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad

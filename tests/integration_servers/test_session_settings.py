@@ -17,7 +17,6 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.my
     dictionary as mysql_dictionary,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import MissingPrivilege, ServerError
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import tablespaces
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Flavor
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server import (
     facts,
@@ -31,6 +30,9 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.id
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import read_layout
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mariadb import (
     coordinates as mariadb_coordinates,
+)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql import (
+    tablespaces as mysql_tablespaces,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.coordinates import read_log_status
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.replication import read_state
@@ -104,7 +106,7 @@ def answers(connection: Connection) -> dict[str, Any]:
         found["tablespaces"] = sorted((row["SPACE"], row["NAME"]) for row in spaces)
     else:
         found["sources"] = [channel.source_port for channel in read_log_status(connection).channels]
-        found["tablespaces"] = sorted(map(str, tablespaces.read_tablespaces(connection)))
+        found["tablespaces"] = sorted(map(str, mysql_tablespaces.read_tablespaces(connection)))
         found["dictionary"] = mysql_dictionary.read_dictionary(connection)
     return found
 

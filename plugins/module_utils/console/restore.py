@@ -38,7 +38,7 @@ def run(session: Session, method: str) -> None:
 def _run(session: Session, method: str) -> None:
     source = session.target_dir
     layout = _layout(session, read_backup_directory(source, being_moved=True).family)
-    ownership, top_mode = resolve_ownership(layout, None, None, None)
+    ownership, top_mode = resolve_ownership(layout.datadir, layout.user, None, None, None)
     options = RestoreOptions(
         method=method, ownership=ownership, top_mode=top_mode, parallel=session.arguments.number("parallel", 1)
     )

@@ -31,8 +31,8 @@ from ..server.identity import ServerIdentity
 from ..server.layout import Layout
 from ..server.support import require_supported
 from ..stream.archive import ArchiveSink
-from ..stream.listing import some_of
 from ..stream.sink import DirectorySink, Sink, SinkFile
+from ..units import some_of
 from .copier import CopiedTablespace, CopierContext, Throttle, UnstableFile, copy_tablespace, opened_source, read_header
 from .ddl_watch import DdlChanges
 from .inventory import InnodbFile, PlainFiles

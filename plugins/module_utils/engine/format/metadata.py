@@ -13,9 +13,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from ..errors import FormatError
-from ..server.layout import Layout
 from .coordinates import BinlogCoordinates, render_binlog_pos
 from .family import Family, Flavor
 from .strict_json import whole_of
@@ -161,7 +161,35 @@ class BackupInfo:
         return "".join(f"{key} = {value}\n" for key, value in lines.items()).encode()
 
 
-def render_configuration(layout: Layout, providers: Sequence[str] = ()) -> bytes:
+class DataLayout(Protocol):
+    """What ``backup-my.cnf`` tells of a server's files: a server's layout, as the server names its variables."""
+
+    @property
+    def innodb_checksum_algorithm(self) -> str: ...
+
+    @property
+    def innodb_compression_level(self) -> int: ...
+
+    @property
+    def innodb_data_file_path(self) -> str: ...
+
+    @property
+    def innodb_log_file_size(self) -> int: ...
+
+    @property
+    def innodb_page_size(self) -> int: ...
+
+    @property
+    def innodb_undo_tablespaces(self) -> int: ...
+
+    @property
+    def lower_case_table_names(self) -> int: ...
+
+    @property
+    def plugin_dir(self) -> str: ...
+
+
+def render_configuration(layout: DataLayout, providers: Sequence[str] = ()) -> bytes:
     """``backup-my.cnf``: what a MariaDB server needs to know to recover the files. ``providers`` are the plugins for
     page compression that it had loaded, written as the stock tool does, which loads them."""
     lines = {
@@ -184,7 +212,7 @@ def render_configuration(layout: Layout, providers: Sequence[str] = ()) -> bytes
 class MysqlConfiguration:
     """What ``backup-my.cnf`` tells of a MySQL server, beside the layout of its files."""
 
-    layout: Layout
+    layout: DataLayout
     server_id: int
     server_uuid: str
     redo_log_encrypt: bool = False

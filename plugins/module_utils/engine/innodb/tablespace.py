@@ -18,7 +18,7 @@ from typing import Union
 
 from ..errors import FormatError, UnknownFormat
 from ..format.family import Family
-from ..stream.holes import HolePages
+from ..format.holes import HolePages
 from .mysql.keyring import INFO_SIZE, EncryptionInfo
 
 Buffer = Union[bytes, bytearray, memoryview]

@@ -20,8 +20,7 @@ from ..manifest import MANIFEST_NAME, FileEntry, Manifest, note_preparation
 from ..progress import Progress
 from ..server.data_files import render_names
 from ..server.mysql.gtid_sets import GtidSet
-from ..stream.listing import some_of
-from ..units import format_size
+from ..units import format_size, some_of
 from . import events, memory, native
 from .backup_directory import IN_PROGRESS_NAME, PREPARED, BackupDirectory, walk_files
 from .families import recovery_family_of

@@ -18,8 +18,8 @@ from ..destination import open_destination
 from ..errors import StreamError
 from ..format.content_digest import XXH128, new_digest
 from ..format.family import Family
+from ..format.holes import HolePages, digest_zeros, split_pages, zeros
 from ..manifest import MANIFEST_NAME, FileEntry, Manifest, digest_of
-from .holes import HolePages, digest_zeros, split_pages, zeros
 
 Buffer = Union[bytes, bytearray, memoryview]
 

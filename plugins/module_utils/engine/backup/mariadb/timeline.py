@@ -29,7 +29,7 @@ from ...server.mariadb.coordinates import (
 )
 from ...server.mariadb.locks import BackupStages
 from ...server.privileges import ACCESS_DENIED, CHANNELS, grants_of, quoted_account
-from ...stream.listing import some_of
+from ...units import some_of
 from .. import missing_tables
 from ..copier import READ_SIZE
 from ..ddl_watch import compare

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from ... import durable
 from ...errors import UnsupportedTable
-from ...format.tablespaces import Tablespace, backup_path
 from ...host.server_files import ServerFiles
 from ...server.layout import Layout
+from ...server.mysql.tablespaces import Tablespace, backup_path
 from ..inventory import (
     LOG_TABLES,
     MYSQL_UNDO_NAME,

@@ -33,8 +33,9 @@ from ...server.mysql.redo_archive import RedoArchive
 from ...server.mysql.redo_consumer import RedoConsumer
 from ...server.mysql.redo_logging import read_alter_instance, require_logged_since
 from ...server.mysql.redo_status import read_redo_status
+from ...server.mysql.tablespaces import backup_path, missing_tablespaces, read_tablespaces, recorded
 from ...server.mysql.user_tables import memory_tables
-from ...stream.listing import some_of
+from ...units import some_of
 from .. import missing_tables
 from ..copier import READ_SIZE
 from ..ddl_watch import compare
@@ -72,8 +73,8 @@ def missing_files(connection: Connection, layout: Layout, allowed: Collection[st
     """The names in a backup of files that the dictionary has and that are not there; see missing_tables.settled."""
 
     def look() -> set[str]:
-        named = tablespaces.read_tablespaces(connection)
-        return {tablespaces.backup_path(tablespace, layout) for tablespace in tablespaces.missing(layout, named)}
+        named = read_tablespaces(connection)
+        return {backup_path(tablespace, layout) for tablespace in missing_tablespaces(layout, named)}
 
     return missing_tables.settled(look, allowed)
 
@@ -135,7 +136,7 @@ class MysqlBackup(BackupRun):
         return coordinates
 
     def _innodb_files(self) -> list[InnodbFile]:
-        named = tablespaces.read_tablespaces(self._connection)
+        named = read_tablespaces(self._connection)
         files, self._unknown_tablespaces = known_files(self._layout, named, innodb_files(self._layout, named))
         return files
 
@@ -215,8 +216,8 @@ class MysqlBackup(BackupRun):
         altered = now.altered_since(before) | self._loaded(before, now, since)
         files = self._innodb_files()
         self._copy_changes(compare(self._copied, self._void, files, self._context, altered))
-        missing = tablespaces.missing(self._layout, tablespaces.read_tablespaces(self._connection))
-        paths = [tablespaces.backup_path(tablespace, self._layout) for tablespace in missing]
+        missing = missing_tablespaces(self._layout, read_tablespaces(self._connection))
+        paths = [backup_path(tablespace, self._layout) for tablespace in missing]
         self._missing_tables = missing_tables.require_allowed(paths, self._options.allow_missing_tables)
         require_all_copied(now, self._copied, {tablespace.space_id for tablespace in missing})
 
@@ -247,7 +248,7 @@ class MysqlBackup(BackupRun):
         self._to_lsn = min(status.checkpoint_lsn, status.lsn)
         self._last_lsn = self._redo.follow_until(status.lsn, self._options.lock_timeout)
         self._failure.check()
-        self._tablespaces = tablespaces.render(self._layout, tablespaces.read_tablespaces(self._connection)).encode(
+        self._tablespaces = tablespaces.render(recorded(self._layout, read_tablespaces(self._connection))).encode(
             "utf-8", "surrogateescape"
         )
         self._warn_of_positions([channel for channel in status.channels if not channel.exact])
