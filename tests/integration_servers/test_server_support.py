@@ -26,8 +26,10 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.ma
     coordinates as mariadb_coordinates,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mariadb.locks import BackupStages
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.privileges import (
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mariadb.privileges import (
     BACKUP_PRIVILEGES,
+)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.privileges import (
     require_backup_privileges,
     require_replication_privileges,
 )

@@ -123,6 +123,20 @@ def system_files(layout: Layout) -> Iterator[InnodbFile]:
         yield InnodbFile(source.name, source, size, index)
 
 
+def sort_out(
+    files: Iterable[InnodbFile], is_known: Callable[[InnodbFile], bool], is_intermediate: Callable[[InnodbFile], bool]
+) -> tuple[list[InnodbFile], list[str]]:
+    """Those of ``files`` that belong to the server's data, and the names in a backup of the others: of a table that is
+    discarded, of none, or a second file of one tablespace; but for those of running schema changes."""
+    known, unknown = [], []
+    for file in files:
+        if is_known(file):
+            known.append(file)
+        elif not is_intermediate(file):
+            unknown.append(file.path)
+    return known, sorted(unknown)
+
+
 def require_database_names(names: Iterable[str], taken: Collection[str]) -> None:
     """Raises UnsupportedTable for a database whose directory (``names``) would be called as one of the files ``taken``
     that a backup has beside the data."""

@@ -28,7 +28,8 @@ from ...server.mariadb.coordinates import (
     seems_replica,
 )
 from ...server.mariadb.locks import BackupStages
-from ...server.privileges import ACCESS_DENIED, CHANNELS, grants_of, quoted_account
+from ...server.mariadb.privileges import CHANNELS
+from ...server.privileges import ACCESS_DENIED, grants_of, quoted_account
 from ...units import some_of
 from .. import missing_tables
 from ..copier import READ_SIZE

@@ -29,6 +29,7 @@ from ..inventory import (
     find_plain_files,
     is_database,
     size_of,
+    sort_out,
     system_files,
 )
 
@@ -63,17 +64,13 @@ def innodb_files(layout: Layout, tablespaces: Iterable[Tablespace]) -> list[Inno
 def known_files(
     layout: Layout, tablespaces: Iterable[Tablespace], files: Iterable[InnodbFile]
 ) -> tuple[list[InnodbFile], list[str]]:
-    """Those of ``files`` that belong to the server's data, and the names in a backup of the others: of a table that is
-    discarded, of none, or a second file of one tablespace; but for those of running schema changes, which are in the
-    dictionary only when they are done."""
+    """See ``sort_out``. What a running schema change makes is in the dictionary only when that is done."""
     named = {backup_path(tablespace, layout) for tablespace in tablespaces} | {_DICTIONARY_FILE}
-    known, unknown = [], []
-    for file in files:
-        if not file.replaceable or file.path in named:
-            known.append(file)
-        elif not file.source.name.startswith("#sql"):
-            unknown.append(file.path)
-    return known, sorted(unknown)
+    return sort_out(
+        files,
+        lambda file: not file.replaceable or file.path in named,
+        lambda file: file.source.name.startswith("#sql"),
+    )
 
 
 def plain_files(layout: Layout) -> PlainFiles:

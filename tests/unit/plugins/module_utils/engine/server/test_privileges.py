@@ -6,10 +6,14 @@
 from __future__ import annotations
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mariadb.privileges import (
+    BACKUP_PRIVILEGES,
+)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.privileges import (
+    BACKUP_PRIVILEGES as MYSQL_BACKUP_PRIVILEGES,
+)
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.privileges import (
     ALL,
-    BACKUP_PRIVILEGES,
-    MYSQL_BACKUP_PRIVILEGES,
     grants_of,
     lacking,
     parse_global_privileges,
