@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InvalidOption, MissingProgram, UnsupportedServer
-from ..format.family import Family, Flavor
+from ..format.family import Family, Flavor, flavor_of
 from ..server.connection import version_numbers
-from ..server.identity import flavor_of
 
 _PLACES = ("/usr/sbin", "/usr/libexec", "/usr/local/sbin", "/usr/local/libexec", "/opt/mariadb/bin")
 _ANSWER_SECONDS = 30.0

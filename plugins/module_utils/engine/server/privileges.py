@@ -13,9 +13,8 @@ from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from ..errors import MissingPrivilege, ServerError
-from ..format.family import Family
+from ..format.family import Family, flavor_of
 from .connection import Connection, version_numbers
-from .identity import flavor_of
 from .mariadb import privileges as mariadb_privileges
 from .mysql import privileges as mysql_privileges
 

@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import (
     Family,
     Flavor,
+    flavor_of,
     recorded_flavor,
 )
 
@@ -42,3 +43,10 @@ def test_there_is_no_other_family() -> None:
 def test_the_names_of_the_stock_tools_are_kept() -> None:
     assert (Family.MARIADB.facts.redo_name, Family.MARIADB.facts.prepared_type) == ("ib_logfile0", "log-applied")
     assert (Family.MYSQL.facts.redo_name, Family.MYSQL.facts.prepared_type) == ("xtrabackup_logfile", "full-prepared")
+
+
+def test_the_flavor_is_told_from_version_and_comment() -> None:
+    assert flavor_of("10.11.19-MariaDB-log", "Debian 12") is Flavor.MARIADB
+    assert flavor_of("11.4.1", "MariaDB Server") is Flavor.MARIADB
+    assert flavor_of("8.0.36-28", "Percona Server (GPL)") is Flavor.PERCONA
+    assert flavor_of("9.7.4", "MySQL Community Server") is Flavor.MYSQL

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.identity import ServerIdentity, flavor_of
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import flavor_of
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.identity import ServerIdentity
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.support import (
     refusal_of_version,
     refusals_of_configuration,
