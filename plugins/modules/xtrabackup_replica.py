@@ -284,11 +284,13 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import InvalidOption
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server import replication
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import (
     Connection,
     ConnectionParameters,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.identity import identify
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.privileges import (
     require_replication_privileges,
 )
@@ -300,21 +302,20 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.st
     start_from_backup,
     start_from_options,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.support import identify
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.units import parse_duration
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.module_support import LOGIN_OPTIONS, Outcome, run
 
 STATES = ["replicating", "stopped", "absent", "valid"]
 
 
-def start_position(params: dict[str, Any], family: str) -> replication.StartPosition | None:
+def start_position(params: dict[str, Any], family: Family) -> replication.StartPosition | None:
     """Where ``coordinates`` say that a new channel of a server of ``family`` begins."""
     coordinates = params["coordinates"]
     if coordinates is None:
         return None
     if coordinates["backup"] is not None:
         return start_from_backup(coordinates["backup"], params["source_host"], params["source_port"], family)
-    return start_from_options(coordinates["gtid"], coordinates["file"], coordinates["position"], family=family)
+    return start_from_options(coordinates["gtid"], coordinates["file"], coordinates["position"], family)
 
 
 def wanted_channel(params: dict[str, Any], start: replication.StartPosition | None) -> replication.WantedChannel:
@@ -333,7 +334,7 @@ def wanted_channel(params: dict[str, Any], start: replication.StartPosition | No
 
 def check_options(params: dict[str, Any]) -> Outcome:
     """Whether a channel can be made of the options; raises InvalidOption."""
-    replication.dialect_of(params["family"]).check(wanted_channel(params, None))
+    replication.dialect_of(Family(params["family"])).check(wanted_channel(params, None))
     for name in ("source_ssl_ca", "source_ssl_cert", "source_ssl_key"):
         path = params[name]
         # a relative one starts at the server's data directory
@@ -350,16 +351,16 @@ def converge(module: AnsibleModule) -> Outcome:
     within = params["caught_up_within"]
     seconds = parse_duration(within, "caught_up_within") if within is not None else None
     with Connection(ConnectionParameters.from_options(params)) as connection:
-        family = replication.family_of(identify(connection))
+        family = replication.replicating_family(identify(connection))
         if params["caught_up_to"] is not None:
-            start_from_options(params["caught_up_to"], None, None, "caught_up_to", family)
+            start_from_options(params["caught_up_to"], None, None, family, "caught_up_to")
         require_replication_privileges(connection, reset=params["state"] == replication.ABSENT)
         state = replication.read_state(connection)
         wanted = wanted_channel(params, None)
         if replication.needs_start(wanted, state):
             wanted = wanted_channel(params, start_position(params, family))
         steps = replication.plan(wanted, state)
-        if family == replication.MYSQL and any(step.action == "set_position" for step in steps):
+        if family is Family.MYSQL and any(step.action == "set_position" for step in steps):
             require_replication_privileges(connection, purge=True)
         before = replication.summary(state.channel(wanted.channel))
         after = replication.predict(wanted, state, steps)

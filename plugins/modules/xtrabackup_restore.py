@@ -421,7 +421,9 @@ def _path(value: str | None) -> Path | None:
 
 
 def _options(params: dict[str, Any], layout: Layout) -> RestoreOptions:
-    ownership, top_mode = resolve_ownership(layout, params["owner"], params["group"], params["mode"])
+    ownership, top_mode = resolve_ownership(
+        layout.datadir, layout.user, params["owner"], params["group"], params["mode"]
+    )
     return RestoreOptions(
         method=params["method"],
         ownership=ownership,

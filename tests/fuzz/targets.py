@@ -28,6 +28,8 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import ma
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import XtrabackupError
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import tablespaces
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.content_digest import SHA256, XXH128
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.holes import HolePages, split_pages
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb import tablespace
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mariadb import redo as mariadb_redo
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql import redo as mysql_redo
@@ -41,7 +43,6 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream im
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.archive import ArchiveSink
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import CODECS, Compression
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import Extractor
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.holes import HolePages, split_pages
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.xbstream import (
     Chunk,
     ChunkReader,
@@ -335,7 +336,7 @@ def _mysql_redo_logs() -> list[bytes]:
 
 def _parse_tablespace(data: bytes) -> None:
     with contextlib.suppress(XtrabackupError):
-        tablespace.parse_tablespace_header(data, "t.ibd")
+        tablespace.parse_tablespace_header(data, "t.ibd", Family.MARIADB)
 
 
 def _tablespaces() -> list[bytes]:
@@ -348,9 +349,9 @@ def _tablespaces() -> list[bytes]:
 def _parse_mysql_pages(data: bytes) -> None:
     """Page 0 of a MySQL tablespace, and all pages of the file, with a key and without."""
     page_size = 4096
-    header = tablespace.TablespaceHeader(7, 0x60E1, page_size, page_size, 0, ChecksumKind.CRC32, family="mysql")
+    header = tablespace.TablespaceHeader(7, 0x60E1, page_size, page_size, 0, ChecksumKind.CRC32, family=Family.MYSQL)
     with contextlib.suppress(XtrabackupError):
-        header = tablespace.parse_tablespace_header(data, "t.ibd", "mysql")
+        header = tablespace.parse_tablespace_header(data, "t.ibd", Family.MYSQL)
     padded = data + bytes(-len(data) % header.physical_size)
     for key in (None, FileKey(bytes(32), bytes(16))):
         faults = PageVerifier(header, key=key).faults(padded, 0)

@@ -11,6 +11,7 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import ReplicationError
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.start_position import start_from_backup
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import ServerFactory
 from ansible_collections.innodb.xtrabackup.tests.support import console
@@ -39,7 +40,7 @@ def test_a_backup_needs_no_privilege_that_mariadb_backup_does_not_need(
     assert record["replication"] is None
     assert record["binlog"]["file"]
     with pytest.raises(ReplicationError, match="does not tell whether its server was a replica"):
-        start_from_backup(str(workdir / "first"), "127.0.0.1", source.port)
+        start_from_backup(str(workdir / "first"), "127.0.0.1", source.port, Family.MARIADB)
 
     # a channel that is stopped
     source.execute("CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=1, MASTER_USER='x'")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.page import (
     CHECKSUM_MISMATCH,
     PageVerifier,
@@ -79,7 +80,7 @@ def test_files_of_every_kind_verify_and_damage_is_found(
     found = set()
     for path in sorted(server.datadir.rglob("*.ibd")) + [server.datadir / "ibdata1"]:
         data = path.read_bytes()
-        header = verified_tablespace_header(data[:FIRST_PAGE_SIZE], str(path))
+        header = verified_tablespace_header(data[:FIRST_PAGE_SIZE], str(path), Family.MARIADB)
         found.add((header.checksum, header.page_compressed, header.encrypted, header.physical_size))
         assert header.page_size == size, path
         # the server extends files in whole blocks of 4 KiB: the last smaller page may not be there yet
@@ -92,7 +93,10 @@ def test_files_of_every_kind_verify_and_damage_is_found(
         assert verifier.faults(data, 0) == [], path
         if not header.page_compressed and not header.encrypted:
             assert (
-                PageVerifier(unwritten_tablespace(size), has_doublewrite=path.name == "ibdata1").faults(data, 0) == []
+                PageVerifier(unwritten_tablespace(size, Family.MARIADB), has_doublewrite=path.name == "ibdata1").faults(
+                    data, 0
+                )
+                == []
             )
         damaged = bytearray(data)
         damaged[3 * header.physical_size + 60] ^= 1

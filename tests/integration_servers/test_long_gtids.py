@@ -12,7 +12,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.coordinates import gtid_positions
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mariadb.coordinates import gtid_positions
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.gtid_sets import GtidSet
 from ansible_collections.innodb.xtrabackup.tests.integration_servers import test_backup, test_mysql_backup
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import MySQLFactory, ServerFactory

@@ -16,6 +16,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     UnsupportedServer,
     UnsupportedTable,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace import (
     FIRST_PAGE_SIZE,
     parse_tablespace_header,
@@ -89,7 +90,11 @@ def test_on_mariadb_a_table_that_was_encrypted_only_while_it_was_copied(
     def encrypted(wanted: bool) -> bool:
         shown = "SELECT COUNT(*) FROM information_schema.INNODB_TABLESPACES_ENCRYPTION WHERE ENCRYPTION_SCHEME <> 0"
         page = data.read_bytes()[:FIRST_PAGE_SIZE]
-        return parse_tablespace_header(page, str(data)).encrypted == wanted == bool(int(mariadb.value(shown)))
+        return (
+            parse_tablespace_header(page, str(data), Family.MARIADB).encrypted
+            == wanted
+            == bool(int(mariadb.value(shown)))
+        )
 
     def encrypt(switch: str) -> None:
         mariadb.execute(

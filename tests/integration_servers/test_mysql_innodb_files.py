@@ -27,10 +27,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.my
     innodb_files,
     plain_files,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.tablespaces import (
-    Tablespace,
-    read_tablespaces,
-)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql.keyring import FileKey, Keyring
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.page import (
     PageVerifier,
@@ -45,7 +42,11 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.co
     Connection,
     ConnectionParameters,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.support import Layout, read_layout
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import Layout, read_layout
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.tablespaces import (
+    Tablespace,
+    read_tablespaces,
+)
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.sink import DirectorySink
 from ansible_collections.innodb.xtrabackup.tests.support.checksums import table_states
 from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad
@@ -142,7 +143,7 @@ def test_files_of_every_kind_verify_and_damage_is_found(keyring_server: KeyringM
     files = [*server.datadir.rglob("*.ib[du]"), *server.datadir.glob("undo_0*"), server.datadir / "ibdata1"]
     for path in sorted(files):
         data = path.read_bytes()
-        header = verified_tablespace_header(data[:FIRST_PAGE_SIZE], str(path), "mysql")
+        header = verified_tablespace_header(data[:FIRST_PAGE_SIZE], str(path), Family.MYSQL)
         types = {int.from_bytes(data[at + 24 : at + 26], "big") for at in range(0, len(data), header.physical_size)}
         kinds |= {(page_type, header.row_compressed) for page_type in types}
         if path.name == "encrypted_imported.ibd":
@@ -189,7 +190,7 @@ class Copier:
             self.sink.open,
             threading.Event(),
             Progress("backup"),
-            family="mysql",
+            family=Family.MYSQL,
             keyring=self.keyring,
         )
 
@@ -248,7 +249,7 @@ def test_files_copied_under_load_have_no_bad_page(
             for file in copier.copy(look_at(server)[1]):
                 path = copier.sink.staging / file.path
                 data = path.read_bytes()
-                header = verified_tablespace_header(data[:FIRST_PAGE_SIZE], str(path), "mysql")
+                header = verified_tablespace_header(data[:FIRST_PAGE_SIZE], str(path), Family.MYSQL)
                 key = key_of(header, keyring, path)
                 verifier = PageVerifier(header, has_doublewrite=file.system_index == 0, key=key)
                 assert verifier.faults(data, 0) == [], path

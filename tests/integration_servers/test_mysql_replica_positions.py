@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import ReplicationError
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.prepare import (
     PrepareOptions,
     PrepareResult,
     prepare,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.replication import MYSQL
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.start_position import start_from_backup
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import MySQLFactory
 from ansible_collections.innodb.xtrabackup.tests.support import checksums
@@ -62,7 +62,7 @@ def prepared(directory: Path) -> PrepareResult:
 def prove_start(make_mysql: MySQLFactory, directory: Path, name: str, top: MySQLServer, load: WriteLoad) -> None:
     """A server on the prepared ``directory`` follows ``top`` from where the backup says, without an error, and has what
     it has; the load is still going on when it starts."""
-    start = start_from_backup(str(directory), "127.0.0.1", top.port, MYSQL)
+    start = start_from_backup(str(directory), "127.0.0.1", top.port, Family.MYSQL)
     assert start.file
     copy = make_mysql(name, WITHOUT_GTIDS, start=False)
     shutil.move(str(directory), copy.datadir)
@@ -94,7 +94,7 @@ def test_a_copy_of_a_busy_replica_follows_its_source_from_exactly_where_its_data
             met_busy += 1
             assert start_statements(backup) == ""
             with pytest.raises(ReplicationError, match="does not tell exactly"):
-                start_from_backup(str(backup), "127.0.0.1", top.port, MYSQL)
+                start_from_backup(str(backup), "127.0.0.1", top.port, Family.MYSQL)
         record: dict[str, Any] = prepared(backup).record
         (settled,) = record["replication"]
         assert settled["exact"] is True

@@ -27,20 +27,21 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     UnsupportedServer,
     UnsupportedTable,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Flavor
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server import support
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import (
     Connection,
     ConnectionParameters,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.identity import Flavor, identify
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.identity import identify
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import read_layout
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.coordinates import (
     LogStatus,
     read_log_status,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.locks import MysqlLocks
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.privileges import BACKUP_PRIVILEGES
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.privileges import (
-    MYSQL_BACKUP_PRIVILEGES,
     require_backup_privileges,
     require_replication_privileges,
 )
@@ -85,7 +86,7 @@ def shared() -> Iterator[MySQLServer]:
 
 def test_exactly_the_listed_privileges_are_enough_for_everything_a_backup_asks(shared: MySQLServer) -> None:
     server = shared
-    create_account(server, *MYSQL_BACKUP_PRIVILEGES)
+    create_account(server, *BACKUP_PRIVILEGES)
     open_one = opener(server, "backup", "x")
     with open_one() as connection:
         support.require_supported(identify(connection), connection)
@@ -103,9 +104,9 @@ def test_exactly_the_listed_privileges_are_enough_for_everything_a_backup_asks(s
             connection.execute("DO innodb_redo_log_consumer_unregister()")
 
 
-@pytest.mark.parametrize("lacking", list(MYSQL_BACKUP_PRIVILEGES))
+@pytest.mark.parametrize("lacking", list(BACKUP_PRIVILEGES))
 def test_a_missing_privilege_is_named_by_a_grant_that_works(shared: MySQLServer, lacking: str) -> None:
-    create_account(shared, *(name for name in MYSQL_BACKUP_PRIVILEGES if name != lacking))
+    create_account(shared, *(name for name in BACKUP_PRIVILEGES if name != lacking))
     with opener(shared, "backup", "x")() as connection, pytest.raises(MissingPrivilege) as caught:
         require_backup_privileges(connection)
     assert caught.value.details["missing"] == [lacking]
@@ -120,14 +121,14 @@ def test_an_account_without_anything_is_told_every_grant(shared: MySQLServer) ->
     create_account(shared)
     with opener(shared, "backup", "x")() as connection, pytest.raises(MissingPrivilege) as caught:
         require_backup_privileges(connection)
-    assert caught.value.details["missing"] == list(MYSQL_BACKUP_PRIVILEGES)
+    assert caught.value.details["missing"] == list(BACKUP_PRIVILEGES)
     shared.execute(*caught.value.details["grants"])
     with opener(shared, "backup", "x")() as connection:
         require_backup_privileges(connection)
 
 
 def test_the_database_of_the_log_status_is_as_good_as_the_table(shared: MySQLServer) -> None:
-    create_account(shared, *(name for name in MYSQL_BACKUP_PRIVILEGES if name != LOG_STATUS))
+    create_account(shared, *(name for name in BACKUP_PRIVILEGES if name != LOG_STATUS))
     shared.execute("GRANT SELECT ON performance_schema.* TO backup@localhost")
     with opener(shared, "backup", "x")() as connection:
         require_backup_privileges(connection)
@@ -135,7 +136,7 @@ def test_the_database_of_the_log_status_is_as_good_as_the_table(shared: MySQLSer
 
 def test_privileges_of_a_role_count_when_it_is_active(shared: MySQLServer) -> None:
     create_account(shared)
-    on_all = ", ".join(name for name in MYSQL_BACKUP_PRIVILEGES if name != LOG_STATUS)
+    on_all = ", ".join(name for name in BACKUP_PRIVILEGES if name != LOG_STATUS)
     shared.execute(
         "CREATE ROLE taker",
         f"GRANT {on_all} ON *.* TO taker",
@@ -223,7 +224,7 @@ def test_a_server_that_logs_no_redo_is_refused(shared: MySQLServer) -> None:
 
 def test_row_versions_are_refused_by_name_on_the_versions_that_cannot_recover_them(shared: MySQLServer) -> None:
     server = shared
-    create_account(server, *MYSQL_BACKUP_PRIVILEGES)
+    create_account(server, *BACKUP_PRIVILEGES)
     server.execute(
         "CREATE DATABASE IF NOT EXISTS shop", "CREATE TABLE shop.changed (a INT)", "CREATE TABLE shop.same (a INT)"
     )
@@ -247,7 +248,7 @@ def test_tables_of_engines_that_keep_data_elsewhere_are_refused_by_name(
     # no such engine comes with MySQL, so ARCHIVE plays one
     monkeypatch.setattr(support, "SAFE_ENGINES", support.SAFE_ENGINES - {"archive"})
     server = shared
-    create_account(server, *MYSQL_BACKUP_PRIVILEGES)
+    create_account(server, *BACKUP_PRIVILEGES)
     server.execute("CREATE DATABASE IF NOT EXISTS shop")
     require_supported(server)
     with pytest.raises(MissingPrivilege, match=r"GRANT SELECT ON \*\.\* TO 'backup'@'localhost';"):
@@ -327,7 +328,7 @@ def test_a_channel_with_auto_position_is_told_with_the_executed_gtids(pair: tupl
     follow(source, replica, "SOURCE_AUTO_POSITION=1", "from one")
     source_gtid = source.value("SELECT @@gtid_executed")
     wait_for(replica, f"SELECT GTID_SUBSET('{source_gtid}', @@gtid_executed)")
-    create_account(replica, *MYSQL_BACKUP_PRIVILEGES)
+    create_account(replica, *BACKUP_PRIVILEGES)
     with opener(replica, "backup", "x")() as connection:
         status = read_log_status(connection)
     (channel,) = status.channels
@@ -487,7 +488,7 @@ def test_the_module_tells_whether_and_by_whom_a_server_can_be_backed_up(make_mys
     server = make_mysql()
     server.execute("CREATE DATABASE shop")
     server.create_account("weak", "x", "PROCESS")
-    create_account(server, *MYSQL_BACKUP_PRIVILEGES)
+    create_account(server, *BACKUP_PRIVILEGES)
     found = run_module("xtrabackup_info", server.login("backup", "x"))
     facts = found["server"]
     assert (facts["flavor"], facts["supported"], facts["refusal"]) == ("mysql", True, None)
@@ -497,6 +498,6 @@ def test_the_module_tells_whether_and_by_whom_a_server_can_be_backed_up(make_mys
     assert (facts["gtid_mode"], facts["innodb_redo_log_capacity"]) == ("ON", 64 << 20)
     assert facts["server_uuid"] == server.value("SELECT @@server_uuid")
     weak = run_module("xtrabackup_info", server.login("weak", "x"))["server"]
-    assert weak["privileges_missing"] == [name for name in MYSQL_BACKUP_PRIVILEGES if name != "PROCESS"]
+    assert weak["privileges_missing"] == [name for name in BACKUP_PRIVILEGES if name != "PROCESS"]
     assert weak["binlog"] is None
     assert run_module("xtrabackup_info", server.login())["server"]["user_databases"] == ["shop"]

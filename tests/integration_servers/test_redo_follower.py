@@ -24,6 +24,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     RedoReplaced,
     XtrabackupError,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mariadb import redo
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.page import (
     PageVerifier,
@@ -99,7 +100,11 @@ def copy_file(source: Path, target: Path) -> None:
     with source.open("rb", buffering=0) as file:
         data = bytearray(file.read())
         # a new table's first page may still be in the buffer pool only
-        header = unwritten_tablespace(16384) if is_unwritten(data) else verified_tablespace_header(data, str(source))
+        header = (
+            unwritten_tablespace(16384, Family.MARIADB)
+            if is_unwritten(data)
+            else verified_tablespace_header(data, str(source), Family.MARIADB)
+        )
         verifier = PageVerifier(header, has_doublewrite=source.name == "ibdata1")
         for _attempt in range(100):
             faults = verifier.faults(data, 0)

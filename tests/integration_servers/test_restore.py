@@ -23,6 +23,7 @@ import pytest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import job
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import DiskFull
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.prepare import PrepareOptions, prepare
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.layout import read_layout
@@ -354,7 +355,7 @@ def test_a_disk_that_is_full_in_the_middle_leaves_backup_and_disk_as_they_were(
     monkeypatch.setattr(durable, "require_space", lambda *_arguments: None)
     host.datadir = disk / "data"
     host.write_option_file()
-    layout = read_layout(host.option_file, None)
+    layout = read_layout(host.option_file, None, Family.MARIADB)
     wanted = RestoreOptions(method=method)
     with pytest.raises(DiskFull):
         restore(plan_restore(source, layout, wanted), wanted, Progress("restore"))

@@ -22,6 +22,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     MissingPrivilege,
     ReplicationError,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Flavor
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.prepare import PrepareOptions, prepare
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.start_position import start_from_backup
@@ -152,7 +153,8 @@ def test_a_copy_of_a_busy_replica_of_two_sources_follows_both_and_a_killed_backu
             assert [channel["exact"] for channel in record["replication"]] == [True, True]
             family.wait_until(replica, True, 0)
             family.prepared(backup)
-            starts = [start_from_backup(str(backup), "127.0.0.1", source.port, family.name) for source in sources]
+            kind = Flavor(family.name).family
+            starts = [start_from_backup(str(backup), "127.0.0.1", source.port, kind) for source in sources]
             copy = family.make(f"copy{number}", family.replica, start=False)
             shutil.move(str(backup), copy.datadir)
             copy.start()

@@ -14,16 +14,22 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     UnsupportedServer,
     UnsupportedTable,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server import coordinates, support
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Flavor
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server import support
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import (
     Connection,
     ConnectionParameters,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.identity import Flavor, identify
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.identity import identify
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import read_layout
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mariadb import (
+    coordinates as mariadb_coordinates,
+)
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mariadb.locks import BackupStages
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.privileges import (
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mariadb.privileges import (
     BACKUP_PRIVILEGES,
+)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.privileges import (
     require_backup_privileges,
     require_replication_privileges,
 )
@@ -56,9 +62,9 @@ def test_exactly_the_listed_privileges_are_enough_for_everything_a_backup_asks(m
             stages.flush()
             stages.block_ddl()
             stages.block_commit()
-            assert coordinates.read_coordinates(connection) is not None
-            assert coordinates.read_channels(connection) == []
-            assert coordinates.read_galera(connection) is None
+            assert mariadb_coordinates.read_coordinates(connection) is not None
+            assert mariadb_coordinates.read_channels(connection) == []
+            assert mariadb_coordinates.read_galera(connection) is None
             connection.execute("FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS")
             assert connection.query("SELECT * FROM information_schema.INNODB_SYS_TABLESPACES")
 

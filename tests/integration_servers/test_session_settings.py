@@ -17,9 +17,8 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.my
     dictionary as mysql_dictionary,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import MissingPrivilege, ServerError
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import tablespaces
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Flavor
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server import (
-    coordinates,
     facts,
     session,
 )
@@ -27,8 +26,14 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.co
     Connection,
     ConnectionParameters,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.identity import Flavor, identify
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.identity import identify
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import read_layout
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mariadb import (
+    coordinates as mariadb_coordinates,
+)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql import (
+    tablespaces as mysql_tablespaces,
+)
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.coordinates import read_log_status
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.replication import read_state
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.session import FIRST, PATHS, SETTINGS
@@ -96,12 +101,12 @@ def answers(connection: Connection) -> dict[str, Any]:
     found["channels"] = [channel.channel for channel in read_state(connection).channels]
     connection.execute("FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS")
     if identity.flavor is Flavor.MARIADB:
-        found["sources"] = [channel.source_port for channel in coordinates.read_channels(connection)]
+        found["sources"] = [channel.source_port for channel in mariadb_coordinates.read_channels(connection)]
         spaces = connection.listing("SELECT SPACE, NAME FROM information_schema.INNODB_SYS_TABLESPACES")
         found["tablespaces"] = sorted((row["SPACE"], row["NAME"]) for row in spaces)
     else:
         found["sources"] = [channel.source_port for channel in read_log_status(connection).channels]
-        found["tablespaces"] = sorted(map(str, tablespaces.read_tablespaces(connection)))
+        found["tablespaces"] = sorted(map(str, mysql_tablespaces.read_tablespaces(connection)))
         found["dictionary"] = mysql_dictionary.read_dictionary(connection)
     return found
 

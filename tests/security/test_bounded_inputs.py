@@ -28,6 +28,10 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     XtrabackupError,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import metadata, tablespaces
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.coordinates import (
+    normal_gtid,
+    parse_binlog_info,
+)
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import running
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql.keyring import Keyring
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.backup_directory import (
@@ -40,11 +44,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.m
     read_restored,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.persisted import persisted_variables
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.coordinates import (
-    gtid_positions,
-    normal_gtid,
-    parse_binlog_info,
-)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mariadb.coordinates import gtid_positions
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.user_tables import (
     _read as read_definition,
 )

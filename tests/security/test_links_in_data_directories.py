@@ -17,6 +17,9 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import du
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import copier, inventory
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mariadb import aria_tables
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mariadb import (
+    inventory as mariadb_inventory,
+)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mariadb import (
     redo_files as mariadb_redo_files,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mysql import (
@@ -33,6 +36,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     InvalidOption,
     UnsafeFile,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import running
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.copying import Ownership
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.server_files import ServerFiles
@@ -87,8 +91,10 @@ class Data:
     def files(self, family: str) -> set[str]:
         """The names of all that a backup of such a server would take."""
         layout = self.layout()
-        innodb = mysql_inventory.innodb_files(layout, []) if family == "mysql" else inventory.innodb_files(layout)
-        plain = mysql_inventory.plain_files(layout) if family == "mysql" else inventory.plain_files(layout)
+        innodb = (
+            mysql_inventory.innodb_files(layout, []) if family == "mysql" else mariadb_inventory.innodb_files(layout)
+        )
+        plain = mysql_inventory.plain_files(layout) if family == "mysql" else mariadb_inventory.plain_files(layout)
         return {file.path for file in innodb} | {file.path for file in plain.files}
 
 
@@ -242,7 +248,7 @@ def test_a_link_on_the_way_to_a_key_stays_a_link(data: Data) -> None:
     data.put(data.secrets / "key.pem", SECRET)
     (data.datadir / "tls").symlink_to(data.secrets)
     options = {"datadir": str(data.datadir), "ssl_key": "tls/key.pem"}
-    found = belongings.belongings(layout_from_options(options, None, known=True))
+    found = belongings.belongings(layout_from_options(options, None, Family.MARIADB, known=True))
     assert found == ["tls"]
     staged = data.place / "staged"
     staged.mkdir()

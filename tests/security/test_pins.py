@@ -26,6 +26,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     StreamCorrupt,
     TargetNotEmpty,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import copying, state
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery import prepare as prepare_module
@@ -79,7 +80,10 @@ def _prepared(tmp_path: Path) -> Path:
 
 def restore_plan(source: Path, tmp_path: Path, pinned: str, method: str = "copy") -> RestorePlan:
     layout = layout_from_options(
-        {"datadir": str(tmp_path / "data"), "innodb_data_file_path": "ibdata1:4K:autoextend"}, None, known=True
+        {"datadir": str(tmp_path / "data"), "innodb_data_file_path": "ibdata1:4K:autoextend"},
+        None,
+        Family.MARIADB,
+        known=True,
     )
     return plan_restore(source, layout, RestoreOptions(method, manifest_sha256=pinned))
 

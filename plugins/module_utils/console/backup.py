@@ -14,7 +14,7 @@ from typing import Any
 from ..engine.backup import job
 from ..engine.backup.target import Target
 from ..engine.errors import InvalidOption, TargetNotEmpty
-from ..engine.server.coordinates import BinlogCoordinates, render_binlog_pos
+from ..engine.format.coordinates import BinlogCoordinates, render_binlog_pos
 from ..engine.stream.throttle import Throttle
 from ..engine.units import parse_size
 from . import standard_output

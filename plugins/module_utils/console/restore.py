@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 
 from ..engine.errors import InvalidOption, TargetNotEmpty
-from ..engine.format import metadata
+from ..engine.format.family import Family
 from ..engine.host.ownership import resolve_ownership
 from ..engine.recovery.backup_directory import read_backup_directory
 from ..engine.restore.layout import Layout, layout_from_options, parse_options
@@ -37,9 +37,8 @@ def run(session: Session, method: str) -> None:
 
 def _run(session: Session, method: str) -> None:
     source = session.target_dir
-    flavor = read_backup_directory(source, being_moved=True).flavor
-    layout = _layout(session, mysql=not metadata.is_mariadb(flavor))
-    ownership, top_mode = resolve_ownership(layout, None, None, None)
+    layout = _layout(session, read_backup_directory(source, being_moved=True).family)
+    ownership, top_mode = resolve_ownership(layout.datadir, layout.user, None, None, None)
     options = RestoreOptions(
         method=method, ownership=ownership, top_mode=top_mode, parallel=session.arguments.number("parallel", 1)
     )
@@ -61,7 +60,7 @@ def _run(session: Session, method: str) -> None:
     session.messages.note(f"{result.files} files, {result.bytes} bytes are in place in {layout.datadir}")
 
 
-def _layout(session: Session, *, mysql: bool) -> Layout:
+def _layout(session: Session, family: Family) -> Layout:
     options = parse_options("\n".join(session.server_words))
     known = bool(options)
     for name, _help in LAYOUT_NAMES:
@@ -73,4 +72,4 @@ def _layout(session: Session, *, mysql: bool) -> Layout:
             remedy="Give --datadir, or name the server's option file with --defaults-file (as the first option).",
             option="datadir",
         )
-    return layout_from_options(options, None, known=known, mysql=mysql)
+    return layout_from_options(options, None, family, known=known)

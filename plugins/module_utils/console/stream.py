@@ -23,10 +23,10 @@ from ..engine.stream.descriptor_sink import DescriptorChannel
 from ..engine.stream.entry import Decoding
 from ..engine.stream.extract import Extractor
 from ..engine.stream.key_proof import NOT_AUTHENTICATED
-from ..engine.stream.listing import some_of
 from ..engine.stream.staging import staging_inside
 from ..engine.stream.stream_file import EntryChunks, StreamFile
 from ..engine.stream.unpack_directory import is_ours
+from ..engine.units import some_of
 from .session import Session, stop_on_signals
 
 _READ_SIZE = 4 << 20  # bytes

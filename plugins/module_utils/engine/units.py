@@ -1,11 +1,13 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sizes and times as people write them: ``10MiB``, ``1G``, ``512``; ``30s``, ``10m``, ``24h``."""
+"""Sizes and times as people write them (``10MiB``, ``1G``, ``512``; ``30s``, ``10m``, ``24h``), and lists as they read
+them."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from .errors import InvalidOption
 
@@ -52,3 +54,8 @@ def format_size(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} TiB"
+
+
+def some_of(items: Sequence[str]) -> str:
+    """The first few of ``items``, and how many more there are."""
+    return "; ".join(items[:5]) + (f" and {len(items) - 5} more" if len(items) > 5 else "")

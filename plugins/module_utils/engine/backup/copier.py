@@ -21,6 +21,7 @@ from typing import Callable, Protocol
 
 from .. import durable
 from ..errors import Cancelled, FormatError, PageCorrupt
+from ..format.family import Family
 from ..host import below
 from ..host.birth_time import birth_time_ns
 from ..innodb.mysql.keyring import Keyring
@@ -114,7 +115,7 @@ class _Source:
 @dataclass(frozen=True)
 class CopierContext:
     """What all copies of one job share; ``page_size`` (bytes) is the server's innodb_page_size, ``family`` whose
-    tablespaces they are (``mariadb``, ``mysql``), ``keyring`` the keys of those that are encrypted; ``open_source``
+    tablespaces they are, ``keyring`` the keys of those that are encrypted; ``open_source``
     opens what is copied."""
 
     page_size: int
@@ -122,7 +123,7 @@ class CopierContext:
     cancelled: threading.Event
     progress: Progress
     throttle: Throttle | None = None
-    family: str = "mariadb"
+    family: Family = Family.MARIADB
     keyring: Keyring | None = None
     open_source: OpenSource = below.open_file
 

@@ -1,9 +1,9 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which files make up a MariaDB server's data, of which kind, and in which order they are copied.
+"""The files that make up a server's data: their kinds, and how they are found in the directories of databases.
 
-File sets: formats reference, "File sets, MariaDB"; extensions as the server's storage engines write them.
+Which names they have is in ``mariadb/inventory.py`` and ``mysql/inventory.py``.
 """
 
 from __future__ import annotations
@@ -19,25 +19,18 @@ from typing import Callable
 
 from .. import durable
 from ..errors import UnsafeFile, UnsupportedTable
-from ..format.file_names import decode_name
-from ..host import below
 from ..host.server_files import ServerFiles
+from ..server.layout import Layout
 from ..server.named_places import holds_tables
-from ..server.support import Layout
 
-_NON_TRANSACTIONAL = frozenset({"MYD", "MYI", "MRG", "ARM", "ARZ", "CSM", "CSV", "MAD", "MAI"})
-_FRM_MAGIC, _FRM_MEMORY = 0xFE, 6
-_DEFINITIONS = frozenset({"frm", "TRG", "TRN", "opt", "par"})
-_NOT_DATABASES = frozenset({"lost+found", "#innodb_temp", "#innodb_redo"})
-_UNDO_NAME = re.compile(r"undo\d{3}")
-_MYSQL_UNDO_NAME = re.compile(r"undo_\d{3}")
+#: an undo tablespace of MySQL's own; those that SQL makes end with .ibu
+MYSQL_UNDO_NAME = re.compile(r"undo_\d{3}")
 
 #: what opens a file of a server's data to read it; ``below.open_file`` follows no link
 OpenSource = Callable[[Path], int]
 
 #: tables that the server goes on writing under every stage but BLOCK_COMMIT
 LOG_TABLES = frozenset({"general_log", "slow_log"})
-_STATISTICS_TABLES = frozenset({"table_stats", "column_stats", "index_stats"})
 
 
 class Kind(enum.Enum):
@@ -66,7 +59,7 @@ class InnodbFile:
     def replaceable(self) -> bool:
         """True for a file that can be created, renamed and dropped while the server runs: by DDL, and in MySQL, where
         truncation makes an undo tablespace anew, under another tablespace id, by the server itself."""
-        return self.path.endswith((".ibd", ".ibu")) or bool(_MYSQL_UNDO_NAME.fullmatch(self.path))
+        return self.path.endswith((".ibd", ".ibu")) or bool(MYSQL_UNDO_NAME.fullmatch(self.path))
 
 
 @dataclass(frozen=True)
@@ -86,40 +79,6 @@ class PlainFiles:
     files: tuple[PlainFile, ...]
     empty_databases: tuple[str, ...]
     unknown: tuple[str, ...]
-
-
-def innodb_files(layout: Layout) -> list[InnodbFile]:
-    """Every InnoDB data file, the largest first. Files that vanish meanwhile are left out.
-
-    Raises UnsupportedServer for raw devices, UnsupportedTable for tables outside the data directory, UnsafeFile for
-    links and what else may not be read.
-    """
-    files = ServerFiles(layout.datadir)
-    found = list(system_files(layout))
-    with durable.storage_errors("listing", layout.innodb_undo_directory):
-        for entry in os.scandir(layout.innodb_undo_directory):
-            size = size_of(entry, files) if _UNDO_NAME.fullmatch(entry.name) else None
-            if size is not None:  # a database may be called so, too
-                found.append(InnodbFile(entry.name, Path(entry.path), size))
-    for database in databases(layout):
-        for entry in entries_of(database):
-            if entry.name.endswith(".isl"):
-                raise UnsupportedTable(
-                    f"{entry.path}: the table {database.name}/{entry.name[:-4]} has a DATA DIRECTORY of its own, "
-                    "which this release cannot back up",
-                    remedy="Move the table into the data directory (ALTER TABLE ... without DATA DIRECTORY).",
-                    path=entry.path,
-                )
-            if entry.name.endswith(".ibd"):
-                size = size_of(entry, files)
-                if size is not None:
-                    found.append(InnodbFile(f"{database.name}/{entry.name}", Path(entry.path), size))
-    return sorted(found, key=lambda file: (-file.size, file.path))
-
-
-def plain_files(layout: Layout) -> PlainFiles:
-    """Every file that is not InnoDB's, found in the database directories, in the order of their names."""
-    return find_plain_files(databases(layout), _kind, ServerFiles(layout.datadir))
 
 
 def find_plain_files(
@@ -155,31 +114,6 @@ def find_plain_files(
     return PlainFiles(tuple(files), tuple(empty), tuple(unknown))
 
 
-def memory_tables(files: Iterable[PlainFile], open_source: OpenSource = below.open_file) -> list[str]:
-    """Which tables of ``files`` have their rows in the server's memory alone: database.table, by the .frm file, whose
-    header is FE 01, a version, and the number of the engine (MariaDB Knowledge Base, ".frm file format")."""
-    found = []
-    for file in files:
-        if not file.path.endswith(".frm"):
-            continue
-        if read_head(file.source, 4, open_source)[::3] == bytes((_FRM_MAGIC, _FRM_MEMORY)):
-            database, _slash, table = file.path[: -len(".frm")].partition("/")
-            found.append(f"{decode_name(database)}.{decode_name(table)}")
-    return found
-
-
-def read_head(path: Path, count: int, open_source: OpenSource = below.open_file) -> bytes:
-    """The first ``count`` bytes of a file; none when it has just been dropped. Raises UnsafeFile, StorageError."""
-    try:
-        with os.fdopen(open_source(path), "rb") as source:
-            return source.read(count)
-    except FileNotFoundError:
-        return b""
-    except OSError:
-        with durable.storage_errors("reading", path):
-            raise
-
-
 def system_files(layout: Layout) -> Iterator[InnodbFile]:
     """The files of the system tablespace, in their order."""
     files = ServerFiles(layout.datadir)
@@ -189,15 +123,18 @@ def system_files(layout: Layout) -> Iterator[InnodbFile]:
         yield InnodbFile(source.name, source, size, index)
 
 
-def databases(layout: Layout) -> Iterator[os.DirEntry[str]]:
-    """The directories of databases."""
-    with durable.storage_errors("listing", layout.datadir):
-        entries = list(os.scandir(layout.datadir))
-    for entry in entries:
-        if entry.name.startswith(".") or entry.name in _NOT_DATABASES:
-            continue
-        if is_database(entry, layout):
-            yield entry
+def sort_out(
+    files: Iterable[InnodbFile], is_known: Callable[[InnodbFile], bool], is_intermediate: Callable[[InnodbFile], bool]
+) -> tuple[list[InnodbFile], list[str]]:
+    """Those of ``files`` that belong to the server's data, and the names in a backup of the others: of a table that is
+    discarded, of none, or a second file of one tablespace; but for those of running schema changes."""
+    known, unknown = [], []
+    for file in files:
+        if is_known(file):
+            known.append(file)
+        elif not is_intermediate(file):
+            unknown.append(file.path)
+    return known, sorted(unknown)
 
 
 def require_database_names(names: Iterable[str], taken: Collection[str]) -> None:
@@ -263,16 +200,3 @@ def size_of(entry: os.DirEntry[str] | Path, files: ServerFiles) -> int | None:
     in a circle, is none. Raises UnsafeFile when ``files`` would not open it, StorageError."""
     with durable.storage_errors("looking at", entry):
         return files.size(entry)
-
-
-def _kind(database: str, name: str) -> Kind | None:
-    stem, _dot, extension = name.rpartition(".")
-    if extension in _DEFINITIONS:
-        return Kind.DEFINITION
-    if extension not in _NON_TRANSACTIONAL:
-        return None
-    if database == "mysql" and stem in LOG_TABLES:
-        return Kind.LOG_TABLE
-    if database == "mysql" and stem in _STATISTICS_TABLES:
-        return Kind.STATISTICS
-    return Kind.TABLE

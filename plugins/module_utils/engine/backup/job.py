@@ -8,14 +8,18 @@ from __future__ import annotations
 from typing import Any
 
 from ..format import metadata
+from ..format.family import Family
 from ..progress import Progress
 from ..server.applier_pause import require_pausable
 from ..server.connection import Connection
+from ..server.identity import ServerIdentity, identify
+from ..server.layout import Layout, read_layout
 from ..server.mysql.locks import require_table_privileges
 from ..server.privileges import require_backup_privileges
-from ..server.support import Flavor, Layout, ServerIdentity, identify, read_layout, require_supported
+from ..server.support import require_supported
 from ..stream.sink import Sink
 from . import inventory, missing_tables
+from .mariadb import inventory as mariadb_inventory
 from .mariadb import timeline as mariadb_timeline
 from .mysql import inventory as mysql_inventory
 from .mysql import timeline as mysql_timeline
@@ -37,9 +41,9 @@ def _preflight(connection: Connection, options: BackupOptions) -> tuple[ServerId
     require_supported(identity, connection)
     require_backup_privileges(connection, channels=options.require_channels)
     layout = read_layout(connection)
-    if identity.flavor is Flavor.MARIADB:
+    if identity.family is Family.MARIADB:
         mariadb_timeline.prove_local(connection, layout)
-        databases = [database.name for database in inventory.databases(layout)]
+        databases = [database.name for database in mariadb_inventory.databases(layout)]
         missing = mariadb_timeline.missing_files(connection, layout, options.allow_missing_tables)
     else:
         mysql_timeline.prove_local(connection, layout)
@@ -47,10 +51,10 @@ def _preflight(connection: Connection, options: BackupOptions) -> tuple[ServerId
         require_table_privileges(connection)
         databases = [database.name for database in mysql_inventory.databases(layout)]
         missing = mysql_timeline.missing_files(connection, layout, options.allow_missing_tables)
-    inventory.require_database_names(databases, metadata.NAMES[metadata.family(identity.flavor.value)])
+    inventory.require_database_names(databases, metadata.NAMES[identity.family])
     missing_tables.require_allowed(missing, options.allow_missing_tables)
     if options.safe_slave_backup:
-        require_pausable(connection, mysql=identity.flavor is not Flavor.MARIADB)
+        require_pausable(connection, identity.family)
     return identity, layout
 
 
@@ -64,7 +68,7 @@ def take_backup(options: BackupOptions, sink: Sink, progress: Progress) -> dict[
     try:
         with Connection(options.connection) as connection, Connection(options.connection) as second:
             identity, layout = _preflight(connection, options)
-            if identity.flavor is Flavor.MARIADB:
+            if identity.family is Family.MARIADB:
                 return mariadb_timeline.MariadbBackup(job, connection, second, identity, layout).run()
             return mysql_timeline.MysqlBackup(job, connection, second, identity, layout).run()
     except BaseException as error:

@@ -21,6 +21,37 @@ class Output(Protocol):
     def write(self, data: Union[bytes, bytearray, memoryview]) -> object: ...
 
 
+class Checkpoint(Protocol):
+    """A checkpoint of a redo log, as far as a backup wants to know."""
+
+    @property
+    def lsn(self) -> int: ...
+
+
+class Follower(Protocol):
+    """A redo follower of any server family: a LogFollower that knows checkpoints."""
+
+    @property
+    def checkpoint_lsn(self) -> int: ...
+
+    @property
+    def lsn(self) -> int: ...
+
+    @property
+    def copied_bytes(self) -> int: ...
+
+    @property
+    def peak_mib_per_second(self) -> float: ...
+
+    def start(self) -> None: ...
+
+    def follow_until(self, target_lsn: int, timeout: float) -> int: ...
+
+    def stop(self) -> None: ...
+
+    def newest_checkpoint(self) -> Checkpoint: ...
+
+
 class LogFollower:
     """A thread that copies a log to ``output`` until a target or an order to stop. What the log is, subclasses know.
 

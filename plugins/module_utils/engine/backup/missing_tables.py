@@ -15,7 +15,7 @@ from typing import Callable
 
 from ..errors import InvalidOption, TableFileMissing
 from ..format.file_names import tablespace_name
-from ..stream.listing import some_of
+from ..units import some_of
 
 # a file is made, renamed or dropped in moments; the dictionary knows it a little sooner or later
 _LOOKS = 5

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One run of a backup: the steps that the timelines of all server families are made of.
 
-The order of the steps is that of the family: see mariadb.py and mysql.py.
+The order of the steps is that of the family: see mariadb/timeline.py and mysql/timeline.py.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any, Callable, Protocol
+from typing import Any, Callable
 
 from .. import durable
 from ..errors import DdlConflict, RedoOverwritten, ServerError
 from ..format import metadata
+from ..format.coordinates import BinlogCoordinates, ReplicaChannel
+from ..format.family import Family
 from ..host.anchor import Anchor
 from ..host.server_files import ServerFiles
 from ..innodb.mysql.keyring import Keyring
@@ -25,14 +27,16 @@ from ..manifest import FileEntry, Manifest
 from ..progress import Progress
 from ..server.applier_pause import ApplierPause
 from ..server.connection import Connection
-from ..server.coordinates import BinlogCoordinates, ReplicaChannel
-from ..server.support import Layout, ServerIdentity, require_supported
+from ..server.identity import ServerIdentity
+from ..server.layout import Layout
+from ..server.support import require_supported
 from ..stream.archive import ArchiveSink
-from ..stream.listing import some_of
 from ..stream.sink import DirectorySink, Sink, SinkFile
+from ..units import some_of
 from .copier import CopiedTablespace, CopierContext, Throttle, UnstableFile, copy_tablespace, opened_source, read_header
 from .ddl_watch import DdlChanges
 from .inventory import InnodbFile, PlainFiles
+from .log_follower import Follower
 from .options import BackupOptions
 from .redo_output import RedoOutput
 from .tables import PlainCopies
@@ -66,37 +70,6 @@ class Coordinates:
     target_lsn: int
 
 
-class Checkpoint(Protocol):
-    """A checkpoint of a redo log, as far as a backup wants to know."""
-
-    @property
-    def lsn(self) -> int: ...
-
-
-class Follower(Protocol):
-    """A redo follower of any server family; see redo_follower.RedoFollower."""
-
-    @property
-    def checkpoint_lsn(self) -> int: ...
-
-    @property
-    def lsn(self) -> int: ...
-
-    @property
-    def copied_bytes(self) -> int: ...
-
-    @property
-    def peak_mib_per_second(self) -> float: ...
-
-    def start(self) -> None: ...
-
-    def follow_until(self, target_lsn: int, timeout: float) -> int: ...
-
-    def stop(self) -> None: ...
-
-    def newest_checkpoint(self) -> Checkpoint: ...
-
-
 @dataclass
 class _Totals:
     pages: int = 0
@@ -105,12 +78,9 @@ class _Totals:
 
 
 class BackupRun:
-    """What the timelines share. A family's class says in ``_copy_everything`` in which order it happens.
+    """What the timelines share. A family's class says in ``_copy_everything`` in which order it happens."""
 
-    ``redo_name`` is the name of the copied redo log in the backup.
-    """
-
-    redo_name: str
+    family: Family
 
     def __init__(
         self,
@@ -140,11 +110,11 @@ class BackupRun:
         self._to_lsn = self._last_lsn = 0
         self._page_numbers: dict[str, tuple[int, Any]] = {}
         self._totals = _Totals()
-        self._sink.family = metadata.family(identity.flavor.value)
+        self._sink.family = self.family
         self._sink.digest_algorithm = self._options.file_digest
         self._context = self._copier_context(self._sink.open, self._options.throttle)
         self._unthrottled = self._copier_context(self._sink.open)
-        self._plain = PlainCopies(self._plain_files, self._sink, self._pool, self._unthrottled)
+        self._plain = self._plain_copies()
 
     def run(self) -> dict[str, Any]:
         """Take the backup; returns its record. On an error all locks are released and the error is raised."""
@@ -183,6 +153,9 @@ class BackupRun:
         """Every file that is not InnoDB's."""
         raise NotImplementedError
 
+    def _plain_copies(self) -> PlainCopies:
+        return PlainCopies(self._plain_files, self._sink, self._pool, self._unthrottled)
+
     def _current_lsn(self) -> int:
         """The server's newest LSN, written or not (bytes of redo)."""
         raise NotImplementedError
@@ -195,9 +168,36 @@ class BackupRun:
         """``backup-my.cnf``: what a server needs to know to recover the files."""
         raise NotImplementedError
 
-    def _metadata(self, coordinates: Coordinates, ended: datetime) -> dict[str, bytes]:
-        """Name and content of the other small files that tell about the backup."""
+    def _checkpoints(self) -> metadata.Checkpoints:
+        """What ``xtrabackup_checkpoints`` tells."""
         raise NotImplementedError
+
+    def _own_metadata(self) -> dict[str, bytes]:
+        """Name and content of small files that only backups of this family have."""
+        return {}
+
+    def _binlog_info(self, binlog: BinlogCoordinates) -> str:
+        """``xtrabackup_binlog_info``, as the stock tool of the family writes it."""
+        raise NotImplementedError
+
+    def _slave_info(self, channels: list[ReplicaChannel]) -> str:
+        """``xtrabackup_slave_info``, as the stock tool of the family writes it."""
+        raise NotImplementedError
+
+    # --- what is written beside the data ---------------------------------------------------------
+
+    def _metadata(self, coordinates: Coordinates, ended: datetime) -> dict[str, bytes]:
+        """Name and content of the small files that tell about the backup."""
+        texts = {
+            metadata.CHECKPOINTS_NAME: self._checkpoints().render(),
+            metadata.INFO_NAME: self._info(coordinates, ended).render(),
+            **self._own_metadata(),
+        }
+        if coordinates.binlog is not None:
+            texts[metadata.BINLOG_INFO_NAME] = self._binlog_info(coordinates.binlog).encode()
+        if coordinates.channels:
+            texts[metadata.SLAVE_INFO_NAME] = self._slave_info(coordinates.channels).encode()
+        return texts
 
     def _info(self, coordinates: Coordinates, ended: datetime) -> metadata.BackupInfo:
         """What ``xtrabackup_info`` tells."""
@@ -212,7 +212,7 @@ class BackupRun:
             to_lsn=self._to_lsn,
             stream=not self._sink.can_rewrite,
             compressed=self._options.compressed,
-            flavor=self._identity.flavor.value,
+            flavor=self._identity.flavor,
             encrypted=self._options.encrypted,
             lock_ddl=self._lock_ddl,
         )
@@ -235,7 +235,7 @@ class BackupRun:
             self._failure.cancelled,
             self._progress,
             throttle,
-            metadata.family(self._identity.flavor.value),
+            self.family,
             self._keyring,
             ServerFiles(self._layout.datadir).open,
         )
@@ -248,7 +248,7 @@ class BackupRun:
 
     def _follow(self, make: Callable[[RedoOutput], Follower]) -> None:
         """Start to copy the redo log, with the follower that ``make`` gives."""
-        self._output = RedoOutput(self._sink, self.redo_name, self._options.spool_directory)
+        self._output = RedoOutput(self._sink, self.family.facts.redo_name, self._options.spool_directory)
         self._follower = make(self._output)
         self._follower.start()
 
@@ -375,7 +375,7 @@ class BackupRun:
             lambda seconds: self._open(read_timeout=seconds),
             self._options.safe_slave_backup_timeout,
             self._totals.warnings,
-            mysql=not metadata.is_mariadb(self._identity.flavor.value),
+            self.family,
         )
 
     def _pause_appliers(self, pause: ApplierPause) -> None:

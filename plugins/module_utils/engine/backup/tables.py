@@ -1,40 +1,31 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The files that are not InnoDB's, each at the stage at which it no longer changes.
+"""The files that are not InnoDB's, each at the time at which it no longer changes.
 
-From stage FLUSH on the server grants no new write locks on non-transactional tables, so tables that nobody is
-writing can be copied there; BLOCK_DDL has waited for the last writers and for DDL, so whatever differs from its
-copy by then is copied again. Log and statistics tables are written until BLOCK_COMMIT: the data of log tables only
-grows, so its head is copied before and only the tail under that lock.
+Non-transactional tables that nobody is writing can be copied early. Once writes to them and DDL are blocked, whatever
+differs from its copy is copied again. Log and statistics tables are written until commits are blocked, too: the data of
+log tables only grows, so its head is copied before and only the tail under that lock.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Callable
 
-from ..errors import DdlConflict
-from ..format.aria import Horizon
 from ..manifest import FileEntry
 from ..stream.sink import Sink, SinkFile
 from .copier import CopierContext, UnstableFile, append_growth, copy_plain
 from .inventory import Kind, PlainFile, PlainFiles
-from .mariadb.aria_tables import OnlineCopy, changed_outside_the_log, copy_online, online_table
 from .workers import CopyPool
 
 #: A file written within one clock tick of the kernel before its copy could be written again within that tick.
 _SETTLED_SECONDS = 1.0
 
 _GROWING = (".CSV",)
-
-#: Tables that MariaDB counts as its own (sql/table.cc, is_system_table_name) and writes to until BLOCK_COMMIT. They are
-#: transactional unless an upgrade left them as they were.
-_SERVERS_OWN = re.compile(r"mysql/(proc|event|func|servers|help_\w+|time_zone\w*|innodb_\w+_stats)\.\w+")
 
 
 @dataclass(frozen=True)
@@ -80,9 +71,7 @@ class PlainCopies:
         self._entries: dict[str, FileEntry] = {}
         self._growing: list[_Growing] = []
         self._last: list[PlainFile] = []
-        self._online: dict[str, OnlineCopy] = {}
-        self._horizon: Horizon | None = None
-        #: what stage BLOCK_DDL has found
+        #: what was found when DDL was blocked
         self.files: tuple[PlainFile, ...] = ()
         self.unknown: tuple[str, ...] = ()
 
@@ -92,14 +81,9 @@ class PlainCopies:
         return list(self._entries.values())
 
     def copy_idle_tables(self) -> None:
-        """Stage FLUSH: copy the non-transactional tables. Only for a sink that can rewrite what turns out to be old."""
-        # what an Aria table's index file is to say is known under the lock only
-        tables = [
-            file
-            for file in self._find().files
-            if file.kind is Kind.TABLE
-            and not (file.path.endswith(".MAI") and online_table(file, self._context.open_source))
-        ]
+        """Before they are locked: copy the non-transactional tables. Only for a sink that can rewrite what turns out to
+        be old."""
+        tables = [file for file in self._find().files if file.kind is Kind.TABLE and self._can_be_copied_early(file)]
         signatures = {file.path: _Signature.of(file) for file in tables}
         for file, entry in zip(tables, self._pool.run(tables, self._copy_if_there)):
             signature = signatures[file.path]
@@ -108,14 +92,11 @@ class PlainCopies:
             # a file that was gone for a moment has an unknown signature: it will be copied again
             self._early[file.path] = (signature or _Signature(0, 0, 0, 0, False), entry)
 
-    def copy_all(self, horizon: Horizon | None = None) -> None:
-        """Stage BLOCK_DDL: definitions, and every table that is not here yet or differs from its early copy.
-
-        ``horizon`` is that of the checkpoint with which Aria's recovery begins.
-        """
+    def copy_all(self) -> None:
+        """DDL and writes to these tables are blocked: definitions, and every table that is not here yet or differs from
+        its early copy."""
         found = self._find()
         self.files, self.unknown = found.files, found.unknown
-        self._horizon = horizon
         for path in sorted(set(self._early) - {file.path for file in found.files}):
             self._sink.discard(path)
         now = [file for file in found.files if file.kind in (Kind.TABLE, Kind.DEFINITION)]
@@ -141,28 +122,13 @@ class PlainCopies:
         self._begin_late_tables(found.files)
 
     def copy_late_tables(self, buffer: memoryview) -> None:
-        """Stage BLOCK_COMMIT: tails of log tables, tables that were written until now, and those of which the log does
-        not tell everything. Raises DdlConflict when the sink cannot rewrite these."""
+        """Commits are blocked, too: tails of log tables, and tables that were written until now."""
         open_source = self._context.open_source
-        changed = [copy.file for copy in self._online.values() if changed_outside_the_log(copy, open_source)]
-        if changed and not self._sink.can_rewrite:
-            names = ", ".join(file.path.rpartition(".")[0] for file in changed[:5])
-            raise DdlConflict(
-                f"Aria tables were loaded in bulk or repaired while they were copied into a stream: {names}",
-                remedy="Run the backup again while no such statement is running, or take it into a directory.",
-                tables=[file.path for file in changed[:100]],
-            )
         for growing in self._growing:
             append_growth(growing.file.source, growing.offset, growing.target, buffer, open_source)
             self._entries[growing.file.path] = growing.target.close()
         for file in self._last:
             self._entries[file.path] = self._copy(file, buffer)
-        parts = {file.path: file for file in self.files}
-        for index in changed:
-            for path in (index.path, index.path[: -len("MAI")] + "MAD"):
-                if path in parts:
-                    self._sink.discard(path)
-                    self._entries[path] = self._copy(parts[path], buffer)
 
     def _begin_late_tables(self, files: Iterable[PlainFile]) -> None:
         for file in files:
@@ -180,22 +146,20 @@ class PlainCopies:
             with self._sink.open(path, compress=False) as target:
                 self._entries[path] = target.close()
 
-    def _is_written_until_the_end(self, file: PlainFile) -> bool:
-        own = file.kind is Kind.TABLE and bool(_SERVERS_OWN.fullmatch(file.path))
-        return own and online_table(file, self._context.open_source) is None
+    def _can_be_copied_early(self, _file: PlainFile) -> bool:
+        """Whether what the copy of a table must hold is known before the locks."""
+        return True
+
+    def _is_written_until_the_end(self, _file: PlainFile) -> bool:
+        """Whether the server itself goes on writing to a table while all others are locked."""
+        return False
 
     def _drop_early(self, file: PlainFile) -> None:
         if self._early.pop(file.path, None) is not None:
             self._sink.discard(file.path)
 
     def _copy(self, file: PlainFile, buffer: memoryview) -> FileEntry:
-        table = online_table(file, self._context.open_source)
-        if table is None:
-            return copy_plain(file.path, file.source, self._context, buffer)
-        if file.path.endswith(".MAI"):
-            # the older of two readings: a change between them is one that happened during the copy
-            self._online[file.path] = OnlineCopy(file, table.create_rename_lsn)
-        return copy_online(file, table, self._horizon, self._context, buffer)
+        return copy_plain(file.path, file.source, self._context, buffer)
 
     def _copy_if_there(self, file: PlainFile, buffer: memoryview) -> FileEntry | None:
         try:

@@ -63,8 +63,8 @@ class TargetUnsafe(StorageError):
     """The target is a place that must never be written to (such as / or a foreign mount).
 
     The root directory, a symbolic link, a mount point that is not empty, a place inside the backup, a directory with
-    files that look like nobody's data directory, or, for root, one behind a symbolic link that another account can change.
-    ``force`` does not help.
+    files that look like nobody's data directory, or, for root, one behind a symbolic link that another account can
+    change. ``force`` does not help.
     """
 
     code = "target_unsafe"

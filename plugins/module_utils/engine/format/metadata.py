@@ -13,10 +13,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from ..errors import FormatError
-from ..server.coordinates import BinlogCoordinates, render_binlog_pos
-from ..server.support import Layout
+from .coordinates import BinlogCoordinates, render_binlog_pos
+from .family import Family, Flavor
 from .strict_json import whole_of
 
 CHECKPOINTS_NAME = "xtrabackup_checkpoints"
@@ -27,18 +28,18 @@ CONFIGURATION_NAME = "backup-my.cnf"
 TABLESPACES_NAME = "xtrabackup_tablespaces"
 
 #: the copied redo log: MariaDB's under the name that its server wants, MySQL's to be given its place by prepare
-REDO_NAME = "ib_logfile0"
-LOGFILE_NAME = "xtrabackup_logfile"
+REDO_NAME = Family.MARIADB.facts.redo_name
+LOGFILE_NAME = Family.MYSQL.facts.redo_name
 
 #: mariadb-backup 11.1 and newer write the second name
 CHECKPOINTS_NAMES = (CHECKPOINTS_NAME, "mariadb_backup_checkpoints")
 
 #: what a backup of each family has beside the data
 NAMES = {
-    "mariadb": frozenset(
+    Family.MARIADB: frozenset(
         {CHECKPOINTS_NAME, INFO_NAME, BINLOG_INFO_NAME, SLAVE_INFO_NAME, CONFIGURATION_NAME, REDO_NAME}
     ),
-    "mysql": frozenset(
+    Family.MYSQL: frozenset(
         {
             CHECKPOINTS_NAME,
             INFO_NAME,
@@ -52,31 +53,12 @@ NAMES = {
 }
 
 FULL = "full-backuped"
-PREPARED = "log-applied"
-PREPARED_MYSQL = "full-prepared"
+#: of a prepared backup of each family
+PREPARED_TYPES = frozenset(family.facts.prepared_type for family in Family)
+#: of a backup of MySQL that Percona's tool has prepared with --apply-log-only
+APPLY_LOG_ONLY = "log-applied"
 
-_STOCK_FLAVORS = {"mysql": "MySQL", "percona": "Percona Server"}
 _TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
-
-
-def is_mariadb(flavor: str) -> bool:
-    """Whether ``flavor``, as in a backup's record, is MariaDB's; the other two share formats and names."""
-    return flavor not in ("mysql", "percona")
-
-
-def family(flavor: str) -> str:
-    """Whose file formats a server of ``flavor`` has: ``mariadb`` or ``mysql``."""
-    return "mariadb" if is_mariadb(flavor) else "mysql"
-
-
-def prepared_type(flavor: str) -> str:
-    """The backup_type of a prepared backup of a server of ``flavor``."""
-    return PREPARED if is_mariadb(flavor) else PREPARED_MYSQL
-
-
-def redo_name(flavor: str) -> str:
-    """The name of the copied redo log in a backup of a server of ``flavor``."""
-    return REDO_NAME if is_mariadb(flavor) else LOGFILE_NAME
 
 
 @dataclass(frozen=True)
@@ -143,13 +125,14 @@ class BackupInfo:
     to_lsn: int
     stream: bool
     compressed: bool
-    flavor: str = "mariadb"
+    flavor: Flavor = Flavor.MARIADB
     encrypted: bool = False
     lock_ddl: str = "reduced"
     lock_seconds: int = 0
 
     def render(self) -> bytes:
         """The file's text, one ``key = value`` line each, in the order of the flavor's stock tool."""
+        mariadb = self.flavor.family is Family.MARIADB
         position = "" if self.binlog is None else render_binlog_pos(self.binlog)
         lines = {
             "uuid": self.id,
@@ -160,7 +143,7 @@ class BackupInfo:
             "ibbackup_version": self.tool_version,
             "server_version": self.server_version,
             # Percona's prepare counts lines: each of these must be in its place
-            **({} if is_mariadb(self.flavor) else {"server_flavor": _STOCK_FLAVORS[self.flavor]}),
+            **({} if mariadb else {"server_flavor": self.flavor.display_name}),
             "start_time": self.started.strftime(_TIME_FORMAT),
             "end_time": self.ended.strftime(_TIME_FORMAT),
             "lock_time": str(self.lock_seconds),
@@ -172,13 +155,41 @@ class BackupInfo:
             "format": "xbstream" if self.stream else "file",
             "compressed": "compressed" if self.compressed else "N",
         }
-        if not is_mariadb(self.flavor):
+        if not mariadb:
             lines["encrypted"] = "Y" if self.encrypted else "N"
             lines["lock_ddl_type"] = self.lock_ddl.upper()
         return "".join(f"{key} = {value}\n" for key, value in lines.items()).encode()
 
 
-def render_configuration(layout: Layout, providers: Sequence[str] = ()) -> bytes:
+class DataLayout(Protocol):
+    """What ``backup-my.cnf`` tells of a server's files: a server's layout, as the server names its variables."""
+
+    @property
+    def innodb_checksum_algorithm(self) -> str: ...
+
+    @property
+    def innodb_compression_level(self) -> int: ...
+
+    @property
+    def innodb_data_file_path(self) -> str: ...
+
+    @property
+    def innodb_log_file_size(self) -> int: ...
+
+    @property
+    def innodb_page_size(self) -> int: ...
+
+    @property
+    def innodb_undo_tablespaces(self) -> int: ...
+
+    @property
+    def lower_case_table_names(self) -> int: ...
+
+    @property
+    def plugin_dir(self) -> str: ...
+
+
+def render_configuration(layout: DataLayout, providers: Sequence[str] = ()) -> bytes:
     """``backup-my.cnf``: what a MariaDB server needs to know to recover the files. ``providers`` are the plugins for
     page compression that it had loaded, written as the stock tool does, which loads them."""
     lines = {
@@ -201,7 +212,7 @@ def render_configuration(layout: Layout, providers: Sequence[str] = ()) -> bytes
 class MysqlConfiguration:
     """What ``backup-my.cnf`` tells of a MySQL server, beside the layout of its files."""
 
-    layout: Layout
+    layout: DataLayout
     server_id: int
     server_uuid: str
     redo_log_encrypt: bool = False

@@ -18,13 +18,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Protocol
 
 from .. import durable
 from ..errors import BackupIncomplete, Cancelled, StorageError
 from ..format.content_digest import algorithm_of, new_digest
-from ..progress import Progress
-from ..stream.holes import digest_zeros
+from ..format.holes import digest_zeros
 from . import below
 
 PART_SUFFIX = ".xtrabackup-part"
@@ -85,10 +84,16 @@ class CopyTask:
         return below.open_in(root, self.source.relative_to(root))
 
 
+class Counter(Protocol):
+    """What counts the bytes that are copied."""
+
+    def advance(self, count: int, /) -> None: ...
+
+
 class Copier:
     """Copies files under a temporary name, renamed once the file is whole and verified."""
 
-    def __init__(self, ownership: Ownership | None, progress: Progress, *, sync: bool) -> None:
+    def __init__(self, ownership: Ownership | None, progress: Counter, *, sync: bool) -> None:
         self._ownership = ownership
         self._progress = progress
         self._sync = sync

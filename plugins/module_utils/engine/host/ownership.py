@@ -8,9 +8,9 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+from pathlib import Path
 
 from ..errors import InvalidOption
-from ..restore.layout import Layout
 from ..units import is_digits
 from .copying import Ownership
 from .held import owner_of
@@ -22,16 +22,17 @@ _LARGEST_ID = (1 << 32) - 2
 
 
 def resolve_ownership(
-    layout: Layout, owner: str | None, group: str | None, mode: str | int | None
+    datadir: Path, user: str | None, owner: str | None, group: str | None, mode: str | int | None
 ) -> tuple[Ownership, int]:
     """Owner and permissions of files and directories, and the permissions of the data directory itself.
 
-    Without ``owner``: the user of the option files, else who owns the data directory that is there, else the packages'
-    account if root asks. Without ``group``: the owner's own. Without ``mode``: an existing data directory keeps its
-    permissions, what is in it is 0700 and 0660. Raises InvalidOption for unknown names, and when only root could do it.
+    Without ``owner``: ``user``, that of the option files, else who owns the data directory ``datadir``, else the
+    packages' account if root asks. Without ``group``: the owner's own. Without ``mode``: an existing data directory
+    keeps its permissions, what is in it is 0700 and 0660. Raises InvalidOption for unknown names, and when only root
+    could do it.
     """
-    there = owner_of(layout.datadir) if layout.datadir.is_dir() else None
-    account = _account(owner) if owner else _default_account(layout, None if there is None else there.uid)
+    there = owner_of(datadir) if datadir.is_dir() else None
+    account = _account(owner) if owner else _default_account(user, None if there is None else there.uid)
     uid = account[0]
     gid = _group(group) if group else account[1]
     if group is None and not owner and there is not None and uid == there.uid:
@@ -64,9 +65,9 @@ def _group(name: str) -> int:
         raise InvalidOption(f"group: there is no group {name} on this host", option="group") from None
 
 
-def _default_account(layout: Layout, uid_there: int | None) -> tuple[int, int]:
-    if layout.user:
-        return _account(layout.user)
+def _default_account(user: str | None, uid_there: int | None) -> tuple[int, int]:
+    if user:
+        return _account(user)
     if uid_there is not None:
         return _account(str(uid_there))
     if os.geteuid() == 0:

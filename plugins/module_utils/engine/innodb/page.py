@@ -33,6 +33,7 @@ from typing import Any, Callable
 
 from .. import libraries
 from ..errors import PageCorrupt
+from ..format.family import Family
 from .checksum_innodb import innodb_checksums
 from .mysql.keyring import FileKey
 from .mysql.page import ENCRYPTED_TYPES, PageUnreadable, page_type, plain_page
@@ -101,7 +102,7 @@ class PageVerifier:
         self._space_id = header.space_id
         full_crc32 = header.checksum is ChecksumKind.FULL_CRC32
         self._check_space_id = header.checksum is not ChecksumKind.UNKNOWN and (full_crc32 or header.space_id != 0)
-        mysql = header.family == "mysql"
+        mysql = header.family is Family.MYSQL
         self._check = {
             ChecksumKind.FULL_CRC32: self._full_crc32_fault,
             ChecksumKind.CRC32: self._mysql_fault if mysql else self._crc32_fault,
@@ -135,7 +136,7 @@ class PageVerifier:
         """Whether ``page`` is one of those of which ``faults`` sees the header only: of an encrypted MySQL tablespace
         without its key, written without a checksum, or compressed as only the server can undo it."""
         kind = page_type(page)
-        if self.header.family == "mysql":
+        if self.header.family is Family.MYSQL:
             if kind in ENCRYPTED_TYPES and self._key is None:
                 return True
         elif self.header.checksum is ChecksumKind.FULL_CRC32 or kind == PAGE_COMPRESSED_ENCRYPTED:
@@ -375,7 +376,7 @@ def _zip_adler(page: memoryview) -> int:
     return zlib.adler32(page[34:], zlib.adler32(page[24:26], zlib.adler32(page[4:16], 0)))
 
 
-def verified_tablespace_header(first_page: Buffer, path: str, family: str = "mariadb") -> TablespaceHeader:
+def verified_tablespace_header(first_page: Buffer, path: str, family: Family) -> TablespaceHeader:
     """The header in ``first_page`` (see parse_tablespace_header), once page 0 is verified by what it says.
 
     Raises FormatError or UnknownFormat, and PageCorrupt when page 0 is damaged, in the course of being written (read

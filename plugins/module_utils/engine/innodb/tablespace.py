@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 from typing import Union
 
 from ..errors import FormatError, UnknownFormat
-from ..stream.holes import HolePages
+from ..format.family import Family
+from ..format.holes import HolePages
 from .mysql.keyring import INFO_SIZE, EncryptionInfo
 
 Buffer = Union[bytes, bytearray, memoryview]
@@ -53,7 +54,6 @@ MYSQL_ENCRYPTED = 15
 MYSQL_COMPRESSED_ENCRYPTED = 16
 MYSQL_ENCRYPTED_RTREE = 17
 _MYSQL_HOLE_TYPES = frozenset({MYSQL_COMPRESSED, MYSQL_COMPRESSED_ENCRYPTED})
-FAMILIES = ("mariadb", "mysql")
 COMPRESSION_ALGORITHMS = ("none", "zlib", "lz4", "lzo", "lzma", "bzip2", "snappy")
 
 
@@ -89,7 +89,7 @@ class TablespaceHeader:
     # MariaDB's algorithm, "unknown" in files that do not tell; None: not page_compressed, or MySQL's: see hole_pages
     page_compression: str | None = None
     encryption: Encryption | None = None
-    family: str = "mariadb"
+    family: Family = Family.MARIADB
     encryption_info: EncryptionInfo | None = None  # MySQL's
 
     @property
@@ -105,14 +105,14 @@ class TablespaceHeader:
     @property
     def encrypted(self) -> bool:
         """Whether pages may be encrypted (also while the server is encrypting or decrypting the file)."""
-        if self.family == "mysql":
+        if self.family is Family.MYSQL:
             return bool(self.flags & _MYSQL_ENCRYPTION) or self.encryption_info is not None
         return self.encryption is not None and self.encryption.scheme != 0
 
     @property
     def hole_pages(self) -> HolePages | None:
         """The pages whose ends can be holes, None when the file has none."""
-        if self.family == "mysql":
+        if self.family is Family.MYSQL:
             return _mysql_hole_pages(self.flags, self.page_size)
         return HolePages(self.page_size) if self.page_compressed else None
 
@@ -130,12 +130,12 @@ def is_unwritten(first_page: Buffer) -> bool:
     return not any(first_page[:_SMALLEST_PAGE])
 
 
-def unwritten_tablespace(page_size: int, family: str = "mariadb") -> TablespaceHeader:
+def unwritten_tablespace(page_size: int, family: Family) -> TablespaceHeader:
     """The header to use for a file whose page 0 is not written yet, on a server with ``page_size``."""
     return TablespaceHeader(0, 0, page_size, page_size, 0, ChecksumKind.UNKNOWN, family=family)
 
 
-def parse_tablespace_header(first_page: Buffer, path: str, family: str = "mariadb") -> TablespaceHeader:
+def parse_tablespace_header(first_page: Buffer, path: str, family: Family) -> TablespaceHeader:
     """The header of the tablespace file ``path``, of which ``first_page`` is the beginning (FIRST_PAGE_SIZE bytes, or
     the whole file if it is shorter).
 
@@ -143,21 +143,20 @@ def parse_tablespace_header(first_page: Buffer, path: str, family: str = "mariad
     PageVerifier). Raises FormatError if this cannot be page 0 of a tablespace, UnknownFormat for flags that are not
     known.
     """
-    if family not in FAMILIES:
-        raise UnknownFormat(f"{path}: tablespaces of {family} are not supported", path=path, family=family)
     if len(first_page) < FIL_PAGE_DATA + 112:
         raise FormatError(f"{path}: too short for a tablespace: {len(first_page)} bytes", path=path)
     page_no, _page_type, space_id, size_in_pages, flags = _FSP_HEADER.unpack_from(first_page)
     if page_no:
         raise FormatError(f"{path}: not the start of a tablespace: page 0 says it is page {page_no}", path=path)
-    page_size, physical_size, checksum, compression = (_mysql_flags if family == "mysql" else _parse_flags)(flags, path)
+    parse_flags = _mysql_flags if family is Family.MYSQL else _parse_flags
+    page_size, physical_size, checksum, compression = parse_flags(flags, path)
     if len(first_page) < physical_size:
         raise FormatError(
             f"{path}: too short for a tablespace: {len(first_page)} bytes, one page has {physical_size}", path=path
         )
     offset = _descriptors_end(page_size, physical_size)
     header = TablespaceHeader(space_id, flags, page_size, physical_size, size_in_pages, checksum, compression)
-    if family == "mysql":
+    if family is Family.MYSQL:
         info = EncryptionInfo.parse(memoryview(first_page)[offset : offset + INFO_SIZE], path)
         return replace(header, family=family, encryption_info=info)
     return replace(header, encryption=_encryption(first_page, offset + FIL_PAGE_DATA, physical_size))
@@ -192,7 +191,7 @@ class TablespaceStart:
     least_size: int
 
 
-def tablespace_start(first_bytes: Buffer, path: str, family: str = "mariadb") -> TablespaceStart:
+def tablespace_start(first_bytes: Buffer, path: str, family: Family) -> TablespaceStart:
     """What the first FIRST_BYTES bytes of the tablespace file ``path`` tell; nothing is verified.
 
     Raises FormatError (UnknownFormat) when they are not those of a tablespace.
@@ -202,7 +201,7 @@ def tablespace_start(first_bytes: Buffer, path: str, family: str = "mariadb") ->
     page_no, _page_type, space_id, size_in_pages, flags = _FSP_HEADER.unpack_from(first_bytes)
     if page_no or not space_id:
         raise FormatError(f"{path}: not the start of a tablespace", path=path)
-    _page_size, physical_size, *_rest = (_mysql_flags if family == "mysql" else _parse_flags)(flags, path)
+    _page_size, physical_size, *_rest = (_mysql_flags if family is Family.MYSQL else _parse_flags)(flags, path)
     return TablespaceStart(space_id, size_in_pages * physical_size)
 
 

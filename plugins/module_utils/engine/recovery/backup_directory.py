@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import durable, manifest
+from .. import manifest
 from ..errors import BackupError, BackupIncomplete, FormatError, NotABackup, UnsupportedTable
 from ..filling import NOT_CONTENT, require_finished
 from ..format import metadata, strict_json
+from ..format.coordinates import parse_binlog_info
+from ..format.family import Family, Flavor, recorded_flavor
 from ..format.metadata import Checkpoints
 from ..format.names import safe_name
 from ..format.record import checked_record
@@ -26,10 +28,8 @@ from ..format.tablespaces import parse as parse_tablespaces
 from ..host import below
 from ..host.file_states import changed_since, states_of
 from ..host.small_files import read_small
-from ..innodb.mariadb import redo as mariadb_redo
 from ..innodb.mariadb.page_compression import PROVIDERS, Providers, parse_plugin_load, providers_of
 from ..manifest import MANIFEST_NAME, Manifest
-from ..server.coordinates import parse_binlog_info
 from ..server.data_files import DataFile, parse_data_files
 from ..server.option_file import parse_options
 from ..stream.listing import checked_listing
@@ -94,27 +94,32 @@ class BackupDirectory:
         return str(self.record["id"])
 
     @property
-    def flavor(self) -> str:
-        """The family of the server that the backup was taken from: ``mariadb``, ``mysql`` or ``percona``."""
-        return str((self.record.get("server") or {}).get("flavor") or "mariadb")
+    def flavor(self) -> Flavor:
+        """The flavor of the server that the backup was taken from."""
+        return recorded_flavor(self.record)
+
+    @property
+    def family(self) -> Family:
+        """The family of that server."""
+        return self.flavor.family
 
     @property
     def state(self) -> str:
         """``copied`` or ``prepared``."""
-        prepared = self.checkpoints.backup_type == metadata.prepared_type(self.flavor) and not self.interrupted
+        prepared = self.checkpoints.backup_type == self.family.facts.prepared_type and not self.interrupted
         return PREPARED if prepared else COPIED
 
     @property
     def binary_log(self) -> str | None:
         """The name of the binary log file in the backup of a MySQL server; None when there is none."""
         binlog = self.record.get("binlog")
-        return str(binlog["file"]) if binlog and binlog.get("file") and not metadata.is_mariadb(self.flavor) else None
+        return str(binlog["file"]) if binlog and binlog.get("file") and self.family is Family.MYSQL else None
 
     def providers(self) -> Providers:
         """The plugins for page compression that its tables need: as recorded, or, where there is no record, found in
         the unpacked files."""
         found = (self.record.get("layout") or {}).get("compression_providers")
-        if found is not None or not metadata.is_mariadb(self.flavor):
+        if found is not None or self.family is Family.MYSQL:
             return Providers.from_dict(found)
         files = (self.path / name for name, _status in walk_files(self.path) if name.endswith(".ibd"))
         return providers_of(files, self.path, self.configuration.plugins)
@@ -158,8 +163,8 @@ def was_recovered(path: Path) -> bool:
         return True
     name, data = _first(path, metadata.CHECKPOINTS_NAMES)
     with contextlib.suppress(FormatError):  # files of another kind, which no recovery has touched
-        prepared = (metadata.PREPARED, metadata.PREPARED_MYSQL)
-        return data is not None and metadata.parse_checkpoints(data, str(path / name)).backup_type in prepared
+        found = None if data is None else metadata.parse_checkpoints(data, str(path / name))
+        return found is not None and found.backup_type in metadata.PREPARED_TYPES
     return False
 
 
@@ -181,8 +186,8 @@ def read_backup_directory(path: Path, *, being_moved: bool = False) -> BackupDir
         record = checked_record(_stock_record(path, checkpoints), str(path))
     else:
         record = found.record if changed is None else found.record_of(found.own_sha256)
-    flavor = str((record.get("server") or {}).get("flavor"))
-    if checkpoints.backup_type == metadata.PREPARED and not metadata.is_mariadb(flavor):
+    family = recorded_flavor(record).family
+    if checkpoints.backup_type == metadata.APPLY_LOG_ONLY and family is Family.MYSQL:
         raise BackupError(
             f"{path} was prepared with --apply-log-only, so that incremental backups could be applied to it",
             remedy="Finish it with the tool that made it (xtrabackup --prepare without --apply-log-only).",
@@ -199,7 +204,7 @@ def read_backup_directory(path: Path, *, being_moved: bool = False) -> BackupDir
         path=path,
         checkpoints=checkpoints,
         checkpoints_name=name,
-        configuration=_configuration(_first(path, (metadata.CONFIGURATION_NAME,))[1], path, flavor),
+        configuration=_configuration(_first(path, (metadata.CONFIGURATION_NAME,))[1], path, family),
         record=record,
         manifest=found,
         source_sha256=found.source_sha256 if found else "",
@@ -235,7 +240,7 @@ def read_archived_backup(archive: Path, directory: Path) -> BackupDirectory:
         configuration=_configuration(
             listing.content.get(metadata.CONFIGURATION_NAME),
             archive,
-            str((listing.manifest.backup.get("server") or {}).get("flavor")),
+            recorded_flavor(listing.manifest.backup).family,
         ),
         record=listing.manifest.record,
         manifest=listing.manifest,
@@ -267,7 +272,7 @@ def _changed_file(path: Path, found: Manifest | None) -> str | None:
 
 def _checkpoints(data: bytes, path: Path, name: str) -> Checkpoints:
     checkpoints = metadata.parse_checkpoints(data, str(path / name))
-    if checkpoints.backup_type not in (metadata.FULL, metadata.PREPARED, metadata.PREPARED_MYSQL):
+    if checkpoints.backup_type not in (metadata.FULL, *metadata.PREPARED_TYPES):
         raise BackupError(
             f"{path} is a backup of type {checkpoints.backup_type}; only full backups can be prepared yet",
             path=str(path),
@@ -276,7 +281,7 @@ def _checkpoints(data: bytes, path: Path, name: str) -> Checkpoints:
     return checkpoints
 
 
-def _configuration(data: bytes | None, path: Path, flavor: str) -> Configuration:
+def _configuration(data: bytes | None, path: Path, family: Family) -> Configuration:
     """``data`` is the content of ``backup-my.cnf`` of the backup at ``path``, None when there is none."""
     where = path / metadata.CONFIGURATION_NAME
     if data is None:
@@ -287,7 +292,7 @@ def _configuration(data: bytes | None, path: Path, flavor: str) -> Configuration
     plugins = parse_plugin_load(options.get("plugin_load", ""))
     encrypted = not set(plugins) <= set(PROVIDERS) or options.get("innodb_encrypt_log", "OFF").upper() in ("1", "ON")
     # MySQL's keys are looked for when it is recovered
-    if encrypted and metadata.is_mariadb(flavor):
+    if encrypted and family is Family.MARIADB:
         raise UnsupportedTable(
             f"{where} asks for an encryption plugin ({options.get('plugin_load', 'innodb_encrypt_log')}): encrypted "
             "tables and logs are not supported yet",
@@ -369,10 +374,10 @@ def _stock_flavor(path: Path, info: dict[str, str]) -> str:
     """mariadb-backup names MariaDB in the version; newer releases of Percona's tool have a line for the flavor."""
     version = info.get("server_version", "")
     if "mariadb" in version.lower():
-        return "mariadb"
+        return Flavor.MARIADB.value
     named = f"{info.get('server_flavor', '')} {info.get('tool_name', '')}".lower()
     if (path / metadata.LOGFILE_NAME).exists() or "server_flavor" in info or "xtrabackup" in named:
-        return "percona" if "percona server" in named else "mysql"
+        return Flavor.PERCONA.value if "percona server" in named else Flavor.MYSQL.value
     return ""
 
 
@@ -453,17 +458,3 @@ def _is_unpacked(path: Path) -> bool:
     while path.suffix in _PACKED:
         path = path.with_suffix("")
     return path.is_file()
-
-
-def read_redo(backup: BackupDirectory) -> tuple[mariadb_redo.LogHeader, mariadb_redo.Checkpoint | None]:
-    """Header and newest checkpoint of the backup's redo log; raises what its format forbids (encrypted, older)."""
-    path = backup.path / metadata.REDO_NAME
-    with durable.storage_errors("reading", path), below.reading_file(path) as source:
-        size = os.fstat(source.fileno()).st_size
-        data = source.read(mariadb_redo.START_OFFSET)
-    header = mariadb_redo.parse_header(data, size, str(path))
-    first, second = (
-        data[start : start + mariadb_redo.CHECKPOINT_SIZE]
-        for start in (mariadb_redo.CHECKPOINT_1, mariadb_redo.CHECKPOINT_2)
-    )
-    return header, mariadb_redo.newest_checkpoint(first, second, header)

@@ -20,22 +20,25 @@ from dataclasses import asdict, dataclass, field
 from typing import IO, Callable
 
 from ..errors import RecoveryFailed, RecoveryIncomplete
+from ..format.family import Family
 from ..host import confinement
 from ..host.handover import Handover
 from ..progress import Progress
-from .mariadb.error_log import ENDED_WELL, RecoveryState
-from .mariadb.server import SealedMariadb, command_line
+from .error_log import ENDED_WELL, RecoveryState
+from .mariadb.server import SealedMariadb
 from .mysql.server import SealedMysql
 from .process import POLL_SECONDS, ActivityWatch, HeldSignals, die_with_parent, drain
 from .program import ServerProgram
 from .sealed import ANSWER_SECONDS, RecoverySettings, Scratch, Sealed
 from .tablespaces import require_tablespaces
 
-__all__ = ["RecoveryReport", "RecoverySettings", "command_line", "recover"]
+__all__ = ["RecoveryReport", "RecoverySettings", "recover"]
 
 _FAILED_SECONDS = 60.0  # how long a server that reported an error may compute without a word or a byte
 _HOPELESS_SECONDS = 2.0  # how long one that cannot go on may be silent
 _KILL_SECONDS = 30.0
+
+_SERVERS = {Family.MARIADB: SealedMariadb, Family.MYSQL: SealedMysql}
 
 
 @dataclass(frozen=True)
@@ -84,11 +87,10 @@ def recover(
     running.
     """
     started = time.monotonic()
-    family = SealedMariadb if program.flavor == "mariadb" else SealedMysql
-    sealed: Sealed = family(held, settings, program, scratch)
+    sealed: Sealed = _SERVERS[program.family](held, settings, program, scratch)
     run = _Run(sealed, held, settings, last_lsn, progress, stall_timeout, redo_proven)
     state = run.run(program, scratch)
-    require_tablespaces(held.own, state.tablespaces, program.flavor, settings.missing_tables)
+    require_tablespaces(held.own, state.tablespaces, program.family, settings.missing_tables)
     warnings = [f"server: {text}" for text in [*state.errors, *state.warnings] if text not in state.checked]
     if run.unsealed:
         warnings.append(

@@ -22,7 +22,7 @@ from ..errors import (
     XtrabackupError,
 )
 from ..filling import NOT_CONTENT
-from ..format import metadata
+from ..format.family import Family, recorded_flavor
 from ..host import running
 from ..host.copying import Copier, CopyTask, sync_files
 from ..host.handover import handed_over
@@ -156,14 +156,14 @@ def require_recoverable(backup: BackupDirectory, source: Path, options: PrepareO
     DecryptionFailed, MissingProgram, UnsupportedServer, InvalidOption."""
     if backup.manifest is not None and options.decrypt_key is None:
         require_no_key(backup.manifest, str(source))
-    program = find_server(options.server_program, backup.flavor)
+    program = find_server(options.server_program, backup.family)
     check_version(program, _source_version(backup.record), backup.flavor)
     to_load(program, backup.providers())
     if options.keyring_file:
-        if metadata.is_mariadb(backup.flavor):
+        if backup.family is Family.MARIADB:
             raise InvalidOption("keyring_file: only servers of MySQL have one", option="keyring_file")
         Keyring.read(options.keyring_file)
-    if not metadata.is_mariadb(backup.flavor):
+    if backup.family is Family.MYSQL:
         # it is asked through a connection, and its log is verified before
         libraries.require("pymysql")
         libraries.require("crc32c")
@@ -261,8 +261,8 @@ def prepare(src: Path, target_dir: Path | None, options: PrepareOptions, progres
         planned = plan(src, target_dir, options)
         if not planned.changed:
             return _unchanged(planned, options)
-        flavor = str((planned.record.get("server") or {}).get("flavor") or "mariadb")
-        program = find_server(options.server_program, flavor)
+        flavor = recorded_flavor(planned.record)
+        program = find_server(options.server_program, flavor.family)
         warnings = check_version(program, _source_version(planned.record), flavor)
         if not planned.source_sha256:
             warnings.append(f"{planned.source} has no manifest: another tool made it, and its files cannot be verified")

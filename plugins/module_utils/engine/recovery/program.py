@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InvalidOption, MissingProgram, UnsupportedServer
+from ..format.family import Family, Flavor, flavor_of
 from ..server.connection import version_numbers
-from ..server.support import flavor_of
 
-_NAMES = {"mariadb": ("mariadbd", "mysqld"), "mysql": ("mysqld",)}
 _PLACES = ("/usr/sbin", "/usr/libexec", "/usr/local/sbin", "/usr/local/libexec", "/opt/mariadb/bin")
 _ANSWER_SECONDS = 30.0
 
@@ -28,7 +27,12 @@ class ServerProgram:
 
     path: Path
     version: str
-    flavor: str = "mariadb"
+    flavor: Flavor = Flavor.MARIADB
+
+    @property
+    def family(self) -> Family:
+        """The family of the server."""
+        return self.flavor.family
 
     @property
     def series(self) -> tuple[int, ...]:
@@ -36,47 +40,42 @@ class ServerProgram:
         return version_numbers(self.version)[:2]
 
 
-def find_server(explicit: str | None, flavor: str = "mariadb") -> ServerProgram:
-    """The server to recover a backup of ``flavor`` with: ``explicit``, or the first one in PATH and the usual places.
+def find_server(explicit: str | None, family: Family) -> ServerProgram:
+    """The server to recover a backup of ``family`` with: ``explicit``, or the first one in PATH and the usual places.
 
     MySQL and Percona Server stand in for each other. Raises MissingProgram, UnsupportedServer when it is of the other
     family, InvalidOption when ``explicit`` does not run.
     """
-    family = "mariadb" if flavor in ("mariadb", "") else "mysql"
     if explicit:
         if not os.access(explicit, os.X_OK):
             raise InvalidOption(f"server_program: {explicit} cannot be executed", option="server_program")
         return _require_family(_known(Path(explicit)), family)
     search = os.pathsep.join([os.environ.get("PATH", ""), *_PLACES])
     others = []
-    for name in _NAMES[family]:
+    for name in family.facts.server_programs:
         for directory in search.split(os.pathsep):
             found = shutil.which(name, path=directory) if directory else None
             if found:
                 program = _known(Path(found))
-                if _family(program) == family:
+                if program.family is family:
                     return program
                 others.append(program)
     if others:
         # MariaDB's packages have a mysqld, too
         _require_family(others[0], family)
-    package = {"mariadb": "mariadb-server (or mariadb-server-core)", "mysql": "mysql-server (or mysql-server-core)"}
+    name = family.facts.server_programs[0]
     raise MissingProgram(
-        f"no {_NAMES[family][0]} is installed here: recovery is done by the server itself",
-        remedy=f"Install the package {package[family]} of the series that the backup was taken "
+        f"no {name} is installed here: recovery is done by the server itself",
+        remedy=f"Install the package {family.facts.server_package} of the series that the backup was taken "
         "from, or name the program with server_program.",
-        program=_NAMES[family][0],
+        program=name,
     )
 
 
-def _family(program: ServerProgram) -> str:
-    return "mariadb" if program.flavor == "mariadb" else "mysql"
-
-
-def _require_family(program: ServerProgram, family: str) -> ServerProgram:
+def _require_family(program: ServerProgram, family: Family) -> ServerProgram:
     """``program``, when it is of ``family``."""
-    if _family(program) != family:
-        name = {"mariadb": "MariaDB", "mysql": "MySQL"}[family]
+    if program.family is not family:
+        name = family.display_name
         raise UnsupportedServer(
             f"{program.path} is not {name} ({program.version}), and a backup of {name} is recovered by {name}",
             remedy=f"Install {name} of the series that the backup was taken from, or name it with server_program.",
@@ -114,7 +113,7 @@ def _ask(path: Path, _identity: tuple[int, int]) -> ServerProgram:
             f"{path} --version: exit status {answer.returncode}, {answer.stdout.strip()!r} {answer.stderr.strip()!r}",
             option="server_program",
         )
-    return ServerProgram(path, match.group(1), flavor_of(answer.stdout, "").value)
+    return ServerProgram(path, match.group(1), flavor_of(answer.stdout, ""))
 
 
 def places(program: ServerProgram) -> dict[str, str]:
@@ -135,7 +134,7 @@ def places(program: ServerProgram) -> dict[str, str]:
     return dict(re.findall(r"^(basedir|plugin-dir|lc-messages-dir|character-sets-dir) +(\S.*)$", answer.stdout, re.M))
 
 
-def check_version(program: ServerProgram, source_version: str, flavor: str = "mariadb") -> list[str]:
+def check_version(program: ServerProgram, source_version: str, flavor: Flavor) -> list[str]:
     """Whether ``program`` may recover a backup of a server of ``flavor`` and ``source_version``: warnings, [] when all
     is well.
 
@@ -144,9 +143,9 @@ def check_version(program: ServerProgram, source_version: str, flavor: str = "ma
     source = version_numbers(source_version)
     if not source:
         return ["the backup does not tell which server it was taken from; its version could not be compared"]
-    if flavor not in ("mariadb", ""):
+    if flavor.family is Family.MYSQL:
         return _check_mysql(program, source, source_version, flavor)
-    if "mariadb" not in source_version.lower():
+    if flavor_of(source_version, "") is not Flavor.MARIADB:
         raise UnsupportedServer(
             f"the backup was taken from a server of version {source_version}, and only backups of MariaDB can be "
             "recovered yet"
@@ -169,16 +168,15 @@ def check_version(program: ServerProgram, source_version: str, flavor: str = "ma
     return []
 
 
-def _check_mysql(program: ServerProgram, source: tuple[int, ...], source_version: str, flavor: str) -> list[str]:
+def _check_mysql(program: ServerProgram, source: tuple[int, ...], source_version: str, flavor: Flavor) -> list[str]:
     """MySQL upgrades only what was shut down cleanly, so recovery takes the same series: redo records and the data
     dictionary change between series, and within one they only grow."""
     here = version_numbers(program.version)
-    names = {"mysql": "MySQL", "percona": "Percona Server"}
-    named = f"{names.get(flavor, flavor)} {source[0]}.{source[1]}"
+    named = f"{flavor.display_name} {source[0]}.{source[1]}"
     if here[:2] != source[:2] or here < source:
         age = "older" if here < source else "newer"
         raise UnsupportedServer(
-            f"{program.path} is {names.get(program.flavor, program.flavor)} {program.version}, {age} than the "
+            f"{program.path} is {program.flavor.display_name} {program.version}, {age} than the "
             f"{source_version} that the backup was taken from, and only a server of that series which is not older "
             "can recover it",
             remedy=f"Install {named} ({'.'.join(map(str, source))} or a later release of it), or name its mysqld with "
@@ -187,11 +185,11 @@ def _check_mysql(program: ServerProgram, source: tuple[int, ...], source_version
             version=program.version,
             source_version=source_version,
         )
-    if program.flavor != flavor:
+    if program.flavor is not flavor:
         return [
             (
-                f"the backup was taken from {names.get(flavor, flavor)} {source_version} and is recovered by "
-                f"{names.get(program.flavor, program.flavor)} {program.version}"
+                f"the backup was taken from {flavor.display_name} {source_version} and is recovered by "
+                f"{program.flavor.display_name} {program.version}"
             )
         ]
     return []

@@ -13,18 +13,18 @@ from typing import Any
 
 from .. import durable
 from ..errors import RecoveryFailed, RecoveryIncomplete, XtrabackupError
-from ..format import metadata
 from ..format.content_digest import XXH128
+from ..format.family import Family
 from ..host.handover import Handover
 from ..manifest import MANIFEST_NAME, FileEntry, Manifest, note_preparation
 from ..progress import Progress
 from ..server.data_files import render_names
 from ..server.mysql.gtid_sets import GtidSet
-from ..stream.listing import some_of
-from ..units import format_size
+from ..units import format_size, some_of
 from . import events, memory, native
 from .backup_directory import IN_PROGRESS_NAME, PREPARED, BackupDirectory, walk_files
-from .families import LEFTOVER_SUFFIXES, Family, family_of
+from .families import recovery_family_of
+from .family import LEFTOVER_SUFFIXES, RecoveryFamily
 from .mariadb.ddl_files import apply_ddl_files
 from .mariadb.providers import to_load
 from .mysql.recovered_coordinates import recovered_record, unsettled_channels, write_coordinates
@@ -56,7 +56,7 @@ def recover_directory(
 ) -> native.RecoveryReport:
     """Recover ``backup``, whose directory is ``held``, where it is, write down its new state, and give it back."""
     backup = replace(backup, path=held.own, record=held.shown(backup.record))
-    family = family_of(backup, job.keyring_file)
+    family = recovery_family_of(backup, job.keyring_file)
     marker = PrepareMarker(backup)
     if marker.lost:
         raise RecoveryFailed(
@@ -68,7 +68,7 @@ def recover_directory(
     family.require_whole_redo(backup, marker)
     buffer_pool, log_file_size = _sizes(backup, job, family)
     marker.begin()
-    applied = apply_ddl_files(backup.path) if metadata.is_mariadb(backup.flavor) else []
+    applied = apply_ddl_files(backup.path) if backup.family is Family.MARIADB else []
     if applied:
         job.warnings.append(f"schema changes during the backup were applied: {', '.join(applied[:10])}")
     before = {name: (status.st_size, status.st_mtime_ns) for name, status in walk_files(backup.path)}
@@ -170,7 +170,7 @@ def _gtid_warnings(backup: BackupDirectory, report: native.RecoveryReport) -> li
     ]
 
 
-def _sizes(backup: BackupDirectory, job: RecoveryJob, family: Family) -> tuple[int, int]:
+def _sizes(backup: BackupDirectory, job: RecoveryJob, family: RecoveryFamily) -> tuple[int, int]:
     """Bytes of the buffer pool and of the log that the recovering server makes."""
     redo = family.redo_bytes(backup)
     pool = memory.choose_buffer_pool(redo, job.use_memory, memory.available_memory())
@@ -191,7 +191,7 @@ def _same_gtids(one: str, other: str) -> bool:
         return one == other
 
 
-def _remove_leftovers(directory: Path, before: set[str], family: Family) -> None:
+def _remove_leftovers(directory: Path, before: set[str], family: RecoveryFamily) -> None:
     """Remove what the server's run left in the top directory that is nobody's data."""
     with durable.storage_errors("cleaning", directory):
         for entry in list(os.scandir(directory)):
@@ -233,7 +233,7 @@ def _record_state(
     if report.gtid_executed is not None:
         record["prepared"]["gtid_executed"] = report.gtid_executed
         record.update(recovered_record(record, report.gtid_executed, marker.positions))
-    checkpoints = replace(backup.checkpoints, backup_type=metadata.prepared_type(backup.flavor))
+    checkpoints = replace(backup.checkpoints, backup_type=backup.family.facts.prepared_type)
     if report.gtid_executed is not None:
         write_coordinates(backup.path, record)
     durable.write_file(backup.path / backup.checkpoints_name, checkpoints.render())

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from .. import durable
-from ..errors import FormatError, RecoveryFailed, RecoveryIncomplete
-from ..format import metadata, strict_json
+from ..errors import FormatError, RecoveryFailed
+from ..format import strict_json
 from ..host import state
 from ..host.small_files import read_small
-from ..innodb.mariadb.redo import START_OFFSET
 from ..server.mysql.applied_positions import AppliedPosition
-from .backup_directory import IN_PROGRESS_NAME, BackupDirectory, read_redo
+from .backup_directory import IN_PROGRESS_NAME, BackupDirectory
 
 _SEAL = "seal"
 _MAX_MARKER = 16 << 20  # bytes
@@ -134,30 +133,3 @@ class PrepareMarker:
 
 def _rendered(content: dict[str, Any]) -> bytes:
     return json.dumps(content, sort_keys=True).encode()
-
-
-def require_whole_redo(backup: BackupDirectory, marker: PrepareMarker) -> None:
-    """Raises unless the log is one that recovery can prove something with.
-
-    A backup's log has not wrapped: it ends in the file where its last LSN says.
-    """
-    header, checkpoint = read_redo(backup)
-    untouched = header.creator.startswith("Backup ")
-    last_lsn = backup.checkpoints.last_lsn
-    if untouched:
-        end = header.first_lsn + header.file_size - START_OFFSET
-        if checkpoint is None or end < last_lsn:
-            raise RecoveryIncomplete(
-                f"{backup.path / metadata.REDO_NAME} ends at LSN {end}, and the backup reaches to LSN {last_lsn}"
-                if checkpoint
-                else f"{backup.path / metadata.REDO_NAME} holds no valid checkpoint",
-                path=str(backup.path),
-            )
-    elif marker.proven_lsn is None:
-        raise RecoveryFailed(
-            f"{backup.path}: the redo log is not the backup's own any more (written by {header.creator!r}), so it "
-            f"cannot be proven that recovery reaches LSN {last_lsn}",
-            remedy="A preparation of this directory was interrupted, or a server was started on it: start again from "
-            "another copy of the backup.",
-            path=str(backup.path),
-        )

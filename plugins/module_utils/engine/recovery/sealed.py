@@ -20,7 +20,7 @@ from ..host import below
 from ..host.handover import Handover
 from ..server.mysql.applied_positions import AppliedPosition
 from .backup_directory import SCRATCH_NAME
-from .mariadb.error_log import RecoveryState
+from .error_log import RecoveryState
 
 ANSWER_SECONDS = 0.02
 """Between two looks for an answer of the server."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from .. import durable
 from ..errors import BackupIncomplete, FormatError
+from ..format.family import Family
 from ..format.file_names import tablespace_name
 from ..host import below
 from ..innodb.tablespace import FIRST_BYTES, TablespaceStart, tablespace_start
@@ -25,7 +26,9 @@ _SHOWN = 5
 _IN_DETAILS = 100
 
 
-def require_tablespaces(directory: Path, named: Mapping[int, str], flavor: str, left_out: Collection[str] = ()) -> None:
+def require_tablespaces(
+    directory: Path, named: Mapping[int, str], family: Family, left_out: Collection[str] = ()
+) -> None:
     """Raises BackupIncomplete unless each tablespace in ``named`` (its path in ``directory`` by its id) has its file,
     as long as its first page says; but for the tables ``left_out``, whose files the source lacked, too. The server must
     have ended.
@@ -35,7 +38,7 @@ def require_tablespaces(directory: Path, named: Mapping[int, str], flavor: str, 
     named = {space: path for space, path in named.items() if tablespace_name(path) not in left_out}
     if not named:
         return
-    there = dict(_tablespaces_below(directory, flavor))
+    there = dict(_tablespaces_below(directory, family))
     by_id = {start.space_id: path for path, (start, _size) in there.items() if start is not None}
     missing = {space: path for space, path in named.items() if space not in by_id}
     if missing:
@@ -73,10 +76,9 @@ def _listed(told: list[str]) -> str:
     return ", ".join(told[:_SHOWN]) + (f" and {len(told) - _SHOWN} more" if len(told) > _SHOWN else "")
 
 
-def _tablespaces_below(directory: Path, flavor: str) -> Iterator[tuple[str, tuple[TablespaceStart | None, int]]]:
+def _tablespaces_below(directory: Path, family: Family) -> Iterator[tuple[str, tuple[TablespaceStart | None, int]]]:
     """What the first bytes of each file of a tablespace say, None when they are not those of one, and its size in
     bytes; by its path in ``directory``."""
-    family = "mariadb" if flavor == "mariadb" else "mysql"
     for name, status in walk_files(directory):
         if not name.endswith((".ibd", ".ibu")) and not os.path.basename(name).startswith("undo"):
             continue

@@ -21,6 +21,7 @@ from typing import Any
 from .. import durable
 from ..errors import FormatError, InvalidOption, StorageError, UnsafeFile
 from ..format import strict_json
+from ..format.family import Family
 from ..host import below
 from ..host.copying import Ownership
 from ..host.held import Owner, owner_of
@@ -143,8 +144,8 @@ def _is_key(head: bytes) -> bool:
 
 def _global_configurations(layout: Layout) -> list[Path]:
     """The configuration of keyring components beside the server's plugins."""
-    places = [Path(place) for place in _PLUGIN_DIRECTORIES] if layout.mysql else []
-    places += sorted(Path("/usr/lib").glob("*/mysql/plugin")) if layout.mysql else []
+    places = [Path(place) for place in _PLUGIN_DIRECTORIES] if layout.family is Family.MYSQL else []
+    places += sorted(Path("/usr/lib").glob("*/mysql/plugin")) if layout.family is Family.MYSQL else []
     places += [layout.plugin_dir] if layout.plugin_dir else []
     return [path for place in places for path in sorted(place.glob("component_*.cnf"))]
 

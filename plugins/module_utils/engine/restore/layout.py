@@ -17,6 +17,7 @@ from typing import Any
 
 from ..durable import storage_errors
 from ..errors import InvalidOption, MissingProgram, TargetUnsafe
+from ..format.family import Family
 from ..innodb.mysql.redo_logfile import REDO_DIRECTORY
 from ..recovery.backup_directory import is_backup_directory
 from ..server.connection import version_numbers
@@ -68,7 +69,7 @@ class Layout:
     user: str | None = None
     page_size: int | None = None
     lower_case_table_names: int | None = None
-    mysql: bool = False
+    family: Family = Family.MARIADB
     innodb_directories: tuple[Path, ...] = ()
     doublewrite_dir: Path | None = None
     plugins: tuple[tuple[str, str], ...] | None = None
@@ -78,7 +79,7 @@ class Layout:
     @property
     def redo_directory(self) -> Path | None:
         """MySQL's directory for its redo log; None for MariaDB."""
-        return self.log_group_home_dir / REDO_DIRECTORY if self.mysql else None
+        return self.log_group_home_dir / REDO_DIRECTORY if self.family is Family.MYSQL else None
 
     def finds_tablespaces_in(self, directory: Path) -> bool:
         """Whether a MySQL server with this layout looks for tablespaces in ``directory``, outside its datadir."""
@@ -90,7 +91,7 @@ class Layout:
         for mine, (path, _definition) in zip(backup_data_files, self.data_files):
             if name == mine.name:
                 return path
-        if self.mysql:
+        if self.family is Family.MYSQL:
             return (self.undo_directory if _MYSQL_UNDO.fullmatch(name) else self.datadir) / name
         if _REDO.fullmatch(name):
             return self.log_group_home_dir / name
@@ -122,7 +123,7 @@ class Layout:
 
     def _patterns(self) -> list[tuple[Path, re.Pattern[str]]]:
         """Directories, and names of data files in them."""
-        if not self.mysql:
+        if self.family is Family.MARIADB:
             return [(self.log_group_home_dir, _REDO), (self.undo_directory, _UNDO), (self.aria_log_dir, _ARIA)]
         below = [directory for place in self.innodb_directories for directory in self._with_tablespaces(place)]
         return [
@@ -143,7 +144,7 @@ class Layout:
     def as_dict(self) -> dict[str, object]:
         """The places, for results and diff mode."""
         own: dict[str, object] = {"aria_log_dir_path": str(self.aria_log_dir)}
-        if self.mysql:
+        if self.family is Family.MYSQL:
             own = {"innodb_directories": [str(path) for path in self.innodb_directories]}
         return {
             "datadir": str(self.datadir),
@@ -154,42 +155,42 @@ class Layout:
         }
 
 
-def read_layout(defaults_file: Path | None, datadir: Path | None, mysql_version: str | None = None) -> Layout:
+def read_layout(defaults_file: Path | None, datadir: Path | None, family: Family, version: str = "") -> Layout:
     """The layout that the option files of this host ask for; ``defaults_file`` instead of the usual ones.
 
     ``datadir`` overrides theirs. Without ``defaults_file``, the host's usual option files count only if that is their
     data directory, too; otherwise they belong to another server, and everything is put into ``datadir``.
-    ``mysql_version``: that of the MySQL server (9.7.4) whose layout it is, None for MariaDB's.
+    ``family`` and ``version`` (9.7.4; "": not known) are those of the server whose layout it is.
     Raises MissingProgram, InvalidOption, TargetUnsafe.
     """
-    if mysql_version is not None:
-        return _read_mysql_layout(defaults_file, datadir, mysql_version)
+    if family is Family.MYSQL:
+        return _read_mysql_layout(defaults_file, datadir, version)
     if datadir is None or defaults_file is not None:
-        return layout_from_options(read_server_options(defaults_file), datadir, known=True)
+        return layout_from_options(read_server_options(defaults_file, family), datadir, family, known=True)
     try:
-        options = read_server_options(None)
+        options = read_server_options(None, family)
     except MissingProgram:
         options = {"datadir": ""}
     if _absolute(Path("/"), options.get("datadir", DEFAULT_DATADIR)) == _absolute(Path.cwd(), str(datadir)):
-        return layout_from_options(options, datadir, known=True)
-    return layout_from_options({}, datadir, known=False)
+        return layout_from_options(options, datadir, family, known=True)
+    return layout_from_options({}, datadir, family, known=False)
 
 
 def _read_mysql_layout(defaults_file: Path | None, datadir: Path | None, version: str) -> Layout:
     alone = datadir is not None and defaults_file is None
     try:
-        options = read_server_options(defaults_file, version)
+        options = read_server_options(defaults_file, Family.MYSQL, version)
     except MissingProgram:
         if not alone:
             raise
         options = {"datadir": ""}
     theirs = _absolute(Path("/"), options.get("datadir", DEFAULT_DATADIR))
     if alone and theirs != _absolute(Path.cwd(), str(datadir)):
-        return layout_from_options({}, datadir, known=False, mysql=True)
-    return layout_from_options(options, datadir, known=True, mysql=True)
+        return layout_from_options({}, datadir, Family.MYSQL, known=False)
+    return layout_from_options(options, datadir, Family.MYSQL, known=True)
 
 
-def read_server_options(defaults_file: Path | None, mysql_version: str | None = None) -> dict[str, str]:
+def read_server_options(defaults_file: Path | None, family: Family, version: str = "") -> dict[str, str]:
     """Options of the server's groups; names with underscores, the last one wins, ``loose_`` dropped."""
     program = shutil.which(_PROGRAM)
     if program is None:
@@ -202,8 +203,8 @@ def read_server_options(defaults_file: Path | None, mysql_version: str | None = 
         raise InvalidOption(f"defaults_file: {defaults_file} does not exist", option="defaults_file")
     which = [f"--defaults-file={defaults_file}"] if defaults_file else []
     groups = ["--mysqld"]
-    if mysql_version is not None:
-        series = ".".join(map(str, version_numbers(mysql_version)[:2]))
+    if family is Family.MYSQL:
+        series = ".".join(map(str, version_numbers(version)[:2]))
         groups = [*_MYSQL_GROUPS, *([f"mysqld-{series}"] if series else [])]
     try:
         answer = subprocess.run(
@@ -237,13 +238,13 @@ def parse_options(text: str) -> dict[str, str]:
     return options
 
 
-def layout_from_options(options: dict[str, str], datadir: Path | None, *, known: bool, mysql: bool = False) -> Layout:
-    """The layout that ``options`` describe, ``datadir`` overriding theirs; ``known``: they are the server's own;
-    ``mysql``: that server is MySQL or Percona Server."""
+def layout_from_options(options: dict[str, str], datadir: Path | None, family: Family, *, known: bool) -> Layout:
+    """The layout that ``options`` describe, ``datadir`` overriding theirs; ``known``: they are the server's own,
+    which is of ``family``."""
     theirs = Path(os.path.abspath(options.get("datadir") or DEFAULT_DATADIR))
     base = theirs if datadir is None else Path(os.path.abspath(datadir))
     override = base != theirs
-    if mysql:
+    if family is Family.MYSQL:
         options = {**options, **persisted_variables(base, options)}
 
     def directory(name: str) -> Path:
@@ -253,14 +254,14 @@ def layout_from_options(options: dict[str, str], datadir: Path | None, *, known:
     text = options.get("innodb_data_file_path")
     files = parse_data_files(text, "the server's option files") if text else _DEFAULT_DATA_FILES
     data_home = _absolute(base, home or ".")
-    log_bin = _log_base(base, options.get("log_basename"), options.get("log_bin"), mysql=mysql)
+    log_bin = _log_base(base, options.get("log_basename"), options.get("log_bin"), family)
     return Layout(
         datadir=base,
         data_files=tuple((_absolute(data_home, file.path), file) for file in files),
         log_group_home_dir=directory("innodb_log_group_home_dir"),
         undo_directory=directory("innodb_undo_directory"),
         aria_log_dir=directory("aria_log_dir_path"),
-        logs=log_files(base, options, log_bin, mysql=mysql),
+        logs=log_files(base, options, log_bin, family),
         # those of the option files belong to the server of the option files
         socket=Path(options["socket"]) if options.get("socket") and not override else None,
         pid_file=_absolute(base, options["pid_file"]) if options.get("pid_file") and not override else None,
@@ -270,7 +271,8 @@ def layout_from_options(options: dict[str, str], datadir: Path | None, *, known:
         plugins=tuple((name, options[name]) for name in _PLUGIN_OPTIONS if name in options) if known else None,
         named=named_places(base, options),
         plugin_dir=_absolute(base, options["plugin_dir"]) if options.get("plugin_dir") else None,
-        **(_mysql_places(base, options) if mysql else {}),
+        family=family,
+        **(_mysql_places(base, options) if family is Family.MYSQL else {}),
     )
 
 
@@ -280,19 +282,18 @@ def _mysql_places(datadir: Path, options: dict[str, str]) -> dict[str, Any]:
 
     named = [part.strip() for part in options.get("innodb_directories", "").split(";")]
     return {
-        "mysql": True,
         "innodb_directories": tuple(_absolute(datadir, part) for part in named if part),
         "doublewrite_dir": next(iter(explicit("innodb_doublewrite_dir")), None),
     }
 
 
-def _log_base(datadir: Path, basename: str | None, value: str | None, *, mysql: bool) -> Path | None:
+def _log_base(datadir: Path, basename: str | None, value: str | None, family: Family) -> Path | None:
     """The binary log's base name: a switch without a value means ``<host>-bin``."""
     if value is None:
         return None
     if value.lower() in ("", "1", "on", "true"):
         return datadir / f"{basename or socket.gethostname().partition('.')[0]}-bin"
-    return without_extension(_absolute(datadir, value), mysql=mysql)
+    return without_extension(_absolute(datadir, value), family)
 
 
 def _number(text: str) -> int:

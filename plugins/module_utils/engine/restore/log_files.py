@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InvalidOption
+from ..format.family import Family
 from ..format.file_names import encode_name
 from ..host import below
 
@@ -49,7 +50,7 @@ class LogFiles:
     relay_log_index: Path | None = None
     transactions: Path | None = None
     cluster: tuple[Path, ...] = ()
-    mysql: bool = False
+    family: Family = Family.MARIADB
 
     def existing(self) -> set[Path]:
         """Those of the files that are there, wherever they are. Raises OSError for what cannot be read."""
@@ -64,7 +65,7 @@ class LogFiles:
             pattern = re.compile(rf"{re.escape(base.name)}\.(\d{{6,}}|index|state|info)(\.idx)?")
             names = listed.setdefault(base.parent, _listed(base.parent))
             found |= {base.parent / name for name in names if pattern.fullmatch(name)}
-        if self.mysql:
+        if self.family is Family.MYSQL:
             # what each worker of a channel has applied
             pattern = re.compile(rf"worker-{re.escape(self.relay_log_info.name)}\.\d+")
             directory = self.relay_log_info.parent
@@ -78,7 +79,7 @@ class LogFiles:
                 yield from _with_extension(path)
         for directory in self.cluster:
             yield from (directory / name for name in _CLUSTER_FILES)
-        if not self.mysql:
+        if self.family is not Family.MYSQL:
             yield self._list_of_channels
         for suffix in suffixes:
             yield _suffixed(self.master_info, suffix)
@@ -92,7 +93,7 @@ class LogFiles:
 
     def _channels(self) -> list[str]:
         """Names of channels as they are in names of files."""
-        if self.mysql:
+        if self.family is Family.MYSQL:
             return list(_GROUP_CHANNELS)
         try:
             with below.reading_file(self._list_of_channels) as file:
@@ -102,7 +103,7 @@ class LogFiles:
         return [name for line in lines if line for name in _encoded(line.lower())]
 
 
-def log_files(datadir: Path, options: Mapping[str, str], log_bin: Path | None, *, mysql: bool = False) -> LogFiles:
+def log_files(datadir: Path, options: Mapping[str, str], log_bin: Path | None, family: Family) -> LogFiles:
     """The places that ``options`` name; relative ones start in ``datadir``. ``log_bin``: the binary log's base name."""
 
     def place(name: str) -> Path | None:
@@ -113,12 +114,12 @@ def log_files(datadir: Path, options: Mapping[str, str], log_bin: Path | None, *
         master_info=place("master_info_file") or datadir / _MASTER_INFO,
         relay_log_info=place("relay_log_info_file") or datadir / _RELAY_LOG_INFO,
         log_bin=log_bin,
-        relay_log=relay_log and without_extension(relay_log, mysql=mysql),
+        relay_log=relay_log and without_extension(relay_log, family),
         log_bin_index=place("log_bin_index"),
         relay_log_index=place("relay_log_index"),
         transactions=place("log_tc"),
         cluster=tuple(Path(os.path.normpath(datadir / one)) for one in _cluster_directories(options)),
-        mysql=mysql,
+        family=family,
     )
 
 
@@ -130,9 +131,9 @@ def _cluster_directories(options: Mapping[str, str]) -> Iterator[str]:
             yield value
 
 
-def without_extension(path: Path, *, mysql: bool) -> Path:
+def without_extension(path: Path, family: Family) -> Path:
     """The base name of a log; the server ignores what is after a dot: MariaDB the first one, MySQL the last one."""
-    stem = path.stem if mysql else path.name.split(".", 1)[0]
+    stem = path.stem if family is Family.MYSQL else path.name.split(".", 1)[0]
     return path.with_name(stem) if stem else path
 
 

@@ -15,10 +15,11 @@ from pathlib import Path
 from .. import durable
 from ..errors import InvalidOption, TargetUnsafe
 from ..format import metadata
+from ..format.family import Family
 from ..innodb.mysql.redo_logfile import REDO_DIRECTORY
 from ..manifest import MANIFEST_NAME
 from ..recovery.backup_directory import IN_PROGRESS_NAME, MOVING_NAME, BackupDirectory, walk_files
-from ..recovery.families import family_of
+from ..recovery.families import recovery_family_of
 from .layout import Layout
 
 RESTORED_NAME = "xtrabackup_restored.json"
@@ -192,7 +193,7 @@ def backup_files(backup: BackupDirectory) -> list[tuple[str, int, str]]:
         listed: Iterable[tuple[str, int, str]] = ((file.path, file.size, file.digest) for file in backup.manifest.files)
     else:
         listed = ((name, status.st_size, "") for name, status in walk_files(backup.path))
-    family = family_of(backup, None)
+    family = recovery_family_of(backup, None)
     used_up = set()
     if backup.binary_log:
         used_up = {backup.binary_log, f"{Path(backup.binary_log).stem}.index"}
@@ -232,7 +233,7 @@ def _external_places(backup: BackupDirectory, layout: Layout) -> dict[str, Path]
     directory of their own, and in a data directory that stands alone everything is in it: the server finds them.
     """
     places: dict[str, Path] = {}
-    if not layout.mysql or layout.page_size is None:
+    if layout.family is Family.MARIADB or layout.page_size is None:
         return places
     for tablespace in backup.tablespaces:
         if tablespace.undo:
@@ -269,7 +270,7 @@ def check_fit(backup: BackupDirectory, sizes: dict[str, int], layout: Layout) ->
     _compare("innodb_page_size", configuration.page_size, layout.page_size)
     # the stock tool does not note this one, so only a record can tell
     noted = (backup.record.get("layout") or {}).get("lower_case_table_names")
-    if noted is None and configuration.names_noted and layout.mysql:
+    if noted is None and configuration.names_noted and layout.family is Family.MYSQL:
         noted = configuration.lower_case_table_names
     if noted is not None:
         _compare("lower_case_table_names", noted, layout.lower_case_table_names)

@@ -210,7 +210,7 @@ def _require_providers(backup: BackupDirectory, layout: Layout, options: Restore
     program = None
     if providers.needed:
         with contextlib.suppress(MissingProgram, UnsupportedServer):
-            program = find_server(options.recovery.server_program, backup.flavor)
+            program = find_server(options.recovery.server_program, backup.family)
     if program is not None:
         require_for_restore(program, providers, None if layout.plugins is None else dict(layout.plugins))
 

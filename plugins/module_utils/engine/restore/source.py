@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Cancelled, InvalidOption, XtrabackupError
-from ..format import metadata
+from ..format.family import Family, recorded_flavor
 from ..recovery.backup_directory import read_archived_backup, read_backup_directory
 from ..recovery.program import find_server
 from .journal import RestoreJournal
@@ -28,22 +28,22 @@ def layout_for(
     record = _record_of(src)
     if record is None:
         try:
-            layout = read_layout(defaults_file, datadir)
+            layout = read_layout(defaults_file, datadir, Family.MARIADB)
         except InvalidOption:
             # MySQL's my_print_defaults does not know what MariaDB's does
             if defaults_file is not None and not defaults_file.is_file():
                 raise
-            layout = read_layout(defaults_file, datadir, _installed("mysql", server_program))
+            layout = read_layout(defaults_file, datadir, Family.MYSQL, _installed(Family.MYSQL, server_program))
         with contextlib.suppress(XtrabackupError):
             restored = RestoreJournal(layout.datadir).restored()
             record = restored.backup if restored else None
-        if record is None or layout.mysql:
+        if record is None or layout.family is Family.MYSQL:
             return layout
-    server = record.get("server") or {}
-    flavor = str(server.get("flavor") or "")
-    if metadata.is_mariadb(flavor):
-        return read_layout(defaults_file, datadir)
-    return read_layout(defaults_file, datadir, _installed(flavor, server_program) or str(server.get("version") or ""))
+    family = recorded_flavor(record).family
+    if family is Family.MARIADB:
+        return read_layout(defaults_file, datadir, family)
+    version = _installed(family, server_program) or str((record.get("server") or {}).get("version") or "")
+    return read_layout(defaults_file, datadir, family, version)
 
 
 def _record_of(src: Path) -> dict[str, Any] | None:
@@ -60,8 +60,8 @@ def _record_of(src: Path) -> dict[str, Any] | None:
     return None
 
 
-def _installed(flavor: str, server_program: str | None) -> str:
+def _installed(family: Family, server_program: str | None) -> str:
     """The version of the server that is installed here, "" when there is none."""
     with contextlib.suppress(XtrabackupError):
-        return find_server(server_program, flavor).version
+        return find_server(server_program, family).version
     return ""

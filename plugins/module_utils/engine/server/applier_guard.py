@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from typing import Callable
 
 from ..errors import XtrabackupError
+from ..format.family import Family
 from .appliers import Appliers
 from .connection import Connection
 
@@ -33,17 +34,17 @@ _MOST_DESCRIPTORS = 1 << 20
 
 
 class ApplierGuard:
-    """The guard, seen from the process that it guards. ``open_second`` opens a connection for it; ``mysql``: of which
-    family the server is."""
+    """The guard, seen from the process that it guards. ``open_second`` opens a connection to the server, which is of
+    ``family``, for it."""
 
-    def __init__(self, open_second: Callable[[], Connection], *, mysql: bool) -> None:
+    def __init__(self, open_second: Callable[[], Connection], family: Family) -> None:
         reader, self._writer = os.pipe()
         with warnings.catch_warnings():
             # the child uses nothing that another thread could have locked
             warnings.simplefilter("ignore", DeprecationWarning)
             child = os.fork()
         if child == 0:
-            _be_the_guard(reader, open_second, mysql)
+            _be_the_guard(reader, open_second, family)
         os.close(reader)
         os.waitpid(child, 0)
 
@@ -61,7 +62,7 @@ class ApplierGuard:
         os.close(self._writer)
 
 
-def _be_the_guard(reader: int, open_second: Callable[[], Connection], mysql: bool) -> None:
+def _be_the_guard(reader: int, open_second: Callable[[], Connection], family: Family) -> None:
     """The child's life; does not return."""
     try:
         for number in _IGNORED:
@@ -74,12 +75,12 @@ def _be_the_guard(reader: int, open_second: Callable[[], Connection], mysql: boo
             os.closerange(1, limit)
             for _number in (1, 2):
                 os.open(os.devnull, os.O_RDWR)
-            _guard(open_second, mysql)
+            _guard(open_second, family)
     finally:
         os._exit(0)
 
 
-def _guard(open_second: Callable[[], Connection], mysql: bool) -> None:
+def _guard(open_second: Callable[[], Connection], family: Family) -> None:
     received = b""
     while True:
         data = os.read(0, 65536)
@@ -90,14 +91,14 @@ def _guard(open_second: Callable[[], Connection], mysql: bool) -> None:
     orders = [json.loads(line) for line in received.split(b"\n")[:-1]]
     if orders and orders[-1]:
         session, channels = int(orders[-1]["session"]), list(orders[-1]["channels"])
-        restart(open_second, mysql, session, channels, _PATIENCE)
+        restart(open_second, family, session, channels, _PATIENCE)
         # once more, for a STOP that was on its way when its sender was killed
         time.sleep(_PAUSE)
-        restart(open_second, mysql, session, channels, _LAST_PATIENCE)
+        restart(open_second, family, session, channels, _LAST_PATIENCE)
 
 
 def restart(
-    open_second: Callable[[], Connection], mysql: bool, session: int, channels: Sequence[str], patience: float
+    open_second: Callable[[], Connection], family: Family, session: int, channels: Sequence[str], patience: float
 ) -> list[str]:
     """Start the SQL threads of ``channels`` once ``session``, which has stopped them, is gone; goes on for ``patience``
     seconds, also while the server is away. Returns the channels that do not run then; one that has stopped with an
@@ -106,7 +107,7 @@ def restart(
     deadline = time.monotonic() + patience
     while left:
         with contextlib.suppress(XtrabackupError), open_second() as connection:
-            left = _restart(Appliers(connection, mysql=mysql), session, left)
+            left = _restart(Appliers(connection, family), session, left)
         if not left or time.monotonic() > deadline:
             break
         time.sleep(min(_PAUSE, max(0.05, deadline - time.monotonic())))

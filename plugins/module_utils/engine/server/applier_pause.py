@@ -13,6 +13,7 @@ import time
 from typing import Callable
 
 from ..errors import ConnectionFailed, LockTimeout, ReplicationError
+from ..format.family import Family
 from .applier_guard import ApplierGuard, restart
 from .appliers import Applier, Appliers
 from .connection import Connection
@@ -38,14 +39,13 @@ class ApplierPause:
         open_bounded: Callable[[float], Connection],
         deadline: float,
         warnings: list[str],
-        *,
-        mysql: bool,
+        family: Family,
     ) -> None:
-        self._appliers = Appliers(connection, mysql=mysql)
+        self._appliers = Appliers(connection, family)
         self._open_bounded = open_bounded
         self._deadline = deadline
         self._warnings = warnings
-        self._mysql = mysql
+        self._family = family
         self._guard: ApplierGuard | None = None
         self._channels: list[str] = []
         #: those that a STOP was sent for, and that are not known to run again; no other one is ours to start
@@ -67,7 +67,7 @@ class ApplierPause:
         refuse_until(running)
         self._channels = [applier.channel for applier in running]
         asked = time.monotonic()
-        self._guard = ApplierGuard(lambda: self._open_bounded(_GUARD_SECONDS), mysql=self._mysql)
+        self._guard = ApplierGuard(lambda: self._open_bounded(_GUARD_SECONDS), self._family)
         while True:
             self._stop(asked)
             tables = self._appliers.open_temporary_tables()
@@ -117,7 +117,7 @@ class ApplierPause:
                     self._stopped.append(channel)
                 guard.will_stop(session.thread_id, self._stopped)
                 try:
-                    Appliers(session, mysql=self._mysql).stop(channel)
+                    Appliers(session, self._family).stop(channel)
                 except ConnectionFailed as error:
                     if time.monotonic() < until:
                         raise
@@ -130,7 +130,7 @@ class ApplierPause:
 
     def _start(self, patience: float) -> list[str]:
         self._stopped = restart(
-            lambda: self._open_bounded(patience), self._mysql, self._session, self._stopped, patience
+            lambda: self._open_bounded(patience), self._family, self._session, self._stopped, patience
         )
         return list(self._stopped)
 
@@ -146,10 +146,10 @@ class ApplierPause:
         )
 
 
-def require_pausable(connection: Connection, *, mysql: bool) -> None:
+def require_pausable(connection: Connection, family: Family) -> None:
     """Raises, before anything is done, what would keep the SQL threads from being stopped and started:
     MissingPrivilege, ReplicationError."""
-    running = [applier for applier in Appliers(connection, mysql=mysql).read() if applier.running]
+    running = [applier for applier in Appliers(connection, family).read() if applier.running]
     if running:
         require_stopping_privileges(connection)
         refuse_until(running)

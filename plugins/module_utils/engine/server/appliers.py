@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ServerError
+from ..format.family import Family
 from .connection import Connection
 from .mysql.coordinates import GROUP_CHANNELS
 
@@ -32,11 +33,11 @@ class Applier:
 
 
 class Appliers:
-    """The SQL threads of the server of ``connection``; ``mysql``: it is one of MySQL or Percona."""
+    """The SQL threads of the server of ``connection``, which is of ``family``."""
 
-    def __init__(self, connection: Connection, *, mysql: bool) -> None:
+    def __init__(self, connection: Connection, family: Family) -> None:
         self._connection = connection
-        self._mysql = mysql
+        self._mysql = family is Family.MYSQL
 
     def read(self) -> list[Applier]:
         """The SQL threads there are, those of group replication left out."""

@@ -6,12 +6,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any
-
-from ..errors import ServerError
-from .connection import Connection
 
 MOST = 20  # sessions that an error lists
 _TEXT_LENGTH = 200  # characters of a statement that an error shows
@@ -25,8 +21,6 @@ _VICTIM_STATES = (
 )
 _SERVICES = ("Daemon", "Binlog Dump", "Binlog Dump GTID")
 _READ = re.compile(r"\s*\(*\s*(select|show|explain|describe|desc|set|use|analyze\s+(select|format))\b", re.IGNORECASE)
-# backup locks that only say "a transaction is open" or "a backup is running with me": they stop no stage
-_HARMLESS_MODES = frozenset({"MDL_BACKUP_ALTER_COPY"})
 
 
 @dataclass(frozen=True)
@@ -56,24 +50,6 @@ def shortened(text: str, length: int = 400) -> str:
     return text if len(text) <= length else text[: length - 3] + "..."
 
 
-def find_blockers(connection: Connection, own: Collection[int]) -> list[Blocker]:
-    """The sessions that may be in the way of a backup lock, the likeliest first; ``own`` ids are left out.
-
-    Exact when the plugin METADATA_LOCK_INFO is active; otherwise told from the process list (needs PROCESS).
-    """
-    rows = [
-        row
-        for row in connection.query(
-            "SELECT ID, USER, DB, COMMAND, TIME, STATE, INFO FROM information_schema.PROCESSLIST"
-        )
-        if int(row["ID"]) not in own
-    ]
-    holders = _holders(connection)
-    if holders is not None:
-        return [blocker_of(row) for row in oldest_first(rows) if int(row["ID"]) in holders][:MOST]
-    return [blocker_of(row) for row in guess_blockers(rows)][:MOST]
-
-
 def running_statements(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows of the process list in which a statement of a client is at work, and waits for nobody."""
     return [
@@ -96,17 +72,6 @@ def guess_blockers(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     idle = [row for row in present if str(row["COMMAND"]) == "Sleep"]
     reading = [row for row in present if row["INFO"] and row not in idle]
     return idle + reading
-
-
-def _holders(connection: Connection) -> set[int] | None:
-    """Sessions that hold a backup lock, None when the server does not tell."""
-    try:
-        rows = connection.query(
-            "SELECT THREAD_ID, LOCK_MODE FROM information_schema.METADATA_LOCK_INFO WHERE LOCK_TYPE = 'Backup lock'"
-        )
-    except ServerError:
-        return None
-    return {int(row["THREAD_ID"]) for row in rows if row["LOCK_MODE"] not in _HARMLESS_MODES}
 
 
 def oldest_first(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from typing import Any
 from .. import libraries
 from ..addresses import endpoint
 from ..errors import ConnectionFailed, InvalidOption, ServerError
+from ..format.family import flavor_of
 from ..units import is_digits
 from . import login_channel, session
 from .login_remedies import is_refused_login, missing_library, remedy_of
@@ -395,7 +396,7 @@ class Connection:
         return ConnectionFailed(f"cannot connect as {who}: {text}", **details)
 
     def _prepare_session(self) -> None:
-        session.prepare(self.query, self.escape, mariadb="mariadb" in self.version_text.lower())
+        session.prepare(self.query, self.escape, family=flavor_of(self.version_text, "").family)
 
     def _named_values(self, statement: str, names: Sequence[str]) -> dict[str, str]:
         rows = self.query(f"{statement} WHERE Variable_name IN %s", [tuple(names)]) if names else self.query(statement)

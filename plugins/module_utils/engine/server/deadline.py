@@ -11,7 +11,7 @@ from collections.abc import Collection
 from typing import Callable
 
 from ..errors import ConnectionFailed, ServerError, XtrabackupError
-from .blockers import Blocker, find_blockers
+from .blockers import Blocker
 from .connection import Connection
 
 _LOCK_WAIT_TIMEOUT = 1205  # ER_LOCK_WAIT_TIMEOUT
@@ -31,9 +31,7 @@ class DeadlineGuard:
     with the ids of sessions that are our own. ``fired`` tells that the statement was told to stop.
     """
 
-    def __init__(
-        self, thread_id: int, open_second: Callable[[], Connection], deadline: float, look: Look = find_blockers
-    ) -> None:
+    def __init__(self, thread_id: int, open_second: Callable[[], Connection], deadline: float, look: Look) -> None:
         self._thread_id = thread_id
         self._open_second = open_second
         self._deadline = deadline

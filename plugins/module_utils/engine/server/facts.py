@@ -11,12 +11,16 @@ from collections.abc import Collection
 from typing import Any
 
 from ..errors import ServerError, UnsupportedServer
+from ..format.coordinates import normal_gtid
+from ..format.family import Family
 from .connection import Connection
-from .coordinates import normal_gtid, read_coordinates
+from .identity import identify
+from .layout import read_layout
+from .mariadb.coordinates import read_coordinates
 from .mysql.coordinates import read_log_status
 from .privileges import ACCESS_DENIED, backup_privileges, missing_privileges, replication_privileges
 from .replication import channel_facts, read_state
-from .support import Flavor, identify, read_layout, refusal_of_version, require_supported
+from .support import refusal_of_version, require_supported
 from .user_data import ServerObjects, read_objects
 
 SYSTEM_DATABASES = ("information_schema", "mysql", "performance_schema", "sys")
@@ -56,7 +60,7 @@ def server_facts(connection: Connection) -> dict[str, Any]:
         require_supported(identity, connection)
     except ServerError as error:
         facts.update(supported=False, refusal=error.message)
-    if identity.flavor is not Flavor.MARIADB and refusal_of_version(identity):
+    if identity.family is Family.MYSQL and refusal_of_version(identity):
         # an old MySQL does not know what is asked for below
         return facts
     missing = missing_privileges(connection, backup_privileges(connection))
@@ -64,7 +68,7 @@ def server_facts(connection: Connection) -> dict[str, Any]:
     facts["privileges_missing_for_replication"] = missing_privileges(connection, replication_privileges(connection))
     facts.update(
         _mariadb_position(connection, missing)
-        if identity.flavor is Flavor.MARIADB
+        if identity.family is Family.MARIADB
         else _mysql_position(connection, missing)
     )
     return facts

@@ -5,21 +5,13 @@
 
 from __future__ import annotations
 
-import enum
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..format.family import Family, Flavor, flavor_of
 from .connection import Connection, version_numbers
-
-
-class Flavor(enum.Enum):
-    """The families of servers; they differ in redo format, locks and coordinates."""
-
-    MARIADB = "mariadb"
-    MYSQL = "mysql"
-    PERCONA = "percona"
 
 
 @dataclass(frozen=True)
@@ -36,6 +28,11 @@ class ServerIdentity:
     datadir: Path
 
     @property
+    def family(self) -> Family:
+        """The family of the server."""
+        return self.flavor.family
+
+    @property
     def version_tuple(self) -> tuple[int, ...]:
         """The numbers of the version: (10, 11, 19)."""
         return version_numbers(self.version)
@@ -43,8 +40,7 @@ class ServerIdentity:
     @property
     def name(self) -> str:
         """For a person: ``MariaDB 10.11.19``."""
-        names = {Flavor.MARIADB: "MariaDB", Flavor.MYSQL: "MySQL", Flavor.PERCONA: "Percona Server"}
-        return f"{names[self.flavor]} {'.'.join(map(str, self.version_tuple))}"
+        return f"{self.flavor.display_name} {'.'.join(map(str, self.version_tuple))}"
 
     def as_dict(self) -> dict[str, Any]:
         """As in a backup's record (key ``server``)."""
@@ -55,14 +51,6 @@ class ServerIdentity:
             "server_uuid": self.server_uuid,
             "hostname": self.hostname,
         }
-
-
-def flavor_of(version: str, comment: str) -> Flavor:
-    """The family that a version and version_comment belong to."""
-    both = f"{version} {comment}".lower()
-    if "mariadb" in both:
-        return Flavor.MARIADB
-    return Flavor.PERCONA if "percona" in both else Flavor.MYSQL
 
 
 def identify(connection: Connection) -> ServerIdentity:

@@ -3,59 +3,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which privileges an account has and lacks, before anything is started.
 
-What each one is needed for was tested on MariaDB 10.11 and MySQL 9.7 with accounts that have only some of them.
+Which ones it needs is in ``mariadb/privileges.py`` and ``mysql/privileges.py``.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
+from typing import Protocol
 
 from ..errors import MissingPrivilege, ServerError
+from ..format.family import Family, flavor_of
 from .connection import Connection, version_numbers
-from .identity import Flavor, flavor_of
+from .mariadb import privileges as mariadb_privileges
+from .mysql import privileges as mysql_privileges
 
 ALL = "ALL PRIVILEGES"
-CHANNELS = "SLAVE MONITOR"  # of MariaDB alone: MySQL's REPLICATION CLIENT reads the binary log's position, too
-
-# privilege -> what it is needed for; one ON a table is looked for by reading nothing of it
-BACKUP_PRIVILEGES = {
-    "RELOAD": "BACKUP STAGE, BACKUP LOCK, FLUSH ENGINE LOGS",
-    "PROCESS": "InnoDB's tables in information_schema, the sessions in the way of a lock",
-    "BINLOG MONITOR": "SHOW MASTER STATUS",
-    CHANNELS: "SHOW ALL SLAVES STATUS",
-}
-REPLICATION_PRIVILEGES = {
-    "REPLICATION SLAVE ADMIN": "CHANGE MASTER, START SLAVE, STOP SLAVE, gtid_slave_pos",
-    CHANNELS: "SHOW ALL SLAVES STATUS",
-}
-RESET_PRIVILEGES = {"RELOAD": "RESET SLAVE"}
-
-MYSQL_BACKUP_PRIVILEGES = {
-    "BACKUP_ADMIN": "LOCK INSTANCE FOR BACKUP, performance_schema.log_status",
-    "PROCESS": "InnoDB's tables in information_schema, the sessions in the way of a lock",
-    "RELOAD": "FLUSH BINARY LOGS, FLUSH ENGINE LOGS, FLUSH TABLES",
-    "REPLICATION CLIENT": "SHOW REPLICA STATUS",
-    "SELECT ON performance_schema.log_status": "LSN and coordinates of one instant",
-}
-MYSQL_REPLICATION_PRIVILEGES = {
-    "REPLICATION_SLAVE_ADMIN": "CHANGE REPLICATION SOURCE, START REPLICA, STOP REPLICA",
-    "REPLICATION CLIENT": "SHOW REPLICA STATUS",
-}
-MYSQL_RESET_PRIVILEGES = {"RELOAD": "RESET REPLICA"}
-MYSQL_PURGE_PRIVILEGES = {"SYSTEM_VARIABLES_ADMIN": "gtid_purged"}
-
-_ALIASES = {
-    "ALL": ALL,
-    "REPLICATION CLIENT": "BINLOG MONITOR",
-    "REPLICA MONITOR": "SLAVE MONITOR",
-    "REPLICATION REPLICA ADMIN": "REPLICATION SLAVE ADMIN",
-}
-# until MariaDB 11.0 SUPER stood for these too
-_SUPER_MEANT = frozenset({"BINLOG MONITOR", "SLAVE MONITOR", "REPLICATION SLAVE ADMIN"})
-_SUPER_WAS_SPLIT = (11, 0)
-# what MySQL lets SUPER do in their place
-_MYSQL_SUPER_MEANS = frozenset({"REPLICATION CLIENT", "REPLICATION_SLAVE_ADMIN", "SYSTEM_VARIABLES_ADMIN"})
 
 _GLOBAL_GRANT = re.compile(r"GRANT (?P<privileges>.+?) ON \*\.\* TO ", re.IGNORECASE)
 _ROLE_GRANT = re.compile(r"GRANT (?P<role>`(?:[^`]|``)+`|[^\s,]+) TO ", re.IGNORECASE)
@@ -65,12 +28,26 @@ ACCESS_DENIED = 1227  # ER_SPECIFIC_ACCESS_DENIED_ERROR: a privilege on *.* is m
 _ON = " ON "
 
 
-def parse_global_privileges(grants: Iterable[str], *, mysql: bool = False) -> frozenset[str]:
+class _Privileges(Protocol):
+    """What the module of a family says."""
+
+    BACKUP_PRIVILEGES: dict[str, str]
+    REPLICATION_PRIVILEGES: dict[str, str]
+    RESET_PRIVILEGES: dict[str, str]
+    ALIASES: dict[str, str]
+
+    def implied_by_super(self, version: tuple[int, ...], /) -> frozenset[str]: ...
+
+
+_PRIVILEGES: dict[Family, _Privileges] = {Family.MARIADB: mariadb_privileges, Family.MYSQL: mysql_privileges}
+
+
+def parse_global_privileges(grants: Iterable[str], family: Family) -> frozenset[str]:
     """The privileges on ``*.*`` in the lines of SHOW GRANTS, which list what active roles add; PROXY is none.
 
-    By the names that MariaDB prints today, or those of ``mysql``.
+    By the names that servers of ``family`` print today.
     """
-    aliases = {"ALL": ALL} if mysql else _ALIASES
+    aliases = {"ALL": ALL, **_PRIVILEGES[family].ALIASES}
     held: set[str] = set()
     for line in grants:
         match = _GLOBAL_GRANT.match(line)
@@ -90,18 +67,13 @@ def parse_roles(grants: Iterable[str]) -> list[str]:
     return roles
 
 
-def lacking(
-    held: Collection[str], wanted: Iterable[str], version: tuple[int, ...], *, mysql: bool = False
-) -> list[str]:
-    """Those of ``wanted`` that somebody with ``held`` lacks on a server of ``version``."""
+def lacking(held: Collection[str], wanted: Iterable[str], version: tuple[int, ...], family: Family) -> list[str]:
+    """Those of ``wanted`` that somebody with ``held`` lacks on a server of ``family`` and ``version``."""
     if ALL in held:
         return []
     granted = set(held)
     if "SUPER" in granted:
-        if mysql:
-            granted |= _MYSQL_SUPER_MEANS
-        elif version < _SUPER_WAS_SPLIT:
-            granted |= _SUPER_MEANT
+        granted |= _PRIVILEGES[family].implied_by_super(version)
     return [name for name in wanted if name not in granted]
 
 
@@ -109,11 +81,11 @@ def missing_privileges(connection: Connection, wanted: Iterable[str]) -> list[st
     """Those of ``wanted`` that the account of ``connection`` lacks, active roles counted."""
     wanted = list(wanted)
     version = str(connection.scalar("SELECT @@version"))
-    mysql = _is_mysql(connection)
-    held = parse_global_privileges(_grants(connection), mysql=mysql)
+    family = _family_of(connection)
+    held = parse_global_privileges(_grants(connection), family)
     on_tables = [name for name in wanted if _ON in name and not _may_read(connection, name.split(_ON)[1])]
     on_all = [name for name in wanted if _ON not in name]
-    return lacking(held, on_all, version_numbers(version), mysql=mysql) + on_tables
+    return lacking(held, on_all, version_numbers(version), family) + on_tables
 
 
 def global_grants(connection: Connection) -> frozenset[str]:
@@ -121,17 +93,17 @@ def global_grants(connection: Connection) -> frozenset[str]:
     for every database (MySQL's partial revokes)."""
     grants = _grants(connection)
     partial = {"REVOKE"} if any(line.upper().startswith("REVOKE ") for line in grants) else set()
-    return parse_global_privileges(grants, mysql=_is_mysql(connection)) | partial
+    return parse_global_privileges(grants, _family_of(connection)) | partial
 
 
 def backup_privileges(connection: Connection) -> dict[str, str]:
     """What an account needs for a backup of the server of ``connection``, each with what it is needed for."""
-    return MYSQL_BACKUP_PRIVILEGES if _is_mysql(connection) else BACKUP_PRIVILEGES
+    return _PRIVILEGES[_family_of(connection)].BACKUP_PRIVILEGES
 
 
 def replication_privileges(connection: Connection) -> dict[str, str]:
     """What an account needs to manage replication channels of the server, each with what it is needed for."""
-    return MYSQL_REPLICATION_PRIVILEGES if _is_mysql(connection) else REPLICATION_PRIVILEGES
+    return _PRIVILEGES[_family_of(connection)].REPLICATION_PRIVILEGES
 
 
 def require_backup_privileges(connection: Connection, *, channels: bool = True) -> None:
@@ -140,7 +112,11 @@ def require_backup_privileges(connection: Connection, *, channels: bool = True) 
     Without ``channels`` what only serves to read MariaDB's replica channels is not asked for.
     """
     wanted = backup_privileges(connection)
-    _require(connection, {name: why for name, why in wanted.items() if channels or name != CHANNELS}, "take a backup")
+    _require(
+        connection,
+        {name: why for name, why in wanted.items() if channels or name != mariadb_privileges.CHANNELS},
+        "take a backup",
+    )
 
 
 def require_replication_privileges(connection: Connection, *, reset: bool = False, purge: bool = False) -> None:
@@ -148,9 +124,9 @@ def require_replication_privileges(connection: Connection, *, reset: bool = Fals
     ``reset``: when a channel is to be removed; ``purge``: when MySQL's gtid_purged is to be set."""
     wanted = dict(replication_privileges(connection))
     if reset:
-        wanted.update(MYSQL_RESET_PRIVILEGES if _is_mysql(connection) else RESET_PRIVILEGES)
+        wanted.update(_PRIVILEGES[_family_of(connection)].RESET_PRIVILEGES)
     if purge:
-        wanted.update(MYSQL_PURGE_PRIVILEGES)
+        wanted.update(mysql_privileges.PURGE_PRIVILEGES)
     _require(connection, wanted, "manage replication")
 
 
@@ -191,7 +167,7 @@ def _idle_roles(connection: Connection, account: str) -> str:
     roles = parse_roles(_grants(connection))
     if not roles or str(connection.scalar("SELECT CURRENT_ROLE()") or "NONE") != "NONE":
         return ""
-    if _is_mysql(connection):
+    if _family_of(connection) is Family.MYSQL:
         return f" Or make a role active that has them: SET DEFAULT ROLE ALL TO {account};"
     return f" Or make a role active that has them: SET DEFAULT ROLE `{roles[0]}` FOR {account};"
 
@@ -206,9 +182,9 @@ def _may_read(connection: Connection, table: str) -> bool:
     return True
 
 
-def _is_mysql(connection: Connection) -> bool:
+def _family_of(connection: Connection) -> Family:
     known = connection.variables("version", "version_comment")
-    return flavor_of(known["version"], known.get("version_comment", "")) is not Flavor.MARIADB
+    return flavor_of(known["version"], known.get("version_comment", "")).family
 
 
 def quoted_account(connection: Connection) -> str:

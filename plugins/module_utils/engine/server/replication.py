@@ -13,13 +13,13 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import ReplicationError, UnsupportedServer, XtrabackupError
+from ..format.family import Family
 from .connection import Connection
+from .identity import ServerIdentity, identify
 from .mariadb.replication import MariadbReplication, compare_gtid, reached
 from .mysql.replication import MysqlReplication
 from .replication_model import (
     ABSENT,
-    MARIADB,
-    MYSQL,
     REPLICATING,
     STOPPED,
     ActualChannel,
@@ -29,12 +29,9 @@ from .replication_model import (
     Step,
     WantedChannel,
 )
-from .support import Flavor, ServerIdentity, identify
 
 __all__ = [
     "ABSENT",
-    "MARIADB",
-    "MYSQL",
     "REPLICATING",
     "STOPPED",
     "ActualChannel",
@@ -46,40 +43,38 @@ __all__ = [
     "channel_facts",
     "compare_gtid",
     "dialect_of",
-    "family_of",
     "needs_start",
     "plan",
     "predict",
     "reached",
     "read_state",
+    "replicating_family",
     "summary",
 ]
 
 _MYSQL_MINIMUM = (8, 0, 23)
-_DIALECTS: dict[str, Dialect] = {MARIADB: MariadbReplication(), MYSQL: MysqlReplication()}
+_DIALECTS: dict[Family, Dialect] = {Family.MARIADB: MariadbReplication(), Family.MYSQL: MysqlReplication()}
 
 
-def dialect_of(family: str) -> Dialect:
-    """How servers of ``family`` (``mariadb`` or ``mysql``, which Percona Server is of as well) say it."""
+def dialect_of(family: Family) -> Dialect:
+    """How servers of ``family`` say it."""
     return _DIALECTS[family]
 
 
-def family_of(identity: ServerIdentity) -> str:
-    """The family of a server; raises UnsupportedServer for a MySQL whose statements are older."""
-    if identity.flavor is Flavor.MARIADB:
-        return MARIADB
-    if identity.version_tuple < _MYSQL_MINIMUM:
+def replicating_family(identity: ServerIdentity) -> Family:
+    """The family of a server that can replicate; raises UnsupportedServer for a MySQL whose statements are older."""
+    if identity.family is Family.MYSQL and identity.version_tuple < _MYSQL_MINIMUM:
         raise UnsupportedServer(
             f"{identity.name} has no CHANGE REPLICATION SOURCE; 8.0.30 and newer are supported",
             flavor=identity.flavor.value,
             version=identity.version,
         )
-    return MYSQL
+    return identity.family
 
 
 def read_state(connection: Connection) -> ReplicationState:
     """The channels of a server and where it stands; needs SLAVE MONITOR (MySQL: REPLICATION CLIENT)."""
-    return dialect_of(family_of(identify(connection))).read_state(connection)
+    return dialect_of(replicating_family(identify(connection))).read_state(connection)
 
 
 # --- the plan ------------------------------------------------------------------------------------

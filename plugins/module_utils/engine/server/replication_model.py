@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from ..errors import InvalidOption
+from ..format.family import Family
 from .connection import Connection
 
 REPLICATING, STOPPED, ABSENT = "replicating", "stopped", "absent"
-MARIADB, MYSQL = "mariadb", "mysql"
 
 _HOST_LIMIT = 255  # HOSTNAME_LENGTH
 _PATH_LIMIT = 511  # FN_REFLEN - 1
@@ -136,7 +136,7 @@ class ReplicationState:
     channels: tuple[ActualChannel, ...]
     executed: str
     logged: str
-    family: str = MARIADB
+    family: Family = Family.MARIADB
     server_uuid: str = ""
     gtids: bool = True
     group_member: bool = False
@@ -176,7 +176,7 @@ class Word(str):
 class Dialect(ABC):
     """How a family of servers says it."""
 
-    family: str
+    family: Family
     #: in front of the options of CHANGE
     prefix: str
     #: what the server calls where it stands
@@ -313,13 +313,12 @@ def _bytes(text: str | None) -> int:
     return len((text or "").encode("utf-8", "surrogateescape"))
 
 
-def _limit(option: str, length: int, limit: int, unit: str, family: str) -> None:
+def _limit(option: str, length: int, limit: int, unit: str, family: Family) -> None:
     """Raises InvalidOption, without the value, which may be a secret."""
     if length > limit:
-        name = {MARIADB: "MariaDB", MYSQL: "MySQL"}[family]
         remedy = "Give the replication account a shorter password." if option == "source_password" else None
         raise InvalidOption(
-            f"{option} has {length} {unit}, and replicas of {name} can use no more than {limit}",
+            f"{option} has {length} {unit}, and replicas of {family.display_name} can use no more than {limit}",
             remedy=remedy or f"Give a shorter {option}.",
             option=option,
         )

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
 from ..errors import MissingPrivilege, ServerError
+from ..format.family import Family
 
 _UNLIMITED = (1 << 64) - 1
 
@@ -78,7 +79,7 @@ _NOT_ASCII = ("ucs2", "utf16", "utf32")  # in which no path can be read
 Query = Callable[[str, Sequence[Any]], Sequence[Mapping[str, Any]]]
 
 
-def prepare(query: Query, escape: Callable[[Any], str], *, mariadb: bool) -> None:
+def prepare(query: Query, escape: Callable[[Any], str], family: Family) -> None:
     """Set the session of ``query`` up; ``escape`` makes an SQL literal of a value. Raises what ``query`` raises, and
     MissingPrivilege."""
 
@@ -93,7 +94,7 @@ def prepare(query: Query, escape: Callable[[Any], str], *, mariadb: bool) -> Non
                 _assign_if_possible(query, name, assignment)
 
     query("SET NAMES utf8mb4", ())
-    assign({**FIRST, **(FIRST_ON_MARIADB if mariadb else {})})
+    assign({**FIRST, **(FIRST_ON_MARIADB if family is Family.MARIADB else {})})
     rows = query("SHOW SESSION VARIABLES WHERE Variable_name IN %s", [(*SETTINGS, PATHS)])
     known = {str(row["Variable_name"]): str(row["Value"]) for row in rows}
     if not known:

@@ -12,11 +12,12 @@ from typing import Any
 from .. import manifest
 from ..errors import FormatError, InvalidOption, NotABackup, ReplicationError
 from ..format import strict_json
+from ..format.coordinates import BinlogCoordinates, parse_binlog_info
+from ..format.family import Family, recorded_flavor
 from ..format.record import checked_record
 from ..host.journal import Journal
 from ..host.small_files import read_small
-from .coordinates import BinlogCoordinates, parse_binlog_info
-from .replication import MARIADB, MYSQL, StartPosition, dialect_of
+from .replication import StartPosition, dialect_of
 
 # the marker that a restore leaves in the data directory; it holds the whole record of the backup
 RESTORE_MARKER = "xtrabackup_restored.json"
@@ -58,7 +59,7 @@ def backup_record(path: str | Path) -> dict[str, Any] | None:
         return None
 
 
-def start_from_backup(path: str, source_host: str | None, source_port: int, family: str = MARIADB) -> StartPosition:
+def start_from_backup(path: str, source_host: str | None, source_port: int, family: Family) -> StartPosition:
     """Where the data of the backup at ``path`` stand in the binary log of the source.
 
     The source is the server that was backed up, or, when that was itself a replica of ``source_host`` and
@@ -85,7 +86,7 @@ def start_from_backup(path: str, source_host: str | None, source_port: int, fami
             if not gtid:
                 return StartPosition(origin, file=channel["file"], position=int(channel["position"]))
             # a MySQL server has one set, whatever way the transactions came; recovery has seen what the data hold
-            return _start(origin, family, channel, str(binlog.get("gtid") or gtid) if family == MYSQL else gtid)
+            return _start(origin, family, channel, str(binlog.get("gtid") or gtid) if family is Family.MYSQL else gtid)
     _require_logged_updates(record, family, origin)
     if not binlog.get("file"):
         raise ReplicationError(
@@ -114,9 +115,9 @@ def _not_exact(record: dict[str, Any], channel: str, origin: str) -> Replication
     )
 
 
-def _start(origin: str, family: str, place: dict[str, Any], gtid: str) -> StartPosition:
+def _start(origin: str, family: Family, place: dict[str, Any], gtid: str) -> StartPosition:
     """The start after ``gtid``. Where MySQL has none, gtid_mode is off there: at ``place`` then, file and position."""
-    if family == MYSQL and not gtid:
+    if family is Family.MYSQL and not gtid:
         return StartPosition(origin, file=str(place["file"]), position=int(place["position"]))
     try:
         return StartPosition(origin, gtid=dialect_of(family).gtid(gtid))
@@ -124,11 +125,11 @@ def _start(origin: str, family: str, place: dict[str, Any], gtid: str) -> StartP
         raise FormatError(f"{origin} has no readable GTID: {error}", gtid=gtid) from error
 
 
-def _require_logged_updates(record: dict[str, Any], family: str, origin: str) -> None:
+def _require_logged_updates(record: dict[str, Any], family: Family, origin: str) -> None:
     """Raises ReplicationError when the server of the backup cannot pass on what it replicates itself."""
     if not record.get("replication") or record.get("log_replica_updates", True):
         return
-    variable = "log_slave_updates" if family == MARIADB else "log_replica_updates"
+    variable = family.facts.log_updates_variable
     raise ReplicationError(
         f"the server of {origin} is a replica itself, and its {variable} was OFF: what it replicates is not in its "
         "binary log and would never arrive here",
@@ -153,26 +154,25 @@ def _require_known_channels(record: dict[str, Any], origin: str) -> None:
     )
 
 
-def _require_family(record: dict[str, Any], family: str, origin: str) -> None:
-    flavor = str((record.get("server") or {}).get("flavor") or family)
-    theirs = MARIADB if flavor == MARIADB else MYSQL
-    if theirs != family:
-        names = {MARIADB: "MariaDB", MYSQL: "MySQL"}
+def _require_family(record: dict[str, Any], family: Family, origin: str) -> None:
+    flavor = str((record.get("server") or {}).get("flavor") or "")
+    theirs = recorded_flavor(record).family if flavor else family
+    if theirs is not family:
         raise ReplicationError(
-            f"{origin} is one of {names[theirs]}, and this server is {names[family]}",
+            f"{origin} is one of {theirs.display_name}, and this server is {family.display_name}",
             remedy="Say the backup that this server's data come from.",
             flavor=flavor,
         )
 
 
 _GTID_FORMS = {
-    MARIADB: ("GTID position", "Write domain-server-sequence, several joined by commas: 0-1-100,1-1-7."),
-    MYSQL: ("GTID set", "Write server_uuid:first-last, several joined by commas, as gtid_executed shows them."),
+    Family.MARIADB: ("GTID position", "Write domain-server-sequence, several joined by commas: 0-1-100,1-1-7."),
+    Family.MYSQL: ("GTID set", "Write server_uuid:first-last, several joined by commas, as gtid_executed shows them."),
 }
 
 
 def start_from_options(
-    gtid: str | None, file: str | None, position: int | None, option: str = "coordinates", family: str = MARIADB
+    gtid: str | None, file: str | None, position: int | None, family: Family, option: str = "coordinates"
 ) -> StartPosition:
     """A start position that somebody wrote down; raises InvalidOption."""
     if gtid is not None:

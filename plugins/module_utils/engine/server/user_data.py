@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import durable
+from ..format.family import Flavor, flavor_of
 from ..host import below
 from .connection import Connection
 from .privileges import ALL, global_grants
@@ -279,7 +280,7 @@ def _objects(connection: Connection) -> Iterable[tuple[str, str, str, str]]:
 
 def _general_tablespaces(connection: Connection) -> list[str]:
     """Tablespaces of MySQL that users have made; MariaDB has none."""
-    if "mariadb" in connection.version_text.lower():
+    if flavor_of(connection.version_text, "") is Flavor.MARIADB:
         return []
     names = _column(
         connection, "SELECT NAME AS name FROM information_schema.INNODB_TABLESPACES WHERE SPACE_TYPE = 'General'"

@@ -21,6 +21,7 @@ from typing import Any, Callable
 from .. import durable
 from ..destination import file_destination
 from ..errors import Cancelled, StreamError, XtrabackupError
+from ..format.family import Family
 from ..manifest import MANIFEST_NAME, Manifest
 from . import cipher, xbstream
 from .codec import Compression
@@ -111,7 +112,7 @@ class StreamSink(Sink):
         return self._open(path, name, True)
 
     def discard(self, path: str) -> None:
-        marker = _ddl_name(path, ".crpt" if self.family == "mysql" else ".del", self.family)
+        marker = _ddl_name(path, ".crpt" if self.family is Family.MYSQL else ".del", self.family)
         self._supersede(path)
         with self._open(path, marker, False) as file:
             file.close()
@@ -223,10 +224,10 @@ class StreamSink(Sink):
             raise
 
 
-def _ddl_name(path: str, suffix: str, family: str) -> str:
+def _ddl_name(path: str, suffix: str, family: Family) -> str:
     """The entry by which the stock tool of ``family`` overrides the tablespace ``path``: Percona's adds to its name,
     in mariadb-backup's the suffix takes the place of ``.ibd``."""
-    if family == "mysql":
+    if family is Family.MYSQL:
         return path + suffix
     if not path.endswith(".ibd"):
         raise StreamError(f"{path}: only .ibd files can be replaced or dropped in a stream", entry=path)

@@ -17,8 +17,9 @@ from ..errors import FormatError, StreamCorrupt, StreamError
 from ..format.content_digest import SHA256, XXH128, algorithm_of
 from ..host import below
 from ..manifest import FileEntry, Manifest, digest_file
+from ..units import some_of
 from .entry import Unpacked
-from .listing import list_archive, some_of
+from .listing import list_archive
 
 #: for a stream of which nothing is known and nothing is kept
 ALL = (XXH128, SHA256)

@@ -11,11 +11,11 @@ from typing import Union
 
 from ..errors import DecryptionFailed, StreamCorrupt, UnknownFormat
 from ..format.content_digest import XXH128, new_digest
+from ..format.holes import PageSizeOf, PageSplitter, digest_zeros
 from ..manifest import FileEntry
 from . import cipher, key_proof
 from .buffers import DecoderMemory
 from .codec import CODECS, Decompressor
-from .holes import PageSizeOf, PageSplitter, digest_zeros
 from .output import Output
 from .sink import Buffer
 from .xbstream import TYPE_SPARSE, Chunk

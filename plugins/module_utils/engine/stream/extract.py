@@ -21,6 +21,7 @@ from typing import Callable, Protocol
 from .. import durable
 from ..errors import Cancelled, InvalidOption, StreamCorrupt, StreamTruncated
 from ..format.content_digest import XXH128
+from ..format.holes import PageSizeOf
 from ..host.replaceable import require_source_apart
 from ..manifest import MANIFEST_NAME, MAX_BYTES, Manifest, parse
 from ..progress import Progress
@@ -28,7 +29,6 @@ from . import cipher, content
 from .buffers import BufferPool, DecoderMemory
 from .digests import DigestingSource, StreamDigests
 from .entry import EVERYTHING, Decoding, EntrySkipper, EntryWriter, Unpacked, bare_name
-from .holes import PageSizeOf
 from .key_proof import require_proof
 from .listing import (
     Listing,

@@ -9,13 +9,14 @@ import contextlib
 import io
 import os
 import stat
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Callable
 
 from .. import durable
 from ..errors import DecryptionFailed, StreamCorrupt, StreamTruncated
 from ..manifest import MANIFEST_NAME, MAX_BYTES, Manifest, parse
+from ..units import some_of
 from .entry import output_name
 from .output import MemoryOutput
 from .selection import Selection
@@ -143,8 +144,3 @@ def check_entries(manifest: Manifest, entries: Iterable[str], where: str) -> Non
     extra = sorted(present - known)
     if extra:
         raise StreamCorrupt(f"{where}: holds what its manifest does not name: {some_of(extra)}", entries=extra[:100])
-
-
-def some_of(items: Sequence[str]) -> str:
-    """The first few of ``items``, and how many more there are."""
-    return "; ".join(items[:5]) + (f" and {len(items) - 5} more" if len(items) > 5 else "")

@@ -14,12 +14,12 @@ from typing import Any
 
 from .. import durable
 from ..errors import BackupIncomplete, Cancelled
+from ..format.holes import PageSizeOf, PageSplitter
 from ..host import below
 from ..manifest import FileEntry, Manifest, read, verify_directory
 from ..progress import Progress
 from .archive import ArchiveSink
 from .codec import Compression
-from .holes import PageSizeOf, PageSplitter
 from .sink import Sink
 from .stream_file import check_sparse
 

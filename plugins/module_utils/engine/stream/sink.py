@@ -17,8 +17,9 @@ from .. import durable
 from ..destination import open_destination
 from ..errors import StreamError
 from ..format.content_digest import XXH128, new_digest
+from ..format.family import Family
+from ..format.holes import HolePages, digest_zeros, split_pages, zeros
 from ..manifest import MANIFEST_NAME, FileEntry, Manifest, digest_of
-from .holes import HolePages, digest_zeros, split_pages, zeros
 
 Buffer = Union[bytes, bytearray, memoryview]
 
@@ -104,8 +105,8 @@ class Sink(abc.ABC):
     #: they add entries that override earlier ones (``db/t.new``, ``db/t.del``)
     can_rewrite: bool = False
 
-    #: whose stock tool's names such entries get: ``mariadb`` (tablespaces ``.ibd`` only) or ``mysql``
-    family: str = "mariadb"
+    #: whose stock tool's names such entries get: MariaDB's only for tablespaces ``.ibd``
+    family: Family = Family.MARIADB
 
     #: of the digests of files, see format/content_digest.py
     digest_algorithm: str = XXH128

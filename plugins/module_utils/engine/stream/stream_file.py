@@ -12,9 +12,9 @@ from typing import Any, Callable
 
 from ..errors import Cancelled, InvalidOption
 from ..format.content_digest import XXH128
+from ..format.holes import BLOCK
 from . import cipher, xbstream
 from .codec import BLOCK_SIZE, Compression
-from .holes import BLOCK
 from .sink import Buffer, SinkFile
 
 CHUNK_SIZE = 1 << 20  # bytes of payload that are collected before a chunk is written

@@ -20,6 +20,7 @@ from typing import Callable
 from .. import durable
 from ..errors import BackupIncomplete, DecryptionFailed, FormatError, StorageError, StreamCorrupt, TargetUnsafe
 from ..filling import NOT_CONTENT, require_finished
+from ..format.holes import PageSizeOf
 from ..format.names import STATE_NAME
 from ..format.state_names import is_state_name
 from ..host import below
@@ -31,7 +32,6 @@ from . import cipher
 from .checksum import crc32
 from .content import algorithms_of
 from .entry import ENCODED, Decoding, EntryWriter, Unpacked, bare_name
-from .holes import PageSizeOf
 from .key_proof import require_proof
 from .output import FileOutput, FileSyncer
 from .settle import packed_manifest

@@ -15,11 +15,11 @@ from pathlib import Path
 from .. import durable
 from ..destination import file_destination
 from ..errors import TargetNotEmpty
+from ..format.holes import PageSizeOf
 from ..manifest import Manifest
 from ..stream.archive import FileChannel
 from ..stream.digests import DigestingSource
 from ..stream.extract import Extractor
-from ..stream.holes import PageSizeOf
 from ..stream.staging import staging_directory
 from ..stream.xbstream import ByteSource, Chunk
 

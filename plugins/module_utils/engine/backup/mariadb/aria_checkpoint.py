@@ -30,8 +30,9 @@ from typing import Callable, Optional
 
 from ...format.aria import LSN_SIZE, Horizon, Lsn, is_of_horizon
 from ...host import below
-from ..inventory import Kind, OpenSource, PlainFile, read_head
+from ..inventory import Kind, OpenSource, PlainFile
 from .aria_tables import INDEX
+from .inventory import read_head
 
 #: The next checkpoint is waited for so long (s), with DDL blocked, where the states of the last one do not tell. With
 #: the default interval (30 s) it seldom comes in that time.

@@ -29,7 +29,7 @@ from ... import durable
 from ...errors import FormatError, LockTimeout, StorageError
 from ...format.aria import TRANSLOG_PAGE_SIZE, ControlFile, Lsn, bounded_header, checkpoint_horizon, first_foreign_page
 from ...manifest import FileEntry
-from ...server.support import Layout
+from ...server.layout import Layout
 from ...stream.sink import Sink, SinkFile
 from ..copier import READ_SIZE, CopierContext
 

@@ -20,7 +20,8 @@ from ...format.aria import HEADER_SIZE, LSN_SIZE, AriaTable, Horizon, Lsn, creat
 from ...host import below
 from ...manifest import FileEntry
 from ..copier import CopierContext, opened_source, read_source
-from ..inventory import Kind, OpenSource, PlainFile, read_head
+from ..inventory import Kind, OpenSource, PlainFile
+from .inventory import read_head
 
 INDEX = ".MAI"
 _DATA = ".MAD"

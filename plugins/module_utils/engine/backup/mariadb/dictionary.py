@@ -20,7 +20,7 @@ from ...errors import DdlConflict
 from ...server.connection import Connection
 from ..copier import CopiedTablespace
 from ..ddl_watch import UNWRITTEN_SPACE_ID
-from ..inventory import InnodbFile
+from ..inventory import InnodbFile, sort_out
 
 _DATA_FILE = ".ibd"
 _NAMED = 5
@@ -98,17 +98,13 @@ def read_dictionary(connection: Connection) -> Dictionary:
 
 
 def known_files(files: Iterable[InnodbFile], dictionary: Dictionary) -> tuple[list[InnodbFile], list[str]]:
-    """Those of ``files`` that belong to the server's data, and the names in a backup of the others: of a table that is
-    discarded, of none, or a second file of one tablespace; but for those of running schema changes. The dictionary
-    must have been read after the files were listed."""
+    """See ``sort_out``. The dictionary must have been read after the files were listed."""
     paths = dictionary.paths
-    known, unknown = [], []
-    for file in files:
-        if not file.path.endswith(_DATA_FILE) or file.path in paths:
-            known.append(file)
-        elif not is_intermediate(file.path):
-            unknown.append(file.path)
-    return known, sorted(unknown)
+    return sort_out(
+        files,
+        lambda file: not file.path.endswith(_DATA_FILE) or file.path in paths,
+        lambda file: is_intermediate(file.path),
+    )
 
 
 def check_dictionary(

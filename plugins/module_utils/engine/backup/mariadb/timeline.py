@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Collection
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ...errors import ServerError, UnsupportedServer, UnsupportedTable
 from ...format import metadata
+from ...format.coordinates import BinlogCoordinates, ReplicaChannel
+from ...format.family import Family
 from ...innodb.mariadb.page_compression import PROVIDERS, providers_of
 from ...manifest import FileEntry
 from ...server.connection import Connection
-from ...server.coordinates import (
-    ReplicaChannel,
+from ...server.identity import ServerIdentity
+from ...server.layout import Layout
+from ...server.mariadb.coordinates import (
     read_channels_at_rest,
     read_coordinates,
     render_binlog_info,
@@ -27,41 +28,32 @@ from ...server.coordinates import (
     seems_replica,
 )
 from ...server.mariadb.locks import BackupStages
-from ...server.privileges import ACCESS_DENIED, CHANNELS, grants_of, quoted_account
-from ...server.support import Layout, ServerIdentity
-from ...stream.listing import some_of
+from ...server.mariadb.privileges import CHANNELS
+from ...server.privileges import ACCESS_DENIED, grants_of, quoted_account
+from ...units import some_of
 from .. import missing_tables
 from ..copier import READ_SIZE
 from ..ddl_watch import compare
-from ..inventory import InnodbFile, PlainFiles, innodb_files, memory_tables, plain_files
+from ..inventory import InnodbFile, PlainFiles
+from ..local_server import require_own_redo_log
 from ..redo_output import RedoOutput
 from ..run import BackupRun, Coordinates, Job
 from .aria_checkpoint import CheckpointStates
 from .aria_log import AriaLog
 from .dictionary import Dictionary, check_dictionary, known_files, read_dictionary
+from .inventory import innodb_files, memory_tables, plain_files
 from .redo_files import LogFile
 from .redo_follower import RedoFollower
+from .tables import MariadbPlainCopies
 
 #: how long (s) commits are blocked at most for a page of the Aria log that the server is still writing
 _ARIA_PATIENCE = 10.0
 
 
 def prove_local(connection: Connection, layout: Layout) -> None:
-    """The server that answers must be the one whose files are here: its log's newest checkpoint tells."""
+    """Raises UnsupportedServer unless the server that answers is the one whose files are here."""
     path = layout.redo_log
-    seen = ""
-    for _attempt in range(20):
-        before = _last_checkpoint(connection)
-        found = _checkpoint_in(path)
-        if before <= found <= _last_checkpoint(connection):
-            return
-        seen = f"checkpoint LSN {found} in the file, {before} in the server"
-        time.sleep(0.1)
-    raise UnsupportedServer(
-        f"{path} is not the redo log of the server that was connected to ({seen})",
-        remedy="Take the backup on the host that the server runs on, with a login to that very server.",
-        path=str(path),
-    )
+    require_own_redo_log(path, lambda: _checkpoint_in(path), lambda: _last_checkpoint(connection), "file")
 
 
 def _last_checkpoint(connection: Connection) -> int:
@@ -87,7 +79,8 @@ def missing_files(connection: Connection, layout: Layout, allowed: Collection[st
 class MariadbBackup(BackupRun):
     """One run. ``_copy_everything`` reads like the timeline in the design; each step is below it, in order."""
 
-    redo_name = metadata.REDO_NAME
+    family = Family.MARIADB
+    _plain: MariadbPlainCopies
 
     def __init__(
         self, job: Job, connection: Connection, lsn_connection: Connection, identity: ServerIdentity, layout: Layout
@@ -150,6 +143,9 @@ class MariadbBackup(BackupRun):
 
     def _plain_files(self) -> PlainFiles:
         return plain_files(self._layout)
+
+    def _plain_copies(self) -> MariadbPlainCopies:
+        return MariadbPlainCopies(self._plain_files, self._sink, self._pool, self._unthrottled)
 
     def _current_lsn(self) -> int:
         return _lsn(self._connection)
@@ -264,16 +260,14 @@ class MariadbBackup(BackupRun):
         found = providers_of(sources, self._layout.datadir, self._providers, self._context.open_source)
         return {**super()._layout_record(), "compression_providers": found.as_dict()}
 
-    def _metadata(self, coordinates: Coordinates, ended: datetime) -> dict[str, bytes]:
-        texts = {
-            metadata.CHECKPOINTS_NAME: metadata.Checkpoints(metadata.FULL, 0, self._to_lsn, self._last_lsn).render(),
-            metadata.INFO_NAME: self._info(coordinates, ended).render(),
-        }
-        if coordinates.binlog is not None:
-            texts[metadata.BINLOG_INFO_NAME] = render_binlog_info(coordinates.binlog).encode()
-        if coordinates.channels:
-            texts[metadata.SLAVE_INFO_NAME] = render_slave_info(coordinates.channels).encode()
-        return texts
+    def _checkpoints(self) -> metadata.Checkpoints:
+        return metadata.Checkpoints(metadata.FULL, 0, self._to_lsn, self._last_lsn)
+
+    def _binlog_info(self, binlog: BinlogCoordinates) -> str:
+        return render_binlog_info(binlog)
+
+    def _slave_info(self, channels: list[ReplicaChannel]) -> str:
+        return render_slave_info(channels)
 
 
 def _loaded_providers(connection: Connection) -> tuple[str, ...]:

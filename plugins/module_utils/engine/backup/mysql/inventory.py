@@ -11,17 +11,17 @@ it is below the data directory.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ... import durable
 from ...errors import UnsupportedTable
-from ...format.tablespaces import Tablespace, backup_path
 from ...host.server_files import ServerFiles
-from ...server.support import Layout
+from ...server.layout import Layout
+from ...server.mysql.tablespaces import Tablespace, backup_path
 from ..inventory import (
     LOG_TABLES,
+    MYSQL_UNDO_NAME,
     InnodbFile,
     Kind,
     PlainFiles,
@@ -29,12 +29,12 @@ from ..inventory import (
     find_plain_files,
     is_database,
     size_of,
+    sort_out,
     system_files,
 )
 
 _TABLES = frozenset({"MYD", "MYI", "MAD", "MAI", "MRG", "ARM", "ARZ", "CSM", "CSV"})
 _DEFINITIONS = frozenset({"sdi", "opt"})
-_UNDO_NAME = re.compile(r"undo_\d{3}")
 _DICTIONARY_FILE = "mysql.ibd"  # the dictionary does not name its own
 _NOT_A_DATABASE = "lost+found"  # and all that begins with # or a point, which are encoded in the names of databases
 
@@ -64,17 +64,13 @@ def innodb_files(layout: Layout, tablespaces: Iterable[Tablespace]) -> list[Inno
 def known_files(
     layout: Layout, tablespaces: Iterable[Tablespace], files: Iterable[InnodbFile]
 ) -> tuple[list[InnodbFile], list[str]]:
-    """Those of ``files`` that belong to the server's data, and the names in a backup of the others: of a table that is
-    discarded, of none, or a second file of one tablespace; but for those of running schema changes, which are in the
-    dictionary only when they are done."""
+    """See ``sort_out``. What a running schema change makes is in the dictionary only when that is done."""
     named = {backup_path(tablespace, layout) for tablespace in tablespaces} | {_DICTIONARY_FILE}
-    known, unknown = [], []
-    for file in files:
-        if not file.replaceable or file.path in named:
-            known.append(file)
-        elif not file.source.name.startswith("#sql"):
-            unknown.append(file.path)
-    return known, sorted(unknown)
+    return sort_out(
+        files,
+        lambda file: not file.replaceable or file.path in named,
+        lambda file: file.source.name.startswith("#sql"),
+    )
 
 
 def plain_files(layout: Layout) -> PlainFiles:
@@ -85,7 +81,7 @@ def plain_files(layout: Layout) -> PlainFiles:
 def _listed(layout: Layout) -> Iterator[tuple[str, Path]]:
     """Name in the backup and place of the data files in the data directory and the directory of undo tablespaces."""
     for entry in entries_of(layout.innodb_undo_directory):
-        if _UNDO_NAME.fullmatch(entry.name):
+        if MYSQL_UNDO_NAME.fullmatch(entry.name):
             yield entry.name, Path(entry.path)
     for entry in entries_of(layout.datadir):
         if entry.name.endswith((".ibd", ".ibu")):

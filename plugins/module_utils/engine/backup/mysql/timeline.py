@@ -13,19 +13,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Collection, Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ... import durable
-from ...errors import DdlConflict, StorageError, UnsupportedServer
+from ...errors import DdlConflict, StorageError
 from ...format import metadata, tablespaces
+from ...format.coordinates import BinlogCoordinates, ReplicaChannel
+from ...format.family import Family
 from ...innodb.mysql.keyring import Keyring
 from ...manifest import FileEntry
 from ...server.connection import Connection
-from ...server.coordinates import BinlogCoordinates, ReplicaChannel
+from ...server.identity import ServerIdentity
 from ...server.layout import Layout
 from ...server.mysql.coordinates import read_log_status, render_binlog_info, render_slave_info
 from ...server.mysql.locks import MysqlLocks, non_transactional_tables
@@ -33,13 +33,14 @@ from ...server.mysql.redo_archive import RedoArchive
 from ...server.mysql.redo_consumer import RedoConsumer
 from ...server.mysql.redo_logging import read_alter_instance, require_logged_since
 from ...server.mysql.redo_status import read_redo_status
+from ...server.mysql.tablespaces import backup_path, missing_tablespaces, read_tablespaces, recorded
 from ...server.mysql.user_tables import memory_tables
-from ...server.support import ServerIdentity
-from ...stream.listing import some_of
+from ...units import some_of
 from .. import missing_tables
 from ..copier import READ_SIZE
 from ..ddl_watch import compare
 from ..inventory import InnodbFile, PlainFiles
+from ..local_server import require_own_redo_log
 from ..options import BackupOptions
 from ..redo_output import RedoOutput
 from ..run import BackupRun, Coordinates, Job
@@ -53,20 +54,13 @@ _BINLOG_ENCRYPTION_HEADER = 512  # bytes in front of an encrypted binary log, wh
 
 
 def prove_local(connection: Connection, layout: Layout) -> None:
-    """The server that answers must be the one whose files are here: its log's newest checkpoint tells."""
+    """Raises UnsupportedServer unless the server that answers is the one whose files are here."""
     directory = RedoDirectory(str(layout.redo_directory))
-    seen = ""
-    for _attempt in range(20):
-        before = read_redo_status(connection).checkpoint_lsn
-        found = directory.start().checkpoint.lsn
-        if before <= found <= read_redo_status(connection).checkpoint_lsn:
-            return
-        seen = f"checkpoint LSN {found} in the files, {before} in the server"
-        time.sleep(0.1)
-    raise UnsupportedServer(
-        f"{layout.redo_directory} is not the redo log of the server that was connected to ({seen})",
-        remedy="Take the backup on the host that the server runs on, with a login to that very server.",
-        path=str(layout.redo_directory),
+    require_own_redo_log(
+        layout.redo_directory,
+        lambda: directory.start().checkpoint.lsn,
+        lambda: read_redo_status(connection).checkpoint_lsn,
+        "files",
     )
 
 
@@ -79,8 +73,8 @@ def missing_files(connection: Connection, layout: Layout, allowed: Collection[st
     """The names in a backup of files that the dictionary has and that are not there; see missing_tables.settled."""
 
     def look() -> set[str]:
-        named = tablespaces.read_tablespaces(connection)
-        return {tablespaces.backup_path(tablespace, layout) for tablespace in tablespaces.missing(layout, named)}
+        named = read_tablespaces(connection)
+        return {backup_path(tablespace, layout) for tablespace in missing_tablespaces(layout, named)}
 
     return missing_tables.settled(look, allowed)
 
@@ -88,7 +82,7 @@ def missing_files(connection: Connection, layout: Layout, allowed: Collection[st
 class MysqlBackup(BackupRun):
     """One run. ``_copy_everything`` reads like the timeline in the design; each step is below it, in order."""
 
-    redo_name = metadata.LOGFILE_NAME
+    family = Family.MYSQL
 
     def __init__(
         self, job: Job, connection: Connection, lsn_connection: Connection, identity: ServerIdentity, layout: Layout
@@ -142,7 +136,7 @@ class MysqlBackup(BackupRun):
         return coordinates
 
     def _innodb_files(self) -> list[InnodbFile]:
-        named = tablespaces.read_tablespaces(self._connection)
+        named = read_tablespaces(self._connection)
         files, self._unknown_tablespaces = known_files(self._layout, named, innodb_files(self._layout, named))
         return files
 
@@ -222,8 +216,8 @@ class MysqlBackup(BackupRun):
         altered = now.altered_since(before) | self._loaded(before, now, since)
         files = self._innodb_files()
         self._copy_changes(compare(self._copied, self._void, files, self._context, altered))
-        missing = tablespaces.missing(self._layout, tablespaces.read_tablespaces(self._connection))
-        paths = [tablespaces.backup_path(tablespace, self._layout) for tablespace in missing]
+        missing = missing_tablespaces(self._layout, read_tablespaces(self._connection))
+        paths = [backup_path(tablespace, self._layout) for tablespace in missing]
         self._missing_tables = missing_tables.require_allowed(paths, self._options.allow_missing_tables)
         require_all_copied(now, self._copied, {tablespace.space_id for tablespace in missing})
 
@@ -254,7 +248,7 @@ class MysqlBackup(BackupRun):
         self._to_lsn = min(status.checkpoint_lsn, status.lsn)
         self._last_lsn = self._redo.follow_until(status.lsn, self._options.lock_timeout)
         self._failure.check()
-        self._tablespaces = tablespaces.render(self._layout, tablespaces.read_tablespaces(self._connection)).encode(
+        self._tablespaces = tablespaces.render(recorded(self._layout, read_tablespaces(self._connection))).encode(
             "utf-8", "surrogateescape"
         )
         self._warn_of_positions([channel for channel in status.channels if not channel.exact])
@@ -331,18 +325,17 @@ class MysqlBackup(BackupRun):
             undo_log_encrypt=encryption.get("innodb_undo_log_encrypt") == "ON",
         ).render()
 
-    def _metadata(self, coordinates: Coordinates, ended: datetime) -> dict[str, bytes]:
-        checkpoints = metadata.Checkpoints(metadata.FULL, 0, self._to_lsn, self._last_lsn, flushed_lsn=0)
-        texts = {
-            metadata.CHECKPOINTS_NAME: checkpoints.render(),
-            metadata.INFO_NAME: self._info(coordinates, ended).render(),
-            metadata.TABLESPACES_NAME: self._tablespaces,
-        }
-        if coordinates.binlog is not None:
-            texts[metadata.BINLOG_INFO_NAME] = render_binlog_info(coordinates.binlog).encode()
-        if coordinates.channels:
-            texts[metadata.SLAVE_INFO_NAME] = render_slave_info(coordinates.channels).encode()
-        return texts
+    def _checkpoints(self) -> metadata.Checkpoints:
+        return metadata.Checkpoints(metadata.FULL, 0, self._to_lsn, self._last_lsn, flushed_lsn=0)
+
+    def _own_metadata(self) -> dict[str, bytes]:
+        return {metadata.TABLESPACES_NAME: self._tablespaces}
+
+    def _binlog_info(self, binlog: BinlogCoordinates) -> str:
+        return render_binlog_info(binlog)
+
+    def _slave_info(self, channels: list[ReplicaChannel]) -> str:
+        return render_slave_info(channels)
 
     def _layout_record(self) -> dict[str, Any]:
         return {**super()._layout_record(), "gtid_mode": self._layout.gtid_mode}

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 from ...errors import FormatError, StorageError
+from ...format.family import Family
 from ...host import below
 from ..tablespace import (
     COMPRESSION_ALGORITHMS,
@@ -90,7 +91,7 @@ def algorithms_in(path: Path, open_source: Callable[[Path], int] = below.open_fi
         first = file.read(FIRST_BYTES)
         if compressed_page_size(first) is None:
             return set()  # most files: no need to read more of them
-        header = parse_tablespace_header(first + file.read(FIRST_PAGE_SIZE - len(first)), str(path))
+        header = parse_tablespace_header(first + file.read(FIRST_PAGE_SIZE - len(first)), str(path), Family.MARIADB)
         if header.page_compression is None:
             return set()
         if header.page_compression != "unknown":

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ...errors import MissingProgram
+from ...format.family import Family
 from ...innodb.mariadb.page_compression import PROVIDERS, Providers, parse_plugin_load
 from ..program import ServerProgram, places
 
@@ -26,7 +27,7 @@ def to_load(program: ServerProgram, providers: Providers) -> tuple[str, ...]:
     Raises MissingProgram, naming those that are needed and not here.
     """
     wanted = {*providers.needed, *providers.loaded}
-    if not wanted or program.flavor != "mariadb":
+    if not wanted or program.family is not Family.MARIADB:
         return ()
     here = available(program)
     require(program, providers, here)
@@ -54,7 +55,7 @@ def require_for_restore(program: ServerProgram, providers: Providers, options: M
 
     ``options`` are those of its option files, None when they are not known.
     """
-    if not providers.needed or program.flavor != "mariadb":
+    if not providers.needed or program.family is not Family.MARIADB:
         return
     require(program, providers, available(program, (options or {}).get("plugin_dir")))
     if options is None:

@@ -22,11 +22,11 @@ from ...errors import FormatError, RecoveryFailed, XtrabackupError
 from ...format.file_names import decode_name
 from ...host.handover import Handover
 from ...host.small_files import read_small
-from .. import events
 from ..program import ServerProgram
 from ..sealed import ASK_SECONDS, RecoverySettings, Scratch, Sealed
+from . import events as mariadb_events
 from .aria_counts import AriaCounts, counting, parse_wrong
-from .error_log import RecoveryState, translate
+from .error_log import MariadbRecoveryState, translate
 
 _TABLESPACE_DISCARDED = 1814  # ER_TABLESPACE_DISCARDED
 _MAX_ANSWER = 64 << 20  # bytes; that of a million tables
@@ -103,7 +103,7 @@ class SealedMariadb(Sealed):
     """mariadbd over a directory that was handed over; its answers are files in ``scratch``."""
 
     def __init__(self, held: Handover, settings: RecoverySettings, program: ServerProgram, scratch: Scratch) -> None:
-        self.state = RecoveryState()
+        self.state = MariadbRecoveryState()
         self._held = held
         self._settings = settings
         self._program = program
@@ -189,11 +189,11 @@ class SealedMariadb(Sealed):
     def _events_are_disabled(self, questions: _Questions) -> bool:
         """Note which events are enabled, then tell the server to disable them. That it could not would end it, with an
         error: nothing has to be asked after that."""
-        names = questions.ask(events.MARIADB_LIST, events.parse_mariadb_list)
+        names = questions.ask(mariadb_events.LIST, mariadb_events.parse_list)
         if names is None:
             return False
         self.state.events_disabled = names
-        questions.tell(events.MARIADB_DISABLE)
+        questions.tell(mariadb_events.DISABLE)
         return True
 
     def end(self) -> None:

@@ -16,16 +16,23 @@ from typing import Callable, ClassVar
 from ...errors import (
     BackupIncomplete,
     DecryptionFailed,
-    DiskFull,
     PageCorrupt,
     RecoveryFailed,
     RecoveryIncomplete,
-    TargetBusy,
-    UnsupportedServer,
     XtrabackupError,
 )
-from ..mariadb.error_log import FIRST_ERRORS, RecoveryState, Translation, translated
-from ..server_messages import NOT_THERE, OTHER_COPY, of_mysql
+from ..error_log import (
+    DAMAGED,
+    FIRST_ERRORS,
+    UNKNOWN_OPTION,
+    RecoveryState,
+    Translation,
+    translated,
+    trouble_here,
+    wrong_version,
+)
+from ..server_messages import NOT_THERE, OTHER_COPY
+from .server_messages import meaning_of
 
 # progress of a rollback is printed without a line feed, so a line may begin in the middle
 _LINE = re.compile(
@@ -70,7 +77,7 @@ class MysqlRecoveryState(RecoveryState):
 
     def _take(self, found: re.Match[str], text: str) -> None:
         error, innodb = found.group("severity") == "ERROR", found.group("part") == "InnoDB"
-        message = of_mysql(int(found.group("number")), text, error=error, innodb=innodb)
+        message = meaning_of(int(found.group("number")), text, error=error, innodb=innodb)
         self.weigh(message, text, error=error)
 
 
@@ -153,39 +160,8 @@ _KEYRING_REMEDY = (
     "server had when the backup was taken."
 )
 
-# What this host lacks. It makes a server say that it cannot read or write, so it comes before what is lost.
-_TROUBLE_HERE = [
-    Translation(
-        re.compile(r"\[MY-012226\]"),  # of a tablespace whose key is not known; then it is called missing, too
-        DecryptionFailed,
-        _ENCRYPTED,
-        _KEYRING_REMEDY,
-    ),
-    Translation(
-        re.compile(r"No space left|Disk (?:is )?full|(?:errno|Errcode|error)(?: number)?:? 28\b", re.IGNORECASE),
-        DiskFull,
-        "the file system is full",
-    ),
-    Translation(
-        re.compile(r"Unable to lock"),
-        TargetBusy,
-        "another server has these files open",
-        "End the other server, then run this again.",
-    ),
-    Translation(
-        re.compile(r"[Cc]annot allocate memory|[Oo]ut of memory|allocate memory for the buffer pool"),
-        RecoveryFailed,
-        "there is not enough memory for the buffer pool",
-        "Give less memory (use_memory), or free some on this host.",
-    ),
-    Translation(
-        re.compile(r"Permission denied|(?:errno|Errcode|error)(?: number)?:? 13\b", re.IGNORECASE),
-        RecoveryFailed,
-        "the server may not use a file or directory",
-        "Look at owner and permissions of the named file. Where AppArmor or SELinux confines mysqld, allow it this "
-        "directory, or prepare in a place that it may use (such as below /var/lib/mysql).",
-    ),
-]
+# a tablespace whose key is not known; then it is called missing, too
+_NO_KEY = Translation(re.compile(r"\[MY-012226\]"), DecryptionFailed, _ENCRYPTED, _KEYRING_REMEDY)
 
 # the first that matches anywhere in the errors wins, so: causes before consequences
 _TRANSLATIONS = [
@@ -202,11 +178,8 @@ _TRANSLATIONS = [
         _ENCRYPTED,
         _KEYRING_REMEDY,
     ),
-    Translation(
+    wrong_version(
         re.compile(r"Unsupported redo log format|downgrade|upgrade|newer version of", re.IGNORECASE),
-        UnsupportedServer,
-        "this server's version cannot recover this backup",
-        "Install the server series that the backup was taken from.",
     ),
     Translation(
         re.compile(
@@ -238,13 +211,8 @@ _TRANSLATIONS = [
         OTHER_COPY,
         names=True,
     ),
-    Translation(re.compile(r"corrupt", re.IGNORECASE), RecoveryFailed, "the server found damaged data", OTHER_COPY),
-    Translation(
-        re.compile(r"unknown (?:variable|option)"),
-        RecoveryFailed,
-        "the server does not know an option",
-        "Report this, with the version of the server.",
-    ),
+    DAMAGED,
+    UNKNOWN_OPTION,
 ]
 
 
@@ -255,4 +223,4 @@ def translate(state: MysqlRecoveryState, how_it_ended: str) -> XtrabackupError:
     """
     # notes name much that has nothing to do with a failure
     told = [*state.errors, *state.warnings, *state.unnumbered]
-    return translated(state, how_it_ended, _TROUBLE_HERE, _TRANSLATIONS, told)
+    return translated(state, how_it_ended, [_NO_KEY, *trouble_here("mysqld")], _TRANSLATIONS, told)

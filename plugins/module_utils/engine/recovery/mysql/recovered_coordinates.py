@@ -17,8 +17,8 @@ from typing import Any
 
 from ... import durable
 from ...format import metadata
+from ...format.coordinates import BinlogCoordinates, ReplicaChannel, render_binlog_pos
 from ...host.small_files import read_small
-from ...server.coordinates import BinlogCoordinates, ReplicaChannel, render_binlog_pos
 from ...server.mysql.applied_positions import AppliedPosition
 from ...server.mysql.coordinates import render_binlog_info, render_slave_info
 

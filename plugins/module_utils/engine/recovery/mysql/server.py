@@ -29,10 +29,10 @@ from ...host.handover import Handover
 from ...innodb.mysql.keyring import Keyring
 from ...server.connection import Connection, ConnectionParameters
 from ...server.mysql.applied_positions import read_applied_positions
-from .. import events
 from ..backup_directory import walk_files
 from ..program import ServerProgram, places
 from ..sealed import ASK_SECONDS, RecoverySettings, Scratch, Sealed
+from . import events as mysql_events
 from .error_log import MysqlRecoveryState, translate
 
 _ANSWER_SECONDS = 60  # what it is asked needs no page of a table
@@ -223,7 +223,7 @@ class SealedMysql(Sealed):
             self.state.tablespaces = _tablespaces(connection)
             self.state.gtid_executed = "".join(str(connection.scalar("SELECT @@GLOBAL.gtid_executed") or "").split())
             if self._settings.disable_events and self.state.events_disabled is None:
-                self.state.events_disabled = events.disable_mysql(connection)
+                self.state.events_disabled = mysql_events.disable_all(connection)
             enabled = "SELECT COUNT(*) FROM information_schema.EVENTS WHERE STATUS = 'ENABLED'"
             self.state.enabled_events = int(connection.scalar(enabled))
             if connection.query("SHOW REPLICA STATUS"):

@@ -17,9 +17,10 @@ from collections.abc import Collection
 from typing import Callable
 
 from ...errors import LockTimeout, ServerError, XtrabackupError
-from ..blockers import describe, find_blockers
+from ..blockers import describe
 from ..connection import Connection
 from ..deadline import DeadlineGuard, is_timeout, milliseconds
+from .blockers import find_blockers
 
 START, FLUSH, BLOCK_DDL, BLOCK_COMMIT = "START", "FLUSH", "BLOCK_DDL", "BLOCK_COMMIT"
 STAGES = (START, FLUSH, BLOCK_DDL, BLOCK_COMMIT)

@@ -9,15 +9,17 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ...errors import InvalidOption, ReplicationError
+from ...format.coordinates import normal_gtid
+from ...format.family import Family
 from ..connection import Connection
-from ..coordinates import gtid_positions, normal_gtid
-from ..replication_model import MARIADB, ActualChannel, Dialect, ReplicationState, Step, WantedChannel, Word
+from ..replication_model import ActualChannel, Dialect, ReplicationState, Step, WantedChannel, Word
+from .coordinates import gtid_positions
 
 
 class MariadbReplication(Dialect):
     """SHOW ALL SLAVES STATUS, CHANGE MASTER, gtid_slave_pos."""
 
-    family = MARIADB
+    family = Family.MARIADB
     prefix = "MASTER_"
     position_name = "gtid_slave_pos"
     compared: ClassVar[Mapping[str, str]] = {
@@ -52,7 +54,7 @@ class MariadbReplication(Dialect):
             channels=tuple(channel_from_row(row) for row in rows),
             executed=normal_gtid(str(found.get("executed") or "")),
             logged=normal_gtid(str(found.get("logged") or "")),
-            family=MARIADB,
+            family=Family.MARIADB,
         )
 
     def gtid(self, text: str) -> str:

@@ -22,8 +22,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...errors import ServerError
+from ...format.coordinates import BinlogCoordinates, ReplicaChannel, quoted
 from ..connection import Connection
-from ..coordinates import BinlogCoordinates, ReplicaChannel, quoted
 
 # channels of group replication are set up by the group itself, never by CHANGE REPLICATION SOURCE
 GROUP_CHANNELS = "group_replication_"

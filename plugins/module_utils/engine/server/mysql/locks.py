@@ -35,7 +35,7 @@ from functools import partial
 from typing import Callable, TypeVar
 
 from ...errors import ConnectionFailed, LockTimeout, MissingPrivilege, ServerError, XtrabackupError
-from ...stream.listing import some_of
+from ...units import some_of
 from ..blockers import Blocker, describe, shortened
 from ..connection import Connection
 from ..deadline import DeadlineGuard, Look, WaitGuard, is_timeout, milliseconds

@@ -13,8 +13,9 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from ...errors import InvalidOption, ReplicationError, ServerError
+from ...format.family import Family
 from ..connection import Connection
-from ..replication_model import MYSQL, ActualChannel, Dialect, ReplicationState, Step, WantedChannel
+from ..replication_model import ActualChannel, Dialect, ReplicationState, Step, WantedChannel
 from .gtid_sets import GtidSet
 
 _GROUP_CHANNELS = ("group_replication_applier", "group_replication_recovery")
@@ -24,7 +25,7 @@ _REBUILD = "Rebuild the replica from a backup of its source, or give the coordin
 class MysqlReplication(Dialect):
     """SHOW REPLICA STATUS, CHANGE REPLICATION SOURCE, gtid_executed and gtid_purged."""
 
-    family = MYSQL
+    family = Family.MYSQL
     prefix = "SOURCE_"
     position_name = "gtid_executed"
     compared: ClassVar[Mapping[str, str]] = {
@@ -57,7 +58,7 @@ class MysqlReplication(Dialect):
             channels=tuple(_with_worker_error(connection, channel_from_row(row)) for row in rows),
             executed=str(executed),
             logged=str(executed - GtidSet.parse(known.get("gtid_purged", ""))),
-            family=MYSQL,
+            family=Family.MYSQL,
             server_uuid=known.get("server_uuid", ""),
             gtids=known.get("gtid_mode", "OFF").upper() != "OFF",
             group_member=bool(known.get("group_replication_group_name")),

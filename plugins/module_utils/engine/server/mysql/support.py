@@ -20,7 +20,7 @@ FIRST_UNKNOWN = (10,)
 # redo of tables with row versions (INSTANT ADD or DROP COLUMN) could not be applied by these and was written anew
 ROW_VERSIONS_REPAIRED = (8, 0, 32)
 
-LOOKED_AT = ("Innodb_redo_log_enabled", "Innodb_redo_log_read_only")
+_LOOKED_AT = ("Innodb_redo_log_enabled", "Innodb_redo_log_read_only")
 _NAMED_TABLES = 20  # how many tables an error names
 
 
@@ -31,6 +31,11 @@ def refusal_of_version(version: tuple[int, ...]) -> str | None:
     if version >= FIRST_UNKNOWN:
         return "its redo log may have a newer format that this release does not know; MySQL up to 9 is supported"
     return None
+
+
+def refusals_of_configuration(connection: Connection) -> list[str]:
+    """Why the server of ``connection`` is refused for what only MySQL has; see ``refusals_of_redo_log``."""
+    return refusals_of_redo_log(connection.status(*_LOOKED_AT))
 
 
 def refusals_of_redo_log(status: Mapping[str, str]) -> list[str]:
@@ -45,7 +50,7 @@ def refusals_of_redo_log(status: Mapping[str, str]) -> list[str]:
     return reasons
 
 
-def refuse_row_versions(identity: ServerIdentity, connection: Connection) -> None:
+def require_safe_tables(identity: ServerIdentity, connection: Connection) -> None:
     """Raises UnsupportedTable on a version that writes redo of tables with row versions which cannot be applied.
 
     Needs PROCESS there, and asks nothing of newer servers.

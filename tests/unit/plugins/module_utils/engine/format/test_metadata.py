@@ -11,8 +11,9 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import FormatError
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import metadata
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.coordinates import BinlogCoordinates
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.support import Layout
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.coordinates import BinlogCoordinates
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Flavor
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import Layout
 
 
 def test_checkpoints_are_written_as_mariadb_backup_writes_them_and_read_back() -> None:
@@ -37,8 +38,8 @@ def test_checkpoints_of_mysql_are_written_as_percona_xtrabackup_writes_them_and_
     assert metadata.parse_checkpoints(checkpoints.render(), "x") == checkpoints
 
 
-@pytest.mark.parametrize("flavor", ["mysql", "percona"])
-def test_info_of_mysql_has_the_keys_of_percona_xtrabackup_in_their_order(flavor: str) -> None:
+@pytest.mark.parametrize("flavor", [Flavor.MYSQL, Flavor.PERCONA])
+def test_info_of_mysql_has_the_keys_of_percona_xtrabackup_in_their_order(flavor: Flavor) -> None:
     moment = datetime(2026, 11, 21, 3, 4, 5)
     info = metadata.BackupInfo("id", "0.1.0", "9.7.4", moment, moment, None, 0, 7, True, True, flavor=flavor)
     keys = [line.split(" =")[0] for line in info.render().decode().splitlines()]

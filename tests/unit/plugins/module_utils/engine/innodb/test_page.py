@@ -14,6 +14,7 @@ import crc32c
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import FormatError, PageCorrupt
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb import page as pages
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.checksum_innodb import innodb_checksums
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.page import PageVerifier
@@ -236,7 +237,7 @@ def test_what_no_server_relied_on_is_not_held_against_a_page_of_the_system_table
     for kind, make, faults in ((ChecksumKind.CRC32, legacy, 0), (ChecksumKind.FULL_CRC32, full_crc32, 1)):
         verifier = PageVerifier(replace(header(kind, 16384), space_id=0))
         assert len(verifier.faults(make(5), 5)) == faults
-    assert PageVerifier(unwritten_tablespace(16384)).faults(full_crc32(5), 5) == []
+    assert PageVerifier(unwritten_tablespace(16384, Family.MARIADB)).faults(full_crc32(5), 5) == []
 
 
 @all_kinds
@@ -388,7 +389,7 @@ def test_an_incomplete_last_page_is_ignored() -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_file_without_its_first_page_may_have_any_kind_of_checksum(size: int) -> None:
-    verifier = PageVerifier(unwritten_tablespace(size))
+    verifier = PageVerifier(unwritten_tablespace(size, Family.MARIADB))
     for make in (full_crc32, legacy, full_crc32_compressed):
         assert verifier.faults(bytes(size) + make(1, size) + make(2, size), 0) == []
     if size <= 16384:
@@ -413,11 +414,11 @@ def make_first_page() -> bytearray:
 
 def test_the_header_is_only_taken_from_a_page_that_verifies() -> None:
     page = make_first_page()
-    assert pages.verified_tablespace_header(page, "t.ibd").space_id == 12
+    assert pages.verified_tablespace_header(page, "t.ibd", Family.MARIADB).space_id == 12
     page[9000] ^= 1
     with pytest.raises(PageCorrupt, match=r"db/t\.ibd: page 0 at offset 0: the checksum does not match"):
-        pages.verified_tablespace_header(page, "db/t.ibd")
+        pages.verified_tablespace_header(page, "db/t.ibd", Family.MARIADB)
     with pytest.raises(PageCorrupt, match="not written yet"):
-        pages.verified_tablespace_header(bytes(65536), "t.ibd")
+        pages.verified_tablespace_header(bytes(65536), "t.ibd", Family.MARIADB)
     with pytest.raises(FormatError):
-        pages.verified_tablespace_header(b"\x01" * 65536, "t.ibd")
+        pages.verified_tablespace_header(b"\x01" * 65536, "t.ibd", Family.MARIADB)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import FormatError, UnknownFormat
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace import (
     FIRST_PAGE_SIZE,
     ChecksumKind,
@@ -48,7 +49,7 @@ def first_page(flags: int, space_id: int = 12, pages: int = 700, page_no: int = 
     ],
 )
 def test_flags(flags: int, page_size: int, physical_size: int, checksum: ChecksumKind, compression: str | None) -> None:
-    header = parse_tablespace_header(first_page(flags), "t.ibd")
+    header = parse_tablespace_header(first_page(flags), "t.ibd", Family.MARIADB)
     assert (header.page_size, header.physical_size) == (page_size, physical_size)
     assert (header.checksum, header.page_compression) == (checksum, compression)
     assert (header.space_id, header.flags, header.size_in_pages) == (12, flags, 700)
@@ -84,18 +85,16 @@ def test_what_does_not_say_so_is_no_page_compressed_tablespace(beginning: bytes)
 )
 def test_unknown_flags_are_refused(flags: int) -> None:
     with pytest.raises(UnknownFormat, match=f"db/t.ibd: unknown tablespace flags {flags:#x}"):
-        parse_tablespace_header(first_page(flags), "db/t.ibd")
+        parse_tablespace_header(first_page(flags), "db/t.ibd", Family.MARIADB)
 
 
 def test_not_the_start_of_a_tablespace() -> None:
     with pytest.raises(FormatError, match="says it is page 3"):
-        parse_tablespace_header(first_page(0x15, page_no=3), "t.ibd")
+        parse_tablespace_header(first_page(0x15, page_no=3), "t.ibd", Family.MARIADB)
     with pytest.raises(FormatError, match="too short"):
-        parse_tablespace_header(first_page(0x15)[:16383], "t.ibd")
+        parse_tablespace_header(first_page(0x15)[:16383], "t.ibd", Family.MARIADB)
     with pytest.raises(FormatError, match="too short"):
-        parse_tablespace_header(b"", "t.ibd")
-    with pytest.raises(UnknownFormat, match="oracle"):
-        parse_tablespace_header(first_page(0x15), "t.ibd", family="oracle")
+        parse_tablespace_header(b"", "t.ibd", Family.MARIADB)
 
 
 @pytest.mark.parametrize(
@@ -105,16 +104,16 @@ def test_the_encryption_record_is_found_at_every_page_size(flags: int, offset: i
     page = first_page(flags)
     iv, key_version, key_id, mode = b"i" * 16, b"\0\0\0\5", b"\0\0\0\3", b"\1"
     page[offset : offset + 33] = b"s\x0e\x0cREt" + b"\x01\x10" + iv + key_version + key_id + mode
-    header = parse_tablespace_header(page, "t.ibd")
+    header = parse_tablespace_header(page, "t.ibd", Family.MARIADB)
     assert header.encryption == Encryption(scheme=1, mode=1, key_id=3, min_key_version=5)
     assert header.encrypted
     page[offset + 6] = 0
-    assert not parse_tablespace_header(page, "t.ibd").encrypted
+    assert not parse_tablespace_header(page, "t.ibd", Family.MARIADB).encrypted
 
 
 @pytest.mark.parametrize(("flags", "pages"), [(0x13, 256), (0x14, 128), (0x15, 64), (0x16, 64), (0x17, 64)])
 def test_extent_size(flags: int, pages: int) -> None:
-    assert parse_tablespace_header(first_page(flags), "t.ibd").extent_pages == pages
+    assert parse_tablespace_header(first_page(flags), "t.ibd", Family.MARIADB).extent_pages == pages
 
 
 def test_an_unwritten_first_page_is_recognised_though_later_pages_are_written() -> None:
@@ -123,4 +122,4 @@ def test_an_unwritten_first_page_is_recognised_though_later_pages_are_written() 
     data[4096 + 4] = 1
     assert is_unwritten(data)
     assert not is_unwritten(first_page(0))
-    assert unwritten_tablespace(8192).physical_size == 8192
+    assert unwritten_tablespace(8192, Family.MARIADB).physical_size == 8192

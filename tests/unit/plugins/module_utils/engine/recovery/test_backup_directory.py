@@ -16,7 +16,6 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     BackupIncomplete,
     FormatError,
     NotABackup,
-    UnsupportedServer,
     UnsupportedTable,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.backup_directory import (
@@ -24,11 +23,10 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.
     MOVING_NAME,
     is_backup_directory,
     read_backup_directory,
-    read_redo,
     refuse_what_cannot_be_recovered,
 )
 
-from .conftest import CHECKPOINTS, CONFIGURATION, Backup, redo_log
+from .conftest import CHECKPOINTS, CONFIGURATION, Backup
 
 
 def test_a_stock_backup_has_a_record_from_its_own_files(backup: Backup) -> None:
@@ -164,14 +162,3 @@ def test_rocksdb_is_refused(backup: Backup) -> None:
     (backup.path / "#rocksdb").mkdir()
     with pytest.raises(UnsupportedTable, match="MyRocks"):
         refuse_what_cannot_be_recovered(backup.path, in_place=True)
-
-
-def test_the_log_is_read_and_an_encrypted_one_refused(backup: Backup) -> None:
-    header, checkpoint = read_redo(read_backup_directory(backup.path))
-    assert (header.creator, header.first_lsn) == ("Backup 10.11.19", 20000)
-    assert checkpoint is not None
-    log = bytearray(redo_log())
-    log[0:4] = bytes.fromhex("f09f979d")
-    backup.put("ib_logfile0", bytes(log))
-    with pytest.raises(UnsupportedServer, match="encrypted"):
-        read_redo(read_backup_directory(backup.path))

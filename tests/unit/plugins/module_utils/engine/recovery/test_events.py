@@ -13,22 +13,6 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery import events
 
 
-def test_an_answer_counts_when_its_last_line_is_there() -> None:
-    names = ["shop.tick", "a`b.ü"]
-    text = "".join(f"{name.encode().hex().upper()}\n" for name in names) + "\n"
-    assert events.parse_mariadb_list(text) == names
-    assert events.parse_mariadb_list("\n") == []
-    for length in range(len(text)):
-        assert events.parse_mariadb_list(text[:length]) is None
-
-
-def test_names_and_definer_are_quoted() -> None:
-    event = {"EVENT_SCHEMA": "a`b", "EVENT_NAME": 'e"1', "DEFINER": "o'w`n@home@%"}
-    assert events.statement_of(event, "REPLICA") == (
-        "ALTER DEFINER = `o'w``n@home`@`%` EVENT `a``b`.`e\"1` DISABLE ON REPLICA"
-    )
-
-
 @pytest.mark.parametrize(
     ("disabled", "wish", "fits"),
     [(None, True, False), ([], True, True), (["a.b"], True, True)]

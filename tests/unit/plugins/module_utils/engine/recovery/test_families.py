@@ -18,6 +18,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     RecoveryIncomplete,
     RedoCorrupt,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Flavor
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql.redo import (
     Checkpoint,
     render_block,
@@ -28,11 +29,9 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.
     BackupDirectory,
     read_backup_directory,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.families import (
-    MariadbFamily,
-    MysqlFamily,
-    family_of,
-)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.families import recovery_family_of
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.mariadb.family import MariadbFamily
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.mysql.family import MysqlFamily
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.redo_proof import PrepareMarker
 from ansible_collections.innodb.xtrabackup.tests.support.dying import killed_at
 
@@ -83,9 +82,9 @@ def ready(path: Path) -> tuple[BackupDirectory, PrepareMarker]:
 
 def test_the_flavor_decides(mysql: Path, backup: Backup) -> None:
     found = read_backup_directory(mysql)
-    assert (found.flavor, found.state, found.binary_log) == ("mysql", "copied", "binlog.000012")
-    assert isinstance(family_of(found, None), MysqlFamily)
-    assert isinstance(family_of(read_backup_directory(backup.path), None), MariadbFamily)
+    assert (found.flavor, found.state, found.binary_log) == (Flavor.MYSQL, "copied", "binlog.000012")
+    assert isinstance(recovery_family_of(found, None), MysqlFamily)
+    assert isinstance(recovery_family_of(read_backup_directory(backup.path), None), MariadbFamily)
 
 
 def test_the_log_is_given_to_the_server_once(mysql: Path) -> None:

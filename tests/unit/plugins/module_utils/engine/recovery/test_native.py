@@ -20,14 +20,13 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.handover import handed_over
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.backup_directory import SCRATCH_NAME
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.native import (
-    RecoveryReport,
-    RecoverySettings,
-    command_line,
-    recover,
-)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.mariadb.server import command_line
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.native import RecoveryReport, recover
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.program import ServerProgram
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.sealed import scratch_of
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.sealed import (
+    RecoverySettings,
+    scratch_of,
+)
 
 from .conftest import LAST_LSN, Backup, FakeServer
 

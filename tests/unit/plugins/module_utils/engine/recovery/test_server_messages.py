@@ -15,10 +15,10 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     RecoveryFailed,
     XtrabackupError,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.error_log import ENDED_WELL
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.mariadb import (
     error_log as mariadb_error_log,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.mariadb.error_log import ENDED_WELL
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.mysql import (
     error_log as mysql_error_log,
 )
@@ -26,8 +26,8 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.
 MARIADB, MYSQL = "2026-11-21  3:33:54 0 ", "2026-11-21T11:04:33.695800Z 1 "
 
 
-def mariadb(*lines: str) -> mariadb_error_log.RecoveryState:
-    state = mariadb_error_log.RecoveryState()
+def mariadb(*lines: str) -> mariadb_error_log.MariadbRecoveryState:
+    state = mariadb_error_log.MariadbRecoveryState()
     for line in lines:
         state.feed(MARIADB + line)
     return state

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.copying import Ownership
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import FileEntry, Manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
@@ -89,7 +90,7 @@ class Host:
         return hashlib.sha256(name.encode()).hexdigest()
 
     def layout(self) -> Layout:
-        return layout_from_options(self.options, None, known=True)
+        return layout_from_options(self.options, None, Family.MARIADB, known=True)
 
     def spread(self) -> None:
         """Let the server want its files in several places outside and inside its data directory."""

@@ -19,6 +19,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     TargetNotEmpty,
     TargetUnsafe,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import placement
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.belongings import belongings
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.layout import layout_from_options
@@ -61,7 +62,7 @@ def test_keys_certificates_and_configuration_are_the_hosts(tmp_path: Path) -> No
     put(tmp_path, {"tls/other": b"?"})
     (tmp_path / "keyring_link").symlink_to("keyring_db")
     options = {"datadir": str(tmp_path), "ssl_key": "tls/named", "ssl_ca": "gone.pem", "ssl_cert": "link.pem"}
-    found = belongings(layout_from_options(options, None, known=True))
+    found = belongings(layout_from_options(options, None, Family.MARIADB, known=True))
     expected = {*OWN, "link.pem", "tls/other"} - {".ssh/authorized_keys"} | {".ssh"}
     assert set(found) == expected
 
@@ -139,12 +140,12 @@ def test_persisted_variables_of_mysql_count_unless_they_are_not_loaded(tmp_path:
     (tmp_path / "mysqld-auto.cnf").write_text(json.dumps(variables))
     options = {"datadir": str(tmp_path)}
     for more, expected in (({}, "logs/bin"), ({"persisted_globals_load": "OFF"}, None)):
-        layout = layout_from_options({**options, **more}, None, known=True, mysql=True)
+        layout = layout_from_options({**options, **more}, None, known=True, family=Family.MYSQL)
         assert layout.logs.log_bin == (tmp_path / expected if expected else None)
-    assert layout_from_options(options, None, known=True).logs.log_bin is None
+    assert layout_from_options(options, None, Family.MARIADB, known=True).logs.log_bin is None
     (tmp_path / "mysqld-auto.cnf").write_text("{")
     with pytest.raises(InvalidOption, match="persisted"):
-        layout_from_options(options, None, known=True, mysql=True)
+        layout_from_options(options, None, known=True, family=Family.MYSQL)
 
 
 def test_a_mount_point_in_the_data_directory_is_told_of(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

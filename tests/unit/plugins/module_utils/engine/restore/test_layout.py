@@ -14,6 +14,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     MissingProgram,
     UnsupportedServer,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import layout as layout_module
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.layout import (
     Layout,
@@ -30,7 +31,7 @@ BACKUP_FILES = parse_data_files("ibdata1:12M:autoextend", "test")
 
 
 def of(text: str, datadir: Path | None = None) -> Layout:
-    return layout_from_options(parse_options(text), datadir, known=True)
+    return layout_from_options(parse_options(text), datadir, Family.MARIADB, known=True)
 
 
 def test_without_options_everything_is_in_the_packages_datadir() -> None:
@@ -84,7 +85,7 @@ def test_an_explicit_datadir_overrides_and_forgets_the_other_servers_socket() ->
 def test_a_datadir_alone_stands_alone(monkeypatch: pytest.MonkeyPatch, path: str | None) -> None:
     if path:
         monkeypatch.setenv("PATH", path)  # a host without the server's packages
-    layout = read_layout(None, Path("/mine"))
+    layout = read_layout(None, Path("/mine"), Family.MARIADB)
     assert layout.datadir == layout.log_group_home_dir == Path("/mine")
     assert (layout.page_size, layout.lower_case_table_names) == (None, None)
 
@@ -92,16 +93,16 @@ def test_a_datadir_alone_stands_alone(monkeypatch: pytest.MonkeyPatch, path: str
 @pytest.mark.parametrize("text", ["--datadir=/data/\n", ""])
 def test_a_datadir_that_is_the_hosts_own_has_the_hosts_layout(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     host = parse_options(f"{text}--innodb-log-group-home-dir=/redo\n--pid-file=/run/s.pid")
-    monkeypatch.setattr(layout_module, "read_server_options", lambda _file: host)
-    layout = read_layout(None, Path("/data" if text else "/var/lib/mysql"))
+    monkeypatch.setattr(layout_module, "read_server_options", lambda _file, _family: host)
+    layout = read_layout(None, Path("/data" if text else "/var/lib/mysql"), Family.MARIADB)
     assert (layout.log_group_home_dir, layout.pid_file) == (Path("/redo"), Path("/run/s.pid"))
-    assert read_layout(None, Path("/other")).log_group_home_dir == Path("/other")
+    assert read_layout(None, Path("/other"), Family.MARIADB).log_group_home_dir == Path("/other")
 
 
 def test_without_the_servers_packages_the_program_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(MissingProgram, match="my_print_defaults"):
-        read_layout(None, None)
+        read_layout(None, None, Family.MARIADB)
 
 
 def test_the_real_program_reads_an_option_file_with_includes(tmp_path: Path) -> None:
@@ -112,7 +113,7 @@ def test_the_real_program_reads_an_option_file_with_includes(tmp_path: Path) -> 
     (tmp_path / "conf.d" / "b.cnf").write_text(
         "[mariadb]\nloose-innodb-undo-directory=/undo\nlog-bin\ninnodb_page_size=8k\n"
     )
-    layout = read_layout(tmp_path / "my.cnf", None)
+    layout = read_layout(tmp_path / "my.cnf", None, Family.MARIADB)
     assert (layout.datadir, layout.undo_directory, layout.page_size) == (Path("/data dir"), Path("/undo"), 8192)
     assert layout.logs.log_bin is not None
     assert layout.logs.log_bin.parent == Path("/data dir")
@@ -120,7 +121,7 @@ def test_the_real_program_reads_an_option_file_with_includes(tmp_path: Path) -> 
 
 def test_an_option_file_that_is_not_there_is_a_wrong_option(tmp_path: Path) -> None:
     with pytest.raises(InvalidOption, match="does not exist"):
-        read_layout(tmp_path / "my.cnf", None)
+        read_layout(tmp_path / "my.cnf", None, Family.MARIADB)
 
 
 def test_a_program_that_fails_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +130,7 @@ def test_a_program_that_fails_is_reported(tmp_path: Path, monkeypatch: pytest.Mo
     program.chmod(0o755)
     monkeypatch.setattr(layout_module.shutil, "which", lambda _name: str(program))
     with pytest.raises(InvalidOption, match="broken"):
-        read_layout(None, None)
+        read_layout(None, None, Family.MARIADB)
 
 
 def test_what_another_server_left_outside_is_found(tmp_path: Path) -> None:
@@ -184,7 +185,7 @@ def test_names_only_are_kept_for_recovery() -> None:
 
 
 def of_mysql(text: str) -> Layout:
-    return layout_from_options(parse_options(text), None, known=True, mysql=True)
+    return layout_from_options(parse_options(text), None, known=True, family=Family.MYSQL)
 
 
 def test_mysqls_files_have_their_places() -> None:
@@ -239,12 +240,12 @@ def test_the_groups_of_mysqls_series_are_read(tmp_path: Path) -> None:
         "[mysqld]\ndatadir=/data\n[server]\ninnodb_page_size=8k\n[mysqld-8.4]\ndatadir=/right\n"
         "[mysqld-8.0]\ndatadir=/wrong\n[mariadb]\ndatadir=/wrong\n"
     )
-    layout = read_layout(tmp_path / "my.cnf", None, "8.4.3-1")
-    assert (layout.datadir, layout.page_size, layout.mysql) == (Path("/right"), 8192, True)
-    assert read_layout(tmp_path / "my.cnf", None, "").datadir == Path("/data")
+    layout = read_layout(tmp_path / "my.cnf", None, Family.MYSQL, "8.4.3-1")
+    assert (layout.datadir, layout.page_size, layout.family) == (Path("/right"), 8192, Family.MYSQL)
+    assert read_layout(tmp_path / "my.cnf", None, Family.MYSQL, "").datadir == Path("/data")
 
 
 def test_a_datadir_of_mysql_stands_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
-    layout = read_layout(None, Path("/mine"), "9.7.4")
+    layout = read_layout(None, Path("/mine"), Family.MYSQL, "9.7.4")
     assert (layout.redo_directory, layout.page_size) == (Path("/mine/#innodb_redo"), None)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.layout import layout_from_options
 
 # what MariaDB 10.11 makes of these options, for the channels '' and 'Cé-b c'; then files that are not its own
@@ -53,7 +54,9 @@ def found(place: Path, options: dict[str, str], files: tuple[str, ...], *, mysql
     for name in (*files, *STRANGERS):
         (place / "repl" / name).write_text("Cé-b c\ncon\n" if name.startswith("multi") else "")
     given = {name: str(place / "repl" / value) for name, value in options.items()}
-    layout = layout_from_options({"datadir": str(place / "data"), **given}, None, known=True, mysql=mysql)
+    layout = layout_from_options(
+        {"datadir": str(place / "data"), **given}, None, known=True, family=Family.MYSQL if mysql else Family.MARIADB
+    )
     assert {path.parent for path in layout.existing_outside()} == {place / "repl"}
     return [path.name for path in layout.existing_outside()]
 
@@ -77,10 +80,12 @@ def test_relay_logs_outside_of_channels_that_are_listed_in_the_data_directory(tm
     names = ["relay-other.000001", "relay-shop.000001", "relay-shop.index"]
     for name in names:
         (repl / name).touch()
-    assert layout_from_options(options, None, known=True).existing_outside() == []
+    assert layout_from_options(options, None, Family.MARIADB, known=True).existing_outside() == []
     (tmp_path / "data").mkdir()
     (tmp_path / "multi-master.info").rename(tmp_path / "data" / "multi-master.info")
-    assert layout_from_options(options, None, known=True).existing_outside() == [repl / name for name in names[1:]]
+    assert layout_from_options(options, None, Family.MARIADB, known=True).existing_outside() == [
+        repl / name for name in names[1:]
+    ]
 
 
 @pytest.mark.parametrize(
@@ -91,5 +96,5 @@ def test_the_place_of_a_node_in_its_cluster(tmp_path: Path, options: dict[str, s
     for name in ("grastate.dat", "gvwstate.dat", "notes"):
         (tmp_path / name).touch()
     given = {name: value.format(tmp_path) for name, value in options.items()}
-    layout = layout_from_options({"datadir": str(tmp_path / "data"), **given}, None, known=True)
+    layout = layout_from_options({"datadir": str(tmp_path / "data"), **given}, None, Family.MARIADB, known=True)
     assert [path.name for path in layout.existing_outside()] == ["grastate.dat", "gvwstate.dat"]

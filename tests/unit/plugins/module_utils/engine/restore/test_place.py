@@ -434,17 +434,22 @@ def test_the_rest_of_an_interrupted_move_of_another_backup_is_given_up_only_with
 # --- owners --------------------------------------------------------------------------------------
 
 
+def _who(host: Host) -> tuple[Path, str | None]:
+    layout = host.layout()
+    return layout.datadir, layout.user
+
+
 def test_the_owner_is_who_has_the_data_directory_unless_told_otherwise(host: Host) -> None:
     host.datadir.mkdir(mode=0o755)
     host.datadir.chmod(0o755)
-    ownership, top_mode = resolve_ownership(host.layout(), None, None, None)
+    ownership, top_mode = resolve_ownership(*_who(host), None, None, None)
     assert (ownership.uid, ownership.gid) == (os.getuid(), os.getgid())
     assert (ownership.file_mode, ownership.directory_mode, top_mode) == (0o660, 0o700, 0o755)
 
 
 @pytest.mark.parametrize("mode", ["0750", "750", 0o750])
 def test_permissions_are_those_of_the_directory(host: Host, mode: str | int) -> None:
-    ownership, top_mode = resolve_ownership(host.layout(), None, None, mode)
+    ownership, top_mode = resolve_ownership(*_who(host), None, None, mode)
     assert (ownership.directory_mode, ownership.file_mode, top_mode) == (0o750, 0o640, 0o750)
 
 
@@ -454,16 +459,16 @@ def test_permissions_are_those_of_the_directory(host: Host, mode: str | int) -> 
 )
 def test_what_cannot_be_is_refused(host: Host, owner: str | None, group: str | None, mode: str | None) -> None:
     with pytest.raises(InvalidOption):
-        resolve_ownership(host.layout(), owner, group, mode)
+        resolve_ownership(*_who(host), owner, group, mode)
 
 
 def test_the_user_of_the_option_file_is_the_owner(host: Host) -> None:
     name = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
     host.options["user"] = name
-    assert resolve_ownership(host.layout(), None, None, None)[0].uid == os.getuid()
+    assert resolve_ownership(*_who(host), None, None, None)[0].uid == os.getuid()
 
 
 def test_who_is_not_root_cannot_give_files_away(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
     with pytest.raises(InvalidOption, match="only root"):
-        resolve_ownership(host.layout(), "root", None, None)
+        resolve_ownership(*_who(host), "root", None, None)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.journal import RESTORED
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import layout as layout_module
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.journal import RestoreJournal
@@ -41,7 +42,7 @@ def test_a_backup_of_mysql_is_for_mysql(host: Path) -> None:
     (backup / "xtrabackup_info").write_text(INFO)
     (backup / "backup-my.cnf").write_text("[mysqld]\n")
     layout = layout_for(backup, None, None, str(host / "bin" / "mysqld"))
-    assert (layout.mysql, layout.datadir) == (True, host / "data")
+    assert (layout.family, layout.datadir) == (Family.MYSQL, host / "data")
 
 
 def test_of_a_backup_that_was_moved_away_the_data_directory_tells(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,14 +52,14 @@ def test_of_a_backup_that_was_moved_away_the_data_directory_tells(host: Path, mo
     restored.write(host / "data")
     journal = RestoreJournal(host / "data")
     journal.note_restored(restored)
-    assert layout_for(host / "gone", None, host / "data").mysql
+    assert layout_for(host / "gone", None, host / "data").family is Family.MYSQL
     # also where the host's program is MariaDB's
     monkeypatch.setattr(layout_module, "read_server_options", lambda *_arguments: {"datadir": str(host / "data")})
-    assert layout_for(host / "gone", None, None).mysql
+    assert layout_for(host / "gone", None, None).family is Family.MYSQL
     # anybody who runs as the server's account can write the marker
     journal.remove(RESTORED)
-    assert not layout_for(host / "gone", None, None).mysql
+    assert layout_for(host / "gone", None, None).family is Family.MARIADB
 
 
 def test_without_any_sign_it_is_mariadbs(tmp_path: Path) -> None:
-    assert not layout_for(tmp_path / "gone", None, tmp_path / "data").mysql
+    assert layout_for(tmp_path / "gone", None, tmp_path / "data").family is Family.MARIADB

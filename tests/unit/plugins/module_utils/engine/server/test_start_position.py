@@ -17,6 +17,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     NotABackup,
     ReplicationError,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import MANIFEST_NAME, Manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.start_position import (
     RESTORE_MARKER,
@@ -33,12 +34,12 @@ def write_marker(directory: Path, **record: Any) -> None:
 
 def test_the_marker_of_a_restored_datadir_tells(tmp_path: Path) -> None:
     write_marker(tmp_path, binlog=BINLOG, replication=[])
-    assert start_from_backup(str(tmp_path), "db1", 3306).gtid == "0-1-40"
+    assert start_from_backup(str(tmp_path), "db1", 3306, Family.MARIADB).gtid == "0-1-40"
 
 
 def test_the_manifest_of_a_backup_tells(tmp_path: Path) -> None:
     (tmp_path / MANIFEST_NAME).write_bytes(Manifest({"id": "b2", "binlog": BINLOG}, ()).render())
-    found = start_from_backup(str(tmp_path), "db1", 3306)
+    found = start_from_backup(str(tmp_path), "db1", 3306, Family.MARIADB)
     assert found.gtid == "0-1-40"
     assert "b2" in found.origin
 
@@ -46,7 +47,7 @@ def test_the_manifest_of_a_backup_tells(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["xtrabackup_binlog_info", "mariadb_backup_binlog_info"])
 def test_a_backup_of_the_stock_tool_tells(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("bin.000002\t400\t0-1-40\n")
-    assert start_from_backup(str(tmp_path), "db1", 3306).gtid == "0-1-40"
+    assert start_from_backup(str(tmp_path), "db1", 3306, Family.MARIADB).gtid == "0-1-40"
 
 
 @pytest.mark.parametrize(("flavor", "variable"), [("mariadb", "log_slave_updates"), ("mysql", "log_replica_updates")])
@@ -57,19 +58,19 @@ def test_a_donor_that_does_not_pass_on_what_it_replicates_is_no_source(
     server = {"flavor": flavor}
     write_marker(tmp_path, server=server, binlog=BINLOG, replication=[channel], log_replica_updates=False)
     with pytest.raises(ReplicationError, match=f"is a replica itself, and its {variable} was OFF"):
-        start_from_backup(str(tmp_path), "db1", 3306, flavor)
-    assert start_from_backup(str(tmp_path), "top", 3306, flavor).file == "t.000001"
+        start_from_backup(str(tmp_path), "db1", 3306, Family(flavor))
+    assert start_from_backup(str(tmp_path), "top", 3306, Family(flavor)).file == "t.000001"
     # nothing comes to this one from elsewhere
     place = {**BINLOG, "gtid": ""} if flavor == "mysql" else BINLOG
     write_marker(tmp_path, server=server, binlog=place, replication=[], log_replica_updates=False)
-    assert start_from_backup(str(tmp_path), "db1", 3306, flavor)
+    assert start_from_backup(str(tmp_path), "db1", 3306, Family(flavor))
 
 
 def test_the_position_at_the_donors_own_source_is_taken_for_that_source_only(tmp_path: Path) -> None:
     channel = {"source_host": "top", "source_port": 3306, "file": "t.000001", "position": 7, "gtid": ""}
     write_marker(tmp_path, binlog=BINLOG, replication=[channel])
-    below = start_from_backup(str(tmp_path), "db1", 3306)
-    beside = start_from_backup(str(tmp_path), "top", 3306)
+    below = start_from_backup(str(tmp_path), "db1", 3306, Family.MARIADB)
+    beside = start_from_backup(str(tmp_path), "top", 3306, Family.MARIADB)
     assert below.gtid == "0-1-40"
     assert (beside.gtid, beside.file, beside.position) == (None, "t.000001", 7)
 
@@ -78,44 +79,44 @@ def test_the_position_at_the_donors_own_source_is_taken_for_that_source_only(tmp
 def test_a_position_that_is_not_exact_starts_nothing(tmp_path: Path, state: str, way_out: str) -> None:
     channel = {"source_host": "top", "source_port": 3306, "file": "t.000001", "position": 7, "gtid": "", "exact": False}
     write_marker(tmp_path, binlog=BINLOG, replication=[channel], state=state)
-    assert start_from_backup(str(tmp_path), "db1", 3306).gtid == "0-1-40"
+    assert start_from_backup(str(tmp_path), "db1", 3306, Family.MARIADB).gtid == "0-1-40"
     with pytest.raises(ReplicationError, match="does not tell exactly") as caught:
-        start_from_backup(str(tmp_path), "top", 3306)
+        start_from_backup(str(tmp_path), "top", 3306, Family.MARIADB)
     assert way_out in caught.value.remedy
 
 
 def test_a_backup_without_binary_log_is_refused_with_the_reason(tmp_path: Path) -> None:
     write_marker(tmp_path, binlog=None, replication=[])
     with pytest.raises(ReplicationError, match="binary log of its server was off"):
-        start_from_backup(str(tmp_path), "db1", 3306)
+        start_from_backup(str(tmp_path), "db1", 3306, Family.MARIADB)
 
 
 def test_a_backup_that_does_not_tell_of_replica_channels_is_no_place_to_begin(tmp_path: Path) -> None:
     write_marker(tmp_path, binlog=BINLOG, replication=None)
     with pytest.raises(ReplicationError, match="does not tell whether its server was a replica") as caught:
-        start_from_backup(str(tmp_path), "db1", 3306)
+        start_from_backup(str(tmp_path), "db1", 3306, Family.MARIADB)
     assert "SLAVE MONITOR" in caught.value.remedy
     assert "gtid: 0-1-40" in caught.value.remedy
 
 
 def test_a_place_without_backup_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotABackup):
-        start_from_backup(str(tmp_path), "db1", 3306)
+        start_from_backup(str(tmp_path), "db1", 3306, Family.MARIADB)
     with pytest.raises(NotABackup):
-        start_from_backup(str(tmp_path / "nosuch"), "db1", 3306)
+        start_from_backup(str(tmp_path / "nosuch"), "db1", 3306, Family.MARIADB)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"backup": 3}'])
 def test_a_damaged_marker_is_a_format_error(tmp_path: Path, text: str) -> None:
     (tmp_path / RESTORE_MARKER).write_text(text)
     with pytest.raises(FormatError, match=RESTORE_MARKER):
-        start_from_backup(str(tmp_path), "db1", 3306)
+        start_from_backup(str(tmp_path), "db1", 3306, Family.MARIADB)
 
 
 def test_written_coordinates_are_checked() -> None:
-    assert start_from_options(" 1-1-2,0-1-1", None, None).gtid == "0-1-1,1-1-2"
-    assert start_from_options(None, "bin.000001", 4).position == 4
+    assert start_from_options(" 1-1-2,0-1-1", None, None, Family.MARIADB).gtid == "0-1-1,1-1-2"
+    assert start_from_options(None, "bin.000001", 4, Family.MARIADB).position == 4
     with pytest.raises(InvalidOption, match="not a GTID position"):
-        start_from_options("uuid:1-5", None, None)
+        start_from_options("uuid:1-5", None, None, Family.MARIADB)
     with pytest.raises(InvalidOption):
-        start_from_options(None, "bin.000001", None)
+        start_from_options(None, "bin.000001", None, Family.MARIADB)

@@ -18,7 +18,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.ar
     ControlFile,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.support import Layout
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import Layout
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.sink import DirectorySink
 from ansible_collections.innodb.xtrabackup.tests.unit.plugins.module_utils.engine.format.test_aria import (
     CONTROL,

@@ -16,7 +16,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.in
     PlainFile,
     PlainFiles,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.tables import PlainCopies
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mariadb.tables import MariadbPlainCopies
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.workers import CopyPool, Failure
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import DdlConflict, UnsupportedTable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.aria import Horizon, is_of_horizon
@@ -48,9 +48,9 @@ def load_in_bulk(directory: Path) -> None:
     (directory / "t.MAI").write_bytes(data)
 
 
-def copies_of(files: list[PlainFile], sink: Sink) -> PlainCopies:
+def copies_of(files: list[PlainFile], sink: Sink) -> MariadbPlainCopies:
     context = CopierContext(16384, sink.open, threading.Event(), Progress("backup"))
-    return PlainCopies(lambda: PlainFiles(tuple(files), (), ()), sink, CopyPool(1, Failure()), context)
+    return MariadbPlainCopies(lambda: PlainFiles(tuple(files), (), ()), sink, CopyPool(1, Failure()), context)
 
 
 def test_a_table_that_was_loaded_in_bulk_meanwhile_is_copied_again_into_a_directory(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.my
     plain_files,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import StorageError, UnsupportedTable
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.tablespaces import Tablespace
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.support import Layout
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import Layout
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.tablespaces import Tablespace
 
 NOT_COPIED = (
     "#ib_16384_0.dblwr",

@@ -15,6 +15,7 @@ import lz4.block
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb import page as pages
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql.keyring import (
     EncryptionInfo,
@@ -106,7 +107,7 @@ def verifier(
     kind: ChecksumKind = ChecksumKind.CRC32, size: int = 4096, flags: int = 0, key: FileKey | None = KEY, **options: Any
 ) -> PageVerifier:
     page_size = 16384 if kind is ChecksumKind.ZIP else size
-    header = TablespaceHeader(SPACE, flags, page_size, size, 0, kind, family="mysql")
+    header = TablespaceHeader(SPACE, flags, page_size, size, 0, kind, family=Family.MYSQL)
     return PageVerifier(header, key=key, **options)
 
 
@@ -289,7 +290,7 @@ def test_a_compressed_page_may_fill_its_page() -> None:
 def test_a_file_without_its_first_page_may_have_any_kind_of_pages(name: str) -> None:
     kind, make = KINDS[name]
     size = 4096
-    check = PageVerifier(unwritten_tablespace(16384 if kind is ChecksumKind.ZIP else size, "mysql"))
+    check = PageVerifier(unwritten_tablespace(16384 if kind is ChecksumKind.ZIP else size, Family.MYSQL))
     data = make(4, size) + make(5, size) + make(6, size) + make(7, size)
     first = 1 if kind is ChecksumKind.ZIP else 4
     assert check.faults(data, first) == []
@@ -318,6 +319,6 @@ def test_a_first_page_verifies_with_its_encryption_information() -> None:
     put(page, 46, 1)
     put(page, 54, 0x6021)
     page[10390:10501] = b"lCC" + (7).to_bytes(4, "big") + b"u" * 36 + bytes(64) + (9).to_bytes(4, "big")
-    found = pages.verified_tablespace_header(sealed(page), "t.ibd", "mysql")
+    found = pages.verified_tablespace_header(sealed(page), "t.ibd", Family.MYSQL)
     assert found.encryption_info == EncryptionInfo(7, "u" * 36, bytes(64), 9)
     assert found.encrypted

@@ -18,7 +18,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     XtrabackupError,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.mariadb.error_log import (
-    RecoveryState,
+    MariadbRecoveryState,
     translate,
 )
 
@@ -41,8 +41,8 @@ UP_TO_ROLLBACK = """\
 """
 
 
-def state_after(text: str) -> RecoveryState:
-    state = RecoveryState()
+def state_after(text: str) -> MariadbRecoveryState:
+    state = MariadbRecoveryState()
     for line in text.splitlines():
         state.feed(STAMP + line)
     return state
@@ -88,7 +88,7 @@ def test_warnings_and_errors_are_kept_without_their_time() -> None:
 
 
 def test_a_flood_of_errors_keeps_the_first_ones_and_stays_bounded() -> None:
-    state = RecoveryState()
+    state = MariadbRecoveryState()
     for number in range(5000):
         state.feed(STAMP + f"[ERROR] InnoDB: error {number}")
     assert state.errors[0] == "InnoDB: error 0"
@@ -147,4 +147,4 @@ def test_an_unknown_failure_shows_the_first_errors() -> None:
 
 
 def test_a_silent_failure_says_so() -> None:
-    assert "said nothing" in translate(RecoveryState(), "exit status 7").message
+    assert "said nothing" in translate(MariadbRecoveryState(), "exit status 7").message

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import FormatError, InvalidOption
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Flavor
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.mysql import server as mysql_server
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.mysql.server import (
     command_line,
@@ -20,7 +21,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.program import ServerProgram
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.sealed import RecoverySettings, Scratch
 
-PROGRAM = ServerProgram(Path("/usr/sbin/mysqld"), "9.7.4", "mysql")
+PROGRAM = ServerProgram(Path("/usr/sbin/mysqld"), "9.7.4", Flavor.MYSQL)
 KEYRING = json.dumps({"version": "1.0", "elements": []})
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.coordinates import (
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.coordinates import (
     BinlogCoordinates,
     ReplicaChannel,
     normal_gtid,

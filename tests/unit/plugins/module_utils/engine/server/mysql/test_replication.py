@@ -17,8 +17,8 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     InvalidOption,
     ReplicationError,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.replication import (
-    MYSQL,
     ActualChannel,
     ReplicationState,
     StartPosition,
@@ -44,7 +44,7 @@ WANTED = WantedChannel("replicating", source_host="db1", source_user="repl", sou
 
 
 def state(*channels: ActualChannel, executed: str = GTID, logged: str = "", **changes: Any) -> ReplicationState:
-    return ReplicationState(channels, executed, logged, MYSQL, server_uuid=OWN, **changes)
+    return ReplicationState(channels, executed, logged, Family.MYSQL, server_uuid=OWN, **changes)
 
 
 def statements(wanted: WantedChannel, actual: ReplicationState) -> list[str]:
@@ -156,9 +156,9 @@ def write_marker(directory: Path, **record: Any) -> None:
 def test_the_restored_backup_says_the_set_or_without_one_file_and_position(tmp_path: Path) -> None:
     binlog = {"file": "binlog.000002", "position": 400, "gtid": f"{OWN}:1,\n{GTID}"}
     write_marker(tmp_path, binlog=binlog)
-    assert start_from_backup(str(tmp_path), "db1", 3306, MYSQL).gtid == f"{GTID},{OWN}:1"
+    assert start_from_backup(str(tmp_path), "db1", 3306, Family.MYSQL).gtid == f"{GTID},{OWN}:1"
     write_marker(tmp_path, binlog={**binlog, "gtid": ""})
-    start = start_from_backup(str(tmp_path), "db1", 3306, MYSQL)
+    start = start_from_backup(str(tmp_path), "db1", 3306, Family.MYSQL)
     assert (start.gtid, start.file, start.position) == (None, "binlog.000002", 400)
 
 
@@ -166,31 +166,31 @@ def test_a_replica_of_the_same_source_as_its_donor_begins_where_the_donor_stood(
     binlog = {"file": "binlog.000002", "position": 400, "gtid": f"{GTID},{OWN}:1"}
     channel = {"source_host": "top", "source_port": 3306, "file": "top.000001", "position": 7, "gtid": GTID}
     write_marker(tmp_path, binlog=binlog, replication=[channel])
-    assert start_from_backup(str(tmp_path), "top", 3306, MYSQL).gtid == f"{GTID},{OWN}:1"
+    assert start_from_backup(str(tmp_path), "top", 3306, Family.MYSQL).gtid == f"{GTID},{OWN}:1"
     write_marker(tmp_path, binlog=None, replication=[channel])
-    assert start_from_backup(str(tmp_path), "top", 3306, MYSQL).gtid == GTID
+    assert start_from_backup(str(tmp_path), "top", 3306, Family.MYSQL).gtid == GTID
     write_marker(tmp_path, binlog=None, replication=[{**channel, "gtid": ""}])
-    assert start_from_backup(str(tmp_path), "top", 3306, MYSQL).file == "top.000001"
+    assert start_from_backup(str(tmp_path), "top", 3306, Family.MYSQL).file == "top.000001"
 
 
 def test_a_backup_of_the_stock_tool_tells_and_of_the_other_family_is_refused(tmp_path: Path) -> None:
     info = tmp_path / "xtrabackup_binlog_info"
     info.write_text(f"binlog.000002\t400\t{GTID}\n")
-    assert start_from_backup(str(tmp_path), "db1", 3306, MYSQL).gtid == GTID
+    assert start_from_backup(str(tmp_path), "db1", 3306, Family.MYSQL).gtid == GTID
     info.write_text("binlog.000002\t400\n")
-    assert start_from_backup(str(tmp_path), "db1", 3306, MYSQL).position == 400
+    assert start_from_backup(str(tmp_path), "db1", 3306, Family.MYSQL).position == 400
     info.write_text("binlog.000002\t400\t0-1-5\n")
     with pytest.raises(FormatError, match="no readable GTID"):
-        start_from_backup(str(tmp_path), "db1", 3306, MYSQL)
+        start_from_backup(str(tmp_path), "db1", 3306, Family.MYSQL)
     write_marker(tmp_path, server={"flavor": "mariadb"}, binlog={"file": "b.1", "position": 4, "gtid": "0-1-5"})
     with pytest.raises(ReplicationError, match="one of MariaDB, and this server is MySQL"):
-        start_from_backup(str(tmp_path), "db1", 3306, MYSQL)
+        start_from_backup(str(tmp_path), "db1", 3306, Family.MYSQL)
     write_marker(tmp_path, server={"flavor": "percona"}, binlog={"file": "b.1", "position": 4, "gtid": GTID})
     with pytest.raises(ReplicationError, match="one of MySQL, and this server is MariaDB"):
-        start_from_backup(str(tmp_path), "db1", 3306)
+        start_from_backup(str(tmp_path), "db1", 3306, Family.MARIADB)
 
 
 def test_written_sets_are_checked() -> None:
-    assert start_from_options(f"{OWN}:1, {GTID}", None, None, family=MYSQL).gtid == f"{GTID},{OWN}:1"
+    assert start_from_options(f"{OWN}:1, {GTID}", None, None, family=Family.MYSQL).gtid == f"{GTID},{OWN}:1"
     with pytest.raises(InvalidOption, match="not a GTID set"):
-        start_from_options("0-1-100", None, None, family=MYSQL)
+        start_from_options("0-1-100", None, None, family=Family.MYSQL)

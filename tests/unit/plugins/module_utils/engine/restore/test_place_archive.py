@@ -28,6 +28,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     TargetUnsafe,
     UnsupportedServer,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import copying
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.copying import Ownership
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
@@ -88,7 +89,7 @@ class Archived:
 
     def restore(self, source: Path | None = None, **changes: Any) -> RestoreResult:
         options = self.wanted(**changes)
-        layout = layout_from_options(self.options, None, known=True)
+        layout = layout_from_options(self.options, None, Family.MARIADB, known=True)
         planned = plan_restore(source or self.archive, layout, options)
         result = restore(planned, options, Progress("restore"))
         assert result.changed == planned.changed
@@ -242,7 +243,7 @@ def test_an_archive_in_the_data_directory_is_refused(archived: Archived) -> None
 
 
 def test_two_at_once_are_one_too_many(archived: Archived) -> None:
-    layout = layout_from_options(archived.options, None, known=True)
+    layout = layout_from_options(archived.options, None, Family.MARIADB, known=True)
     planned = plan_restore(archived.archive, layout, archived.wanted())
     with planned.journal.locked(), pytest.raises(TargetBusy):
         restore(planned, archived.wanted(), Progress("restore"))

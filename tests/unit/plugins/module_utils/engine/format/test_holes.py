@@ -16,6 +16,12 @@ from hypothesis import strategies as st
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest as manifests
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import InvalidOption
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.holes import (
+    BLOCK,
+    PageSplitter,
+    digest_zeros,
+    split_pages,
+)
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace import compressed_page_size
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import Manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream import pack, xbstream
@@ -24,12 +30,6 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.co
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import (
     extract_archive,
     verify_archive,
-)
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.holes import (
-    BLOCK,
-    PageSplitter,
-    digest_zeros,
-    split_pages,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.sink import DirectorySink, Sink
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.stream_file import (

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Copies of MySQL's files that change while they are read: what a server does is done while the copier waits."""
+"""Copies of files that change while they are read: what a server does is done while the copier waits."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup im
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.copier import (
     CopiedTablespace,
     CopierContext,
+    FileIdentity,
     UnstableFile,
     copy_tablespace,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.inventory import InnodbFile
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import DecryptionFailed, PageCorrupt
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql.keyring import Keyring
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.sink import DirectorySink
@@ -83,7 +85,9 @@ class Place:
         return write
 
     def copy(self, **options: Any) -> CopiedTablespace:
-        context = CopierContext(SIZE, self.sink.open, threading.Event(), Progress("backup"), family="mysql", **options)
+        context = CopierContext(
+            SIZE, self.sink.open, threading.Event(), Progress("backup"), family=Family.MYSQL, **options
+        )
         file = InnodbFile("d/t.ibd", self.source, self.source.stat().st_size)
         return copy_tablespace(file, context, memoryview(bytearray(1 << 20)))
 
@@ -248,3 +252,15 @@ def test_holes_of_compressed_pages_stay_holes(tmp_path: Path, monkeypatch: pytes
     place.copy()
     assert place.copied == place.source.read_bytes()
     assert (place.sink.staging / "d/t.ibd").stat().st_blocks * 512 == 4 * SIZE - 3 * 4096
+
+
+def test_a_file_that_took_the_inode_of_a_removed_one_is_another_file(tmp_path: Path) -> None:
+    path = tmp_path / "t.ibd"
+    seen = set()
+    for _life in range(20):
+        path.write_bytes(b"x")
+        descriptor = os.open(path, os.O_RDONLY)
+        seen.add(FileIdentity.of(descriptor))
+        os.close(descriptor)
+        path.unlink()
+    assert len(seen) == 20

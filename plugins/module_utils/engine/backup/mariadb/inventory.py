@@ -1,0 +1,124 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which files make up a MariaDB server's data, of which kind, and in which order they are copied.
+
+File sets: formats reference, "File sets, MariaDB"; extensions as the server's storage engines write them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from ... import durable
+from ...errors import UnsupportedTable
+from ...format.file_names import decode_name
+from ...host import below
+from ...host.server_files import ServerFiles
+from ...server.layout import Layout
+from ..inventory import (
+    LOG_TABLES,
+    InnodbFile,
+    Kind,
+    OpenSource,
+    PlainFile,
+    PlainFiles,
+    entries_of,
+    find_plain_files,
+    is_database,
+    size_of,
+    system_files,
+)
+
+_NON_TRANSACTIONAL = frozenset({"MYD", "MYI", "MRG", "ARM", "ARZ", "CSM", "CSV", "MAD", "MAI"})
+_FRM_MAGIC, _FRM_MEMORY = 0xFE, 6
+_DEFINITIONS = frozenset({"frm", "TRG", "TRN", "opt", "par"})
+_NOT_DATABASES = frozenset({"lost+found", "#innodb_temp", "#innodb_redo"})
+_UNDO_NAME = re.compile(r"undo\d{3}")
+_STATISTICS_TABLES = frozenset({"table_stats", "column_stats", "index_stats"})
+
+
+def innodb_files(layout: Layout) -> list[InnodbFile]:
+    """Every InnoDB data file, the largest first. Files that vanish meanwhile are left out.
+
+    Raises UnsupportedServer for raw devices, UnsupportedTable for tables outside the data directory, UnsafeFile for
+    links and what else may not be read.
+    """
+    files = ServerFiles(layout.datadir)
+    found = list(system_files(layout))
+    with durable.storage_errors("listing", layout.innodb_undo_directory):
+        for entry in os.scandir(layout.innodb_undo_directory):
+            size = size_of(entry, files) if _UNDO_NAME.fullmatch(entry.name) else None
+            if size is not None:  # a database may be called so, too
+                found.append(InnodbFile(entry.name, Path(entry.path), size))
+    for database in databases(layout):
+        for entry in entries_of(database):
+            if entry.name.endswith(".isl"):
+                raise UnsupportedTable(
+                    f"{entry.path}: the table {database.name}/{entry.name[:-4]} has a DATA DIRECTORY of its own, "
+                    "which this release cannot back up",
+                    remedy="Move the table into the data directory (ALTER TABLE ... without DATA DIRECTORY).",
+                    path=entry.path,
+                )
+            if entry.name.endswith(".ibd"):
+                size = size_of(entry, files)
+                if size is not None:
+                    found.append(InnodbFile(f"{database.name}/{entry.name}", Path(entry.path), size))
+    return sorted(found, key=lambda file: (-file.size, file.path))
+
+
+def plain_files(layout: Layout) -> PlainFiles:
+    """Every file that is not InnoDB's, found in the database directories, in the order of their names."""
+    return find_plain_files(databases(layout), _kind, ServerFiles(layout.datadir))
+
+
+def memory_tables(files: Iterable[PlainFile], open_source: OpenSource = below.open_file) -> list[str]:
+    """Which tables of ``files`` have their rows in the server's memory alone: database.table, by the .frm file, whose
+    header is FE 01, a version, and the number of the engine (MariaDB Knowledge Base, ".frm file format")."""
+    found = []
+    for file in files:
+        if not file.path.endswith(".frm"):
+            continue
+        if read_head(file.source, 4, open_source)[::3] == bytes((_FRM_MAGIC, _FRM_MEMORY)):
+            database, _slash, table = file.path[: -len(".frm")].partition("/")
+            found.append(f"{decode_name(database)}.{decode_name(table)}")
+    return found
+
+
+def databases(layout: Layout) -> Iterator[os.DirEntry[str]]:
+    """The directories of databases."""
+    with durable.storage_errors("listing", layout.datadir):
+        entries = list(os.scandir(layout.datadir))
+    for entry in entries:
+        if entry.name.startswith(".") or entry.name in _NOT_DATABASES:
+            continue
+        if is_database(entry, layout):
+            yield entry
+
+
+def _kind(database: str, name: str) -> Kind | None:
+    stem, _dot, extension = name.rpartition(".")
+    if extension in _DEFINITIONS:
+        return Kind.DEFINITION
+    if extension not in _NON_TRANSACTIONAL:
+        return None
+    if database == "mysql" and stem in LOG_TABLES:
+        return Kind.LOG_TABLE
+    if database == "mysql" and stem in _STATISTICS_TABLES:
+        return Kind.STATISTICS
+    return Kind.TABLE
+
+
+def read_head(path: Path, count: int, open_source: OpenSource = below.open_file) -> bytes:
+    """The first ``count`` bytes of a file; none when it has just been dropped. Raises UnsafeFile, StorageError."""
+    try:
+        with os.fdopen(open_source(path), "rb") as source:
+            return source.read(count)
+    except FileNotFoundError:
+        return b""
+    except OSError:
+        with durable.storage_errors("reading", path):
+            raise

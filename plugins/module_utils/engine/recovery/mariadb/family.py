@@ -1,0 +1,87 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Recovery of a directory of MariaDB's: its log is in the backup under the server's own name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ... import durable
+from ...errors import RecoveryFailed, RecoveryIncomplete
+from ...format import metadata
+from ...host import below
+from ...innodb.mariadb import redo as mariadb_redo
+from ..backup_directory import BackupDirectory
+from ..family import LEFTOVER_SUFFIXES, RecoveryFamily
+from ..redo_proof import PrepareMarker
+
+_LEFTOVERS = {
+    "auto.cnf",
+    "ibtmp1",
+    "ib_logfile101",
+    "tc.log",
+    "ddl_recovery.log",
+    "ddl_recovery-backup.log",
+    "ddl-recovery.log",
+}
+
+
+class MariadbFamily(RecoveryFamily):
+    """MariaDB: its log is in the backup under the server's own name."""
+
+    def require_whole_redo(self, backup: BackupDirectory, marker: PrepareMarker) -> None:
+        """A backup's log has not wrapped: it ends in the file where its last LSN says."""
+        header, checkpoint = read_redo(backup)
+        untouched = header.creator.startswith("Backup ")
+        last_lsn = backup.checkpoints.last_lsn
+        if untouched:
+            end = header.first_lsn + header.file_size - mariadb_redo.START_OFFSET
+            if checkpoint is None or end < last_lsn:
+                raise RecoveryIncomplete(
+                    f"{backup.path / metadata.REDO_NAME} ends at LSN {end}, and the backup reaches to LSN {last_lsn}"
+                    if checkpoint
+                    else f"{backup.path / metadata.REDO_NAME} holds no valid checkpoint",
+                    path=str(backup.path),
+                )
+        elif marker.proven_lsn is None:
+            raise RecoveryFailed(
+                f"{backup.path}: the redo log is not the backup's own any more (written by {header.creator!r}), so it "
+                f"cannot be proven that recovery reaches LSN {last_lsn}",
+                remedy="A preparation of this directory was interrupted, or a server was started on it: start again "
+                "from another copy of the backup.",
+                path=str(backup.path),
+            )
+
+    def redo_bytes(self, backup: BackupDirectory) -> int:
+        """The size of the one file."""
+        return (backup.path / metadata.REDO_NAME).stat().st_size
+
+    def make_ready(self, backup: BackupDirectory, marker: PrepareMarker) -> None:
+        """The log is where it must be."""
+
+    def binary_log(self, backup: BackupDirectory) -> Path | None:
+        """MariaDB's backups hold none."""
+        return None
+
+    def is_leftover(self, name: str) -> bool:
+        """What a server leaves at its end."""
+        return name in _LEFTOVERS or name.endswith(LEFTOVER_SUFFIXES)
+
+    def clean(self, backup: BackupDirectory) -> None:
+        """The log stays: a server does not start without it."""
+
+
+def read_redo(backup: BackupDirectory) -> tuple[mariadb_redo.LogHeader, mariadb_redo.Checkpoint | None]:
+    """Header and newest checkpoint of the backup's redo log; raises what its format forbids (encrypted, older)."""
+    path = backup.path / metadata.REDO_NAME
+    with durable.storage_errors("reading", path), below.reading_file(path) as source:
+        size = os.fstat(source.fileno()).st_size
+        data = source.read(mariadb_redo.START_OFFSET)
+    header = mariadb_redo.parse_header(data, size, str(path))
+    first, second = (
+        data[start : start + mariadb_redo.CHECKPOINT_SIZE]
+        for start in (mariadb_redo.CHECKPOINT_1, mariadb_redo.CHECKPOINT_2)
+    )
+    return header, mariadb_redo.newest_checkpoint(first, second, header)
