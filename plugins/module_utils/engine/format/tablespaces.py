@@ -5,7 +5,7 @@
 
 The dictionary names files relative to the data directory (``./db/t.ibd``) or, outside of it, absolutely. In a backup
 all of them are below one directory; the file says where those from outside, and the undo tablespaces, have been.
-Format: formats reference 4.7.
+Format: docs/internals/formats-backup-files.md#tablespaces-file.
 """
 
 from __future__ import annotations
