@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What every module shares: argument specs, engine errors as failures, and the state behind diff mode.
 
-The only place where the engine meets Ansible. A module's ``main`` builds its AnsibleModule and hands a
-function to ``run``; the function returns an Outcome.
+A module's ``main`` builds its AnsibleModule and hands a function to ``run``; the function calls the engine, which knows
+nothing of Ansible, and returns an Outcome. Of the module utilities, this and archive_states import Ansible.
 """
 
 from __future__ import annotations

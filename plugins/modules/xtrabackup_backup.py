@@ -21,8 +21,7 @@ description:
 options:
   dest:
     description:
-      - Where the backup is put, a directory or an archive as O(format) says. Parent directories are not created for
-        an archive.
+      - Where the backup is put, a directory or an archive as O(format) says. Missing parent directories are made.
       - A directory that is there and empty is filled where it is. It keeps its owner and mode, may be a mount point,
         and its parents need not be writable. Until the backup is complete, C(.xtrabackup_unfinished) in it says so, and
         no module takes it for a backup.

@@ -59,7 +59,8 @@ def _preflight(connection: Connection, options: BackupOptions) -> tuple[ServerId
 
 
 def take_backup(options: BackupOptions, sink: Sink, progress: Progress) -> dict[str, Any]:
-    """Take a full backup of a server into ``sink``; returns the backup's record (see interface).
+    """Take a full backup of a server into ``sink``; returns the backup's record
+    (docs/internals/formats-backup-files.md#manifest).
 
     On any error nothing is left behind: locks are released, the sink is aborted, and the first error is raised.
     """

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bytes of the Aria storage engine: its control file, the pages of its log, its tables.
 
-An LSN of Aria is the number of a log file and an offset (bytes) in it; the two compare in that order. Facts from
-MariaDB/server, storage/maria: ma_control_file.c, ma_loghandler.c, ma_open.c, ma_backup.c, ma_pagecrc.c; tried on 10.11.
+An LSN of Aria is the number of a log file and an offset (bytes) in it; the two compare in that order. Sources:
+docs/internals/formats-aria.md#aria-control-file, docs/internals/formats-aria.md#aria-log and
+docs/internals/formats-aria.md#aria-tables.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
 ASCII letters, digits and ``_`` stand for themselves. Characters of some alphabets become ``@`` and two characters,
 whose case is that of the character; any other one ``@`` and its code point in four hexadecimal digits. A name that
 DOS gives to a device gets ``@@@`` at its end. The tables are what MariaDB 10.11's ``CONVERT(... USING filename)``
-answers, and a test compares them with a server's.
+answers, and a test compares them with a server's: docs/internals/formats-backup-files.md#names-of-databases-and-tables.
 """
 
 from __future__ import annotations

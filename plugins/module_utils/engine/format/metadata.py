@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The small files beside the data, named and filled as the stock tools' own, so that these read our backups.
 
-Keys, order and spelling: formats reference, "Metadata files"; compared with mariadb-backup 10.11.19's output, and for
-MySQL written as Percona XtraBackup 8.x is documented to.
+Keys, order and spelling: docs/internals/formats-backup-files.md#checkpoints-file,
+docs/internals/formats-backup-files.md#info-file and docs/internals/formats-backup-files.md#configuration-file; compared
+with mariadb-backup 10.11.19's output, and for MySQL written as Percona XtraBackup 8.x is documented to.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 """The file ``xtrabackup_tablespaces`` of a backup of MySQL.
 
 In a backup all files are below one directory; this file says where those from outside of the data directory, and the
-undo tablespaces, have been. Format: formats reference 4.7.
+undo tablespaces, have been. Format: docs/internals/formats-backup-files.md#tablespaces-file.
 """
 
 from __future__ import annotations

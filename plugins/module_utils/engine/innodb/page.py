@@ -20,6 +20,9 @@ file whose page 0, which tells the id, is not written yet.
 MySQL has crc32 and ROW_FORMAT=COMPRESSED only (checked against MySQL 9.7). The checksum of a compressed or encrypted
 page is that of the page in the buffer pool, so it is decrypted and decompressed to be verified; without the key, of an
 encrypted page only its number and its tablespace's can be.
+
+Sources: docs/internals/formats-innodb.md#page-header-and-trailer and
+docs/internals/formats-innodb.md#page-checksums.
 """
 
 from __future__ import annotations

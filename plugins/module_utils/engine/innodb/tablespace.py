@@ -5,8 +5,7 @@
 
 The FSP header starts at byte 38 of page 0; its flags are at byte 54 and mean different things in different server
 families. MariaDB has two forms: the one of full_crc32 files (bit 4 is set) and the older one, and bits 10 and up of
-the latter differ from MySQL's. Layouts were checked against files of MariaDB 10.11 and MySQL 9.7 with page sizes from
-4 KiB to 64 KiB.
+the latter differ from MySQL's. Layouts: docs/internals/formats-innodb.md#page-0.
 """
 
 from __future__ import annotations

@@ -347,7 +347,8 @@ def _tablespaces(data: bytes | None, path: Path) -> tuple[RecordedTablespace, ..
 
 
 def _stock_record(path: Path, checkpoints: Checkpoints) -> dict[str, Any]:
-    """The record of a backup without a manifest, from the files that the stock tools leave (formats, 4.1 to 4.5)."""
+    """The record of a backup without a manifest, from the files that the stock tools leave:
+    docs/internals/formats-backup-files.md#info-file and docs/internals/formats-backup-files.md#coordinates-files."""
     _name, info_data = _first(path, _INFO_NAMES)
     info = dict(re.findall(r"^(\w+) = (.*)$", (info_data or b"").decode("utf-8", "replace"), re.MULTILINE))
     _name, binlog_data = _first(path, _BINLOG_NAMES)

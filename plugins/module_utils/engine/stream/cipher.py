@@ -7,7 +7,8 @@ An encrypted entry is a sequence of chunks, integers little-endian: magic ``XBCR
 size before encryption (u64), size after it (u64), CRC-32 of the encrypted bytes (u32), IV size (u64), IV, data. In
 version 3 what is encrypted is the plain bytes followed by their SHA-256, and the IV is the first counter block. In
 version 2 there is an IV that the cipher never used, in version 1 there is none: their counter begins at zero, and
-they have no hash. Nothing marks the end of an entry but the end of the stream's.
+they have no hash. Nothing marks the end of an entry but the end of the stream's. Sources:
+docs/internals/formats-stream.md#xbcrypt; the MAC is docs/internals/formats-stream.md#manifest-mac.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@
 """Whether the key was the right one for entries that have no hash (xbcrypt versions 1 and 2): by what files begin with.
 
 With another key all that comes out is noise, and nothing else would tell: the checksums are of the encrypted bytes.
+What files begin with: docs/internals/formats-stream.md#beginnings-of-files.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ An ``S`` chunk (Percona XtraBackup's sparse payload) goes on with count of range
 (u64), CRC-32 of ranges and payload (u32), the ranges, each the length of a hole and that of the data behind it (both
 u32), and the payload. MariaDB's chunks of that letter (seek), ``R`` (rename) and ``D`` (remove) mean other things,
 and are refused by name. What is written here is ``P`` and ``E`` with flags 0, the only chunks that both families of
-tools understand, and ``S`` for those who ask for it.
+tools understand, and ``S`` for those who ask for it. Sources: docs/internals/formats-stream.md#xbstream.
 """
 
 from __future__ import annotations

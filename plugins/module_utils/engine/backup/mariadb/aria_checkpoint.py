@@ -17,7 +17,10 @@ greater one changes are lost.
 The stages FLUSH and BLOCK_DDL close every table that is not in use. A checkpoint that runs at that time leaves states
 of many LSNs, so one from before these stages or from after them is taken.
 
-What is on disk is no proof: other sessions close tables as well. Preparing counts the rows (recovery/aria_counts).
+What is on disk is no proof: other sessions close tables as well. Preparing counts the rows
+(recovery/mariadb/aria_counts).
+
+Source: docs/internals/formats-aria.md#aria-checkpoints-and-states.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which files make up a MariaDB server's data, of which kind, and in which order they are copied.
 
-File sets: formats reference, "File sets, MariaDB"; extensions as the server's storage engines write them.
+Files and extensions, as the server's storage engines write them:
+docs/internals/formats-backup-files.md#mariadb-file-set.
 """
 
 from __future__ import annotations

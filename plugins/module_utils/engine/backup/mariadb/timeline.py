@@ -77,7 +77,7 @@ def missing_files(connection: Connection, layout: Layout, allowed: Collection[st
 
 
 class MariadbBackup(BackupRun):
-    """One run. ``_copy_everything`` reads like the timeline in the design; each step is below it, in order."""
+    """One run. ``_copy_everything`` is docs/internals/timelines.md#mariadb-timeline; each step is below it."""
 
     family = Family.MARIADB
     _plain: MariadbPlainCopies

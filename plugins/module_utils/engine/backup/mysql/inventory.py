@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which files make up a MySQL server's data, of which kind, and under which names a backup has them.
 
-Names: as in Percona's backups (formats reference 10.1, 10.2). System and undo tablespaces and general tablespaces from
-outside the data directory are at the root, a table's file is ``db/t.ibd`` wherever it was, and everything else is where
-it is below the data directory.
+Names: as in Percona's backups. System and undo tablespaces and general tablespaces from outside the data directory are
+at the root, a table's file is ``db/t.ibd`` wherever it was, and everything else is where it is below the data
+directory: docs/internals/formats-backup-files.md#mysql-file-set.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def missing_files(connection: Connection, layout: Layout, allowed: Collection[st
 
 
 class MysqlBackup(BackupRun):
-    """One run. ``_copy_everything`` reads like the timeline in the design; each step is below it, in order."""
+    """One run. ``_copy_everything`` is docs/internals/timelines.md#mysql-timeline; each step is below it."""
 
     family = Family.MYSQL
 

@@ -10,7 +10,11 @@ Layout (all integers big endian; checked against files of MariaDB 10.11):
 * data is a sequence of mini-transactions: records, an end marker of one byte (0 or 1: the sequence bit, which
   flips at each lap), the crc32c of the records.
 
-Everything here is pure: it is given bytes and gives back values.
+Sources: docs/internals/formats-redo.md#mariadb-redo-log-file and
+docs/internals/formats-redo.md#mariadb-mini-transactions.
+
+Nothing here reads or writes a file: it is given bytes and gives back values. ``walk`` and ``file_checkpoint_size`` also
+change the window that they are given.
 """
 
 from __future__ import annotations

@@ -4,8 +4,10 @@
 """Keys of encrypted MySQL files: master keys from a keyring file, and the keys that they wrap.
 
 Each encrypted tablespace has a key of its own on its page 0, an encrypted redo log one in its header, wrapped by the
-master key that the server has in its keyring. Layouts: formats reference 6.7; checked by decrypting files of
-MySQL 9.7.4. Keys are never part of a repr, a message or the details of an error.
+master key that the server has in its keyring. Keys are never part of a repr, a message or the details of an error.
+
+Layouts: docs/internals/formats-innodb.md#mysql-encryption-record and
+docs/internals/formats-innodb.md#mysql-keyring-file.
 """
 
 from __future__ import annotations

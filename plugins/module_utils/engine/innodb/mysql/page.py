@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Compressed and encrypted pages of MySQL, made what they are in the buffer pool, where their checksum is valid.
 
-The header of each page stays readable, with its type replaced. Page numbers, sizes and the offsets below were checked
-against files of MySQL 9.7.4 (all integers big endian)::
+The header of each page stays readable, with its type replaced. Sources:
+docs/internals/formats-innodb.md#mysql-compressed-pages and docs/internals/formats-innodb.md#mysql-encrypted-pages. All
+integers are big endian::
 
     type 14 (compressed), 16 (compressed, then encrypted)
         26 version (1, 2)   27 algorithm (1 zlib, 2 lz4 as a raw block)   28 type   30 size of the body, as it was

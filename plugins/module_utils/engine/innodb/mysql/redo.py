@@ -11,7 +11,10 @@ Layout (all integers big endian; checked against files of MySQL 9.7):
   crc32c. LSNs count the blocks' headers and trailers, so the byte of LSN x is at ``2048 + x - start_lsn``;
 * an encrypted block (a bit says so) keeps its first 12 bytes in clear; its crc32c is that of the plain block.
 
-Everything here is pure: it is given bytes and gives back values.
+Sources: docs/internals/formats-redo.md#mysql-redo-header and docs/internals/formats-redo.md#mysql-redo-blocks.
+
+Nothing here reads or writes a file: it is given bytes and gives back values. Only ``render_header`` looks at the clock,
+for the name of a creator that is not given.
 """
 
 from __future__ import annotations

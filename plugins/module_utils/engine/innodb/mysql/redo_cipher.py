@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Blocks of an encrypted MySQL redo log (formats reference 7.4; checked against files of MySQL 9.7).
+"""Blocks of an encrypted MySQL redo log: docs/internals/formats-redo.md#mysql-encrypted-redo-blocks.
 
 The first 12 bytes of a block stay in clear. The other 500 are AES-256-CBC, each block from the same initialisation
 vector: the first 496 of them, then the last 32 of the result once more. The checksum in them is the plain block's.

@@ -4,8 +4,8 @@
 """Records of MySQL's redo log that tell of pages which were written without redo: MLOG_INDEX_LOAD.
 
 ALTER TABLE builds an index, or a whole table, by writing its pages straight to the file; when they are there, it logs
-one record: type, tablespace, root page, index (formats reference 7.8). It is a mini-transaction of its own, so its type
-byte has the bit of a single record.
+one record: type, tablespace, root page, index. It is a mini-transaction of its own, so its type byte has the bit of a
+single record. Layout: docs/internals/formats-redo.md#mysql-index-load-records.
 
 The lengths of all other records would have to be known to walk the log. It is searched instead: each such record is
 found, and now and then bytes that only look like one.

@@ -4,8 +4,8 @@
 """The numbers of rows of the Aria tables that recovery has changed.
 
 An Aria table stores how many rows it has. Recovery brings that up to date from the LSN that the table's state has on
-disk, and MariaDB's checkpoints can leave the LSN of an older state there (see backup/aria_checkpoint). Rows and keys
-are right then, COUNT(*) is not. The backup mends the LSN from what it can see on disk; that the number is right is
+disk, and MariaDB's checkpoints can leave the LSN of an older state there (backup/mariadb/aria_checkpoint). Rows and
+keys are right then, COUNT(*) is not. The backup mends the LSN from what it can see on disk; that the number is right is
 known only when the rows have been counted. Where it is wrong, the server repairs the table.
 """
 

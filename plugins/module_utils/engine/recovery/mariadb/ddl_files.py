@@ -4,7 +4,8 @@
 """What mariadb-backup noted about schema changes during its backup, put into effect before recovery.
 
 ``db/t.del``: drop ``db/t.ibd``; ``db/t.ren``: it is called what the file says; ``db/t.new``: this is its newer copy
-(formats reference, 4.9; mariadb-backup's own prepare does them in this order). Our own directories never hold any.
+(mariadb-backup's own prepare does them in this order). Our own directories never hold any. Source:
+docs/internals/formats-backup-files.md#schema-change-notes.
 """
 
 from __future__ import annotations

@@ -122,8 +122,8 @@ class MysqlFamily(RecoveryFamily):
 
 
 def _refuse_notes(directory: Path) -> None:
-    """Percona's tool notes schema changes during a backup with lock-ddl=REDUCED for its own prepare, which it knows by
-    tablespace ids (formats reference, 4.9)."""
+    """Percona's tool notes schema changes during a backup with lock-ddl=REDUCED for its own prepare, which knows them
+    by tablespace ids: docs/internals/formats-backup-files.md#schema-change-notes."""
     for name, _status in walk_files(directory):
         if name.endswith(_NOTES):
             raise BackupError(

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What an instant of a MariaDB server is called: binary log position, GTIDs, replica channels, Galera state.
 
-The texts that mariadb-backup keeps beside a backup are rendered here too (formats, section 4.5).
+The texts that mariadb-backup keeps beside a backup are rendered here too:
+docs/internals/formats-backup-files.md#coordinates-files.
 """
 
 from __future__ import annotations
