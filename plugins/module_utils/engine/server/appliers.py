@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from ..errors import ServerError
 from ..format.family import Family
 from .connection import Connection
-from .mysql.coordinates import GROUP_CHANNELS
+from .mariadb import appliers as mariadb_appliers
+from .mysql import appliers as mysql_appliers
 
 _NO_SUCH_THREAD = 1094  # ER_NO_SUCH_THREAD
 
@@ -32,21 +33,32 @@ class Applier:
     error: str
 
 
+class _Statements(Protocol):
+    """What the module of a family says."""
+
+    STATUS: str
+    NAME: str
+    RUNNING: str
+    STOP: str
+    START: str
+    LEFT_ALONE: tuple[str, ...]
+
+
+_STATEMENTS: dict[Family, _Statements] = {Family.MARIADB: mariadb_appliers, Family.MYSQL: mysql_appliers}
+
+
 class Appliers:
     """The SQL threads of the server of ``connection``, which is of ``family``."""
 
     def __init__(self, connection: Connection, family: Family) -> None:
         self._connection = connection
-        self._mysql = family is Family.MYSQL
+        self._statements = _STATEMENTS[family]
 
     def read(self) -> list[Applier]:
         """The SQL threads there are, those of group replication left out."""
-        if not self._mysql:
-            rows = self._connection.query("SHOW ALL SLAVES STATUS")
-            return [_applier(row, "Connection_name", "Slave_SQL_Running") for row in rows]
-        rows = self._connection.query("SHOW REPLICA STATUS")
-        found = [_applier(row, "Channel_Name", "Replica_SQL_Running") for row in rows]
-        return [applier for applier in found if not applier.channel.startswith(GROUP_CHANNELS)]
+        says = self._statements
+        found = [_applier(row, says.NAME, says.RUNNING) for row in self._connection.query(says.STATUS)]
+        return [applier for applier in found if not applier.channel.startswith(says.LEFT_ALONE)]
 
     def open_temporary_tables(self) -> int:
         """How many temporary tables statements of the source have open here; no file holds them."""
@@ -55,22 +67,15 @@ class Appliers:
 
     def stop(self, channel: str) -> None:
         """Stop a SQL thread; returns when it has finished its transaction."""
-        if self._mysql:
-            self._connection.execute("STOP REPLICA SQL_THREAD FOR CHANNEL %s", [channel])
-        else:
-            self._connection.execute("STOP SLAVE %s SQL_THREAD", [channel])
+        self._connection.execute(self._statements.STOP, [channel])
 
     def start(self, channel: str) -> None:
         """Start a SQL thread; nothing happens to one that runs."""
-        if self._mysql:
-            self._connection.execute("START REPLICA SQL_THREAD FOR CHANNEL %s", [channel])
-        else:
-            self._connection.execute("START SLAVE %s SQL_THREAD", [channel])
+        self._connection.execute(self._statements.START, [channel])
 
     def start_statement(self, channel: str) -> str:
         """What a person writes to start the SQL thread of ``channel``."""
-        name = self._connection.escape(channel)
-        return f"START REPLICA SQL_THREAD FOR CHANNEL {name};" if self._mysql else f"START SLAVE {name} SQL_THREAD;"
+        return f"{self._statements.START % self._connection.escape(channel)};"
 
     def end_stopping(self, session: int) -> bool:
         """Whether ``session`` stops nothing any more; it is told to give up a STOP that it is in."""
