@@ -75,6 +75,10 @@ def test_what_mysql_has_persisted_counts_more_than_option_files(tmp_path: Path) 
     noted.write_text('{"Version": 2, "mysql_dynamic_variables": {"server_id": {"Value": "9"}, "port": {"Value": "1"}}}')
     assert found(tmp_path, programs)["options"] == {"datadir": str(tmp_path), "server_id": "9"}
     assert found(tmp_path, {**programs, "mariadbd": MARIADB}, flavor="mariadb")["options"]["server_id"] == "7"
+    noted.write_text('{"a": {"datadir": {"Value": "/etc"}, "socket": {"Value": "/tmp/mine"}}}')
+    host = found(tmp_path, programs)
+    assert host["options"] == {"datadir": str(tmp_path), "server_id": "7"}
+    assert (host["datadir"], host["socket"]) == (str(tmp_path), "/run/mysqld/mysqld.sock")
     for text in ("[]", "{", '{"server_id": 9}'):
         noted.write_text(text)
         assert found(tmp_path, programs)["options"]["server_id"] == "7"
