@@ -47,6 +47,9 @@ options:
         C(innodb_data_home_dir), C(innodb_data_file_path), C(innodb_log_group_home_dir), C(innodb_undo_directory),
         C(aria_log_dir_path), C(innodb_directories)), and what tells whether it runs (C(pid_file), C(socket)).
       - Without it and O(datadir), the usual option files of the host are read.
+      - An option file that everybody can write to is an error, since servers ignore it.
+      - What MySQL has persisted (C(mysqld-auto.cnf)) counts more, but names no place outside the data directory unless the
+        option files name the same one.
     type: path
   method:
     description:

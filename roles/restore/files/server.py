@@ -119,6 +119,10 @@ def read_options(flavor: str, version: str, defaults_file: str) -> dict[str, str
         sys.exit(f"my_print_defaults, which reads the server's option files, cannot be run: {error.strerror}")
     if answer.returncode:
         sys.exit(f"{' '.join(argv)} ended with status {answer.returncode}: {answer.stderr.strip()}")
+    ignored = re.search(r"World-writable config file '(.+)' is ignored", answer.stderr)
+    if ignored:
+        path = ignored.group(1)
+        sys.exit(f"the option file {path} can be written to by everybody, so the server ignores it: chmod o-w {path}")
     options = {}
     for line in answer.stdout.splitlines():
         name, __, value = line.partition("=")

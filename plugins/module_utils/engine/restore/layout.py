@@ -22,6 +22,7 @@ from ..recovery.backup_directory import is_backup_directory
 from ..server.connection import version_numbers
 from ..server.data_files import DataFile, parse_data_files
 from ..server.named_places import NamedPlaces, named_places
+from ..server.option_file import require_heeded
 from ..units import parse_size
 from .log_files import LogFiles, log_files, without_extension
 from .persisted import persisted_variables
@@ -220,6 +221,7 @@ def read_server_options(defaults_file: Path | None, mysql_version: str | None = 
     if answer.returncode:
         said = answer.stderr.decode("utf-8", "replace").strip()
         raise InvalidOption(f"{program} cannot read the server's option files: {said}", option="defaults_file")
+    require_heeded(answer.stderr)
     return parse_options(answer.stdout.decode("utf-8", "surrogateescape"))
 
 

@@ -6,8 +6,9 @@
 The file is in the data directory, so whoever runs as the server's account can write it, and with it places for root to
 write to and to remove from. SET PERSIST refuses nearly all of these variables (error 1238; not
 ``innodb_doublewrite_dir``), but a server honours each that it finds in the file, whoever has written it: those of the
-static groups become options of its command line (``--loose_...``). What is not in the server's own form it ignores without a word.
-So a place outside the data directory counts only where the option files name it, too, and anything else is an error.
+static groups become options of its command line (``--loose_...``). What is not in the server's own form it ignores
+without a word. So a place outside the data directory counts only where the option files name it, too, and anything else
+is an error.
 """
 
 from __future__ import annotations
