@@ -62,8 +62,8 @@ class TargetNotEmpty(StorageError):
 class TargetUnsafe(StorageError):
     """The target is a place that must never be written to (such as / or a foreign mount).
 
-    The root directory, a symbolic link, a mount point that is not empty, a place inside the backup, or a directory with
-    files that look like nobody's data directory. ``force`` does not help.
+    The root directory, a symbolic link of another account, a mount point that is not empty, a place inside the
+    backup, or a directory with files that look like nobody's data directory. ``force`` does not help.
     """
 
     code = "target_unsafe"

@@ -17,6 +17,7 @@ from typing import Any
 
 from ..durable import storage_errors
 from ..errors import InvalidOption, MissingProgram, TargetUnsafe
+from ..host.anchor import followed
 from ..innodb.mysql.redo_logfile import REDO_DIRECTORY
 from ..recovery.backup_directory import is_backup_directory
 from ..server.connection import version_numbers
@@ -171,7 +172,7 @@ def read_layout(defaults_file: Path | None, datadir: Path | None, mysql_version:
         options = read_server_options(None)
     except MissingProgram:
         options = {"datadir": ""}
-    if _absolute(Path("/"), options.get("datadir", DEFAULT_DATADIR)) == _absolute(Path.cwd(), str(datadir)):
+    if _is_datadir_of(options, datadir):
         return layout_from_options(options, datadir, known=True)
     return layout_from_options({}, datadir, known=False)
 
@@ -184,10 +185,14 @@ def _read_mysql_layout(defaults_file: Path | None, datadir: Path | None, version
         if not alone:
             raise
         options = {"datadir": ""}
-    theirs = _absolute(Path("/"), options.get("datadir", DEFAULT_DATADIR))
-    if alone and theirs != _absolute(Path.cwd(), str(datadir)):
+    if datadir is not None and alone and not _is_datadir_of(options, datadir):
         return layout_from_options({}, datadir, known=False, mysql=True)
     return layout_from_options(options, datadir, known=True, mysql=True)
+
+
+def _is_datadir_of(options: dict[str, str], datadir: Path) -> bool:
+    """Whether the option files mean ``datadir``, through links or not."""
+    return os.path.realpath(_absolute(Path("/"), options.get("datadir", DEFAULT_DATADIR))) == os.path.realpath(datadir)
 
 
 def read_server_options(defaults_file: Path | None, mysql_version: str | None = None) -> dict[str, str]:
@@ -243,8 +248,10 @@ def layout_from_options(options: dict[str, str], datadir: Path | None, *, known:
     """The layout that ``options`` describe, ``datadir`` overriding theirs; ``known``: they are the server's own;
     ``mysql``: that server is MySQL or Percona Server."""
     theirs = Path(os.path.abspath(options.get("datadir") or DEFAULT_DATADIR))
-    base = theirs if datadir is None else Path(os.path.abspath(datadir))
-    override = base != theirs
+    base = followed(theirs if datadir is None else datadir)
+    override = os.path.realpath(base) != os.path.realpath(theirs)
+    if not override and base != theirs:
+        options = _respelled(options, theirs, base)
     if mysql:
         options = {**options, **persisted_variables(base, options)}
 
@@ -274,6 +281,13 @@ def layout_from_options(options: dict[str, str], datadir: Path | None, *, known:
         plugin_dir=_absolute(base, options["plugin_dir"]) if options.get("plugin_dir") else None,
         **(_mysql_places(base, options) if mysql else {}),
     )
+
+
+def _respelled(options: dict[str, str], theirs: Path, base: Path) -> dict[str, str]:
+    """``options`` with ``base`` in place of ``theirs``, another path of the same data directory, wherever they name
+    something in it."""
+    path = re.compile(rf"(?<![^;:=\"'\s]){re.escape(str(theirs))}(?=[/;:\"'\s]|$)")
+    return {name: path.sub(lambda _found: str(base), value) for name, value in options.items()}
 
 
 def _mysql_places(datadir: Path, options: dict[str, str]) -> dict[str, Any]:

@@ -65,8 +65,8 @@ _SYSTEM = {
     f"/{name}"
     for name in (
         "", "bin", "boot", "dev", "etc", "home", "lib", "lib64", "media", "mnt", "opt", "proc", "root", "run", "sbin",
-        "srv", "sys", "tmp", "usr", "usr/bin", "usr/lib", "usr/local", "usr/sbin", "usr/share", "var", "var/backups",
-        "var/cache", "var/lib", "var/log", "var/run", "var/spool", "var/tmp",
+        "srv", "sys", "tmp", "usr", "usr/bin", "usr/lib", "usr/lib64", "usr/local", "usr/sbin", "usr/share", "var",
+        "var/backups", "var/cache", "var/lib", "var/log", "var/run", "var/spool", "var/tmp",
     )
 }  # fmt: skip
 
@@ -152,6 +152,7 @@ def require_safe(datadir: Path, source: Path, layout: Layout) -> None:
     if str(datadir) in _SYSTEM or datadir.parent == datadir:
         reason = "a directory of the system"
     elif datadir.is_symlink():
+        # one of root's is not here any more: it was followed as the option files were read
         reason = f"a symbolic link to {os.path.realpath(datadir)}; name that directory instead"
     elif datadir.exists() and not datadir.is_dir():
         reason = "not a directory"
