@@ -322,7 +322,7 @@ def test_a_data_directory_that_is_a_link_of_roots_means_where_it_leads_to(
     for more in ({}, {"datadir": str(real)}, {"datadir": str(link)}):
         done = run_module(RESTORE, options(host, prepared.path, force=True, **more))
         assert done["changed"]
-        assert (done["layout"]["datadir"], names(real.parent)) == (str(real), ["data"])
+        assert (done["layout"]["datadir"], os.listdir(real.parent)) == (str(real), ["data"])
         prove(host, prepared)
         shutil.rmtree(real)
     assert link.is_symlink()
