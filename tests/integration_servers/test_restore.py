@@ -316,6 +316,7 @@ def test_a_data_directory_that_is_a_link_of_roots_means_where_it_leads_to(
     host = spread(make_server, workdir)
     real, link = workdir / "elsewhere" / "data", workdir / "link"
     real.parent.mkdir()
+    (workdir / "log").mkdir(exist_ok=True)
     link.symlink_to(real)
     host.datadir = link
     host.write_option_file()
