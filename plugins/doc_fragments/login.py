@@ -35,6 +35,7 @@ options:
     description:
       - An option file in the format of C(my.cnf), from which user, password, host, port, socket and TLS files are
         read (group C([client])). Options of the task override it.
+      - A file that everybody can write to is an error, since servers and clients ignore it.
     type: path
   ca_cert:
     description:

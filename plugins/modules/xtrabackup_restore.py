@@ -40,6 +40,8 @@ options:
       - The data directory. Overrides that of O(defaults_file).
       - Without O(defaults_file), the usual option files of the host count only if this is their data directory, too.
         Otherwise they are another server's, and all files are put into O(datadir).
+      - A symbolic link of root's, or one in a directory that only root can write to, means the directory that it leads
+        to, also in option files. Any other link is an error.
     type: path
   defaults_file:
     description:
@@ -47,6 +49,9 @@ options:
         C(innodb_data_home_dir), C(innodb_data_file_path), C(innodb_log_group_home_dir), C(innodb_undo_directory),
         C(aria_log_dir_path), C(innodb_directories)), and what tells whether it runs (C(pid_file), C(socket)).
       - Without it and O(datadir), the usual option files of the host are read.
+      - An option file that everybody can write to is an error, since servers ignore it.
+      - What MySQL has persisted (C(mysqld-auto.cnf)) counts more, but names no place outside the data directory unless
+        the option files name the same one.
     type: path
   method:
     description:

@@ -422,6 +422,26 @@ def test_what_is_the_hosts_own_outlives_the_data(prepared: Prepared, workdir: Pa
     shutil.rmtree(prepared.far)
 
 
+def test_a_place_that_was_persisted_counts_only_with_the_option_file(
+    prepared: Prepared, host: MySQLServer, workdir: Path
+) -> None:
+    outside = workdir / "doublewrite"
+    outside.mkdir()
+    (outside / "#ib_16384_0.dblwr").write_bytes(b"another server's")
+    with host:
+        host.execute(f"SET PERSIST_ONLY innodb_doublewrite_dir = '{outside}'")
+    before = names(host.datadir)
+    error = refused(host, prepared)
+    assert error["code"] == "invalid_option"
+    assert f"{host.datadir}/mysqld-auto.cnf sets innodb_doublewrite_dir to '{outside}'" in error["message"]
+    assert (names(host.datadir), names(outside)) == (before, ["#ib_16384_0.dblwr"])
+    # the remedy
+    host.set_options({"innodb_doublewrite_dir": str(outside)})
+    host.write_option_file()
+    run_module(RESTORE, options(host, prepared.path, force=True))
+    prove(host, prepared)
+
+
 # --- kills ---------------------------------------------------------------------------------------
 
 

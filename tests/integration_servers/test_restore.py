@@ -311,6 +311,25 @@ def test_a_data_directory_that_is_a_mount_point(
         subprocess.run(["umount", str(host.datadir)], check=True)
 
 
+def test_a_data_directory_that_is_a_link_of_roots_means_where_it_leads_to(
+    prepared: Prepared, make_server: ServerFactory, workdir: Path
+) -> None:
+    host = spread(make_server, workdir)
+    real, link = workdir / "elsewhere" / "data", workdir / "link"
+    real.parent.mkdir()
+    (workdir / "log").mkdir(exist_ok=True)
+    link.symlink_to(real)
+    host.datadir = link
+    host.write_option_file()
+    for more in ({}, {"datadir": str(real)}, {"datadir": str(link)}):
+        done = run_module(RESTORE, options(host, prepared.path, force=True, **more))
+        assert done["changed"]
+        assert (done["layout"]["datadir"], os.listdir(real.parent)) == (str(real), ["data"])
+        prove(host, prepared)
+        shutil.rmtree(real)
+    assert link.is_symlink()
+
+
 def test_a_move_to_another_file_system_removes_the_backup_at_the_end(
     prepared: Prepared, host: MariaDBServer, workdir: Path, disk: Path
 ) -> None:

@@ -6,15 +6,25 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from pathlib import Path
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import FormatError, XtrabackupError
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.console.dialects import DIALECTS
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.console.option_files import OptionFiles
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
+    FormatError,
+    InvalidOption,
+    XtrabackupError,
+)
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import metadata, tablespaces
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.backup_directory import (
     read_backup_directory,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import layout
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.option_file import (
     parse_options,
     read_options,
@@ -33,6 +43,61 @@ def test_the_host_s_own_option_files_may_include_others(tmp_path: Path) -> None:
     (tmp_path / "more.cnf").write_text("[client]\nuser=me\n")
     (tmp_path / "my.cnf").write_text(f"!include {tmp_path}/more.cnf\n")
     assert read_options(tmp_path / "my.cnf", {"client"}) == {"user": "me"}
+
+
+@pytest.fixture(name="everybodys", params=["named", "included"])
+def _everybodys(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path]:
+    """An option file, and that one of its files that everybody can write to."""
+    top, more = tmp_path / "my.cnf", tmp_path / "more.cnf"
+    top.write_text(f"[mysqld]\ndatadir={tmp_path}/data\n!include {more}\n")
+    more.write_text("[client]\nuser=me\n[mysqld]\nport=1\n")
+    top.chmod(0o644)
+    more.chmod(0o644)
+    everybodys = top if request.param == "named" else more
+    everybodys.chmod(0o646)
+    return top, everybodys
+
+
+def refusal(of: Path) -> str:
+    return re.escape(f"the option file {of} can be written to by everybody, so servers and clients ignore it")
+
+
+def test_an_option_file_that_servers_ignore_says_where_to_restore(everybodys: tuple[Path, Path]) -> None:
+    top, ignored = everybodys
+    for family, version in ((Family.MARIADB, ""), (Family.MYSQL, "9.7.4")):
+        with pytest.raises(InvalidOption, match=refusal(ignored)) as refused:
+            layout.read_layout(top, None, family, version)
+        assert refused.value.remedy == f"chmod o-w {ignored}"
+    ignored.chmod(0o664)
+    assert layout.read_layout(top, None, Family.MYSQL, "9.7.4").datadir == top.parent / "data"
+
+
+@pytest.mark.parametrize("installed", [True, False])
+@pytest.mark.parametrize("kind", ["defaults_file", "extra_file"])
+def test_an_option_file_that_servers_ignore_says_where_to_connect(
+    everybodys: tuple[Path, Path], installed: bool, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    top, ignored = everybodys
+    if not installed:
+        monkeypatch.setenv("PATH", str(top.parent))
+    files = OptionFiles(defaults_file=str(top)) if kind == "defaults_file" else OptionFiles(extra_file=str(top))
+    for read in (files.server_words, files.client_words, files.own_words):
+        with pytest.raises(InvalidOption, match=refusal(ignored)):
+            read(DIALECTS["mariadb-backup"])
+    with pytest.raises(InvalidOption, match=refusal(ignored)):
+        read_options(top, {"client"})
+
+
+def test_an_option_file_of_the_usual_places_that_servers_ignore_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "my_print_defaults"
+    program.write_text("#!/bin/sh\necho \"Warning: World-writable config file '/etc/mysql/my.cnf' is ignored\" >&2\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    for datadir in (None, tmp_path / "data"):
+        with pytest.raises(InvalidOption, match=refusal(Path("/etc/mysql/my.cnf"))):
+            layout.read_layout(None, datadir, Family.MARIADB)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..engine.errors import InvalidOption
-from ..engine.server.option_file import given_options
+from ..engine.server.option_file import given_options, require_heeded
 from .dialects import Dialect
 
 _PROGRAM = "my_print_defaults"
@@ -80,6 +80,7 @@ class OptionFiles:
         if answer.returncode:
             said = answer.stderr.decode("utf-8", "replace").strip()
             raise InvalidOption(f"{_PROGRAM} cannot read the option files: {said}", option="defaults-file")
+        require_heeded(answer.stderr)
         lines = answer.stdout.decode("utf-8", "surrogateescape").splitlines()
         return [line for line in lines if line.startswith("--")]
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from . import durable, manifest
-from .errors import BackupError, BackupPartial, FormatError, StorageError, StreamError
+from .errors import BackupError, BackupPartial, FormatError, StorageError, StreamError, TargetUnsafe
 from .filling import NOT_CONTENT, is_unfinished
 from .format import strict_json
 from .format.content_digest import OPTIONS
 from .host import below, running
+from .host.anchor import followed
 from .host.small_files import read_object, read_small
 from .manifest import MANIFEST_NAME, MAX_BYTES, PARTIAL, Manifest, digest_of
 from .recovery.backup_directory import is_backup_directory, read_backup_directory
@@ -86,10 +87,18 @@ def _describe_directory(place: Path, facts: dict[str, Any]) -> tuple[dict[str, A
     return {**facts, "kind": "other" if names else "empty"}, None
 
 
+def _real(datadir: Path) -> Path:
+    """The directory that a restore would take for ``datadir``; one that it would refuse is what it is."""
+    try:
+        return followed(datadir)
+    except (TargetUnsafe, StorageError):
+        return datadir
+
+
 def _request_facts(datadir: Path) -> dict[str, Any]:
     """Which restore request the data come from, and which ones were carried out here; ``proven``: this user's own
     journal says so, and not only the marker in the data directory."""
-    known = RestoreJournal(datadir).restored()
+    known = RestoreJournal(_real(datadir)).restored()
     restored = known or read_restored(datadir)
     done = restored.carried_out if restored else None
     return {

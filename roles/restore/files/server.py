@@ -35,6 +35,8 @@ _STARTING = 10.0  # seconds that a start may take until the process is there
 # What the roles go by. Option files may hold secrets, which are nobody's business here.
 _LARGEST_NOTES = 16 << 20  # bytes
 _OPTIONS = ("datadir", "gtid_mode", "server_id", "socket")
+# never taken from a file that the server's account can write
+_PLACES = ("datadir", "socket")
 
 
 def server_pid(datadir: str) -> int | None:
@@ -117,6 +119,10 @@ def read_options(flavor: str, version: str, defaults_file: str) -> dict[str, str
         sys.exit(f"my_print_defaults, which reads the server's option files, cannot be run: {error.strerror}")
     if answer.returncode:
         sys.exit(f"{' '.join(argv)} ended with status {answer.returncode}: {answer.stderr.strip()}")
+    ignored = re.search(r"World-writable config file '(.+)' is ignored", answer.stderr)
+    if ignored:
+        path = ignored.group(1)
+        sys.exit(f"the option file {path} can be written to by everybody, so the server ignores it: chmod o-w {path}")
     options = {}
     for line in answer.stdout.splitlines():
         name, __, value = line.partition("=")
@@ -127,8 +133,8 @@ def read_options(flavor: str, version: str, defaults_file: str) -> dict[str, str
 
 
 def read_persisted(datadir: str) -> dict[str, str]:
-    """What SET PERSIST has noted in the data directory, of the options that the roles go by: MySQL reads it after its
-    option files."""
+    """What SET PERSIST has noted in the data directory, of the options that the roles go by, places excepted: MySQL
+    reads it after its option files."""
     try:
         # whoever runs as the server's user can write there
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -136,7 +142,8 @@ def read_persisted(datadir: str) -> dict[str, str]:
             if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
                 return {}
             noted = json.loads(source.read(_LARGEST_NOTES))
-        return {name: value for name, value in persisted_values(noted) if name in _OPTIONS}
+        wanted = [name for name in _OPTIONS if name not in _PLACES]
+        return {name: value for name, value in persisted_values(noted) if name in wanted}
     except (OSError, ValueError, RecursionError):
         return {}
 

@@ -68,6 +68,14 @@ def test_the_last_line_of_an_option_counts_and_secrets_stay_where_they_are(tmp_p
     assert host["options"] == {"datadir": "/data/b/", "server_id": "7"}
 
 
+@pytest.mark.parametrize("said", ["Warning: {} is ignored", "my_print_defaults: [Warning] {} is ignored."])
+def test_an_option_file_that_the_server_ignores_is_told_of(tmp_path: Path, said: str) -> None:
+    warning = said.format("World-writable config file '/etc/a b.cnf'")
+    answer = facts(tmp_path, {"mariadbd": MARIADB, "my_print_defaults": f'echo --port=1; echo "{warning}" >&2'})
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert "chmod o-w /etc/a b.cnf" in answer.stderr
+
+
 def test_what_mysql_has_persisted_counts_more_than_option_files(tmp_path: Path) -> None:
     programs = {"mysqld": MYSQL, "my_print_defaults": f"echo --datadir={tmp_path}; echo --server-id=7"}
     assert found(tmp_path, programs)["options"]["server_id"] == "7"
@@ -75,6 +83,10 @@ def test_what_mysql_has_persisted_counts_more_than_option_files(tmp_path: Path) 
     noted.write_text('{"Version": 2, "mysql_dynamic_variables": {"server_id": {"Value": "9"}, "port": {"Value": "1"}}}')
     assert found(tmp_path, programs)["options"] == {"datadir": str(tmp_path), "server_id": "9"}
     assert found(tmp_path, {**programs, "mariadbd": MARIADB}, flavor="mariadb")["options"]["server_id"] == "7"
+    noted.write_text('{"a": {"datadir": {"Value": "/etc"}, "socket": {"Value": "/tmp/mine"}}}')
+    host = found(tmp_path, programs)
+    assert host["options"] == {"datadir": str(tmp_path), "server_id": "7"}
+    assert (host["datadir"], host["socket"]) == (str(tmp_path), "/run/mysqld/mysqld.sock")
     for text in ("[]", "{", '{"server_id": 9}'):
         noted.write_text(text)
         assert found(tmp_path, programs)["options"]["server_id"] == "7"

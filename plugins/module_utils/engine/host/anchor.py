@@ -183,6 +183,43 @@ def open_way(directory: Path, *, make: int | None = None, reached: Reached | Non
             return os.dup(current)
 
 
+def followed(path: Path) -> Path:
+    """Where ``path`` leads to, which need not exist: the path itself (absolute) unless it is a symbolic link.
+
+    Raises TargetUnsafe for a link, and for one on its way, that somebody else could change, StorageError.
+    """
+    path = Path(os.path.abspath(path))
+    links = 0
+    with durable.storage_errors("looking at", path):
+        while path.is_symlink():
+            links += 1
+            above = open_way(path.parent)
+            try:
+                status = os.stat(path.name, dir_fd=above, follow_symlinks=False)
+                if not stat.S_ISLNK(status.st_mode):
+                    break
+                _require_lasting(path, status, os.fstat(above), links)
+                target = os.readlink(path.name, dir_fd=above)
+                path = Path(os.readlink(OWN_DESCRIPTORS / str(above))) / target
+            finally:
+                os.close(above)
+            path = _without_dots(path)
+    return path
+
+
+def _without_dots(path: Path) -> Path:
+    """``path`` with the real path of the directory that it is in, as far as that is there."""
+    try:
+        descriptor = open_way(path if path.name == ".." else path.parent)
+    except (FileNotFoundError, NotADirectoryError):
+        return Path(os.path.normpath(path))
+    try:
+        real = Path(os.readlink(OWN_DESCRIPTORS / str(descriptor)))
+    finally:
+        os.close(descriptor)
+    return real if path.name == ".." else real / path.name
+
+
 def _open(name: str, parent: int | None, reached: Reached | None) -> int:
     return os.open(name, _PASSING, dir_fd=parent) if reached is None else below.open_directory(name, parent)
 

@@ -47,11 +47,13 @@ from .backup_directory import (
     told_change,
     walk_files,
 )
+from .families import recovery_family_of
 from .mariadb.providers import to_load
 from .native import RecoveryReport
 from .program import check_version, find_server
 from .recover_directory import RecoveryJob, recover_directory
 from .redo_proof import PrepareMarker
+from .strangers import require_none_in
 
 _ENDING_SECONDS = 30.0  # a server of a killed run that is just ending
 _SPACE_MARGIN = 64 << 20
@@ -139,6 +141,7 @@ def _plan(source: Path, target: Path, options: PrepareOptions) -> PreparePlan:
         require_recoverable(backup, source, options)
         if source.is_dir() and state != PREPARED:
             refuse_what_cannot_be_recovered(source, in_place=target == source)
+            require_none_in(backup, recovery_family_of(backup, None))
     return PreparePlan(
         source=source,
         target=target,

@@ -32,6 +32,7 @@ from .program import ServerProgram
 from .redo_proof import PrepareMarker
 from .sealed import scratch_of
 from .server_messages import OTHER_COPY
+from .strangers import require_none_in
 
 _SPACE_MARGIN = 64 << 20
 
@@ -65,6 +66,7 @@ def recover_directory(
             path=str(backup.path),
             lost=marker.lost,
         )
+    require_none_in(backup, family)
     family.require_whole_redo(backup, marker)
     buffer_pool, log_file_size = _sizes(backup, job, family)
     marker.begin()

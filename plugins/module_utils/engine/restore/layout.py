@@ -18,11 +18,13 @@ from typing import Any
 from ..durable import storage_errors
 from ..errors import InvalidOption, MissingProgram, TargetUnsafe
 from ..format.family import Family
+from ..host.anchor import followed
 from ..innodb.mysql.redo_logfile import REDO_DIRECTORY
 from ..recovery.backup_directory import is_backup_directory
 from ..server.connection import version_numbers
 from ..server.data_files import DataFile, parse_data_files
 from ..server.named_places import NamedPlaces, named_places
+from ..server.option_file import require_heeded
 from ..units import parse_size
 from .log_files import LogFiles, log_files, without_extension
 from .persisted import persisted_variables
@@ -171,7 +173,7 @@ def read_layout(defaults_file: Path | None, datadir: Path | None, family: Family
         options = read_server_options(None, family)
     except MissingProgram:
         options = {"datadir": ""}
-    if _absolute(Path("/"), options.get("datadir", DEFAULT_DATADIR)) == _absolute(Path.cwd(), str(datadir)):
+    if _is_datadir_of(options, datadir):
         return layout_from_options(options, datadir, family, known=True)
     return layout_from_options({}, datadir, family, known=False)
 
@@ -184,10 +186,14 @@ def _read_mysql_layout(defaults_file: Path | None, datadir: Path | None, version
         if not alone:
             raise
         options = {"datadir": ""}
-    theirs = _absolute(Path("/"), options.get("datadir", DEFAULT_DATADIR))
-    if alone and theirs != _absolute(Path.cwd(), str(datadir)):
+    if datadir is not None and alone and not _is_datadir_of(options, datadir):
         return layout_from_options({}, datadir, Family.MYSQL, known=False)
     return layout_from_options(options, datadir, Family.MYSQL, known=True)
+
+
+def _is_datadir_of(options: dict[str, str], datadir: Path) -> bool:
+    """Whether the option files mean ``datadir``, through links or not."""
+    return os.path.realpath(_absolute(Path("/"), options.get("datadir", DEFAULT_DATADIR))) == os.path.realpath(datadir)
 
 
 def read_server_options(defaults_file: Path | None, family: Family, version: str = "") -> dict[str, str]:
@@ -221,6 +227,7 @@ def read_server_options(defaults_file: Path | None, family: Family, version: str
     if answer.returncode:
         said = answer.stderr.decode("utf-8", "replace").strip()
         raise InvalidOption(f"{program} cannot read the server's option files: {said}", option="defaults_file")
+    require_heeded(answer.stderr)
     return parse_options(answer.stdout.decode("utf-8", "surrogateescape"))
 
 
@@ -242,8 +249,10 @@ def layout_from_options(options: dict[str, str], datadir: Path | None, family: F
     """The layout that ``options`` describe, ``datadir`` overriding theirs; ``known``: they are the server's own,
     which is of ``family``."""
     theirs = Path(os.path.abspath(options.get("datadir") or DEFAULT_DATADIR))
-    base = theirs if datadir is None else Path(os.path.abspath(datadir))
-    override = base != theirs
+    base = followed(theirs if datadir is None else datadir)
+    override = os.path.realpath(base) != os.path.realpath(theirs)
+    if not override and base != theirs:
+        options = _respelled(options, theirs, base)
     if family is Family.MYSQL:
         options = {**options, **persisted_variables(base, options)}
 
@@ -274,6 +283,13 @@ def layout_from_options(options: dict[str, str], datadir: Path | None, family: F
         family=family,
         **(_mysql_places(base, options) if family is Family.MYSQL else {}),
     )
+
+
+def _respelled(options: dict[str, str], theirs: Path, base: Path) -> dict[str, str]:
+    """``options`` with ``base`` in place of ``theirs``, another path of the same data directory, wherever they name
+    something in it."""
+    path = re.compile(rf"(?<![^;:=\"'\s]){re.escape(str(theirs))}(?=[/;:\"'\s]|$)")
+    return {name: path.sub(lambda _found: str(base), value) for name, value in options.items()}
 
 
 def _mysql_places(datadir: Path, options: dict[str, str]) -> dict[str, Any]:

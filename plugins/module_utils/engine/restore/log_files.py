@@ -118,12 +118,13 @@ def log_files(datadir: Path, options: Mapping[str, str], log_bin: Path | None, f
         log_bin_index=place("log_bin_index"),
         relay_log_index=place("relay_log_index"),
         transactions=place("log_tc"),
-        cluster=tuple(Path(os.path.normpath(datadir / one)) for one in _cluster_directories(options)),
+        cluster=tuple(Path(os.path.normpath(datadir / one)) for one in cluster_directories(options)),
         family=family,
     )
 
 
-def _cluster_directories(options: Mapping[str, str]) -> Iterator[str]:
+def cluster_directories(options: Mapping[str, str]) -> Iterator[str]:
+    """The directories in which a Galera node with ``options`` notes its place, as they name them."""
     yield from filter(None, [options.get("wsrep_data_home_dir")])
     for part in options.get("wsrep_provider_options", "").strip("\"'").split(";"):
         setting, _equals, value = (word.strip() for word in part.partition("="))

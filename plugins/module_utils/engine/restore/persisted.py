@@ -1,26 +1,64 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``mysqld-auto.cnf``: what SET PERSIST has set for a MySQL host, which its server reads after the option files."""
+"""``mysqld-auto.cnf``: what SET PERSIST has set for a MySQL host, which its server reads after the option files.
+
+The file is in the data directory, so whoever runs as the server's account can write it, and with it places for root to
+write to and to remove from. SET PERSIST refuses nearly all of these variables (error 1238; not
+``innodb_doublewrite_dir``), but a server honours each that it finds in the file, whoever has written it: those of the
+static groups become options of its command line (``--loose_...``). What is not in the server's own form it ignores
+without a word. So a place outside the data directory counts only where the option files name it, too, and anything else
+is an error.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import FormatError, InvalidOption, StorageError
 from ..format import strict_json
 from ..host.small_files import read_small
+from .log_files import cluster_directories
 
 PERSISTED_NAME = "mysqld-auto.cnf"
 _MAX_BYTES = 16 << 20
 _OFF = ("0", "OFF", "FALSE")
 
+# what names a place where a restore looks, writes or removes; other places (of other logs, of keys) it only keeps below
+# the data directory
+_PLACES = frozenset(
+    {
+        "aria_log_dir_path", "innodb_data_home_dir", "innodb_doublewrite_dir", "innodb_log_group_home_dir",
+        "innodb_undo_directory", "log_bin", "log_bin_index", "log_tc", "master_info_file", "pid_file", "plugin_dir",
+        "relay_log", "relay_log_index", "relay_log_info_file", "socket", "wsrep_data_home_dir",
+    }
+)  # fmt: skip
+_LISTS = frozenset({"innodb_data_file_path", "innodb_directories", "wsrep_provider_options"})
+# the server has found its data directory before it reads the file, and its account is that of the option files
+_SETTLED = frozenset({"datadir", "user"})
+_SWITCHES = ("", "0", "1", "ON", "OFF", "TRUE", "FALSE")
+# microseconds: a server takes no smaller number for a time
+_SMALLEST_TIME = 1 << 32
+_VERSIONS = (1, 2)
+
+
+class _Entry(NamedTuple):
+    name: str
+    value: str
+    static: bool
+    in_form: bool
+
 
 def persisted_variables(datadir: Path, options: Mapping[str, str]) -> dict[str, str]:
-    """Name and value of each persisted variable of the host; {} when there are none, or ``options`` say not to load
-    them. Raises InvalidOption for a file that cannot be read, with which the server would not start."""
+    """Name and value of each persisted variable of the host that its server honours; {} when there are none, or
+    ``options``, those of the option files, say not to load them.
+
+    Raises InvalidOption for a file that cannot be read, with which the server would not start or which it would ignore,
+    and for a place outside the data directory that ``options`` do not name.
+    """
     path = datadir / PERSISTED_NAME
     if options.get("persisted_globals_load", "ON").upper() in _OFF:
         return {}
@@ -30,19 +68,84 @@ def persisted_variables(datadir: Path, options: Mapping[str, str]) -> dict[str, 
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (StorageError, FormatError) as error:
-        raise InvalidOption(
-            f"{path}, which holds this host's persisted variables, cannot be read: {error.message}",
-            remedy="Mend it, or move it away: without it only the option files count.",
-            path=str(path),
-        ) from error
-    return dict(_values(found))
+        raise _unreadable(path, f"cannot be read: {error.message}") from error
+    if not isinstance(found, dict) or found.get("Version") not in _VERSIONS:
+        raise _unreadable(path, "has no version that is known")
+    entries = list(_entries({key: child for key, child in found.items() if key != "Version"}))
+    # a place counts only where it becomes an option of the command line
+    known = _PLACES | _LISTS | _SETTLED
+    entries = [entry for entry in entries if entry.static or entry.name not in known]
+    values = {entry.name: entry.value for entry in entries}
+    _require_places(path, options, values)
+    for entry in entries:
+        if not entry.in_form:
+            raise _unreadable(path, f"has {entry.name!r} in a form that no server writes, and that servers ignore")
+    return {name: value for name, value in values.items() if name not in _SETTLED}
 
 
-def _values(node: Any, name: str = "") -> list[tuple[str, str]]:
-    """The pairs in an object of the file, whose groups differ between the versions of the server: each variable is an
+def _unreadable(path: Path, fault: str) -> InvalidOption:
+    return InvalidOption(
+        f"{path}, which holds this host's persisted variables, {fault}",
+        remedy="Mend it, or move it away: without it only the option files count.",
+        path=str(path),
+    )
+
+
+def _entries(node: Any, name: str = "", *, static: bool = False) -> Iterator[_Entry]:
+    """What an object of the file holds, whose groups differ between the versions of the server: each variable is an
     object with a ``Value``."""
     if not isinstance(node, dict):
-        return []
+        return
     if name and "Value" in node:
-        return [(name, str(node["Value"]))]
-    return [pair for key, child in node.items() for pair in _values(child, key)]
+        normal = name.replace("-", "_")
+        normal = normal[len("loose_") :] if normal.startswith("loose_") else normal
+        yield _Entry(normal, str(node["Value"]), static, _in_form(node))
+        return
+    for key, child in node.items():
+        yield from _entries(child, key, static=static or "static" in key)
+
+
+def _in_form(node: dict[str, Any]) -> bool:
+    metadata = node.get("Metadata")
+    if not isinstance(node["Value"], str) or not isinstance(metadata, dict):
+        return False
+    time = metadata.get("Timestamp")
+    texts = all(isinstance(metadata.get(key), str) for key in ("Host", "User"))
+    return texts and type(time) is int and time >= _SMALLEST_TIME
+
+
+def _require_places(path: Path, options: Mapping[str, str], values: Mapping[str, str]) -> None:
+    """Raises InvalidOption for a place in ``values`` that is neither below the data directory nor in ``options``."""
+    datadir = path.parent
+    merged = {**options, **values}
+    for name in sorted(values):
+        named = set(_places(datadir, options, name))
+        for place in _places(datadir, merged, name):
+            own = place == datadir or (datadir in place.parents and name not in _SETTLED)
+            if not own and place not in named:
+                raise InvalidOption(
+                    f"{path} sets {name} to {values[name]!r}, which is not in the data directory; whoever runs as the "
+                    "server's account can write that file, so it cannot name such a place",
+                    remedy=f"If that place is right, write {name}={values[name]} into the server's option file. "
+                    f"Otherwise take it out: RESET PERSIST {name} on the running server, or move {path} away.",
+                    option=name,
+                    path=str(path),
+                )
+
+
+def _places(datadir: Path, options: Mapping[str, str], name: str) -> Iterator[Path]:
+    """Absolute paths of what the option ``name`` names."""
+    text = options.get(name, "")
+    base, parts = datadir, [text]
+    if name == "innodb_data_file_path":
+        base = datadir / options.get("innodb_data_home_dir", "")
+        parts = [part.strip().partition(":")[0] for part in text.split(";")]
+    elif name == "innodb_directories":
+        parts = [part.strip().strip("\"'") for part in text.split(";")]
+    elif name == "wsrep_provider_options":
+        parts = list(cluster_directories({name: text}))
+    elif name == "datadir":
+        parts = [text or "."]
+    elif name not in _PLACES or (name == "log_bin" and text.upper() in _SWITCHES):
+        return
+    yield from (Path(os.path.normpath(base / part)) for part in parts if part)

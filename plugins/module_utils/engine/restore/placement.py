@@ -20,6 +20,7 @@ from ..innodb.mysql.redo_logfile import REDO_DIRECTORY
 from ..manifest import MANIFEST_NAME
 from ..recovery.backup_directory import IN_PROGRESS_NAME, MOVING_NAME, BackupDirectory, walk_files
 from ..recovery.families import recovery_family_of
+from ..recovery.strangers import require_none
 from .layout import Layout
 
 RESTORED_NAME = "xtrabackup_restored.json"
@@ -66,8 +67,8 @@ _SYSTEM = {
     f"/{name}"
     for name in (
         "", "bin", "boot", "dev", "etc", "home", "lib", "lib64", "media", "mnt", "opt", "proc", "root", "run", "sbin",
-        "srv", "sys", "tmp", "usr", "usr/bin", "usr/lib", "usr/local", "usr/sbin", "usr/share", "var", "var/backups",
-        "var/cache", "var/lib", "var/log", "var/run", "var/spool", "var/tmp",
+        "srv", "sys", "tmp", "usr", "usr/bin", "usr/lib", "usr/lib64", "usr/local", "usr/sbin", "usr/share", "var",
+        "var/backups", "var/cache", "var/lib", "var/log", "var/run", "var/spool", "var/tmp",
     )
 }  # fmt: skip
 
@@ -153,6 +154,7 @@ def require_safe(datadir: Path, source: Path, layout: Layout) -> None:
     if str(datadir) in _SYSTEM or datadir.parent == datadir:
         reason = "a directory of the system"
     elif datadir.is_symlink():
+        # one of root's is not here any more: it was followed as the option files were read
         reason = f"a symbolic link to {os.path.realpath(datadir)}; name that directory instead"
     elif datadir.exists() and not datadir.is_dir():
         reason = "not a directory"
@@ -188,7 +190,10 @@ def foreign_entries(datadir: Path, staging: Staging) -> list[str]:
 
 
 def backup_files(backup: BackupDirectory) -> list[tuple[str, int, str]]:
-    """(path, size in bytes, digest or "") of every file that a restore carries over."""
+    """(path, size in bytes, digest or "") of every file that a restore carries over.
+
+    Raises BackupError for one that no server's backup has.
+    """
     if backup.manifest is not None and backup.manifest_is_current:
         listed: Iterable[tuple[str, int, str]] = ((file.path, file.size, file.digest) for file in backup.manifest.files)
     else:
@@ -197,7 +202,9 @@ def backup_files(backup: BackupDirectory) -> list[tuple[str, int, str]]:
     used_up = set()
     if backup.binary_log:
         used_up = {backup.binary_log, f"{Path(backup.binary_log).stem}.index"}
-    return [item for item in listed if _carried(item[0]) and item[0] not in used_up and not family.is_used_up(item[0])]
+    files = [item for item in listed if _carried(item[0]) and item[0] not in used_up and not family.is_used_up(item[0])]
+    require_none(backup, (name for name, _size, _digest in files))
+    return files
 
 
 def _carried(name: str) -> bool:
@@ -261,7 +268,8 @@ def directories(backup: BackupDirectory, files: list[tuple[str, int, str]]) -> l
         parts = name.split("/")
         found |= {"/".join(parts[:count]) for count in range(1, len(parts))}
     # an empty one for the redo log is made where this host wants it
-    return sorted(name for name in found if not name.startswith((".xtrabackup", REDO_DIRECTORY)))
+    # and what is called like a hidden one is no database, as no file is in it
+    return sorted(name for name in found if not name.startswith((".", REDO_DIRECTORY)))
 
 
 def check_fit(backup: BackupDirectory, sizes: dict[str, int], layout: Layout) -> None:

@@ -8,6 +8,9 @@ Format facts: MariaDB documentation "Configuring MariaDB with Option Files", and
 
 from __future__ import annotations
 
+import os
+import re
+import stat
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -15,6 +18,8 @@ from .. import durable
 from ..errors import FormatError, InvalidOption
 
 _MAX_INCLUDE_DEPTH = 10
+# what the servers' programs say, with status 0
+_IGNORED = re.compile(r"World-writable config file '(.+)' is ignored")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "s": " ", '"': '"', "'": "'", "\\": "\\"}
 
 
@@ -22,7 +27,8 @@ def read_options(path: Path, groups: Collection[str]) -> dict[str, str]:
     """The options of ``groups`` in the option file ``path``; a later line wins, whichever group it is in.
 
     Names are in the form ``ssl_ca`` (dashes become underscores, a ``loose_`` prefix is dropped); an option without
-    a value has "". Raises StorageError when a file cannot be read, InvalidOption when a line cannot be understood.
+    a value has "". Raises StorageError when a file cannot be read, InvalidOption when a line cannot be understood, and
+    for a file that everybody can write to: servers and clients ignore it.
     """
     return {name: value or "" for name, value in given_options(path, groups)}
 
@@ -40,12 +46,32 @@ def parse_options(data: bytes, where: Path, groups: Collection[str]) -> dict[str
     return {name: value or "" for name, value in _options_in(data, where, frozenset(groups), None)}
 
 
+def require_heeded(said: bytes) -> None:
+    """Raises InvalidOption when the servers' program that read option files says on stderr (``said``) that it ignored
+    one, as the server does: its options would be missing, and another server's files or socket be taken."""
+    found = _IGNORED.search(os.fsdecode(said))
+    if found is not None:
+        raise _ignored(found[1])
+
+
+def _ignored(path: str) -> InvalidOption:
+    return InvalidOption(
+        f"the option file {path} can be written to by everybody, so servers and clients ignore it",
+        remedy=f"chmod o-w {path}",
+        option="defaults_file",
+        path=path,
+    )
+
+
 def _options(path: Path, groups: frozenset[str], depth: int) -> Iterator[tuple[str, str | None]]:
     """Name and value of each option of ``groups``, in the order of the file and of what it includes."""
     if depth > _MAX_INCLUDE_DEPTH:
         raise InvalidOption(f"option file {path}: more than {_MAX_INCLUDE_DEPTH} nested !include lines")
-    with durable.storage_errors("reading option file", path):
-        data = path.read_bytes()
+    with durable.storage_errors("reading option file", path), path.open("rb") as file:
+        mode = os.fstat(file.fileno()).st_mode
+        if stat.S_ISREG(mode) and mode & stat.S_IWOTH:
+            raise _ignored(str(path))
+        data = file.read()
     yield from _options_in(data, path, groups, depth)
 
 

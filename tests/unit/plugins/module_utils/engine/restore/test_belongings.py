@@ -132,10 +132,11 @@ def test_what_a_process_has_open_is_not_replaced(host: Host, place: str) -> None
 
 
 def test_persisted_variables_of_mysql_count_unless_they_are_not_loaded(tmp_path: Path) -> None:
+    noted = {"Host": "localhost", "User": "root", "Timestamp": 1796059143663948}
     variables = {
         "Version": 2,
-        "mysql_static_parse_early_variables": {"log_bin": {"Value": "logs/bin", "Metadata": {"User": "root"}}},
-        "mysql_dynamic_variables": {"super_read_only": {"Value": "ON", "Metadata": {}}},
+        "mysql_static_parse_early_variables": {"log_bin": {"Value": "logs/bin", "Metadata": noted}},
+        "mysql_dynamic_variables": {"super_read_only": {"Value": "ON", "Metadata": noted}},
     }
     (tmp_path / "mysqld-auto.cnf").write_text(json.dumps(variables))
     options = {"datadir": str(tmp_path)}

@@ -38,6 +38,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.p
     choose_staging,
     is_mount_point,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.plan import RestoreOptions, plan_restore
 from ansible_collections.innodb.xtrabackup.tests.support.dying import killed_at
 
 from .conftest import CHECKPOINTS, DATA, Host, tree
@@ -182,11 +183,20 @@ def test_unsafe_places_are_refused_even_with_force(host: Host, place: str) -> No
         host.restore(force=True)
 
 
-def test_a_link_is_refused_and_its_end_named(host: Host) -> None:
+def test_a_link_of_ones_own_means_where_it_leads_to(host: Host) -> None:
     (host.place / "log").mkdir()
     os.symlink(host.place / "log", host.datadir)
+    host.restore(force=True)
+    assert set(DATA) <= set(tree(host.place / "log"))
+    assert host.datadir.is_symlink()
+
+
+def test_a_link_that_takes_the_place_of_the_data_directory_is_refused_and_its_end_named(host: Host) -> None:
+    (host.place / "log").mkdir()
+    layout = host.layout()
+    os.symlink(host.place / "log", host.datadir)
     with pytest.raises(TargetUnsafe, match=str(host.place / "log")):
-        host.restore(force=True)
+        plan_restore(host.backup, layout, RestoreOptions(force=True))
 
 
 def test_what_is_no_data_directory_is_never_replaced(host: Host) -> None:
