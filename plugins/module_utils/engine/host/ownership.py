@@ -12,7 +12,7 @@ import pwd
 from ..errors import InvalidOption
 from ..restore.layout import Layout
 from ..units import is_digits
-from .copying import Ownership
+from .copying import Ownership, carried_mode
 from .held import owner_of
 
 _PACKAGED_USER = "mysql"  # whom the packages of all distributions run the server as
@@ -28,7 +28,8 @@ def resolve_ownership(
 
     Without ``owner``: the user of the option files, else who owns the data directory that is there, else the packages'
     account if root asks. Without ``group``: the owner's own. Without ``mode``: an existing data directory keeps its
-    permissions, what is in it is 0700 and 0660. Raises InvalidOption for unknown names, and when only root could do it.
+    permissions, but setuid and setgid with another owner or group; what is in it is 0700 and 0660. Raises InvalidOption
+    for unknown names, and when only root could do it.
     """
     there = owner_of(layout.datadir) if layout.datadir.is_dir() else None
     account = _account(owner) if owner else _default_account(layout, None if there is None else there.uid)
@@ -39,7 +40,9 @@ def resolve_ownership(
     _require_allowed(uid, gid)
     directory_mode = _DEFAULT_DIRECTORY_MODE if mode is None else _mode(mode)
     file_mode = _DEFAULT_FILE_MODE if mode is None else directory_mode & 0o666
-    top_mode = directory_mode if mode is not None or there is None else there.mode
+    top_mode = directory_mode
+    if mode is None and there is not None:
+        top_mode = carried_mode(there.mode, directory=True, same_owner=(uid, gid) == (there.uid, there.gid))
     return Ownership(uid, gid, file_mode, directory_mode), top_mode
 
 

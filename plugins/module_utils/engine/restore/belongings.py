@@ -22,7 +22,7 @@ from .. import durable
 from ..errors import FormatError, InvalidOption, StorageError, UnsafeFile
 from ..format import strict_json
 from ..host import below
-from ..host.copying import Ownership
+from ..host.copying import Ownership, carried_mode
 from ..host.held import Owner, owner_of
 from ..host.small_files import read_small
 from ..server.named_places import holds_tables
@@ -88,7 +88,9 @@ def make_like(old: Path, new: Path, ownership: Ownership) -> None:
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         status = old.lstat()
         if stat.S_ISDIR(status.st_mode):
-            ownership = replace(ownership, directory_mode=stat.S_IMODE(status.st_mode))
+            same = (ownership.uid, ownership.gid) == (status.st_uid, status.st_gid)
+            mode = carried_mode(status.st_mode, directory=True, same_owner=same)
+            ownership = replace(ownership, directory_mode=mode)
     ownership.make_directory(new)
 
 
@@ -232,10 +234,11 @@ class _Copies:
             self._finish(copy.fileno(), status)
 
     def _finish(self, descriptor: int, status: os.stat_result) -> None:
-        """Give the copy the owner and the permissions of the original, whose ``status`` this is."""
-        os.fchown(descriptor, *self._owner(status))
-        # a change of the owner clears bits
-        os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
+        """Give the copy its owner and the permissions of the original, whose ``status`` this is."""
+        owner = self._owner(status)
+        os.fchown(descriptor, *owner)
+        same = owner == (status.st_uid, status.st_gid)
+        os.fchmod(descriptor, carried_mode(status.st_mode, directory=stat.S_ISDIR(status.st_mode), same_owner=same))
         os.fsync(descriptor)
 
     def _owner(self, status: os.stat_result) -> tuple[int, int]:
