@@ -471,7 +471,7 @@ def _restore(module: AnsibleModule) -> Outcome:
     planned = plan_restore(source, layout, options)
     answer: dict[str, Any] = {"layout": layout.as_dict()}
     if not planned.changed and not module.check_mode:
-        release(planned)
+        release()
     if not planned.changed or module.check_mode:
         return _prediction(planned, options, answer)
     with contextlib.closing(Progress("restore", params["progress_file"])) as progress:

@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from .. import durable
-from ..errors import BackupIncomplete, StorageError, TargetBusy
+from ..errors import BackupIncomplete, StorageError
 from ..host import below, running, state
 from ..host.copying import PART_SUFFIX, Copier, CopyTask, run_all
-from ..host.held import Holding, Owner, holding, holds, owner_of
+from ..host.held import Holding, Owner, give_back_of_the_dead, holding, owner_of
 from ..progress import Progress
 from ..recovery.backup_directory import MOVING_NAME
 from ..recovery.native import RecoveryReport
@@ -104,11 +104,9 @@ def restore(plan: RestorePlan, options: RestoreOptions, progress: Progress) -> R
     )
 
 
-def release(plan: RestorePlan) -> None:
-    """Give back what a run that was killed as it had done its work still holds; nothing while another one works."""
-    if holds(plan.journal):
-        with contextlib.suppress(TargetBusy), plan.journal.locked(), holding(plan.journal):
-            pass
+def release() -> None:
+    """Give back what runs that were killed, as they had done their work or before, still hold."""
+    give_back_of_the_dead()
 
 
 def _hold(plan: RestorePlan, held: Holding) -> None:
