@@ -161,7 +161,7 @@ options:
         required: true
       created:
         description:
-          - When it was written, in UTC, as in V(2026-11-28T10:00:00Z).
+          - When it was written, in UTC, as in V(2026-11-28T10:00:00Z); not more than an hour in the future.
           - A request that was not carried out is refused (C(request_superseded)) on a host where one of the same time
             or a later one was.
         type: str
