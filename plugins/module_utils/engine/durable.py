@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Callable
 
 from .errors import DiskFull, StorageError, TargetBusy
-from .host import below
+from .host import below, trees
 
 PARTIAL_SUFFIX = ".partial"
 REPLACED_SUFFIX = ".replaced"
@@ -86,7 +86,7 @@ def fsync_file(path: str | os.PathLike[str]) -> None:
 
 def fsync_tree(root: str | os.PathLike[str]) -> None:
     """Make every directory below and including ``root`` durable (files are fsynced by who wrote them)."""
-    for directory, _names, _files in os.walk(root, topdown=False):
+    for directory in reversed([directory for directory, _names, _files in trees.walk(root, deepest=None)]):
         fsync_directory(directory)
 
 
@@ -198,11 +198,11 @@ def remove_below(root: below.Root, name: Path) -> None:
 
 
 def remove_tree(path: str | os.PathLike[str]) -> None:
-    """Remove a file or directory tree of our own, if it is there; symbolic links are not followed."""
+    """Remove a file or directory tree of our own, if it is there, however deep; symbolic links are not followed."""
     path = Path(path)
     with storage_errors("removing", path):
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+            trees.remove(path)
         else:
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()

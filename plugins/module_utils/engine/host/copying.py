@@ -26,7 +26,7 @@ from ..errors import BackupIncomplete, Cancelled, StorageError
 from ..format.content_digest import algorithm_of, new_digest
 from ..progress import Progress
 from ..stream.holes import digest_zeros
-from . import below
+from . import below, trees
 
 PART_SUFFIX = ".xtrabackup-part"
 """Suffix of a file that is still being copied."""
@@ -293,7 +293,7 @@ def run_all(jobs: Sequence[Callable[[], None]], parallel: int, cancelled: thread
 
 def sync_files(root: Path, parallel: int) -> None:
     """Make every file and directory below and including ``root`` durable."""
-    files = [Path(directory) / name for directory, _names, names in os.walk(root) for name in names]
+    files = [Path(directory) / name for directory, _names, names in trees.walk(root) for name in names]
 
     def sync(path: Path) -> None:
         with durable.storage_errors("syncing", path):
