@@ -371,6 +371,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.engine.errors import InvalidOption
 from ..module_utils.engine.host.ownership import resolve_ownership
+from ..module_utils.engine.printable import printable
 from ..module_utils.engine.progress import Progress
 from ..module_utils.engine.recovery.prepare import PrepareOptions
 from ..module_utils.engine.restore.forecast import forecast
@@ -477,7 +478,7 @@ def _restore(module: AnsibleModule) -> Outcome:
     with contextlib.closing(Progress("restore", params["progress_file"])) as progress:
         result = restore(planned, options, progress)
     for warning in result.warnings:
-        module.warn(warning)
+        module.warn(printable(warning))
     answer.update(
         backup={**result.record, "path": str(layout.datadir)},
         files=result.files,

@@ -12,6 +12,7 @@ import pwd
 from ..errors import InvalidOption
 from ..restore.layout import Layout
 from ..units import is_digits
+from . import kernel
 from .copying import Ownership, carried_mode
 from .held import owner_of
 
@@ -82,6 +83,13 @@ def _default_account(layout: Layout, uid_there: int | None) -> tuple[int, int]:
 
 def _require_allowed(uid: int, gid: int) -> None:
     if os.geteuid() == 0:
+        if (uid, gid) != (0, os.getegid()) and not kernel.may_change_owners():
+            raise InvalidOption(
+                f"files cannot be given to user {uid} and group {gid}: root has no right here to change their owner",
+                remedy="Run this with CAP_CHOWN (docker run --cap-add CHOWN, AmbientCapabilities= and "
+                f"CapabilityBoundingSet= of systemd), or as uid {uid} itself (become_user).",
+                option="owner",
+            )
         return
     if uid != os.geteuid() or gid not in {os.getegid(), *os.getgroups()}:
         raise InvalidOption(

@@ -120,7 +120,7 @@ def _hold(plan: RestorePlan, held: Holding) -> None:
     directories = {path.parent for path in touched}
     held.hold(directories)
     with durable.storage_errors("creating", staging.root.parent):
-        staging.root.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        durable.make_directories(staging.root.parent, 0o755)
     held.hold({staging.root.parent})
 
 
@@ -246,7 +246,7 @@ class _Restore:
             if not parent.exists():
                 # a directory of this host's layout, inside or outside, that is not there yet
                 with durable.storage_errors("creating", parent.parent):
-                    parent.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+                    durable.make_directories(parent.parent, 0o755)
                 ownership.make_directory(parent)
                 if placement.outside:
                     self._held.hold({parent})
@@ -254,7 +254,7 @@ class _Restore:
     def _make_redo_directory(self, path: Path) -> None:
         """MySQL begins a new redo log in an empty directory, and does not start without one."""
         with durable.storage_errors("creating", path.parent):
-            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            durable.make_directories(path.parent, 0o755)
         self._options.ownership.make_directory(path)
         durable.fsync_directory(path.parent)
 

@@ -213,7 +213,7 @@ def save(path: str | os.PathLike[str], credentials: Credentials) -> None:
     document = {name: getattr(credentials, name) for name in _FIELDS}
     document["token_used"] = credentials.token_used
     with durable.storage_errors("writing", path):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        durable.make_directories(path.parent, 0o700)
     durable.write_file(path, json.dumps(document, indent=1).encode(), 0o600)
 
 
