@@ -124,7 +124,8 @@ options:
     description:
       - The permissions of the directories, as an octal number in quotes (V('0750')). Files in them get the same
         permissions without those to execute.
-      - By default directories are V('0700') and files V('0660'), and a data directory that is there keeps its own.
+      - By default directories are V('0700') and files V('0660'), and a data directory that is there keeps its own,
+        but for setuid and setgid where its owner or group changes.
     type: raw
   manifest_sha256:
     description:
