@@ -13,6 +13,7 @@ author:
 description:
   - Reads the YAML of a restore request and tells everything that is wrong with it. Needs no library beside Ansible's
     own.
+  - A request that says it was written more than an hour from now is wrong, too.
   - The schema is the file C(restore_request.schema.json) of the role P(innodb.xtrabackup.restore#role), which reads
     requests with this filter. Use it where requests are to be looked at without any host.
 options:
@@ -58,6 +59,7 @@ import json
 from pathlib import Path
 from typing import Any, Callable
 
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.request import DATE_REMEDY, date_problem
 from ansible_collections.innodb.xtrabackup.plugins.plugin_utils import json_schema, strict_yaml
 
 MOST_PROBLEMS = 50  # that are told
@@ -72,6 +74,9 @@ def restore_request(text: str) -> dict[str, Any]:
         return {"problems": [f"it cannot be read as YAML: {error}"], "request": {}, "sha256": ""}
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
     found = list(itertools.islice(json_schema.problems(document, schema), MOST_PROBLEMS))
+    wrong = "" if found else date_problem(document["created"])
+    if wrong:
+        found.append(f"created: {wrong}. {DATE_REMEDY}")
     if found:
         return {"problems": found, "request": {}, "sha256": ""}
     return {"problems": [], "request": document, "sha256": content_digest(document)}

@@ -377,6 +377,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import job
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.target import Target
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.content_digest import OPTIONS
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.printable import printable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import ConnectionParameters
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.throttle import Throttle
@@ -470,7 +471,7 @@ def _backup(module: AnsibleModule) -> Outcome:
     options = _backup_options(params)
     before = wanted.existing()
     for warning in wanted.warnings():
-        module.warn(warning)
+        module.warn(printable(warning))
     if before is not None and not params["force"]:
         return Outcome(False, wanted.facts(before), wanted.facts(before), {"backup": before})
     if module.check_mode:
@@ -479,7 +480,7 @@ def _backup(module: AnsibleModule) -> Outcome:
     with contextlib.closing(Progress("backup", params["progress_file"])) as progress:
         record = wanted.take(options, progress)
     for warning in record["warnings"]:
-        module.warn(warning)
+        module.warn(printable(warning))
     return Outcome(True, wanted.facts(before), wanted.wanted_facts(), {"backup": record})
 
 

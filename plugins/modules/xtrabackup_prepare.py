@@ -237,6 +237,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.engine.printable import printable
 from ..module_utils.engine.progress import Progress
 from ..module_utils.engine.recovery.prepare import PrepareOptions, plan, prepare
 from ..module_utils.engine.stream.cipher import read_key_file
@@ -281,7 +282,7 @@ def _prepare(module: AnsibleModule) -> Outcome:
         result = prepare(Path(params["src"]), target, options, progress)
         phases = progress.snapshot()["phases"]
     for warning in result.warnings:
-        module.warn(warning)
+        module.warn(printable(warning))
     answer: dict[str, Any] = {"backup": result.record}
     if result.report is not None:
         answer["recovery"] = result.report.as_dict()

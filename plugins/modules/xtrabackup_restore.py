@@ -129,7 +129,8 @@ options:
     description:
       - The permissions of the directories, as an octal number in quotes (V('0750')). Files in them get the same
         permissions without those to execute.
-      - By default directories are V('0700') and files V('0660'), and a data directory that is there keeps its own.
+      - By default directories are V('0700') and files V('0660'), and a data directory that is there keeps its own,
+        but for setuid and setgid where its owner or group changes.
     type: raw
   manifest_sha256:
     description:
@@ -166,7 +167,7 @@ options:
         required: true
       created:
         description:
-          - When it was written, in UTC, as in V(2026-11-28T10:00:00Z).
+          - When it was written, in UTC, as in V(2026-11-28T10:00:00Z); not more than an hour in the future.
           - A request that was not carried out is refused (C(request_superseded)) on a host where one of the same time
             or a later one was.
         type: str
@@ -376,6 +377,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.engine.errors import InvalidOption
 from ..module_utils.engine.host.ownership import resolve_ownership
+from ..module_utils.engine.printable import printable
 from ..module_utils.engine.progress import Progress
 from ..module_utils.engine.recovery.prepare import PrepareOptions
 from ..module_utils.engine.restore.forecast import forecast
@@ -478,13 +480,13 @@ def _restore(module: AnsibleModule) -> Outcome:
     planned = plan_restore(source, layout, options)
     answer: dict[str, Any] = {"layout": layout.as_dict()}
     if not planned.changed and not module.check_mode:
-        release(planned)
+        release()
     if not planned.changed or module.check_mode:
         return _prediction(planned, options, answer)
     with contextlib.closing(Progress("restore", params["progress_file"])) as progress:
         result = restore(planned, options, progress)
     for warning in result.warnings:
-        module.warn(warning)
+        module.warn(printable(warning))
     answer.update(
         backup={**result.record, "path": str(layout.datadir)},
         files=result.files,

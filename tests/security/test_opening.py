@@ -21,7 +21,7 @@ OWN = (
     "durable.py",
     *(
         f"host/{name}.py"
-        for name in ("anchor", "below", "confinement", "handover", "held", "kernel", "replaceable", "state")
+        for name in ("anchor", "below", "confinement", "handover", "held", "kernel", "replaceable", "state", "trees")
     ),
 )
 
@@ -70,7 +70,8 @@ ALLOWED = {
     ("restore/belongings.py", "_Copies.copy"): _NEW,
     ("restore/holders.py", "_opened"): _PROC,
     ("restore/markers.py", "remove_in_progress"): _PUBLISHING,
-    ("restore/moved.py", "remove_moved"): "empty directories, by descriptors of those above them",
+    ("restore/moved.py", "_remove_empty"): "empty directories, by descriptors of those above them",
+    ("restore/moved.py", "remove_moved"): "an empty directory, which the user has named",
     ("restore/place.py", "_Restore._publish_beside"): _PUBLISHING,
     ("restore/place.py", "_Restore._publish_inside"): _PUBLISHING,
     ("restore/place.py", "_Restore._put_aside"): _PUBLISHING,

@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 from ..engine.errors import XtrabackupError
+from ..engine.printable import printable
 from ..engine.progress import Progress
 from ..engine.units import format_size
 from .dialects import Dialect
@@ -40,7 +41,7 @@ _OPTIONS = {
 
 
 class Messages:
-    """Lines on standard error. Thread-safe; an error of writing them never ends a job."""
+    """Lines on standard error, one for each message. Thread-safe; an error of writing them never ends a job."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
@@ -61,13 +62,12 @@ class Messages:
         text = f"{error.message.rstrip('.')}. {error.remedy}"
         for name, option in _OPTIONS.items():
             text = text.replace(name, option)
-        for number, line in enumerate(text.splitlines()):
-            self._write(self._dialect.line("ERROR", line if number == 0 else f"  {line}"))
+        self._write(self._dialect.line("ERROR", text))
 
     def show_bar(self, text: str) -> None:
         """Show ``text`` at the bottom of the terminal in place of what was there."""
         with self._lock, contextlib.suppress(OSError, ValueError):
-            sys.stderr.write("\r\x1b[K" + text)
+            sys.stderr.write("\r\x1b[K" + printable(text))
             sys.stderr.flush()
             self._shown = text
 
@@ -75,7 +75,7 @@ class Messages:
         with self._lock, contextlib.suppress(OSError, ValueError):
             head = "\r\x1b[K" if self._shown else ""
             self._shown = ""
-            sys.stderr.write(f"{head}{line}\n")
+            sys.stderr.write(f"{head}{printable(line)}\n")
             sys.stderr.flush()
 
 

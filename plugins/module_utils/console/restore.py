@@ -44,7 +44,7 @@ def _run(session: Session, method: str) -> None:
     )
     planned = plan_restore(source, layout, options)
     if not planned.changed:
-        release(planned)
+        release()
         # a server may have changed the data since: whoever asks for the backup means the backup
         raise TargetNotEmpty(
             f"{layout.datadir} holds data that was restored from this backup before",

@@ -15,6 +15,7 @@ from ..engine.errors import InvalidOption, StreamTruncated
 from ..engine.filling import require_finished
 from ..engine.format.names import STATE_NAME
 from ..engine.format.state_names import state_names
+from ..engine.host.trees import files_below
 from ..engine.innodb.tablespace import compressed_page_size
 from ..engine.manifest import MANIFEST_NAME
 from ..engine.stream import xbstream
@@ -65,14 +66,13 @@ def run_extract(session: Session) -> None:
         if key is not None and manifest is None:
             session.messages.warn(NOT_AUTHENTICATED)
         if arguments.flag("verbose"):
-            for path in sorted(staging.rglob("*")):
-                if path.is_file():
-                    session.messages.note(str(path.relative_to(staging)))
+            for name in files_below(staging):
+                session.messages.note(name)
 
 
 def _require_complete(staging: Path) -> None:
     """Raises StreamTruncated for a stream that ended between two entries."""
-    files = [path for path in staging.rglob("*") if path.is_file()]
+    files = files_below(staging)
     if not files:
         raise StreamTruncated(
             f"{_WHERE}: an empty stream",

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Callable
 
 from .errors import DiskFull, StorageError, TargetBusy
-from .host import below
+from .host import below, trees
 
 PARTIAL_SUFFIX = ".partial"
 REPLACED_SUFFIX = ".replaced"
@@ -65,6 +65,22 @@ def storage_errors(action: str, path: str | os.PathLike[str]) -> Iterator[None]:
         ) from error
 
 
+def make_directories(path: str | os.PathLike[str], mode: int) -> None:
+    """Make the directory ``path``, and those above it that are missing, all with ``mode`` (``Path.mkdir`` lets the
+    others be as open as the umask lets it). Raises OSError."""
+    try:
+        os.mkdir(path, mode)
+    except FileNotFoundError:
+        parent = os.path.dirname(os.path.abspath(path))
+        if parent == os.fspath(path):
+            raise
+        make_directories(parent, mode)
+        make_directories(path, mode)
+    except OSError:
+        if not os.path.isdir(path):
+            raise
+
+
 def fsync_directory(path: str | os.PathLike[str]) -> None:
     """Make the names in the directory ``path`` durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -86,7 +102,7 @@ def fsync_file(path: str | os.PathLike[str]) -> None:
 
 def fsync_tree(root: str | os.PathLike[str]) -> None:
     """Make every directory below and including ``root`` durable (files are fsynced by who wrote them)."""
-    for directory, _names, _files in os.walk(root, topdown=False):
+    for directory in reversed([directory for directory, _names, _files in trees.walk(root, deepest=None)]):
         fsync_directory(directory)
 
 
@@ -198,11 +214,11 @@ def remove_below(root: below.Root, name: Path) -> None:
 
 
 def remove_tree(path: str | os.PathLike[str]) -> None:
-    """Remove a file or directory tree of our own, if it is there; symbolic links are not followed."""
+    """Remove a file or directory tree of our own, if it is there, however deep; symbolic links are not followed."""
     path = Path(path)
     with storage_errors("removing", path):
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+            trees.remove(path)
         else:
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
@@ -221,10 +237,16 @@ def exclusive_lock(path: str | os.PathLike[str], what: str) -> Iterator[None]:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                owner = os.read(descriptor, 64).decode(errors="replace").strip()
+                owner, whose = process_in(os.read(descriptor, 64)), os.fstat(descriptor).st_uid
                 os.close(descriptor)
+                stranger = whose not in (0, os.geteuid())
                 raise TargetBusy(
-                    f"{what} is in use by another job (process {owner or 'unknown'})", path=os.fspath(path)
+                    f"{what} is in use by another job (process {owner})",
+                    remedy=f"Wait for the other job to end. The lock file {os.fspath(path)} belongs to uid {whose}: if "
+                    "that is none of your jobs, remove it."
+                    if stranger
+                    else None,
+                    path=os.fspath(path),
                 ) from None
             # the holder before us may have removed the name between our open and our lock
             with contextlib.suppress(FileNotFoundError):
@@ -239,6 +261,12 @@ def exclusive_lock(path: str | os.PathLike[str], what: str) -> Iterator[None]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
         os.close(descriptor)
+
+
+def process_in(content: bytes) -> str:
+    """The process that a lock file names, whose text can be anybody's."""
+    text = content.partition(b"\n")[0].strip()
+    return text.decode("ascii") if re.fullmatch(rb"[0-9]{1,10}", text) else "unknown"
 
 
 def _open_lock(path: str | os.PathLike[str]) -> int:

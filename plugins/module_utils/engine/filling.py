@@ -182,10 +182,10 @@ class Filling:
                         if self._root.status(MARKER_NAME).st_ino == os.fstat(descriptor).st_ino:
                             return descriptor
                 except BlockingIOError:
-                    owner = os.pread(descriptor, 64, 0).partition(b"\n")[0].decode(errors="replace")
+                    owner = durable.process_in(os.pread(descriptor, 64, 0))
                     os.close(descriptor)
                     raise TargetBusy(
-                        f"{self.directory} is in use by another job (process {owner or 'unknown'})",
+                        f"{self.directory} is in use by another job (process {owner})",
                         path=str(self.directory),
                     ) from None
                 os.close(descriptor)

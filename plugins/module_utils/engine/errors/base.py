@@ -10,6 +10,8 @@ import os
 import re
 from typing import Any, ClassVar
 
+from ..printable import printable
+
 BACKUP = "xtrabackup_backup"
 INFO = "xtrabackup_info"
 PREPARE = "xtrabackup_prepare"
@@ -36,8 +38,9 @@ class XtrabackupError(Exception):
 
     def __init__(self, message: str, *, remedy: str | None = None, **details: Any) -> None:
         super().__init__(message)
-        self.message: str = _named(message)
-        self.remedy: str = _named(remedy or self.default_remedy)
+        # names in them can hold line ends and escape sequences, which would forge lines of a log
+        self.message: str = printable(_named(message))
+        self.remedy: str = printable(_named(remedy or self.default_remedy))
         self.details = {name: _named(value) for name, value in details.items()}
 
     def __str__(self) -> str:

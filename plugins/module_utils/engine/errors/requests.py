@@ -29,7 +29,8 @@ class RequestChanged(RequestError):
 class RequestSuperseded(RequestError):
     """The host's data come from a newer request; carrying out this one would roll them back.
 
-    Newer is what was ``created`` later. A request that was carried out before the newer one is no error.
+    Newer is what was ``created`` later. A request that was carried out before the newer one is no error. One that says
+    it was written after it was carried out counts as of then.
     """
 
     code = "request_superseded"

@@ -9,6 +9,9 @@ from ..errors import FormatError
 from .state_names import MANIFEST, is_state_name
 
 LONGEST_PATH = 4096  # bytes, as the kernel has it
+DEEPEST = 64
+"""Directories in each other; a data directory has two."""
+
 STATE_NAME = "a name that this collection keeps for its own state, which no backup holds"
 
 
@@ -19,6 +22,8 @@ def fault_of(path: object) -> str | None:
         return "not the name of a file"
     if "\0" in path or any(part in ("", ".", "..") for part in path.split("/")):
         return "an unsafe file name"
+    if path.count("/") > DEEPEST:
+        return f"more than {DEEPEST} directories deep"
     return STATE_NAME if is_state_name(path) else None
 
 

@@ -13,6 +13,7 @@ import errno
 import fcntl
 import itertools
 import os
+import stat
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
@@ -24,10 +25,13 @@ from .. import durable
 from ..errors import BackupIncomplete, Cancelled, StorageError
 from ..format.content_digest import algorithm_of, new_digest
 from ..format.holes import digest_zeros
-from . import below
+from . import below, trees
 
 PART_SUFFIX = ".xtrabackup-part"
 """Suffix of a file that is still being copied."""
+
+FILE_PERMISSIONS = 0o777
+"""What a copy of a file has of the original's mode: with setuid or setgid it would run as the copy's owner."""
 
 _FICLONE = 0x40049409  # ioctl of linux/fs.h
 _CHUNK = 1 << 20  # bytes a system call; more would not stay in the processor's cache from reading to writing
@@ -65,6 +69,14 @@ class Ownership:
     def _own(self, descriptor: int) -> None:
         if self.uid is not None or self.gid is not None:
             os.fchown(descriptor, -1 if self.uid is None else self.uid, -1 if self.gid is None else self.gid)
+
+
+def carried_mode(mode: int, *, directory: bool, same_owner: bool) -> int:
+    """The permissions of a copy of what has ``mode``. Bits by which somebody else would act as the owner or the group
+    (setuid, setgid) stay at a directory that has the owner and the group of the original, and nowhere else."""
+    if not directory:
+        return mode & FILE_PERMISSIONS
+    return stat.S_IMODE(mode) & (0o7777 if same_owner else 0o1777)
 
 
 @dataclass(frozen=True)
@@ -140,7 +152,7 @@ class Copier:
         if self._ownership:
             self._ownership.apply_to_file(target)
         else:
-            os.fchmod(target, os.fstat(source).st_mode & 0o7777)
+            os.fchmod(target, os.fstat(source).st_mode & FILE_PERMISSIONS)
         if self._sync:
             os.fsync(target)
 
@@ -286,7 +298,7 @@ def run_all(jobs: Sequence[Callable[[], None]], parallel: int, cancelled: thread
 
 def sync_files(root: Path, parallel: int) -> None:
     """Make every file and directory below and including ``root`` durable."""
-    files = [Path(directory) / name for directory, _names, names in os.walk(root) for name in names]
+    files = [Path(directory) / name for directory, _names, names in trees.walk(root) for name in names]
 
     def sync(path: Path) -> None:
         with durable.storage_errors("syncing", path):

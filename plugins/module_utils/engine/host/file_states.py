@@ -18,6 +18,7 @@ from pathlib import Path
 from .. import durable
 from ..filling import NOT_CONTENT
 from ..format.state_names import is_state_name
+from . import trees
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,8 @@ def changed_since(directory: Path, newest: int) -> str | None:
 
 
 def _files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
-    def fail(error: OSError) -> None:
-        raise error
-
     with durable.storage_errors("looking at the files of", root):
-        for directory, folders, files in os.walk(root, onerror=fail):
+        for directory, folders, files in trees.walk(root, strict=True):
             at_top = directory == os.fspath(root)
             folders[:] = sorted(name for name in folders if not (at_top and _is_foreign(f"{name}/")))
             links = [name for name in folders if os.path.islink(os.path.join(directory, name))]

@@ -28,6 +28,7 @@ from .. import durable
 from ..errors import BackupError, FormatError, StorageError, XtrabackupError
 from ..filling import NOT_CONTENT
 from ..format import strict_json
+from ..format.names import DEEPEST
 from ..format.state_names import is_state_name
 from . import accounts, below, state
 from .anchor import OWN_DESCRIPTORS, open_way
@@ -39,7 +40,6 @@ _LOCK_NAME = "lock"
 _MAX_NOTE = 16 << 20  # bytes
 _MOST_NOTES = 1000  # of directories that nobody has come back to; the oldest go first
 _MOST_OF_OTHERS = 1 << 20  # characters of their paths, each of at most 6 bytes in a note
-_DEEPEST = 64  # directories in each other; a data directory has two
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _UNPERMITTED = (errno.EPERM, errno.EINVAL, errno.EOPNOTSUPP)
 
@@ -248,8 +248,13 @@ def _walk(
 ) -> None:
     """Call ``visit`` with the directory (a descriptor), the path and the status of everything below ``folder``; with a
     directory before what is in it, or ``last``, after that. Links are not followed. Raises OSError, BackupError."""
-    if path.count("/") >= _DEEPEST:
-        raise BackupError(f"{path}: directories are nested too deeply for a backup", path=path)
+    if path.count("/") >= DEEPEST:
+        top = path.partition("/")[0]
+        raise BackupError(
+            f"{top}: directories in it are nested too deeply for a backup (more than {DEEPEST})",
+            remedy=f"No backup has such directories: remove {top} from it, or use another copy of the backup.",
+            path=path,
+        )
     with os.scandir(folder) as entries:
         names = sorted(entry.name for entry in entries)
     for name in names:

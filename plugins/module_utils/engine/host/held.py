@@ -3,10 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Directories of other accounts in which root works by path: for that time they are root's, with the sticky bit.
 
-Who owns a directory can rename what is in it and put a link in its place. While a directory is held, its account can
-create files in it as before, if its group is that account's own, but cannot rename or remove what is not its own. What
-was changed is noted durably before, and given back when the last restore that needs it has ended; of one that was
-killed, by the next run.
+Who owns a directory can rename what is in it and put a link in its place. While a directory is held, its account lists
+it, passes it and creates files in it as before, for another server of that account may be at work there; but it cannot
+rename or remove what is not its own. It gets that by the directory's group, if that is the account's own, else by an
+access control list. Where the file system has none it can pass, and no more: with the group that it is in, else with
+all others, who then get to what is in the directory as far as the modes of that let them.
+
+What was changed is noted durably before, and given back when the last restore that needs it has ended. What restores
+hold that were killed is given back by the next one, of whatever data directory.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ from typing import Any
 from .. import durable
 from ..errors import FormatError, TargetUnsafe
 from ..format import strict_json
-from . import below, state
+from . import acl, below, state
 from .anchor import open_way
 from .journal import RESTORES, Journal, is_at_work
 from .small_files import read_small
@@ -56,18 +60,41 @@ class Owner:
 
 @dataclass(frozen=True)
 class _Held:
-    """A directory: whose it is to be afterwards, whose it is now, and the journals of the restores that hold it."""
+    """A directory: whose it is to be afterwards, whose it is now, and the journals of the restores that hold it; its
+    access control lists then and now, in hexadecimal."""
 
     path: str
     inode: int
     owner: Owner
     held: Owner
     holders: tuple[str, ...]
+    acl: str = ""
+    held_acl: str = ""
 
     def is_held(self, status: os.stat_result) -> bool:
         """Whether a directory with ``status`` is as it was made to be held; a kill may have come in between."""
-        now = Owner.of(status)
-        return (now.uid, now.gid) == (self.held.uid, self.held.gid) and now.mode in (self.held.mode, self.owner.mode)
+        now, known = Owner.of(status), (self.held, self.owner)
+        return (
+            now.uid in [one.uid for one in known]
+            and now.gid in [one.gid for one in known]
+            and now.mode & ~stat.S_ISVTX in [one.mode & ~stat.S_ISVTX for one in known]
+        )
+
+    def take(self, descriptor: int) -> None:
+        """Hold the open directory. Who owns it has its permissions at every instant. Raises OSError."""
+        if self.held_acl != self.acl:
+            acl.write(descriptor, bytes.fromhex(self.held_acl))
+        os.fchmod(descriptor, self.held.mode)
+        # the owner can have changed it until now
+        self.held.give(descriptor)
+
+    def give_back(self, descriptor: int) -> None:
+        """Let it be as it is to be afterwards. Raises OSError."""
+        os.fchown(descriptor, self.owner.uid, self.owner.gid)
+        if self.held_acl != self.acl:
+            acl.write(descriptor, bytes.fromhex(self.acl))
+        os.fchmod(descriptor, self.owner.mode)
+        os.fsync(descriptor)
 
 
 class Holding:
@@ -103,18 +130,18 @@ class Holding:
                     held.remove(found)
                 now, holders = Owner.of(status), found.holders if found is not None else ()
                 path = os.path.realpath(directory)
-                held.append(_Held(path, status.st_ino, owner, now, tuple(dict.fromkeys((*holders, self._id)))))
+                lists = (found.acl, found.held_acl) if found is not None else ("", "")
+                held.append(_Held(path, status.st_ino, owner, now, tuple(dict.fromkeys((*holders, self._id))), *lists))
 
     def give_back(self) -> None:
         """End it: each directory that no other running restore needs gets its owner and permissions back."""
         if state.existing_directory(RESTORES) is None:
             return
         with _registry() as held:
-            # the inner ones first: the way to them is safe until then
-            for one in sorted(held, key=lambda one: one.path.count("/"), reverse=True):
+            for one in _inner_first(held):
                 if self._id not in one.holders:
                     continue
-                others = tuple(holder for holder in one.holders if holder != self._id and is_at_work(holder))
+                others = tuple(holder for holder in one.holders if holder != self._id)
                 if others:
                     held[held.index(one)] = replace(one, holders=others)
                     continue
@@ -139,18 +166,22 @@ class Holding:
         if found is not None and found.is_held(status):
             # by another restore, or by a run that was killed
             held[held.index(found)] = replace(found, holders=tuple(dict.fromkeys((*found.holders, self._id))))
-            found.held.give(descriptor)
+            found.take(descriptor)
             return
         if found is not None:
             held.remove(found)
         if _is_safe(status):
             return
-        one = _Held(str(path), status.st_ino, Owner.of(status), _made_safe(status), (self._id,))
+        before = acl.read(descriptor)
+        safe, list_of_safe = _made_safe(descriptor, status, before)
+        one = _Held(str(path), status.st_ino, Owner.of(status), safe, (self._id,), before.hex(), list_of_safe.hex())
         held.append(one)
         _write(held)
         try:
-            one.held.give(descriptor)
+            one.take(descriptor)
         except PermissionError as error:
+            with contextlib.suppress(OSError):
+                one.give_back(descriptor)
             raise TargetUnsafe(
                 f"{path} belongs to uid {status.st_uid} (mode {one.owner.mode:04o}), which could replace what a "
                 "restore works on there, and root is not allowed to take it for that time",
@@ -170,9 +201,11 @@ def holding(journal: Journal) -> Iterator[Holding]:
         held.give_back()
 
 
-def holds(journal: Journal) -> bool:
-    """Whether a restore with this journal holds something, or one that was killed has left it so."""
-    return any(journal.id in one.holders for one in _read())
+def give_back_of_the_dead() -> None:
+    """Give back what restores hold that were killed. Raises StorageError."""
+    if os.geteuid() == 0 and any(not is_at_work(holder) for one in _read() for holder in one.holders):
+        with _registry():
+            pass
 
 
 def owner_of(directory: Path) -> Owner:
@@ -192,11 +225,38 @@ def _is_safe(status: os.stat_result) -> bool:
     return status.st_uid == 0 and (not status.st_mode & 0o022 or bool(status.st_mode & stat.S_ISVTX))
 
 
-def _made_safe(status: os.stat_result) -> Owner:
-    mode = stat.S_IMODE(status.st_mode) | stat.S_ISVTX
-    if status.st_uid != 0 and _is_private(status.st_gid, status.st_uid):
-        mode |= (mode & stat.S_IRWXU) >> 3
-    return Owner(0, status.st_gid, mode)
+def _made_safe(descriptor: int, status: os.stat_result, before: bytes) -> tuple[Owner, bytes]:
+    """Whose a directory with ``status`` and the access control list ``before`` is to be while it is held, and with
+    which list."""
+    mode, uid, gid = stat.S_IMODE(status.st_mode) | stat.S_ISVTX, status.st_uid, status.st_gid
+    own = mode >> 6 & 7
+    if uid == 0 or not own:
+        return Owner(0, gid, mode), before
+    if not before and _is_private(gid, uid):
+        return Owner(0, gid, mode | own << 3), before
+    wanted = acl.with_account(before, mode, uid, own)
+    if wanted is not None and _has_lists(descriptor, before):
+        return Owner(0, gid, acl.with_mask_in(mode, wanted)), wanted
+    return Owner(0, gid, mode | (own & 1) << (3 if _is_member(gid, uid) else 0)), before
+
+
+def _has_lists(descriptor: int, before: bytes) -> bool:
+    """Whether the file system of a directory with the list ``before`` has such lists."""
+    try:
+        # the same list again changes nothing, nor does one that says what the mode says
+        acl.write(descriptor, before or acl.of_mode(stat.S_IMODE(os.fstat(descriptor).st_mode)))
+    except OSError:
+        return False
+    return True
+
+
+def _is_member(gid: int, uid: int) -> bool:
+    """Whether the account ``uid`` is in the group."""
+    try:
+        account = pwd.getpwuid(uid)
+        return account.pw_gid == gid or account.pw_name in grp.getgrgid(gid).gr_mem
+    except KeyError:
+        return False
 
 
 def _is_private(gid: int, uid: int) -> bool:
@@ -227,12 +287,28 @@ def _give_back(one: _Held) -> None:
             status = os.fstat(descriptor)
             # whoever has changed it since has had a reason
             if status.st_ino == one.inode and one.is_held(status):
-                # the permissions first: it is known as held until it has its owner
-                os.fchmod(descriptor, one.owner.mode)
-                one.owner.give(descriptor)
-                os.fsync(descriptor)
+                one.give_back(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _inner_first(held: list[_Held]) -> list[_Held]:
+    """In the order in which they are given back: the way to the inner ones is safe until then."""
+    return sorted(held, key=lambda one: one.path.count("/"), reverse=True)
+
+
+def _give_back_of_the_dead(held: list[_Held]) -> None:
+    """Give back what only restores hold that were killed; what cannot be given back now stays in the list."""
+    for one in _inner_first(held):
+        alive = tuple(holder for holder in one.holders if is_at_work(holder))
+        if alive == one.holders:
+            continue
+        if alive:
+            held[held.index(one)] = replace(one, holders=alive)
+            continue
+        with contextlib.suppress(OSError):
+            _give_back(one)
+            held.remove(one)
 
 
 @contextlib.contextmanager
@@ -243,6 +319,7 @@ def _registry() -> Iterator[list[_Held]]:
         held = _read()
         before = list(held)
         try:
+            _give_back_of_the_dead(held)
             yield held
         finally:
             if held != before:
@@ -285,10 +362,11 @@ def _read() -> list[_Held]:
     found = strict_json.parse_object(data, where, max_bytes=_MAX_BYTES)
     try:
         return [_parsed(entry) for entry in found["held"]]
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{where} is not readable: {error!r}", path=where) from error
 
 
 def _parsed(entry: dict[str, Any]) -> _Held:
     owner, held = Owner(**entry["owner"]), Owner(**entry["held"])
-    return _Held(entry["path"], entry["inode"], owner, held, tuple(entry["holders"]))
+    lists = [bytes.fromhex(entry.get(name, "")).hex() for name in ("acl", "held_acl")]
+    return _Held(entry["path"], entry["inode"], owner, held, tuple(entry["holders"]), *lists)

@@ -46,6 +46,7 @@ _PR_SET_PDEATHSIG = 1
 _PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
 _CAPABILITY_VERSION_3 = 0x2008_0522
+_CAP_CHOWN = 0
 _MOST_CAPABILITIES = 64
 
 # linux/openat2.h, asm-generic/unistd.h; these machines have the system call under this number
@@ -171,6 +172,15 @@ def _mounts() -> Iterator[tuple[str, int]]:
             for option in options:
                 flags |= _MS_BY_OPTION.get(option, 0)
             yield os.fsdecode(path), flags
+
+
+def may_change_owners() -> bool:
+    """Whether this process may give files to other accounts (CAP_CHOWN)."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+        for line in status:
+            if line.startswith("CapEff:"):
+                return bool(int(line.split()[1], 16) & 1 << _CAP_CHOWN)
+    return True
 
 
 def drop_bounding_set() -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from ..errors import InvalidOption
 from ..units import is_digits
-from .copying import Ownership
+from . import kernel
+from .copying import Ownership, carried_mode
 from .held import owner_of
 
 _PACKAGED_USER = "mysql"  # whom the packages of all distributions run the server as
@@ -28,8 +29,8 @@ def resolve_ownership(
 
     Without ``owner``: ``user``, that of the option files, else who owns the data directory ``datadir``, else the
     packages' account if root asks. Without ``group``: the owner's own. Without ``mode``: an existing data directory
-    keeps its permissions, what is in it is 0700 and 0660. Raises InvalidOption for unknown names, and when only root
-    could do it.
+    keeps its permissions, but setuid and setgid with another owner or group; what is in it is 0700 and 0660. Raises
+    InvalidOption for unknown names, and when only root could do it.
     """
     there = owner_of(datadir) if datadir.is_dir() else None
     account = _account(owner) if owner else _default_account(user, None if there is None else there.uid)
@@ -40,7 +41,9 @@ def resolve_ownership(
     _require_allowed(uid, gid)
     directory_mode = _DEFAULT_DIRECTORY_MODE if mode is None else _mode(mode)
     file_mode = _DEFAULT_FILE_MODE if mode is None else directory_mode & 0o666
-    top_mode = directory_mode if mode is not None or there is None else there.mode
+    top_mode = directory_mode
+    if mode is None and there is not None:
+        top_mode = carried_mode(there.mode, directory=True, same_owner=(uid, gid) == (there.uid, there.gid))
     return Ownership(uid, gid, file_mode, directory_mode), top_mode
 
 
@@ -80,6 +83,13 @@ def _default_account(user: str | None, uid_there: int | None) -> tuple[int, int]
 
 def _require_allowed(uid: int, gid: int) -> None:
     if os.geteuid() == 0:
+        if (uid, gid) != (0, os.getegid()) and not kernel.may_change_owners():
+            raise InvalidOption(
+                f"files cannot be given to user {uid} and group {gid}: root has no right here to change their owner",
+                remedy="Run this with CAP_CHOWN (docker run --cap-add CHOWN, AmbientCapabilities= and "
+                f"CapabilityBoundingSet= of systemd), or as uid {uid} itself (become_user).",
+                option="owner",
+            )
         return
     if uid != os.geteuid() or gid not in {os.getegid(), *os.getgroups()}:
         raise InvalidOption(

@@ -37,7 +37,7 @@ def read_small(path: Path, max_bytes: int, *, follow: bool = False) -> SmallFile
         except UnsafeFile as error:
             # what a link leads to has another name
             message = error.message if str(path) in error.message else f"{path}: {error.message}"
-            raise FormatError(message, path=str(path)) from error
+            raise FormatError(message, remedy=error.remedy, path=str(path)) from error
         else:
             with source:
                 status = os.fstat(source.fileno())

@@ -149,15 +149,26 @@ def own_directory(name: str = "") -> Path:
     for place in places:
         if not os.path.lexists(place):
             with durable.storage_errors("creating", place), contextlib.suppress(FileExistsError):
-                place.mkdir(mode=0o700, parents=True)
+                durable.make_directories(place, 0o700)
                 durable.fsync_directory(place.parent)
         if not is_ours(place):
             raise StorageError(
-                f"{place}, which holds what root relies on, is no directory that only uid {os.geteuid()} can write to",
-                remedy=f"Give it to that user and to nobody else: chown {os.geteuid()} {place}; chmod 700 {place}",
+                f"{place}, which holds what we rely on, is no directory that only uid {os.geteuid()} can write to",
+                remedy=_remedy(place),
                 path=str(place),
             )
     return places[-1]
+
+
+def _remedy(place: Path) -> str:
+    """What the user who runs us can do about a ``place`` that is not only his."""
+    status, uid = os.lstat(place), os.geteuid()
+    if stat.S_ISDIR(status.st_mode) and uid in (0, status.st_uid):
+        return f"Give it to that user and to nobody else: chown {uid} {place}; chmod 700 {place}"
+    return (
+        f"It was made by uid {status.st_uid}. Have it removed by root, or choose a place for this user's state where "
+        'nobody else can write: export XDG_STATE_HOME="$HOME/.local/state" (with Ansible, environment: of the task).'
+    )
 
 
 def existing_directory(name: str = "") -> Path | None:

@@ -25,7 +25,7 @@ from ..format.names import safe_name
 from ..format.record import checked_record
 from ..format.tablespaces import RecordedTablespace
 from ..format.tablespaces import parse as parse_tablespaces
-from ..host import below
+from ..host import below, trees
 from ..host.file_states import changed_since, states_of
 from ..host.small_files import read_small
 from ..innodb.mariadb.page_compression import PROVIDERS, Providers, parse_plugin_load, providers_of
@@ -402,7 +402,7 @@ def walk_files(root: Path, *, linked_directories: bool = False) -> Iterator[tupl
     Raises UnsafeFile for a link to a directory, whose files would be missing, unless ``linked_directories`` may be
     there: a data directory can have some.
     """
-    for directory, names, files in os.walk(root):
+    for directory, names, files in trees.walk(root):
         names[:] = sorted(name for name in names if directory != os.fspath(root) or name not in NOT_CONTENT)
         for name in () if linked_directories else names:
             path = os.path.join(directory, name)
@@ -418,7 +418,7 @@ def refuse_what_cannot_be_recovered(path: Path, *, in_place: bool) -> None:
     Above all links and ``.isl`` files (DATA DIRECTORY): a server that follows them would open, and change, a file
     outside, perhaps that of the source itself. Hard links matter only where files are changed ``in_place``.
     """
-    for directory, names, files in os.walk(path):
+    for directory, names, files in trees.walk(path):
         if directory == os.fspath(path):
             names[:] = [name for name in names if name != SCRATCH_NAME]
         for name in (*names, *files):

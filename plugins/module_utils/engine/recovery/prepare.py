@@ -359,7 +359,7 @@ def _copy_backup(backup: BackupDirectory, staging: Path, progress: Progress, par
     }
     with durable.storage_errors("creating", staging):
         for directory in sorted(directories | {Path()}):
-            (staging / directory).mkdir(mode=0o750, parents=True, exist_ok=True)
+            durable.make_directories(staging / directory, 0o750)
     progress.phase("copying", total)
     tasks = [
         CopyTask(backup.path / entry.path, staging / entry.path, entry.size, entry.digest or None, backup.path)

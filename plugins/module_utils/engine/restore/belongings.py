@@ -22,8 +22,9 @@ from .. import durable
 from ..errors import FormatError, InvalidOption, StorageError, UnsafeFile
 from ..format import strict_json
 from ..format.family import Family
-from ..host import below
-from ..host.copying import Ownership
+from ..format.names import DEEPEST
+from ..host import below, trees
+from ..host.copying import Ownership, carried_mode
 from ..host.held import Owner, owner_of
 from ..host.small_files import read_small
 from ..server.named_places import holds_tables
@@ -60,6 +61,8 @@ def belongings(layout: Layout) -> list[str]:
             named |= _named_in(path, datadir)
         for path in named:
             found |= {str(one.relative_to(datadir)) for one in _reached(path, datadir)}
+        for name in found:
+            trees.require_shallow(datadir / name)
     inner = {name for name in found if any(str(parent) in found for parent in Path(name).parents)}
     return sorted(found - inner)
 
@@ -89,7 +92,9 @@ def make_like(old: Path, new: Path, ownership: Ownership) -> None:
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         status = old.lstat()
         if stat.S_ISDIR(status.st_mode):
-            ownership = replace(ownership, directory_mode=stat.S_IMODE(status.st_mode))
+            same = (ownership.uid, ownership.gid) == (status.st_uid, status.st_gid)
+            mode = carried_mode(status.st_mode, directory=True, same_owner=same)
+            ownership = replace(ownership, directory_mode=mode)
     ownership.make_directory(new)
 
 
@@ -195,25 +200,27 @@ class _Copies:
     datadir: Owner
     ownership: Ownership
 
-    def copy(self, root: below.Root, name: str, target: Path) -> None:
+    def copy(self, root: below.Root, name: str, target: Path, depth: int = 0) -> None:
         """Copy ``name`` in ``root`` to ``target``, whose directory only root can write to."""
         durable.remove_tree(target)
         status = root.status(name)
         if stat.S_ISDIR(status.st_mode):
-            self._copy_directory(root, name, target)
+            self._copy_directory(root, name, target, depth)
         elif stat.S_ISLNK(status.st_mode):
             os.symlink(root.read_link(name), target)
             os.chown(target, *self._owner(status), follow_symlinks=False)
         else:
             self._copy_file(root, name, target)
 
-    def _copy_directory(self, root: below.Root, name: str, target: Path) -> None:
+    def _copy_directory(self, root: below.Root, name: str, target: Path, depth: int) -> None:
+        if depth > DEEPEST:
+            raise trees.too_deep(root.path, root.path / name)
         target.mkdir(mode=0o700)
         with root.directory(name) as source:
             for entry in source.names():
                 # sockets and FIFOs are of processes that run
                 if stat.S_IFMT(source.status(entry).st_mode) in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
-                    self.copy(source, entry, target / entry)
+                    self.copy(source, entry, target / entry, depth + 1)
             made = below.open_directory(target)
             try:
                 self._finish(made, source.status())
@@ -233,10 +240,11 @@ class _Copies:
             self._finish(copy.fileno(), status)
 
     def _finish(self, descriptor: int, status: os.stat_result) -> None:
-        """Give the copy the owner and the permissions of the original, whose ``status`` this is."""
-        os.fchown(descriptor, *self._owner(status))
-        # a change of the owner clears bits
-        os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
+        """Give the copy its owner and the permissions of the original, whose ``status`` this is."""
+        owner = self._owner(status)
+        os.fchown(descriptor, *owner)
+        same = owner == (status.st_uid, status.st_gid)
+        os.fchmod(descriptor, carried_mode(status.st_mode, directory=stat.S_ISDIR(status.st_mode), same_owner=same))
         os.fsync(descriptor)
 
     def _owner(self, status: os.stat_result) -> tuple[int, int]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Callable
 
 from ..errors import FileInUse, UnsafeFile
-from ..host import below, running
+from ..host import below, running, trees
 from ..innodb.mysql.redo_logfile import REDO_DIRECTORY
 
 # struct flock of Linux with 64-bit offsets: type, whence, start, length, process id
@@ -107,7 +107,7 @@ def _regular_files(paths: Iterable[Path]) -> Iterator[tuple[Path, os.stat_result
             if stat.S_ISREG(status.st_mode):
                 yield path, status
             elif stat.S_ISDIR(status.st_mode):
-                yield from _regular_files(Path(entry.path) for entry in os.scandir(path))
+                yield from _regular_files(path / name for name in trees.files_below(path))
 
 
 def _opened(files: dict[tuple[int, int], Path], own: frozenset[int]) -> Holder | None:

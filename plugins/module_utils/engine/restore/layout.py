@@ -18,6 +18,7 @@ from typing import Any
 from ..durable import storage_errors
 from ..errors import InvalidOption, MissingProgram, TargetUnsafe
 from ..format.family import Family
+from ..host import trees
 from ..host.anchor import followed
 from ..innodb.mysql.redo_logfile import REDO_DIRECTORY
 from ..recovery.backup_directory import is_backup_directory
@@ -139,7 +140,7 @@ class Layout:
         if place == self.datadir or place in self.datadir.parents:
             # what holds the data directory holds other servers' and what we keep beside it as well
             return
-        for directory, names, _files in os.walk(place):
+        for directory, names, _files in trees.walk(place):
             names[:] = [name for name in names if not is_backup_directory(Path(directory) / name)]
             yield Path(directory)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .. import durable, manifest
 from ..errors import UnsafeFile, XtrabackupError
+from ..format.names import DEEPEST
 from ..host import below
 from ..manifest import MANIFEST_NAME
 from ..recovery.backup_directory import MOVING_NAME
@@ -29,16 +30,23 @@ def remove_moved(source: Path) -> list[str]:
             for name in [*(name for name in listed if not _is_metadata(name)), *last, MANIFEST_NAME, MOVING_NAME]:
                 with contextlib.suppress(FileNotFoundError, NotADirectoryError, UnsafeFile):
                     root.unlink(name)
-        for _directory, names, _files, descriptor in os.fwalk(source, topdown=False):
-            for name in names:
-                with contextlib.suppress(OSError):
-                    os.rmdir(name, dir_fd=descriptor)
+            _remove_empty(root, DEEPEST)
         with contextlib.suppress(OSError):
             os.rmdir(source)
         durable.fsync_directory(source.parent)
         if source.exists():
             return [f"{source} was moved away, but for files in it that are not the backup's"]
     return []
+
+
+def _remove_empty(root: below.Root, depth: int) -> None:
+    """Remove the directories below ``root`` that are empty, or hold only such; at most ``depth`` in each other."""
+    for name in root.names():
+        with contextlib.suppress(OSError, UnsafeFile):
+            with root.directory(name) as inner:
+                if depth:
+                    _remove_empty(inner, depth - 1)
+            os.rmdir(name, dir_fd=root.fileno())
 
 
 def _is_metadata(name: str) -> bool:

@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from .. import durable
-from ..errors import BackupIncomplete, StorageError, TargetBusy
+from ..errors import BackupIncomplete, StorageError
 from ..host import below, running, state
 from ..host.copying import PART_SUFFIX, Copier, CopyTask, run_all
-from ..host.held import Holding, Owner, holding, holds, owner_of
+from ..host.held import Holding, Owner, give_back_of_the_dead, holding, owner_of
 from ..progress import Progress
 from ..recovery.backup_directory import MOVING_NAME
 from ..recovery.native import RecoveryReport
@@ -104,11 +104,9 @@ def restore(plan: RestorePlan, options: RestoreOptions, progress: Progress) -> R
     )
 
 
-def release(plan: RestorePlan) -> None:
-    """Give back what a run that was killed as it had done its work still holds; nothing while another one works."""
-    if holds(plan.journal):
-        with contextlib.suppress(TargetBusy), plan.journal.locked(), holding(plan.journal):
-            pass
+def release() -> None:
+    """Give back what runs that were killed, as they had done their work or before, still hold."""
+    give_back_of_the_dead()
 
 
 def _hold(plan: RestorePlan, held: Holding) -> None:
@@ -122,7 +120,7 @@ def _hold(plan: RestorePlan, held: Holding) -> None:
     directories = {path.parent for path in touched}
     held.hold(directories)
     with durable.storage_errors("creating", staging.root.parent):
-        staging.root.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        durable.make_directories(staging.root.parent, 0o755)
     held.hold({staging.root.parent})
 
 
@@ -248,7 +246,7 @@ class _Restore:
             if not parent.exists():
                 # a directory of this host's layout, inside or outside, that is not there yet
                 with durable.storage_errors("creating", parent.parent):
-                    parent.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+                    durable.make_directories(parent.parent, 0o755)
                 ownership.make_directory(parent)
                 if placement.outside:
                     self._held.hold({parent})
@@ -256,7 +254,7 @@ class _Restore:
     def _make_redo_directory(self, path: Path) -> None:
         """MySQL begins a new redo log in an empty directory, and does not start without one."""
         with durable.storage_errors("creating", path.parent):
-            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            durable.make_directories(path.parent, 0o755)
         self._options.ownership.make_directory(path)
         durable.fsync_directory(path.parent)
 

@@ -20,7 +20,12 @@ from ..format import strict_json
 from ..format.names import LONGEST_PATH
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+DATE_REMEDY = (
+    "Set the clock of this host right if it is wrong. Otherwise write the request anew, under another id, with the "
+    "time of now as `date -u +%FT%TZ` prints it, and remove this one."
+)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_AHEAD = 3600  # seconds that the clocks of controller, hosts and who writes requests may differ
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -56,7 +61,19 @@ def request_from_options(options: Mapping[str, Any]) -> Request:
     for name, value, pattern in checks:
         if not pattern.fullmatch(value):
             raise InvalidOption(f"request.{name}: {value!r} does not match {pattern.pattern}", option="request")
+    wrong = date_problem(request.created)
+    if wrong:
+        raise InvalidOption(f"request.created: {wrong}", remedy=DATE_REMEDY, option="request")
     return request
+
+
+def date_problem(created: str) -> str:
+    """What is wrong with the time ``created`` of a request, once its form is right: every later request would be
+    refused until it has come; "" when nothing is."""
+    now = time.time()
+    if created <= _written(now + _AHEAD):
+        return ""
+    return f"{created} is more than an hour in the future, it is {_written(now)} on this host"
 
 
 def manifest_digest_from_option(value: str) -> str:
@@ -102,8 +119,8 @@ def find_carried_out(request: Request, history: tuple[CarriedOut, ...]) -> Carri
                 wanted=request.sha256,
             )
         return entry
-    newest = max(history, key=lambda entry: entry.created, default=None)
-    if newest is not None and newest.created >= request.created:
+    newest = max(history, key=_age, default=None)
+    if newest is not None and _age(newest) >= request.created:
         raise RequestSuperseded(
             f"the request {request.id} of {request.created} was never carried out here, and the request {newest.id} of "
             f"{newest.created} was, at {newest.finished_at}",
@@ -116,6 +133,15 @@ def find_carried_out(request: Request, history: tuple[CarriedOut, ...]) -> Carri
     return None
 
 
+def _age(entry: CarriedOut) -> str:
+    """When a request was written; at the latest when it was carried out, whatever it says."""
+    return min(entry.created, entry.finished_at)
+
+
 def utc_now() -> str:
     """This instant, as requests and markers write it."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return _written(time.time())
+
+
+def _written(instant: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(instant))

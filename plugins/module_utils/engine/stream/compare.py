@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from ..errors import BackupError, FormatError, StorageError, StreamError, UnsafeFile
+from ..host.trees import files_below
 from ..manifest import Manifest, read, verify_directory
 from .entry import output_name
 from .listing import Listing, list_archive
@@ -48,7 +49,7 @@ def directory_holds(directory: str | os.PathLike[str], listing: Listing) -> bool
         there = directory_manifest(directory)
         return there is not None and identity(listing.manifest) in (identity(there), there.source_sha256)
     root = Path(directory)
-    found = {str(path.relative_to(root)): path.lstat().st_size for path in root.rglob("*") if not path.is_dir()}
+    found = {name: (root / name).lstat().st_size for name in files_below(root) if not (root / name).is_dir()}
     wanted = {output_name(stored): stored for stored in listing.entries}
     return found.keys() == wanted.keys() and all(
         name != stored or found[name] == listing.entries[stored] for name, stored in wanted.items()

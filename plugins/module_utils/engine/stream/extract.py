@@ -275,7 +275,7 @@ class Extractor:
         with self._directory_lock:
             if target.parent not in self._made:
                 with durable.storage_errors("creating", target.parent):
-                    target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+                    durable.make_directories(target.parent, 0o750)
                 self._made.add(target.parent)
         return FileOutput(target, self._syncer)
 

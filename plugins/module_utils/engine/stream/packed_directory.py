@@ -70,7 +70,7 @@ class _EntryFile(EntryChunks):
         super().__init__(encoded, _unused, ended, digest)
         self._target = target
         with durable.storage_errors("creating", target):
-            target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+            durable.make_directories(target.parent, 0o750)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             self._descriptor = os.open(target, flags, 0o640)
         self._behind = durable.WriteBehind(self._descriptor)

@@ -66,5 +66,5 @@ def _apply(staging: Path, manifest: Manifest, unpacked: Mapping[str, Unpacked], 
         if os.path.lexists(target):
             raise StreamCorrupt(f"{where}: two entries unpack to {file.path}", entry=file.path)
         with durable.storage_errors("creating", target):
-            target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+            durable.make_directories(target.parent, 0o750)
             os.rename(staging / name, target)

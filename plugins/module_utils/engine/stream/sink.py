@@ -202,7 +202,7 @@ class DirectorySink(Sink):
         with self._lock:
             if target.parent not in self._made:
                 with durable.storage_errors("creating", target.parent):
-                    target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+                    durable.make_directories(target.parent, 0o750)
                 self._made.add(target.parent)
         return target
 

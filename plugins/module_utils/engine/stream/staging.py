@@ -14,6 +14,7 @@ from ..destination import destination
 from ..errors import TargetUnsafe, XtrabackupError
 from ..filling import Filling
 from ..host.replaceable import Replaceable, holds_backup
+from ..host.trees import files_below
 from .entry import output_name
 from .listing import list_archive
 
@@ -61,7 +62,7 @@ def replaceable_by(src: str | os.PathLike[str], require_manifest: bool) -> Repla
     def is_replaceable(path: Path) -> bool:
         if require_manifest or not path.is_dir() or path.is_symlink():
             return holds_backup(path)
-        found = {str(file.relative_to(path)) for file in path.rglob("*") if file.is_symlink() or not file.is_dir()}
+        found = set(files_below(path))
         return holds_backup(path) or (bool(found) and found <= set(map(output_name, list_archive(src).entries)))
 
     return is_replaceable

@@ -23,7 +23,7 @@ from ..filling import NOT_CONTENT, require_finished
 from ..format.holes import PageSizeOf
 from ..format.names import STATE_NAME
 from ..format.state_names import is_state_name
-from ..host import below
+from ..host import below, trees
 from ..host.anchor import Anchor
 from ..host.small_files import read_small
 from ..manifest import MANIFEST_NAME, Manifest, digest_file, read_stored
@@ -168,7 +168,7 @@ def _refuse_links(directory: Path) -> None:
     """Raises UnsafeFile for what is neither a file nor a directory: it would lead to places outside, or be waited
     for."""
     with durable.storage_errors("looking at", directory):
-        for folder, folders, files in os.walk(directory):
+        for folder, folders, files in trees.walk(directory):
             folders[:] = [name for name in folders if folder != str(directory) or name not in NOT_CONTENT]
             for name in (*folders, *files):
                 path = os.path.join(folder, name)
@@ -196,7 +196,7 @@ def _packed_files(directory: Path, decoding: Decoding, manifest: Manifest | None
     names = {bare_name(file.stored or file.path): file.path for file in manifest.files} if manifest else {}
     paths = {file.path for file in manifest.files} if manifest else set()
     decrypted = _decrypted_names(manifest)
-    for folder, folders, files in os.walk(directory):
+    for folder, folders, files in trees.walk(directory):
         at_top = folder == str(directory)
         for name in folders:
             path = os.path.join(folder, name)
