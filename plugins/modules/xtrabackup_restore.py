@@ -21,7 +21,7 @@ description:
   - What was done is remembered in C(/var/lib/xtrabackup), for each data directory. Markers in the data directory are
     for people and M(innodb.xtrabackup.xtrabackup_info); nothing is done, or taken as done, because of them.
   - Directories of other accounts in which root has to work belong to root for the time of the restore, and get their
-    owner and permissions back at its end. After a kill, the next run with this data directory gives them back.
+    owner and permissions back at its end. After a kill, the next restore on this host gives them back.
   - Tablespaces of a MySQL server that were outside its data directory go back to where they were, if the server of this
     host looks for tablespaces there (C(innodb_directories)); with O(datadir) alone they are put into it.
   - Events come back as they are in the backup, enabled ones too, and fire as soon as a server runs on the data with its
@@ -40,8 +40,7 @@ options:
       - The data directory. Overrides that of O(defaults_file).
       - Without O(defaults_file), the usual option files of the host count only if this is their data directory, too.
         Otherwise they are another server's, and all files are put into O(datadir).
-      - A symbolic link of root's, or one in a directory that only root can write to, means the directory that it leads
-        to, also in option files. Any other link is an error.
+      - A symbolic link that only root can change means the directory that it leads to. Any other link is an error.
     type: path
   defaults_file:
     description:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+# pylint: disable-next=unused-import
 from ansible_collections.innodb.xtrabackup.tests.support.host_state import _state  # noqa: F401  a fixture for each test
 from ansible_collections.innodb.xtrabackup.tests.unit.plugins.module_utils.engine.restore.conftest import Host
 

@@ -5,4 +5,5 @@
 
 from __future__ import annotations
 
+# pylint: disable-next=unused-import
 from ansible_collections.innodb.xtrabackup.tests.support.host_state import _state  # noqa: F401  a fixture for each test

@@ -22,6 +22,7 @@ TESTS = Path(__file__).parents[1] / "plugins" / "module_utils" / "engine"
 #: the rooms of the engine (folders, and modules beside them), the lowest first. Rooms in one row do not import each
 #: other, but for those in CIRCLE
 LAYERS = (
+    ("printable",),
     ("errors",),
     ("addresses", "libraries", "units"),
     ("format",),

@@ -18,7 +18,7 @@ from typing import Any, Callable
 from .. import durable
 from ..errors import DdlConflict, RedoOverwritten, ServerError
 from ..format import metadata
-from ..format.coordinates import BinlogCoordinates, ReplicaChannel
+from ..format.coordinates import BinlogCoordinates, Coordinates, ReplicaChannel
 from ..format.family import Family
 from ..host.anchor import Anchor
 from ..host.server_files import ServerFiles
@@ -58,16 +58,6 @@ class Job:
     sink: Sink
     progress: Progress
     failure: Failure
-
-
-@dataclass(frozen=True)
-class Coordinates:
-    """What names the instant of the backup; ``target_lsn`` is the redo log's. ``channels`` is None when
-    nobody could look."""
-
-    binlog: BinlogCoordinates | None
-    channels: list[ReplicaChannel] | None
-    target_lsn: int
 
 
 @dataclass
@@ -469,7 +459,7 @@ class BackupRun:
             "to_lsn": self._to_lsn,
             "last_lsn": self._last_lsn,
             "binlog": coordinates.binlog.as_dict() if coordinates.binlog else None,
-            "replication": _as_dicts(coordinates.channels),
+            "replication": coordinates.channel_records(),
             "log_replica_updates": self._layout.logs_replica_updates,
             "files": len(entries),
             "bytes": {"read": size, "written": size},
@@ -488,8 +478,3 @@ class BackupRun:
             **({"missing_tables": self._missing_tables} if self._missing_tables else {}),
             "warnings": self._totals.warnings,
         }
-
-
-def _as_dicts(channels: Iterable[ReplicaChannel] | None) -> list[dict[str, Any]] | None:
-    """The channels as in a backup's record; None stays None: nobody has looked."""
-    return None if channels is None else [channel.as_dict() for channel in channels]

@@ -84,6 +84,20 @@ class ReplicaChannel:
 
 
 @dataclass(frozen=True)
+class Coordinates:
+    """What names the instant of a backup; ``target_lsn`` is the redo log's. ``channels`` is None when nobody could
+    look."""
+
+    binlog: BinlogCoordinates | None
+    channels: list[ReplicaChannel] | None
+    target_lsn: int
+
+    def channel_records(self) -> list[dict[str, Any]] | None:
+        """The channels as in a backup's record; None stays None."""
+        return None if self.channels is None else [channel.as_dict() for channel in self.channels]
+
+
+@dataclass(frozen=True)
 class GaleraState:
     """The last write set that a Galera node committed."""
 

@@ -111,7 +111,7 @@ def _in_form(node: dict[str, Any]) -> bool:
         return False
     time = metadata.get("Timestamp")
     texts = all(isinstance(metadata.get(key), str) for key in ("Host", "User"))
-    return texts and type(time) is int and time >= _SMALLEST_TIME
+    return texts and isinstance(time, int) and not isinstance(time, bool) and time >= _SMALLEST_TIME
 
 
 def _require_places(path: Path, options: Mapping[str, str], values: Mapping[str, str]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ...errors import ServerError, UnsupportedServer, UnsupportedTable
 from ...format import metadata
-from ...format.coordinates import BinlogCoordinates, ReplicaChannel
+from ...format.coordinates import BinlogCoordinates, Coordinates, ReplicaChannel
 from ...format.family import Family
 from ...innodb.mariadb.page_compression import PROVIDERS, providers_of
 from ...manifest import FileEntry
@@ -37,7 +37,7 @@ from ..ddl_watch import compare
 from ..inventory import InnodbFile, PlainFiles
 from ..local_server import require_own_redo_log
 from ..redo_output import RedoOutput
-from ..run import BackupRun, Coordinates, Job
+from ..run import BackupRun, Job
 from .aria_checkpoint import CheckpointStates
 from .aria_log import AriaLog
 from .dictionary import Dictionary, check_dictionary, known_files, read_dictionary

@@ -20,7 +20,7 @@ from typing import Any
 from ... import durable
 from ...errors import DdlConflict, StorageError
 from ...format import metadata, tablespaces
-from ...format.coordinates import BinlogCoordinates, ReplicaChannel
+from ...format.coordinates import BinlogCoordinates, Coordinates, ReplicaChannel
 from ...format.family import Family
 from ...innodb.mysql.keyring import Keyring
 from ...manifest import FileEntry
@@ -43,7 +43,7 @@ from ..inventory import InnodbFile, PlainFiles
 from ..local_server import require_own_redo_log
 from ..options import BackupOptions
 from ..redo_output import RedoOutput
-from ..run import BackupRun, Coordinates, Job
+from ..run import BackupRun, Job
 from .dictionary import Dictionary, read_dictionary, require_all_copied
 from .inventory import innodb_files, known_files, plain_files
 from .redo_files import RedoDirectory
