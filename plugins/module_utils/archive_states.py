@@ -13,11 +13,6 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest as manifests
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.destination import (
-    is_taken,
-    require_free,
-    require_renamable,
-)
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import InvalidOption, TargetNotEmpty
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.replaceable import (
     require_replaceable,
@@ -26,6 +21,11 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.repl
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace import compressed_page_size
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import Manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.staging import (
+    is_taken,
+    require_free,
+    require_renamable,
+)
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream import cipher, compare, entry, pack
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import Compression
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.digests import Checksum, StreamDigests

@@ -375,7 +375,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import job
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.target import Target
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.destinations import registry
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.content_digest import OPTIONS
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.printable import printable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
@@ -467,21 +467,23 @@ def _backup_options(params: dict[str, Any]) -> job.BackupOptions:
 
 def _backup(module: AnsibleModule) -> Outcome:
     params = module.params
-    wanted = Target.from_options(params)
     options = _backup_options(params)
-    before = wanted.existing()
-    for warning in wanted.warnings():
+    destination = registry.from_options(params)
+    found = destination.existing()
+    for warning in destination.warnings():
         module.warn(printable(warning))
-    if before is not None and not params["force"]:
-        return Outcome(False, wanted.facts(before), wanted.facts(before), {"backup": before})
+    after = {"state": "present", **destination.describe()}
+    before = {"state": "absent"} if found is None else after
+    if found is not None and not params["force"]:
+        return Outcome(False, before, before, {"backup": found})
     if module.check_mode:
         job.preflight(options)
-        return Outcome(True, wanted.facts(before), wanted.wanted_facts())
+        return Outcome(True, before, after)
     with contextlib.closing(Progress("backup", params["progress_file"])) as progress:
-        record = wanted.take(options, progress)
+        record = job.take_backup(options, destination.open(), progress)
     for warning in record["warnings"]:
         module.warn(printable(warning))
-    return Outcome(True, wanted.facts(before), wanted.wanted_facts(), {"backup": record})
+    return Outcome(True, before, after, {"backup": record})
 
 
 def main() -> None:

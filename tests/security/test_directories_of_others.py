@@ -15,7 +15,6 @@ from typing import Any, Callable
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable, filling
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.destination import destination, file_destination
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     StorageError,
     TargetUnsafe,
@@ -26,6 +25,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host impo
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.anchor import Anchor
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.handover import handed_over
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.staging import staged_file, staging_place
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.archive import ArchiveSink
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.entry import Decoding
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.packed_directory import (
@@ -187,9 +187,9 @@ def begin(kind: str, path: Path) -> Any:
     if kind == "handover":
         return handed_over(path, "scratch")
     if kind == "file":
-        return file_destination(path / "full.xb")
+        return staged_file(path / "full.xb")
     if kind == "directory":
-        return destination(path / "full")
+        return staging_place(path / "full")
     if kind == "inside":
         return staging_inside(path)
     unpack_directory(path, UnpackOptions(Decoding(decompress=True, decrypt=False)), Progress("test"))
@@ -223,7 +223,7 @@ def test_links_that_only_root_can_change_are_followed(place: Path, kind: str) ->
 def test_directories_that_are_missing_are_of_root_alone(place: Path) -> None:
     before = os.umask(0)
     try:
-        with file_destination(place / "a" / "b" / "full.xb"):
+        with staged_file(place / "a" / "b" / "full.xb"):
             pass
     finally:
         os.umask(before)
@@ -231,7 +231,7 @@ def test_directories_that_are_missing_are_of_root_alone(place: Path) -> None:
 
 
 def test_an_error_names_a_place_by_its_path(place: Path) -> None:
-    with destination(place / "full") as dest:
+    with staging_place(place / "full") as dest:
         with pytest.raises(StorageError) as caught, durable.storage_errors("opening", dest.staging / "t.ibd"):
             (dest.staging / "t.ibd").open()
         assert caught.value.message == f"opening {place}/full.partial/t.ibd: No such file or directory"

@@ -52,7 +52,7 @@ def written(_archive: Path, dest: Path) -> None:
 def prepared(archive: Path, dest: Path) -> None:
     options = preparing.PrepareOptions(force=True)
     preparing._look_at_target(dest, {"id": "1"}, "", options)
-    with preparing.destination(dest, replace=True):
+    with preparing.staging_place(dest, replace=True):
         extract_archive(archive, dest.with_name("never"))
 
 

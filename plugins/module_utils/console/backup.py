@@ -9,12 +9,16 @@ import contextlib
 import os
 import signal
 import threading
+from pathlib import Path
 from typing import Any
 
 from ..engine.backup import job
-from ..engine.backup.target import Target
+from ..engine.destinations.base import Destination, Encoding, Encryption
+from ..engine.destinations.command import Descriptor
+from ..engine.destinations.directory import Directory, PackedDirectory
 from ..engine.errors import InvalidOption, TargetNotEmpty
 from ..engine.format.coordinates import BinlogCoordinates, render_binlog_pos
+from ..engine.stream.codec import Compression
 from ..engine.stream.throttle import Throttle
 from ..engine.units import parse_size
 from . import standard_output
@@ -33,26 +37,25 @@ _WATCH_SECONDS = 1.0
 def run(session: Session) -> None:
     """Take a backup; returns when it is complete and durable. Raises XtrabackupError."""
     arguments = session.arguments
-    wanted = _target(session)
+    destination = _destination(session)
     options = _options(session)  # may ask for a password
-    if wanted.dest is not None and wanted.existing() is not None:
-        raise TargetNotEmpty(
-            f"{wanted.dest} holds a backup already", remedy="Name another directory.", path=str(wanted.dest)
-        )
-    streaming = wanted.dest is None
+    if destination.existing() is not None:
+        path = str(destination.path)
+        raise TargetNotEmpty(f"{path} holds a backup already", remedy="Name another directory.", path=path)
+    streaming = destination.path is None
     stop_on_signals(session, streaming=streaming)
     watcher = _Watcher(session.output) if streaming else None
     with contextlib.closing(ConsoleProgress("backup", session.messages)) as progress:
         _identity, layout = job.preflight(options)
         _require_same_datadir(session.said, str(layout.datadir))
         try:
-            record = wanted.take(options, progress)
+            record = job.take_backup(options, destination.open(), progress)
         finally:
             if watcher is not None:
                 watcher.stop()
     for warning in record["warnings"]:
         session.messages.warn(warning)
-    _tell(session, record, None if streaming else str(arguments.text("target-dir") or wanted.dest))
+    _tell(session, record, None if streaming else str(arguments.text("target-dir") or destination.path))
 
 
 def _options(session: Session) -> job.BackupOptions:
@@ -88,31 +91,24 @@ def _lock_timeout(arguments: Arguments) -> float:
     return float(min(given)) if given else _DEFAULT_LOCK_TIMEOUT
 
 
-def _target(session: Session) -> Target:
+def _destination(session: Session) -> Destination:
     arguments = session.arguments
     compress, encrypt = arguments.text("compress"), arguments.text("encrypt")
     threads = max(arguments.number("compress-threads", 1), arguments.number("encrypt-threads", 1))
-    streaming = arguments.text("stream") is not None
     directory = session.target_dir  # with --stream nothing is written there, but what is wrong with it is wrong
-    options: dict[str, Any] = {
-        "dest": None if streaming else str(directory),
-        "format": "packed" if compress or encrypt else "directory",
-        "stream_to": {"descriptor": session.output, "command": None, "tcp": None, "tls": None} if streaming else None,
-        "compress": None,
-        "encrypt": None,
-        "parallel": arguments.number("parallel", 1),
-        "digests": [],
-        "sparse": False,
-        "force": False,
-    }
+    compression = encryption = None
     if compress:
         level = arguments.number("compress-zstd-level", 1) if compress == "zstd" else 1
-        options["compress"] = {"algorithm": compress, "level": level, "threads": threads}
+        compression = Compression(compress, level, threads)
     if encrypt:
-        options["encrypt"] = {"algorithm": encrypt, "key": session.key(encrypt)}
+        encryption = Encryption(encrypt, key=session.key(encrypt))
     elif arguments.text("encrypt-key") or arguments.text("encrypt-key-file"):
         raise InvalidOption("a key was given, but not --encrypt=ALGORITHM", option="encrypt")
-    return Target.from_options(options)
+    encoding = Encoding(compression, encryption)
+    if arguments.text("stream") is not None:
+        return Descriptor(session.output, encoding)
+    path = Path(os.path.abspath(directory))
+    return PackedDirectory(path, encoding=encoding) if compression or encryption else Directory(path)
 
 
 def _require_same_datadir(said: Arguments, datadir: str) -> None:

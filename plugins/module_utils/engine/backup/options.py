@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..errors import InvalidOption
 from ..format.content_digest import XXH128
 from ..server.connection import ConnectionParameters
 from .copier import Throttle
@@ -17,7 +18,7 @@ class BackupOptions:
     """What a backup is taken of and how. ``lock_timeout`` in seconds, for each lock; ``lock_ddl``: ``reduced`` lets
     DDL run while InnoDB's files are copied, ``on`` blocks it all the time. ``allow_missing_tables``: which tables
     (``database.table``) may lack their data file. ``file_digest``: the algorithm of the digests in the manifest, see
-    format/content_digest.py."""
+    format/content_digest.py. Raises InvalidOption for a number of files below 1."""
 
     connection: ConnectionParameters
     tool_version: str
@@ -39,3 +40,7 @@ class BackupOptions:
     #: whether the replica channels must be recorded; otherwise, of a MariaDB server, an account that may not read them
     #: takes a backup without
     require_channels: bool = True
+
+    def __post_init__(self) -> None:
+        if self.parallel < 1:
+            raise InvalidOption(f"parallel: {self.parallel} is not a number of files", option="parallel")

@@ -30,8 +30,7 @@ from ..server.connection import Connection
 from ..server.identity import ServerIdentity
 from ..server.layout import Layout
 from ..server.support import require_supported
-from ..stream.archive import ArchiveSink
-from ..stream.sink import DirectorySink, Sink, SinkFile
+from ..stream.sink import Sink, SinkFile
 from ..units import some_of
 from .copier import CopiedTablespace, CopierContext, Throttle, UnstableFile, copy_tablespace, opened_source, read_header
 from .ddl_watch import DdlChanges
@@ -108,7 +107,7 @@ class BackupRun:
 
     def run(self) -> dict[str, Any]:
         """Take the backup; returns its record. On an error all locks are released and the error is raised."""
-        self._require_space()
+        self._sink.require_space(self._size)
         try:
             # first, as the stock tools do it: a stream that is cut off anywhere is known as the beginning of a backup
             configuration = self._write_metadata(metadata.CONFIGURATION_NAME, self._configuration())
@@ -230,11 +229,10 @@ class BackupRun:
             ServerFiles(self._layout.datadir).open,
         )
 
-    def _require_space(self) -> None:
-        if isinstance(self._sink, DirectorySink):
-            needed = sum(file.size for file in self._innodb_files())
-            needed += sum(file.size for file in self._plain_files().files)
-            durable.require_space(self._sink.staging, needed + _SPACE_MARGIN, "the backup")
+    def _size(self) -> int:
+        """Bytes that the files of the server need, with some for redo and metadata."""
+        needed = sum(file.size for file in self._innodb_files())
+        return needed + sum(file.size for file in self._plain_files().files) + _SPACE_MARGIN
 
     def _follow(self, make: Callable[[RedoOutput], Follower]) -> None:
         """Start to copy the redo log, with the follower that ``make`` gives."""
@@ -449,7 +447,7 @@ class BackupRun:
         return {
             "id": self._id,
             "type": "full",
-            "path": str(self._sink.dest) if isinstance(self._sink, (ArchiveSink, DirectorySink)) else None,
+            "path": str(self._sink.location) if self._sink.location else None,
             "state": "copied",
             "started": datetime.fromtimestamp(self._started, timezone.utc).isoformat(timespec="seconds"),
             "ended": datetime.fromtimestamp(ended, timezone.utc).isoformat(timespec="seconds"),

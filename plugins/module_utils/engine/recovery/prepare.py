@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from .. import durable, libraries, manifest
-from ..destination import Destination, destination, is_fillable, require_renamable
 from ..errors import (
     BackupIncomplete,
     InvalidOption,
@@ -31,6 +30,7 @@ from ..innodb.mysql.keyring import Keyring
 from ..innodb.tablespace import compressed_page_size
 from ..manifest import MANIFEST_NAME, FileEntry
 from ..progress import Progress
+from ..staging import StagingPlace, is_fillable, require_renamable, staging_place
 from ..stream.extract import extract_archive
 from ..stream.listing import require_no_key
 from ..stream.unpack_directory import settle_directory
@@ -258,7 +258,7 @@ def prepare(src: Path, target_dir: Path | None, options: PrepareOptions, progres
         else:
             replaceable = anything if options.own_place else holds_backup
             place = held.enter_context(
-                destination(planned.target, replace=True, replaceable=replaceable, before=_wait_until_unused)
+                staging_place(planned.target, replace=True, replaceable=replaceable, before=_wait_until_unused)
             )
         # another job may have been here since
         planned = plan(src, target_dir, options)
@@ -304,7 +304,7 @@ def _record(target: Path) -> dict[str, Any]:
 
 
 def _prepare_copy(
-    planned: PreparePlan, job: RecoveryJob, options: PrepareOptions, place: Destination
+    planned: PreparePlan, job: RecoveryJob, options: PrepareOptions, place: StagingPlace
 ) -> RecoveryReport | None:
     """Make the prepared copy where it is out of the way, then give it its place."""
     staging = place.staging

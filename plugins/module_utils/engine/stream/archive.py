@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any, Callable
 
 from .. import durable
-from ..destination import file_destination
 from ..errors import Cancelled, StreamError, XtrabackupError
 from ..format.family import Family
 from ..manifest import MANIFEST_NAME, Manifest
+from ..staging import staged_file
 from . import cipher, xbstream
 from .codec import Compression
 from .digests import StreamDigests, combine
@@ -295,7 +295,7 @@ class ArchiveSink(StreamSink):
     """An archive file: written as ``<dest>.partial``, fsynced, renamed to ``<dest>`` when it is complete. The place is
     locked until then.
 
-    ``digests`` names those of the whole archive that publish() returns. Raises what ``file_destination`` does.
+    ``digests`` names those of the whole archive that publish() returns. Raises what ``staged_file`` does.
     """
 
     def __init__(
@@ -307,10 +307,10 @@ class ArchiveSink(StreamSink):
         digests: Sequence[str] = (),
         sparse: bool = False,
     ) -> None:
-        self.dest = Path(dest)
+        self.dest = self.location = Path(dest)
         StreamDigests(digests)  # refuses unknown ones before anything is made
         with contextlib.ExitStack() as held:
-            self._final = held.enter_context(file_destination(dest))
+            self._final = held.enter_context(staged_file(dest))
             self.staging = self._final.with_name(self._final.name + durable.PARTIAL_SUFFIX)
             durable.remove_tree(self.staging)
             self._channel = FileChannel.create(self.staging)

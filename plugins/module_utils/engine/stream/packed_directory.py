@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Callable
 
 from .. import durable
-from ..destination import open_destination
 from ..manifest import MANIFEST_NAME
+from ..staging import open_staging
 from .archive import Channel, StreamSink, write_all
 from .codec import Compression
 from .sink import Buffer
@@ -23,8 +23,8 @@ from .stream_file import EntryChunks
 
 
 class PackedDirectorySink(StreamSink):
-    """Written in the staging directory of its destination, which it leaves when it is complete. Raises what
-    ``open_destination`` does."""
+    """Written in the staging directory of its place, which it leaves when it is complete. Raises what
+    ``open_staging`` does."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class PackedDirectorySink(StreamSink):
         encrypt_key: bytes | None = None,
     ) -> None:
         self.dest = Path(dest)
-        self._place = open_destination(dest)
+        self._place = open_staging(dest)
         self.staging = self._place.staging
         super().__init__([_NoChannel()], compress=compress, encrypt_key=encrypt_key)
 

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, Callable, Union
 
 from .. import durable
-from ..destination import open_destination
 from ..errors import StreamError
 from ..format.content_digest import XXH128, new_digest
 from ..format.family import Family
 from ..format.holes import HolePages, digest_zeros, split_pages, zeros
 from ..manifest import MANIFEST_NAME, FileEntry, Manifest, digest_of
+from ..staging import open_staging
 
 Buffer = Union[bytes, bytearray, memoryview]
 
@@ -111,6 +111,14 @@ class Sink(abc.ABC):
     #: of the digests of files, see format/content_digest.py
     digest_algorithm: str = XXH128
 
+    #: where the backup will be on this host, as its record tells it; None elsewhere
+    location: Path | None = None
+
+    def require_space(self, size: Callable[[], int]) -> None:
+        """Raises DiskFull when it is known that files of so many bytes do not fit. ``size`` is only called when that
+        can be known."""
+        return
+
     @abc.abstractmethod
     def open(self, path: str, *, compress: bool = True) -> SinkFile:
         """A new file ``path`` (relative, ``/`` between parts); ``compress=False`` keeps it readable in the stream."""
@@ -134,16 +142,16 @@ class Sink(abc.ABC):
 
 
 class DirectorySink(Sink):
-    """A plain directory, written in the staging directory of its destination, which it leaves when it is complete.
+    """A plain directory, written in the staging directory of its place, which it leaves when it is complete.
 
-    With ``replace``, what is at ``dest`` is removed then. Raises what ``open_destination`` does.
+    With ``replace``, what is at ``dest`` is removed then. Raises what ``open_staging`` does.
     """
 
     can_rewrite = True
 
     def __init__(self, dest: str | os.PathLike[str], *, replace: bool = False) -> None:
-        self.dest = Path(dest)
-        self._place = open_destination(dest, replace=replace)
+        self.dest = self.location = Path(dest)
+        self._place = open_staging(dest, replace=replace)
         self.staging = self._place.staging
         self._made: set[Path] = set()
         self._unsynced: list[Path] = []
@@ -151,6 +159,9 @@ class DirectorySink(Sink):
         self._syncing: list[Future[None]] = []
         self._sync_pool = ThreadPoolExecutor(_SYNC_THREADS, thread_name_prefix="sync")
         self._lock = threading.Lock()
+
+    def require_space(self, size: Callable[[], int]) -> None:
+        durable.require_space(self.staging, size(), "the backup")
 
     def open(self, path: str, *, compress: bool = True) -> SinkFile:
         file = _DirectoryFile(path, self.digest_algorithm, self._target(path), self._sync_later)

@@ -10,11 +10,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..destination import destination
 from ..errors import TargetUnsafe, XtrabackupError
 from ..filling import Filling
 from ..host.replaceable import Replaceable, holds_backup
 from ..host.trees import files_below
+from ..staging import staging_place
 from .entry import output_name
 from .listing import list_archive
 
@@ -28,7 +28,7 @@ def staging_directory(
     Raises TargetNotEmpty when ``dest`` holds something, unless ``force`` says to replace it and it is ``replaceable``;
     TargetUnsafe when it cannot be replaced, TargetBusy when another job works there.
     """
-    with destination(dest, replace=force, replaceable=replaceable) as place:
+    with staging_place(dest, replace=force, replaceable=replaceable) as place:
         yield place.staging
         place.publish()
 

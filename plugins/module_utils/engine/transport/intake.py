@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import durable
-from ..destination import file_destination
 from ..errors import TargetNotEmpty
 from ..format.holes import PageSizeOf
 from ..manifest import Manifest
+from ..staging import staged_file
 from ..stream.archive import FileChannel
 from ..stream.digests import DigestingSource
 from ..stream.extract import Extractor
@@ -142,7 +142,7 @@ class ArchiveIntake(Intake):
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
-        with file_destination(self.dest) as final:
+        with staged_file(self.dest) as final:
             staging = final.with_name(final.name + durable.PARTIAL_SUFFIX)
             self.require_free()
             durable.remove_tree(staging)

@@ -19,7 +19,7 @@ from .host.anchor import Anchor, NewDirectory, is_anchored
 from .host.replaceable import Replaceable, holds_backup, require_replaceable
 
 
-class Destination(abc.ABC):
+class StagingPlace(abc.ABC):
     """Write into ``staging``, an empty directory, and make that durable, then ``publish``, or ``abandon``. The place is
     locked until then.
 
@@ -48,7 +48,7 @@ class Destination(abc.ABC):
     def _abandon(self) -> None: ...
 
 
-class _Inside(Destination):
+class _Inside(StagingPlace):
     def __init__(self, dest: Path, parent: Anchor, before: Callable[[Path], None]) -> None:
         if is_anchored(dest):
             self._filling = filling.Filling(dest, before=before)
@@ -64,7 +64,7 @@ class _Inside(Destination):
         self._filling.abandon()
 
 
-class _Beside(Destination):
+class _Beside(StagingPlace):
     def __init__(
         self, dest: Path, parent: Anchor, before: Callable[[Path], None], replace: bool, replaceable: Replaceable
     ) -> None:
@@ -103,7 +103,7 @@ class _Beside(Destination):
 
 
 @contextlib.contextmanager
-def file_destination(dest: str | os.PathLike[str]) -> Iterator[Path]:
+def staged_file(dest: str | os.PathLike[str]) -> Iterator[Path]:
     """The locked place for a new file ``dest``: the path by which this process gets to it for the block, also when
     somebody renames what is on the way. Directories that are missing are made.
 
@@ -174,13 +174,13 @@ def require_renamable(dest: Path) -> None:
         )
 
 
-def open_destination(
+def open_staging(
     dest: str | os.PathLike[str],
     *,
     replace: bool = False,
     replaceable: Replaceable = holds_backup,
     before: Callable[[Path], None] = _nothing,
-) -> Destination:
+) -> StagingPlace:
     """The locked place for a new directory ``dest``; with ``replace``, what is there is removed at the end, if it is
     ``replaceable``.
 
@@ -204,15 +204,15 @@ def open_destination(
 
 
 @contextlib.contextmanager
-def destination(
+def staging_place(
     dest: str | os.PathLike[str],
     *,
     replace: bool = False,
     replaceable: Replaceable = holds_backup,
     before: Callable[[Path], None] = _nothing,
-) -> Iterator[Destination]:
-    """``open_destination`` for the block, after which it is abandoned unless it was published."""
-    place = open_destination(dest, replace=replace, replaceable=replaceable, before=before)
+) -> Iterator[StagingPlace]:
+    """``open_staging`` for the block, after which it is abandoned unless it was published."""
+    place = open_staging(dest, replace=replace, replaceable=replaceable, before=before)
     try:
         yield place
     finally:
