@@ -380,7 +380,7 @@ from ..module_utils.engine.printable import printable
 from ..module_utils.engine.progress import Progress
 from ..module_utils.engine.recovery.prepare import PrepareOptions
 from ..module_utils.engine.restore.forecast import forecast
-from ..module_utils.engine.restore.layout import Layout
+from ..module_utils.engine.restore.layout import HostLayout
 from ..module_utils.engine.restore.place import release, restore
 from ..module_utils.engine.restore.plan import RestoreOptions, RestorePlan, plan_restore
 from ..module_utils.engine.restore.request import manifest_digest_from_option, request_from_options
@@ -426,7 +426,7 @@ def _path(value: str | None) -> Path | None:
     return Path(value) if value else None
 
 
-def _options(params: dict[str, Any], layout: Layout) -> RestoreOptions:
+def _options(params: dict[str, Any], layout: HostLayout) -> RestoreOptions:
     ownership, top_mode = resolve_ownership(
         layout.datadir, layout.user, params["owner"], params["group"], params["mode"]
     )

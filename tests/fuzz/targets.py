@@ -314,7 +314,7 @@ def _parse_redo(data: bytes) -> None:
 
 
 def _redo_logs() -> list[bytes]:
-    header = mariadb_redo.render_backup_header(mariadb_redo.Checkpoint(12288, 12288), "10.11.19")
+    header = mariadb_redo.render_backup_header(mariadb_redo.MariadbCheckpoint(12288, 12288), "10.11.19")
     return [header[:600], b"\x23abc\x01\0\0\0\0", b"\x30\x05" + b"x" * 20 + b"\x01\0\0\0\0"]
 
 
@@ -324,13 +324,13 @@ def _parse_mysql_redo(data: bytes) -> None:
         mysql_redo.newest_checkpoint(data)
         walked = mysql_redo.walk(data, 8192)
         assert 0 <= walked.size <= len(data)
-        if walked.end is mysql_redo.WalkEnd.INCOMPLETE:
+        if walked.end is mysql_redo.MysqlWalkEnd.INCOMPLETE:
             mysql_redo.cut_block(data[walked.size : walked.size + mysql_redo.BLOCK_SIZE], walked.used)
         mysql_redo.parse_header(data, "#ib_redo0")
 
 
 def _mysql_redo_logs() -> list[bytes]:
-    header = mysql_redo.render_header(mysql_redo.Checkpoint(8200), 1)
+    header = mysql_redo.render_header(mysql_redo.MysqlCheckpoint(8200), 1)
     return [header, header[:512], mysql_redo.render_block(8192), mysql_redo.render_block(8192, 512) * 2]
 
 

@@ -387,7 +387,7 @@ def test_the_files_of_another_server_are_never_taken_for_those_of_the_login(
     one, other = make_server("one"), make_server("other")  # two clones of one datadir: even their LSNs are equal
     seen = job.read_layout
 
-    def elsewhere(connection: job.Connection) -> job.Layout:
+    def elsewhere(connection: job.Connection) -> job.ServerLayout:
         return dataclasses.replace(seen(connection), datadir=one.datadir, innodb_log_group_home_dir=one.datadir)
 
     monkeypatch.setattr(job, "read_layout", elsewhere)

@@ -250,9 +250,9 @@ def test_an_index_of_a_table_that_is_younger_than_the_look_at_the_dictionary_is_
     make_mysql: MySQLFactory, workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = make_mysql("source")
-    looks: list[timeline.Dictionary] = []
+    looks: list[timeline.MysqlDictionary] = []
 
-    def look(connection: Connection, *, with_indexes: bool) -> timeline.Dictionary:
+    def look(connection: Connection, *, with_indexes: bool) -> timeline.MysqlDictionary:
         looks.append(read_dictionary(connection, with_indexes=with_indexes))
         if len(looks) == 1:  # after the look, before the files are listed: seconds, where there are many tables
             datasets.create_big(source, 10, tables=1)

@@ -42,7 +42,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.co
     Connection,
     ConnectionParameters,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import Layout, read_layout
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import ServerLayout, read_layout
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.tablespaces import (
     Tablespace,
     read_tablespaces,
@@ -177,7 +177,7 @@ def test_files_of_every_kind_verify_and_damage_is_found(keyring_server: KeyringM
 class Copier:
     """Copies a server's files into a directory as a backup does."""
 
-    layout: Layout
+    layout: ServerLayout
     destination: Path
     keyring: Keyring | None = None
     retried: int = 0
@@ -221,7 +221,7 @@ class Copier:
         return copied
 
 
-def look_at(server: MySQLServer) -> tuple[Layout, list[Tablespace]]:
+def look_at(server: MySQLServer) -> tuple[ServerLayout, list[Tablespace]]:
     parameters = ConnectionParameters(user="root", unix_socket=str(server.socket), config_file="")
     with Connection(parameters) as connection:
         return read_layout(connection), read_tablespaces(connection)

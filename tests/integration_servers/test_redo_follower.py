@@ -146,7 +146,7 @@ def walk_to_the_end(path: Path) -> tuple[int, int]:
         while True:
             walked = redo.walk(log.read(lsn, 1 << 20), lsn, log.header)
             lsn += walked.size
-            if walked.end is not redo.WalkEnd.WINDOW:
+            if walked.end is not redo.MariadbWalkEnd.WINDOW:
                 return checkpoint.lsn, lsn
             assert walked.size
     finally:

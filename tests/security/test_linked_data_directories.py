@@ -15,7 +15,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.fa
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.anchor import followed
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import layout as layout_module
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.layout import (
-    Layout,
+    HostLayout,
     layout_from_options,
     read_layout,
 )
@@ -105,7 +105,9 @@ def test_the_option_file_counts_however_the_directory_is_spelled(
         "pid_file": f"{link}.pid",
     }
     monkeypatch.setattr(layout_module, "read_server_options", lambda *_arguments: options)
-    found: Layout = read_layout(Path("my.cnf") if named else None, host / spelled if spelled else None, family, "9.7.4")
+    found: HostLayout = read_layout(
+        Path("my.cnf") if named else None, host / spelled if spelled else None, family, "9.7.4"
+    )
     base = host / ("way/data" if spelled == "way/data" else "disk/data")
     assert found.datadir == base
     assert (found.log_group_home_dir, found.undo_directory) == (host / "redo", base / "undo")

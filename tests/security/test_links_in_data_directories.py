@@ -48,13 +48,13 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import belongings, persisted
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.layout import layout_from_options
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server import user_data
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import Layout
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import ServerLayout
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql import user_tables
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.sink import DirectorySink
 
 SECRET = b"root's own"
 SERVER = 65534
-List = Callable[[Layout], Any]
+List = Callable[[ServerLayout], Any]
 
 
 class Data:
@@ -76,8 +76,8 @@ class Data:
         path.write_bytes(content)
         return path
 
-    def layout(self, **variables: str) -> Layout:
-        return Layout.from_variables(
+    def layout(self, **variables: str) -> ServerLayout:
+        return ServerLayout.from_variables(
             {
                 "datadir": str(self.datadir),
                 "innodb_data_file_path": "ibdata1:12M:autoextend",

@@ -12,7 +12,10 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import InvalidOption
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.layout import Layout, layout_from_options
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.layout import (
+    HostLayout,
+    layout_from_options,
+)
 
 NOTED = {"Host": "localhost", "User": "root", "Timestamp": 1796059143663948}
 
@@ -27,7 +30,7 @@ def write(place: Path, content: object) -> None:
     (place / "data" / "mysqld-auto.cnf").write_text(json.dumps(content), encoding="utf-8")
 
 
-def layout(place: Path, **options: str) -> Layout:
+def layout(place: Path, **options: str) -> HostLayout:
     return layout_from_options({"datadir": str(place / "data"), **options}, None, Family.MYSQL, known=True)
 
 

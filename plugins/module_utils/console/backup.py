@@ -24,7 +24,7 @@ from ..engine.units import parse_size
 from . import standard_output
 from .messages import ConsoleProgress
 from .parser import Arguments
-from .session import Session, login, stop_on_signals
+from .session import ConsoleSession, login, stop_on_signals
 from .version import VERSION
 
 _THROTTLE_UNIT = 10 << 20  # bytes: what the stock tools read at a time
@@ -34,7 +34,7 @@ _SAFE_SLAVE_BACKUP_TIMEOUT = 300  # seconds, as the stock tools
 _WATCH_SECONDS = 1.0
 
 
-def run(session: Session) -> None:
+def run(session: ConsoleSession) -> None:
     """Take a backup; returns when it is complete and durable. Raises XtrabackupError."""
     arguments = session.arguments
     destination = _destination(session)
@@ -58,7 +58,7 @@ def run(session: Session) -> None:
     _tell(session, record, None if streaming else str(arguments.text("target-dir") or destination.path))
 
 
-def _options(session: Session) -> job.BackupOptions:
+def _options(session: ConsoleSession) -> job.BackupOptions:
     arguments = session.arguments
     return job.BackupOptions(
         connection=login(session),
@@ -91,7 +91,7 @@ def _lock_timeout(arguments: Arguments) -> float:
     return float(min(given)) if given else _DEFAULT_LOCK_TIMEOUT
 
 
-def _destination(session: Session) -> Destination:
+def _destination(session: ConsoleSession) -> Destination:
     arguments = session.arguments
     compress, encrypt = arguments.text("compress"), arguments.text("encrypt")
     threads = max(arguments.number("compress-threads", 1), arguments.number("encrypt-threads", 1))
@@ -122,7 +122,7 @@ def _require_same_datadir(said: Arguments, datadir: str) -> None:
         )
 
 
-def _tell(session: Session, record: dict[str, Any], directory: str | None) -> None:
+def _tell(session: ConsoleSession, record: dict[str, Any], directory: str | None) -> None:
     """What the stock tools say at the end, for people and scripts who look for it."""
     messages = session.messages
     binlog = record["binlog"]

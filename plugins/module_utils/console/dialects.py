@@ -18,7 +18,7 @@ STREAM = "stream"
 
 
 @dataclass(frozen=True)
-class Dialect:
+class ToolDialect:
     """One program that we answer to. ``vendor``: whose; ``tool``: BACKUP or STREAM; ``own_groups`` of option files are
     for this tool alone, the others hold options of servers and clients, too."""
 
@@ -42,8 +42,8 @@ class Dialect:
         return f"[00] {stamp} {'Warning: ' if level == 'Warning' else ''}{text}"
 
 
-def _mariadb(program: str) -> Dialect:
-    return Dialect(
+def _mariadb(program: str) -> ToolDialect:
+    return ToolDialect(
         program,
         MARIADB,
         BACKUP,
@@ -56,7 +56,7 @@ def _mariadb(program: str) -> Dialect:
 DIALECTS = {
     dialect.program: dialect
     for dialect in (
-        Dialect(
+        ToolDialect(
             "xtrabackup",
             PERCONA,
             BACKUP,
@@ -66,13 +66,13 @@ DIALECTS = {
         ),
         _mariadb("mariadb-backup"),
         _mariadb("mariabackup"),
-        Dialect("xbstream", PERCONA, STREAM),
-        Dialect("mbstream", MARIADB, STREAM),
+        ToolDialect("xbstream", PERCONA, STREAM),
+        ToolDialect("mbstream", MARIADB, STREAM),
     )
 }
 
 
-def choose(argv: list[str]) -> tuple[Dialect, list[str]]:
+def choose(argv: list[str]) -> tuple[ToolDialect, list[str]]:
     """The dialect of a command line (program first) and its arguments: by the name that the program was called by, or,
     when that is none of ours, by the first argument. Raises InvalidOption."""
     name = os.path.basename(argv[0])

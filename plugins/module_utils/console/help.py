@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import textwrap
 
-from .dialects import DIALECTS, STREAM, Dialect
+from .dialects import DIALECTS, STREAM, ToolDialect
 from .option import ACTION, DIFFERENT, FLAG, NEEDLESS, REFUSED, SAME, Option
 from .tables import BACKUP_SECTIONS, STREAM_SECTIONS, sections_of
 from .version import VERSION
@@ -30,12 +30,12 @@ _FILES = (
 )
 
 
-def version(dialect: Dialect) -> str:
+def version(dialect: ToolDialect) -> str:
     """What ``--version`` says."""
     return f"{dialect.program} {VERSION} (innodb.xtrabackup)\n"
 
 
-def usage(dialect: Dialect) -> str:
+def usage(dialect: ToolDialect) -> str:
     """How the program is called, in a line or some."""
     if dialect.tool == STREAM:
         return (
@@ -47,7 +47,7 @@ def usage(dialect: Dialect) -> str:
     )
 
 
-def text(dialect: Dialect) -> str:
+def text(dialect: ToolDialect) -> str:
     """What ``--help`` says."""
     parts = [version(dialect), "\n", usage(dialect)]
     if dialect.tool != STREAM:
@@ -81,14 +81,14 @@ def _entry(head: str, body: str) -> str:
     return "\n".join([first, *(" " * _COLUMN + line for line in lines)]) + "\n"
 
 
-def _groups(dialect: Dialect) -> list[str]:
+def _groups(dialect: ToolDialect) -> list[str]:
     return list(dict.fromkeys((*dialect.own_groups, *dialect.server_groups, *dialect.client_groups)))
 
 
 # --- manual page -----------------------------------------------------------------------------------
 
 
-def manual(dialect: Dialect) -> str:
+def manual(dialect: ToolDialect) -> str:
     """The manual page of a program (man(7))."""
     title = "unpack and make streams of backups" if dialect.tool == STREAM else "hot backups of MariaDB and MySQL"
     lines = [

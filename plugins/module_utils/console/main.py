@@ -12,11 +12,11 @@ import traceback
 from ..engine.errors import InvalidOption, XtrabackupError
 from . import help as help_texts
 from . import process_list, standard_output
-from .dialects import BACKUP, DIALECTS, Dialect, choose
+from .dialects import BACKUP, DIALECTS, ToolDialect, choose
 from .messages import Messages
 from .option import ACTION
 from .parser import UnknownOption
-from .session import Session, raise_limits, read
+from .session import ConsoleSession, raise_limits, read
 from .tables import options_of
 
 _FAILED = 1
@@ -61,7 +61,7 @@ def main() -> int:
     return _FAILED
 
 
-def _run(dialect: Dialect, words: list[str], messages: Messages, output: int) -> int:
+def _run(dialect: ToolDialect, words: list[str], messages: Messages, output: int) -> int:
     session = read(dialect, words, messages, output)
     arguments = session.arguments
     if arguments.flag("help") or not (words or arguments.values):
@@ -83,7 +83,7 @@ def _run(dialect: Dialect, words: list[str], messages: Messages, output: int) ->
     return 0
 
 
-def _action(session: Session) -> str:
+def _action(session: ConsoleSession) -> str:
     """The one thing that is to be done. Raises InvalidOption."""
     options = options_of(session.dialect)
     said = session.said.values
@@ -106,7 +106,7 @@ def _action(session: Session) -> str:
     )
 
 
-def _act(session: Session, action: str) -> None:
+def _act(session: ConsoleSession, action: str) -> None:
     # imported when needed: an archive is unpacked without what talks to servers
     if action == "backup":
         from . import backup  # noqa: PLC0415
@@ -130,7 +130,7 @@ def _act(session: Session, action: str) -> None:
         (stream.run_extract if action == "extract" else stream.run_create)(session)
 
 
-def _defaults(session: Session, words: list[str]) -> str:
+def _defaults(session: ConsoleSession, words: list[str]) -> str:
     """What ``--print-defaults`` says; passwords are not shown."""
     logins = session.files.client_words(session.dialect)
     seen = [*session.server_words, *logins]

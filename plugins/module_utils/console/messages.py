@@ -15,7 +15,7 @@ from ..engine.errors import XtrabackupError
 from ..engine.printable import printable
 from ..engine.progress import Progress
 from ..engine.units import format_size
-from .dialects import Dialect
+from .dialects import ToolDialect
 
 _BAR_WIDTH = 30
 _BAR_SECONDS = 0.25
@@ -43,7 +43,7 @@ _OPTIONS = {
 class Messages:
     """Lines on standard error, one for each message. Thread-safe; an error of writing them never ends a job."""
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: ToolDialect) -> None:
         self._dialect = dialect
         self._lock = threading.Lock()
         self._shown = ""

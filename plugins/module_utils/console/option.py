@@ -11,7 +11,7 @@ from typing import Union
 
 from ..engine.errors import InvalidOption
 from ..engine.units import parse_size
-from .dialects import MARIADB, PERCONA, Dialect
+from .dialects import MARIADB, PERCONA, ToolDialect
 
 #: kinds of values
 FLAG = "flag"  # --name, --skip-name, --name=0
@@ -75,7 +75,7 @@ class Option:
         """Whether the next word of the command line is its value."""
         return self.kind in (TEXT, NUMBER, SIZE)
 
-    def is_of(self, dialect: Dialect) -> bool:
+    def is_of(self, dialect: ToolDialect) -> bool:
         """Whether the tool of ``dialect`` has this option."""
         return self.ours or dialect.vendor in self.vendors
 

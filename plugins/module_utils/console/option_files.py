@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..engine.errors import InvalidOption
 from ..engine.server.option_file import given_options, require_heeded
-from .dialects import Dialect
+from .dialects import ToolDialect
 
 _PROGRAM = "my_print_defaults"
 _ANSWER_SECONDS = 30.0
@@ -33,17 +33,17 @@ class OptionFiles:
     suffix: str = ""
     group: str | None = None
 
-    def own_words(self, dialect: Dialect) -> list[str]:
+    def own_words(self, dialect: ToolDialect) -> list[str]:
         """The options in the groups of the tool alone, as words of a command line."""
         return self._read(dialect.own_groups)
 
-    def server_words(self, dialect: Dialect) -> list[str]:
+    def server_words(self, dialect: ToolDialect) -> list[str]:
         """The options in the server's groups."""
         groups = [*dialect.server_groups, *([self.group] if self.group else [])]
         knows_server = "--mysqld" in _usage()
         return self._read((*groups, "server"), "--mysqld" if knows_server else None)
 
-    def client_words(self, dialect: Dialect) -> list[str]:
+    def client_words(self, dialect: ToolDialect) -> list[str]:
         """The options in the clients' groups, and in those of the tool alone, in the order of the files."""
         return self._read((*dialect.own_groups, *dialect.client_groups))
 

@@ -18,10 +18,10 @@ from ..engine.stream.key_proof import NOT_AUTHENTICATED
 from ..engine.stream.unpack_directory import UnpackOptions, unpack_directory
 from .messages import ConsoleProgress
 from .parser import Arguments
-from .session import Session, stop_on_signals
+from .session import ConsoleSession, stop_on_signals
 
 
-def run_prepare(session: Session) -> None:
+def run_prepare(session: ConsoleSession) -> None:
     """Prepare the backup in place. Raises XtrabackupError."""
     stop_on_signals(session, streaming=False)
     arguments = session.arguments
@@ -54,7 +54,7 @@ def _memory(arguments: Arguments) -> str:
     return f"{share}%" if share else "auto"
 
 
-def run_unpack(session: Session) -> None:
+def run_unpack(session: ConsoleSession) -> None:
     """Decrypt, decompress or both, in place. Raises XtrabackupError."""
     stop_on_signals(session, streaming=False)
     arguments = session.arguments

@@ -11,18 +11,18 @@ from ..engine.errors import InvalidOption, TargetNotEmpty
 from ..engine.format.family import Family
 from ..engine.host.ownership import resolve_ownership
 from ..engine.recovery.backup_directory import read_backup_directory
-from ..engine.restore.layout import Layout, layout_from_options, parse_options
+from ..engine.restore.layout import HostLayout, layout_from_options, parse_options
 from ..engine.restore.place import release, restore
 from ..engine.restore.plan import RestoreOptions, plan_restore
 from .messages import ConsoleProgress
-from .session import Session, stop_on_signals
+from .session import ConsoleSession, stop_on_signals
 from .table_main import NOT_EMPTY
 from .table_server import LAYOUT_NAMES
 
 _FORCE = "force-non-empty-directories"
 
 
-def run(session: Session, method: str) -> None:
+def run(session: ConsoleSession, method: str) -> None:
     """Put the backup in place; ``method`` is copy or move. Raises XtrabackupError."""
     stop_on_signals(session, streaming=False)
     try:
@@ -35,7 +35,7 @@ def run(session: Session, method: str) -> None:
         raise
 
 
-def _run(session: Session, method: str) -> None:
+def _run(session: ConsoleSession, method: str) -> None:
     source = session.target_dir
     layout = _layout(session, read_backup_directory(source, being_moved=True).family)
     ownership, top_mode = resolve_ownership(layout.datadir, layout.user, None, None, None)
@@ -60,7 +60,7 @@ def _run(session: Session, method: str) -> None:
     session.messages.note(f"{result.files} files, {result.bytes} bytes are in place in {layout.datadir}")
 
 
-def _layout(session: Session, family: Family) -> Layout:
+def _layout(session: ConsoleSession, family: Family) -> HostLayout:
     options = parse_options("\n".join(session.server_words))
     known = bool(options)
     for name, _help in LAYOUT_NAMES:

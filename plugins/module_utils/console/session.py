@@ -19,7 +19,7 @@ from ..engine.server.connection import ConnectionParameters
 from ..engine.stream.cipher import key_of, read_key_file
 from ..engine.units import is_digits
 from . import standard_output
-from .dialects import BACKUP, Dialect
+from .dialects import BACKUP, ToolDialect
 from .messages import Messages
 from .option import ASK
 from .option_files import OptionFiles, split
@@ -31,10 +31,10 @@ DEFAULT_TARGET = "./xtrabackup_backupfiles/"
 
 
 @dataclass
-class Session:
+class ConsoleSession:
     """``output``: the descriptor of standard output. ``said``: the options that the command line itself has."""
 
-    dialect: Dialect
+    dialect: ToolDialect
     arguments: Arguments
     messages: Messages
     output: int
@@ -63,19 +63,19 @@ class Session:
         return key_of(str(text).encode("utf-8", "surrogateescape"), algorithm, option="--encrypt-key")
 
 
-def read(dialect: Dialect, words: list[str], messages: Messages, output: int) -> Session:
+def read(dialect: ToolDialect, words: list[str], messages: Messages, output: int) -> ConsoleSession:
     """The session that a command line and the option files ask for. Raises InvalidOption."""
     options = options_of(dialect)
     parser = Parser(options)
     if dialect.tool != BACKUP:
         arguments = Arguments()
         parser.command_line(words, arguments)
-        return Session(dialect, arguments, messages, output, said=arguments)
+        return ConsoleSession(dialect, arguments, messages, output, said=arguments)
     files, words = split(words)
     said = Arguments()
     parser.command_line(words, said)
     arguments = Arguments(words=said.words, warnings=list(said.warnings))
-    session = Session(dialect, arguments, messages, output, files, said)
+    session = ConsoleSession(dialect, arguments, messages, output, files, said)
     if said.flag("help") or said.flag("version"):
         arguments.values.update(said.values)
         return session
@@ -90,7 +90,7 @@ def read(dialect: Dialect, words: list[str], messages: Messages, output: int) ->
     return session
 
 
-def login(session: Session) -> ConnectionParameters:
+def login(session: ConsoleSession) -> ConnectionParameters:
     """How to reach the server; asks for the password when an option says so. Raises InvalidOption."""
     arguments = session.arguments
     password = arguments.values.get("password", os.environ.get("MYSQL_PWD"))
@@ -166,7 +166,7 @@ def raise_limits(arguments: Arguments) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
 
 
-def stop_on_signals(session: Session, *, streaming: bool) -> None:
+def stop_on_signals(session: ConsoleSession, *, streaming: bool) -> None:
     """Have signals end the job as errors, so that locks are released and what is half done is removed; when
     ``streaming``, also the end of whoever reads standard output, even while nothing is written."""
 

@@ -28,13 +28,13 @@ from ..engine.stream.staging import staging_inside
 from ..engine.stream.stream_file import EntryChunks, StreamFile
 from ..engine.stream.unpack_directory import is_ours
 from ..engine.units import some_of
-from .session import Session, stop_on_signals
+from .session import ConsoleSession, stop_on_signals
 
 _READ_SIZE = 4 << 20  # bytes
 _WHERE = "standard input"
 
 
-def run_extract(session: Session) -> None:
+def run_extract(session: ConsoleSession) -> None:
     """Unpack standard input into a directory that exists. Raises XtrabackupError."""
     stop_on_signals(session, streaming=False)
     arguments = session.arguments
@@ -87,7 +87,7 @@ def _require_complete(staging: Path) -> None:
         )
 
 
-def run_create(session: Session) -> None:
+def run_create(session: ConsoleSession) -> None:
     """Send the named files to standard output. Raises XtrabackupError."""
     stop_on_signals(session, streaming=True)
     arguments = session.arguments

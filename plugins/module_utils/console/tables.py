@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from .dialects import STREAM, Dialect
+from .dialects import STREAM, ToolDialect
 from .option import ACTION, DIFFERENT, FLAG, NUMBER, REFUSED, SAME, TEXT, Option, P
 from .table_main import ACTIONS, DATA
 from .table_refused import NEEDLESS_OPTIONS, REFUSALS
@@ -124,7 +124,7 @@ STREAM_SECTIONS: dict[str, tuple[Option, ...]] = {
 }
 
 
-def sections_of(dialect: Dialect) -> dict[str, list[Option]]:
+def sections_of(dialect: ToolDialect) -> dict[str, list[Option]]:
     """The options of a tool, by section."""
     sections = STREAM_SECTIONS if dialect.tool == STREAM else BACKUP_SECTIONS
     # what only Percona's xbstream has does no harm in mbstream, and unpacks what we write
@@ -135,6 +135,6 @@ def sections_of(dialect: Dialect) -> dict[str, list[Option]]:
     }
 
 
-def options_of(dialect: Dialect) -> dict[str, Option]:
+def options_of(dialect: ToolDialect) -> dict[str, Option]:
     """The options of a tool, by name."""
     return {option.name: option for options in sections_of(dialect).values() for option in options}

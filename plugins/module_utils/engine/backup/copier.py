@@ -56,7 +56,7 @@ class UnstableFile(Exception):
         self.written = written
 
 
-class Throttle(Protocol):
+class RateLimit(Protocol):
     """What the copier asks before it reads."""
 
     def take(self, count: int, cancelled: threading.Event) -> None: ...
@@ -122,7 +122,7 @@ class CopierContext:
     open_file: Callable[[str], SinkFile]
     cancelled: threading.Event
     progress: Progress
-    throttle: Throttle | None = None
+    throttle: RateLimit | None = None
     family: Family = Family.MARIADB
     keyring: Keyring | None = None
     open_source: OpenSource = below.open_file

@@ -20,7 +20,7 @@ from typing import Callable
 from .. import durable
 from ..errors import UnsafeFile, UnsupportedTable
 from ..host.server_files import ServerFiles
-from ..server.layout import Layout
+from ..server.layout import ServerLayout
 from ..server.named_places import holds_tables
 
 #: an undo tablespace of MySQL's own; those that SQL makes end with .ibu
@@ -114,7 +114,7 @@ def find_plain_files(
     return PlainFiles(tuple(files), tuple(empty), tuple(unknown))
 
 
-def system_files(layout: Layout) -> Iterator[InnodbFile]:
+def system_files(layout: ServerLayout) -> Iterator[InnodbFile]:
     """The files of the system tablespace, in their order."""
     files = ServerFiles(layout.datadir)
     for index, source in enumerate(layout.system_tablespace_files):
@@ -160,7 +160,7 @@ def is_directory(entry: os.DirEntry[str]) -> bool:
             raise
 
 
-def is_database(entry: os.DirEntry[str], layout: Layout) -> bool:
+def is_database(entry: os.DirEntry[str], layout: ServerLayout) -> bool:
     """Whether ``entry`` of the data directory is the directory of a database, or a link to one.
 
     Raises UnsafeFile for a link to tables that do not belong to the owner of the data directory; one to other things of
@@ -179,7 +179,7 @@ def is_database(entry: os.DirEntry[str], layout: Layout) -> bool:
     return True
 
 
-def is_the_servers_own(entry: os.DirEntry[str], layout: Layout) -> bool:
+def is_the_servers_own(entry: os.DirEntry[str], layout: ServerLayout) -> bool:
     """Whether a directory in the data directory is that of logs, temporary files or keys, and no database."""
     return entry.name in layout.not_databases and not holds_tables(Path(entry.path))
 

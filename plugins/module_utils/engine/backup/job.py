@@ -13,7 +13,7 @@ from ..progress import Progress
 from ..server.applier_pause import require_pausable
 from ..server.connection import Connection
 from ..server.identity import ServerIdentity, identify
-from ..server.layout import Layout, read_layout
+from ..server.layout import ServerLayout, read_layout
 from ..server.mysql.locks import require_table_privileges
 from ..server.privileges import require_backup_privileges
 from ..server.support import require_supported
@@ -30,13 +30,13 @@ from .workers import Failure
 __all__ = ["BackupOptions", "preflight", "take_backup"]
 
 
-def preflight(options: BackupOptions) -> tuple[ServerIdentity, Layout]:
+def preflight(options: BackupOptions) -> tuple[ServerIdentity, ServerLayout]:
     """Everything about the server that can be checked without a lock; raises what a backup would raise."""
     with Connection(options.connection) as connection:
         return _preflight(connection, options)
 
 
-def _preflight(connection: Connection, options: BackupOptions) -> tuple[ServerIdentity, Layout]:
+def _preflight(connection: Connection, options: BackupOptions) -> tuple[ServerIdentity, ServerLayout]:
     identity = identify(connection)
     require_supported(identity, connection)
     require_backup_privileges(connection, channels=options.require_channels)

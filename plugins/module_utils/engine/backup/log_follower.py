@@ -15,13 +15,13 @@ _STOP_WAIT = 10.0  # seconds that stop() gives the thread to leave its output
 _RATE_INTERVAL = 1.0  # seconds over which a rate is measured
 
 
-class Output(Protocol):
+class LogOutput(Protocol):
     """Where the log goes: a SinkFile, or anything that consumes the data before ``write`` returns."""
 
     def write(self, data: Union[bytes, bytearray, memoryview]) -> object: ...
 
 
-class Checkpoint(Protocol):
+class RedoCheckpoint(Protocol):
     """A checkpoint of a redo log, as far as a backup wants to know."""
 
     @property
@@ -49,7 +49,7 @@ class Follower(Protocol):
 
     def stop(self) -> None: ...
 
-    def newest_checkpoint(self) -> Checkpoint: ...
+    def newest_checkpoint(self) -> RedoCheckpoint: ...
 
 
 class LogFollower:
@@ -59,7 +59,7 @@ class LogFollower:
     fails; ``follow_until`` raises that error too.
     """
 
-    def __init__(self, path: str, output: Output, on_failure: Callable[[XtrabackupError], None]) -> None:
+    def __init__(self, path: str, output: LogOutput, on_failure: Callable[[XtrabackupError], None]) -> None:
         self._path = path
         self._output = output
         self._on_failure = on_failure

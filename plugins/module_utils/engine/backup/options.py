@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ..errors import InvalidOption
 from ..format.content_digest import XXH128
 from ..server.connection import ConnectionParameters
-from .copier import Throttle
+from .copier import RateLimit
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class BackupOptions:
     connection: ConnectionParameters
     tool_version: str
     parallel: int = 2
-    throttle: Throttle | None = None
+    throttle: RateLimit | None = None
     lock_timeout: float = 60.0
     lock_ddl: str = "reduced"
     spool_directory: str = "/var/tmp"

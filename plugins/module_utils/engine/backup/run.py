@@ -28,11 +28,19 @@ from ..progress import Progress
 from ..server.applier_pause import ApplierPause
 from ..server.connection import Connection
 from ..server.identity import ServerIdentity
-from ..server.layout import Layout
+from ..server.layout import ServerLayout
 from ..server.support import require_supported
 from ..stream.sink import Sink, SinkFile
 from ..units import some_of
-from .copier import CopiedTablespace, CopierContext, Throttle, UnstableFile, copy_tablespace, opened_source, read_header
+from .copier import (
+    CopiedTablespace,
+    CopierContext,
+    RateLimit,
+    UnstableFile,
+    copy_tablespace,
+    opened_source,
+    read_header,
+)
 from .ddl_watch import DdlChanges
 from .inventory import InnodbFile, PlainFiles
 from .log_follower import Follower
@@ -76,7 +84,7 @@ class BackupRun:
         job: Job,
         connection: Connection,
         identity: ServerIdentity,
-        layout: Layout,
+        layout: ServerLayout,
         keyring: Keyring | None = None,
     ) -> None:
         self._keyring = keyring
@@ -217,7 +225,7 @@ class BackupRun:
 
     # --- before any lock -------------------------------------------------------------------------
 
-    def _copier_context(self, open_file: Callable[[str], SinkFile], throttle: Throttle | None = None) -> CopierContext:
+    def _copier_context(self, open_file: Callable[[str], SinkFile], throttle: RateLimit | None = None) -> CopierContext:
         return CopierContext(
             self._layout.innodb_page_size,
             open_file,

@@ -66,7 +66,7 @@ class ChecksumKind(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Encryption:
+class TablespaceEncryption:
     """MariaDB's encryption record on page 0."""
 
     scheme: int  # 0 none, 1 AES
@@ -87,7 +87,7 @@ class TablespaceHeader:
     checksum: ChecksumKind
     # MariaDB's algorithm, "unknown" in files that do not tell; None: not page_compressed, or MySQL's: see hole_pages
     page_compression: str | None = None
-    encryption: Encryption | None = None
+    encryption: TablespaceEncryption | None = None
     family: Family = Family.MARIADB
     encryption_info: EncryptionInfo | None = None  # MySQL's
 
@@ -272,9 +272,9 @@ def _descriptors_end(page_size: int, physical_size: int) -> int:
     return _FSP_FREE_LISTS_END + physical_size // extent_pages * (_XDES_HEADER + extent_pages // 4)
 
 
-def _encryption(first_page: Buffer, offset: int, physical_size: int) -> Encryption | None:
+def _encryption(first_page: Buffer, offset: int, physical_size: int) -> TablespaceEncryption | None:
     """MariaDB's encryption record at ``offset``; None if there is none."""
     if offset + _CRYPT_RECORD.size > physical_size:
         return None
     magic, scheme, _iv_size, _iv, min_key_version, key_id, mode = _CRYPT_RECORD.unpack_from(first_page, offset)
-    return Encryption(scheme, mode, key_id, min_key_version) if magic == _CRYPT_MAGIC else None
+    return TablespaceEncryption(scheme, mode, key_id, min_key_version) if magic == _CRYPT_MAGIC else None

@@ -28,7 +28,7 @@ from ..host.copying import Ownership, carried_mode
 from ..host.held import Owner, owner_of
 from ..host.small_files import read_small
 from ..server.named_places import holds_tables
-from .layout import Layout
+from .layout import HostLayout
 
 #: the server's identity goes with the data: a restored server makes a new one
 IDENTITY_NAMES = frozenset({"auto.cnf"})
@@ -43,7 +43,7 @@ _LARGEST = 4 << 20  # bytes of a file that may be a key
 _PLUGIN_DIRECTORIES = ("/usr/lib/mysql/plugin", "/usr/lib64/mysql/plugin", "/usr/local/mysql/lib/plugin")
 
 
-def belongings(layout: Layout) -> list[str]:
+def belongings(layout: HostLayout) -> list[str]:
     """Paths in the data directory, sorted, of files and directories that are the host's; links are named themselves."""
     datadir = layout.datadir
     if not datadir.is_dir():
@@ -67,7 +67,7 @@ def belongings(layout: Layout) -> list[str]:
     return sorted(found - inner)
 
 
-def dropped_identity(layout: Layout) -> list[str]:
+def dropped_identity(layout: HostLayout) -> list[str]:
     """Names of the files that a replaced server's identity is in."""
     return sorted(name for name in IDENTITY_NAMES if os.path.lexists(layout.datadir / name))
 
@@ -147,7 +147,7 @@ def _is_key(head: bytes) -> bool:
     )
 
 
-def _global_configurations(layout: Layout) -> list[Path]:
+def _global_configurations(layout: HostLayout) -> list[Path]:
     """The configuration of keyring components beside the server's plugins."""
     places = [Path(place) for place in _PLUGIN_DIRECTORIES] if layout.family is Family.MYSQL else []
     places += sorted(Path("/usr/lib").glob("*/mysql/plugin")) if layout.family is Family.MYSQL else []

@@ -48,7 +48,7 @@ _TABLESPACE = re.compile(r".+\.ib[du]")
 
 
 @dataclass(frozen=True)
-class Layout:
+class HostLayout:
     """Absolute places. ``data_files``: path and definition of each file of the system tablespace, in order.
 
     ``logs``: binary and relay logs, and the state of replica channels. ``page_size`` (bytes) and
@@ -158,7 +158,7 @@ class Layout:
         }
 
 
-def read_layout(defaults_file: Path | None, datadir: Path | None, family: Family, version: str = "") -> Layout:
+def read_layout(defaults_file: Path | None, datadir: Path | None, family: Family, version: str = "") -> HostLayout:
     """The layout that the option files of this host ask for; ``defaults_file`` instead of the usual ones.
 
     ``datadir`` overrides theirs. Without ``defaults_file``, the host's usual option files count only if that is their
@@ -179,7 +179,7 @@ def read_layout(defaults_file: Path | None, datadir: Path | None, family: Family
     return layout_from_options({}, datadir, family, known=False)
 
 
-def _read_mysql_layout(defaults_file: Path | None, datadir: Path | None, version: str) -> Layout:
+def _read_mysql_layout(defaults_file: Path | None, datadir: Path | None, version: str) -> HostLayout:
     alone = datadir is not None and defaults_file is None
     try:
         options = read_server_options(defaults_file, Family.MYSQL, version)
@@ -246,7 +246,7 @@ def parse_options(text: str) -> dict[str, str]:
     return options
 
 
-def layout_from_options(options: dict[str, str], datadir: Path | None, family: Family, *, known: bool) -> Layout:
+def layout_from_options(options: dict[str, str], datadir: Path | None, family: Family, *, known: bool) -> HostLayout:
     """The layout that ``options`` describe, ``datadir`` overriding theirs; ``known``: they are the server's own,
     which is of ``family``."""
     theirs = Path(os.path.abspath(options.get("datadir") or DEFAULT_DATADIR))
@@ -265,7 +265,7 @@ def layout_from_options(options: dict[str, str], datadir: Path | None, family: F
     files = parse_data_files(text, "the server's option files") if text else _DEFAULT_DATA_FILES
     data_home = _absolute(base, home or ".")
     log_bin = _log_base(base, options.get("log_basename"), options.get("log_bin"), family)
-    return Layout(
+    return HostLayout(
         datadir=base,
         data_files=tuple((_absolute(data_home, file.path), file) for file in files),
         log_group_home_dir=directory("innodb_log_group_home_dir"),

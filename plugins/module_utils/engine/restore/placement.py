@@ -21,7 +21,7 @@ from ..manifest import MANIFEST_NAME
 from ..recovery.backup_directory import IN_PROGRESS_NAME, MOVING_NAME, BackupDirectory, walk_files
 from ..recovery.families import recovery_family_of
 from ..recovery.strangers import require_none
-from .layout import Layout
+from .layout import HostLayout
 
 RESTORED_NAME = "xtrabackup_restored.json"
 STAGED_SUFFIX = ".xtrabackup-staged"
@@ -148,7 +148,7 @@ def _unescape(text: str) -> str:
     return re.sub(r"\\(\d{3})", lambda match: chr(int(match.group(1), 8)), text)
 
 
-def require_safe(datadir: Path, source: Path, layout: Layout) -> None:
+def require_safe(datadir: Path, source: Path, layout: HostLayout) -> None:
     """Raises TargetUnsafe for places that a restore must never touch."""
     reason = None
     if str(datadir) in _SYSTEM or datadir.parent == datadir:
@@ -214,7 +214,7 @@ def _carried(name: str) -> bool:
 
 
 def place_files(
-    backup: BackupDirectory, files: list[tuple[str, int, str]], layout: Layout, staging: Staging
+    backup: BackupDirectory, files: list[tuple[str, int, str]], layout: HostLayout, staging: Staging
 ) -> list[Placement]:
     """Where each of ``files`` is staged and where it belongs. Raises InvalidOption when the layouts do not fit."""
     check_fit(backup, {name: size for name, size, _digest in files}, layout)
@@ -233,7 +233,7 @@ def place_files(
     return placements
 
 
-def _external_places(backup: BackupDirectory, layout: Layout) -> dict[str, Path]:
+def _external_places(backup: BackupDirectory, layout: HostLayout) -> dict[str, Path]:
     """Where the tablespaces belong that were not in the source's data directory, by their name in the backup.
 
     They go back to where they were; the server there must know that it has to look there. Undo tablespaces have a
@@ -272,7 +272,7 @@ def directories(backup: BackupDirectory, files: list[tuple[str, int, str]]) -> l
     return sorted(name for name in found if not name.startswith((".", REDO_DIRECTORY)))
 
 
-def check_fit(backup: BackupDirectory, sizes: dict[str, int], layout: Layout) -> None:
+def check_fit(backup: BackupDirectory, sizes: dict[str, int], layout: HostLayout) -> None:
     """Raises InvalidOption when a server with this layout could not open the backup's files."""
     configuration = backup.configuration
     _compare("innodb_page_size", configuration.page_size, layout.page_size)

@@ -34,7 +34,7 @@ from ..recovery.mariadb.providers import require_for_restore
 from ..recovery.prepare import PrepareOptions, require_recoverable
 from ..recovery.program import find_server
 from .journal import Known, RestoreJournal
-from .layout import Layout
+from .layout import HostLayout
 from .markers import COPY, FILLING, MOVE, PUBLISHING, InProgress, Restored, read_in_progress
 from .pinned import require_expected, require_restored, was_pinned
 from .placement import (
@@ -84,7 +84,7 @@ class RestorePlan:
     """
 
     source: Path
-    layout: Layout
+    layout: HostLayout
     staging: Staging
     record: dict[str, Any]
     wanted: InProgress
@@ -110,7 +110,7 @@ class RestorePlan:
         return sum(placement.size for placement in self.placements)
 
 
-def plan_restore(src: Path, layout: Layout, options: RestoreOptions) -> RestorePlan:
+def plan_restore(src: Path, layout: HostLayout, options: RestoreOptions) -> RestorePlan:
     """Look at the backup and at this host; nothing is changed.
 
     Raises what a restore would raise before it starts: TargetUnsafe, NotABackup, NotPrepared, BackupIncomplete,
@@ -122,7 +122,7 @@ def plan_restore(src: Path, layout: Layout, options: RestoreOptions) -> RestoreP
         return _plan(src, layout, options)
 
 
-def _plan(src: Path, layout: Layout, options: RestoreOptions) -> RestorePlan:
+def _plan(src: Path, layout: HostLayout, options: RestoreOptions) -> RestorePlan:
     staging = choose_staging(layout.datadir)
     journal = RestoreJournal(layout.datadir)
     known = journal.known(staging)
@@ -203,7 +203,7 @@ def _plan_replaced(
     )
 
 
-def _require_providers(backup: BackupDirectory, layout: Layout, options: RestoreOptions) -> None:
+def _require_providers(backup: BackupDirectory, layout: HostLayout, options: RestoreOptions) -> None:
     """Raises MissingProgram when the server of this host cannot read, or does not load what it takes to read, the
     compressed pages of the backup. Where no server is installed yet, nobody can tell."""
     providers = backup.providers()
@@ -228,7 +228,9 @@ def _chosen_source(source: Path, there: InProgress | None, options: RestoreOptio
     return Path(os.path.abspath(options.origin))
 
 
-def _plan_carried_out(source: Path, layout: Layout, staging: Staging, known: Known, done: CarriedOut) -> RestorePlan:
+def _plan_carried_out(
+    source: Path, layout: HostLayout, staging: Staging, known: Known, done: CarriedOut
+) -> RestorePlan:
     """Nothing is to be done for a request that was carried out, whether or not its data are still the latest."""
     restored = known.restored
     state = _state(layout.datadir, restored.id, "restored") if restored else _before(layout.datadir, known)
@@ -335,7 +337,7 @@ def _require_usable(backup: BackupDirectory, wanted: InProgress, options: Restor
 
 def _plan_without_backup(
     source: Path,
-    layout: Layout,
+    layout: HostLayout,
     staging: Staging,
     restored: Restored,
     there: InProgress | None,

@@ -22,7 +22,7 @@ from ..errors import TargetNotEmpty, TargetUnsafe, UnsafeFile
 from ..host import below
 from .belongings import belongings, dropped_identity, require_no_clash
 from .holders import DICTIONARY_NAME, dictionary_of, named_in, require_unclaimed, require_unheld
-from .layout import Layout
+from .layout import HostLayout
 from .markers import Restored
 from .placement import RESTORED_NAME, Placement, Staging, foreign_entries, looks_like_datadir
 
@@ -63,7 +63,7 @@ class Replaced:
 
 
 def require_replaceable(
-    layout: Layout, staging: Staging, unproven: Restored | None, *, begun: bool, force: bool
+    layout: HostLayout, staging: Staging, unproven: Restored | None, *, begun: bool, force: bool
 ) -> None:
     """Raises TargetNotEmpty or TargetUnsafe when something is in the way that may not be replaced. What is the host's
     own is in nobody's way. ``unproven``: what the data directory's marker says and this host does not know; ``begun``:
@@ -85,7 +85,7 @@ def require_replaceable(
 
 
 def find_replaced(
-    layout: Layout,
+    layout: HostLayout,
     staging: Staging,
     placements: Collection[Placement],
     known: Iterable[str],
@@ -135,7 +135,7 @@ def _refuse(datadir: Path, named: list[str], unproven: Restored | None = None) -
     )
 
 
-def _in_the_way(layout: Layout, staging: Staging) -> list[str]:
+def _in_the_way(layout: HostLayout, staging: Staging) -> list[str]:
     """Names in the data directory of what is neither the host's own nor an empty directory that it wants there."""
     datadir = layout.datadir
     names = foreign_entries(datadir, staging)
@@ -154,7 +154,7 @@ def _in_the_way(layout: Layout, staging: Staging) -> list[str]:
     return [name for name in names if not harmless(datadir / name)]
 
 
-def _ours(layout: Layout, shared: set[Path], finals: set[Path], known: Iterable[str]) -> set[Path]:
+def _ours(layout: HostLayout, shared: set[Path], finals: set[Path], known: Iterable[str]) -> set[Path]:
     """Those of the tablespaces ``shared`` that are the replaced server's."""
     if not shared:
         return set()

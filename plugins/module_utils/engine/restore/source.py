@@ -14,12 +14,12 @@ from ..format.family import Family, recorded_flavor
 from ..recovery.backup_directory import read_archived_backup, read_backup_directory
 from ..recovery.program import find_server
 from .journal import RestoreJournal
-from .layout import Layout, read_layout
+from .layout import HostLayout, read_layout
 
 
 def layout_for(
     src: Path, defaults_file: Path | None, datadir: Path | None, server_program: str | None = None
-) -> Layout:
+) -> HostLayout:
     """The layout of this host for the backup ``src``; for one that was moved away, of what was restored from it.
 
     MySQL's option files have groups for each series: that of the installed server counts (``server_program``, or the

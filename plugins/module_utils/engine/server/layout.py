@@ -18,7 +18,7 @@ REDO_DIRECTORY = "#innodb_redo"
 
 
 @dataclass(frozen=True)
-class Layout:
+class ServerLayout:
     """Where a server keeps each kind of file (absolute paths), and the sizes and formats of its files.
 
     What a flavor does not know is that of a server without it: "", 0, no directory, or the datadir.
@@ -79,7 +79,7 @@ class Layout:
         return (self.log_replica_updates or self.log_slave_updates).upper() in ("ON", "1")
 
     @classmethod
-    def from_variables(cls, variables: Mapping[str, str]) -> Layout:
+    def from_variables(cls, variables: Mapping[str, str]) -> ServerLayout:
         """The layout that these variables (as the server shows them) mean: relative paths start at the datadir."""
         datadir = Path(os.path.normpath(variables["datadir"]))
 
@@ -134,7 +134,7 @@ class Layout:
         )
 
 
-def read_layout(connection: Connection) -> Layout:
+def read_layout(connection: Connection) -> ServerLayout:
     """The layout of the server that ``connection`` talks to."""
     # all of them: many can name a directory
-    return Layout.from_variables(connection.variables())
+    return ServerLayout.from_variables(connection.variables())

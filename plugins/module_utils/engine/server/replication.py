@@ -23,7 +23,7 @@ from .replication_model import (
     REPLICATING,
     STOPPED,
     ActualChannel,
-    Dialect,
+    ReplicationDialect,
     ReplicationState,
     StartPosition,
     Step,
@@ -53,10 +53,10 @@ __all__ = [
 ]
 
 _MYSQL_MINIMUM = (8, 0, 23)
-_DIALECTS: dict[Family, Dialect] = {Family.MARIADB: MariadbReplication(), Family.MYSQL: MysqlReplication()}
+_DIALECTS: dict[Family, ReplicationDialect] = {Family.MARIADB: MariadbReplication(), Family.MYSQL: MysqlReplication()}
 
 
-def dialect_of(family: Family) -> Dialect:
+def dialect_of(family: Family) -> ReplicationDialect:
     """How servers of ``family`` say it."""
     return _DIALECTS[family]
 
@@ -110,14 +110,14 @@ def needs_start(wanted: WantedChannel, actual: ReplicationState) -> bool:
     return present is None or _moves(wanted, present)
 
 
-def _plan_absent(dialect: Dialect, present: ActualChannel | None) -> list[Step]:
+def _plan_absent(dialect: ReplicationDialect, present: ActualChannel | None) -> list[Step]:
     if present is None:
         return []
     steps = [] if present.stopped else [dialect.stop(present.channel)]
     return [*steps, dialect.reset(present.channel)]
 
 
-def _plan_new(dialect: Dialect, wanted: WantedChannel, actual: ReplicationState) -> list[Step]:
+def _plan_new(dialect: ReplicationDialect, wanted: WantedChannel, actual: ReplicationState) -> list[Step]:
     if wanted.source_host is None:
         if wanted.state == STOPPED:
             return []  # what is not there does not run
@@ -146,7 +146,7 @@ def _plan_new(dialect: Dialect, wanted: WantedChannel, actual: ReplicationState)
 
 
 def _plan_repoint(
-    dialect: Dialect, wanted: WantedChannel, present: ActualChannel, actual: ReplicationState
+    dialect: ReplicationDialect, wanted: WantedChannel, present: ActualChannel, actual: ReplicationState
 ) -> list[Step]:
     new = f"{wanted.source_host}:{wanted.source_port}"
     if not wanted.allow_repoint:
@@ -174,7 +174,7 @@ def _plan_repoint(
     return _changed(dialect, wanted, present, dialect.change(wanted.channel, options, using))
 
 
-def _changed(dialect: Dialect, wanted: WantedChannel, present: ActualChannel, change: Step) -> list[Step]:
+def _changed(dialect: ReplicationDialect, wanted: WantedChannel, present: ActualChannel, change: Step) -> list[Step]:
     """``change`` of a channel that is there, which must not run meanwhile."""
     before = [] if present.stopped else [dialect.stop(wanted.channel)]
     return [*before, change, *([dialect.start(wanted.channel)] if wanted.running else [])]

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is said about a replication channel, whatever the server: what is wanted, what there is, and the steps between.
 
-``Dialect`` is what the families of servers do differently: their statements, and how their GTIDs compare.
+``ReplicationDialect`` is what the families of servers do differently: their statements, and how their GTIDs compare.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ class Word(str):
     """A keyword: goes into a statement as it is, not as a literal."""
 
 
-class Dialect(ABC):
+class ReplicationDialect(ABC):
     """How a family of servers says it."""
 
     family: Family

@@ -16,7 +16,7 @@ from ..manifest import FileEntry
 from . import cipher, key_proof
 from .buffers import DecoderMemory
 from .codec import CODECS, Decompressor
-from .output import Output
+from .output import EntryOutput
 from .sink import Buffer
 from .xbstream import TYPE_SPARSE, Chunk
 
@@ -126,7 +126,7 @@ class EntryWriter:
     def __init__(
         self,
         stored: str,
-        output: Output,
+        output: EntryOutput,
         decrypt_key: bytes | None,
         page_size_of: PageSizeOf | None = None,
         decoding: Decoding = EVERYTHING,

@@ -39,7 +39,7 @@ from .listing import (
     require_no_key,
     skipper,
 )
-from .output import FileOutput, FileSyncer, MemoryOutput, NoOutput, Output
+from .output import EntryOutput, FileOutput, FileSyncer, MemoryOutput, NoOutput
 from .selection import Selection
 from .settle import looks_like_backup, settle
 from .staging import replaceable_by, staging_directory
@@ -266,7 +266,7 @@ class Extractor:
     def _is_sealed(self, stored: str) -> bool:
         return self._keep_sealed and stored.endswith(cipher.SUFFIX)
 
-    def _output(self, stored: str) -> Output:
+    def _output(self, stored: str) -> EntryOutput:
         if stored == MANIFEST_NAME:
             return self._manifest_output
         if self._staging is None:

@@ -19,7 +19,7 @@ _SYNC_THREADS = 8
 _MAX_CLOSING = 128  # files
 
 
-class Output(abc.ABC):
+class EntryOutput(abc.ABC):
     """Where the unpacked bytes of an entry go."""
 
     #: True when a hole takes less room than zeros do; if not, nobody need look for them
@@ -41,7 +41,7 @@ class Output(abc.ABC):
         """Release what is held; the content does not matter any more."""
 
 
-class NoOutput(Output):
+class NoOutput(EntryOutput):
     """For checking only."""
 
     def write(self, data: Buffer) -> None:
@@ -54,7 +54,7 @@ class NoOutput(Output):
         return
 
 
-class MemoryOutput(Output):
+class MemoryOutput(EntryOutput):
     """An entry that is kept in memory, up to ``limit`` bytes."""
 
     def __init__(self, stored: str, limit: int) -> None:
@@ -114,7 +114,7 @@ class FileSyncer:
         self.raise_failure()
 
 
-class FileOutput(Output):
+class FileOutput(EntryOutput):
     """A new file, of which ``descriptor`` is one unless it is to be made here; nothing that exists is written to."""
 
     keeps_holes = True

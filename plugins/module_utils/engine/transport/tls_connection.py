@@ -49,7 +49,7 @@ def translate(error: OSError, peer: str) -> StreamError:
     return broken(error, peer)
 
 
-class Connection:
+class TlsConnection:
     """One TLS connection. Any thread may send frames; one thread receives.
 
     ``peer`` names the other end in messages. Until ``join``, everything must be over at ``deadline``

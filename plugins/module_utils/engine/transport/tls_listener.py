@@ -18,9 +18,9 @@ from . import credentials as transfer_credentials
 from . import sockets
 from . import tls_framing as framing
 from .door import ANYWHERE, Sources, Waiting
-from .tls_connection import Connection
+from .tls_connection import TlsConnection
 from .tls_framing import FrameType, Hello
-from .tls_session import Session
+from .tls_session import TlsSession
 
 _GREETING_TIME = 10.0  # seconds for a handshake and the first frame
 _PARTING_TIME = 1.0  # seconds for who was turned away to hang up
@@ -56,7 +56,7 @@ class Listener:
     The constructor raises InvalidOption (address, credentials), PeerRefused (token used before) or StreamError.
     """
 
-    def __init__(self, options: ListenOptions, reader: Callable[[Session, Connection, Hello], None]) -> None:
+    def __init__(self, options: ListenOptions, reader: Callable[[TlsSession, TlsConnection, Hello], None]) -> None:
         self._options = options
         self._reader = reader
         self._own = transfer_credentials.load(options.credentials_path)
@@ -64,17 +64,17 @@ class Listener:
         self._pinned = transfer_credentials.certificate_der(self._own.peer_certificate, "peer_certificate")
         self._context = transfer_credentials.tls_context(self._own)
         self._lock = threading.Lock()
-        self._greetings: Waiting[Connection] = Waiting()  # connections whose certificate is not verified yet
+        self._greetings: Waiting[TlsConnection] = Waiting()  # connections whose certificate is not verified yet
         self._strangers = 0
         self._last_refusal = ""
         self._open = True
         self._failure: XtrabackupError | None = None
         self._hello: Hello | None = None
         self._joined: set[int] = set()
-        self.session: Session | None = None
+        self.session: TlsSession | None = None
         self._socket = sockets.listen(options.address, options.port)
 
-    def accept(self) -> Session:
+    def accept(self) -> TlsSession:
         """The session with all its connections. Raises PeerTimeout when no sender comes (or not all of its
         connections), or the session's failure. However many strangers come, this end goes on to wait."""
         deadline, entered = time.monotonic() + self._options.accept_timeout, False
@@ -120,7 +120,7 @@ class Listener:
             raw.close()
             return
         try:
-            connection = Connection(raw, self._context, peer, time.monotonic() + _GREETING_TIME)
+            connection = TlsConnection(raw, self._context, peer, time.monotonic() + _GREETING_TIME)
         except (OSError, ValueError) as error:
             self._refused(f"{peer}: {error}")
             raw.close()
@@ -136,7 +136,7 @@ class Listener:
             self._turn_away(connection, "this host has no room for it")
             time.sleep(_PAUSE)
 
-    def _greet(self, connection: Connection) -> None:
+    def _greet(self, connection: TlsConnection) -> None:
         """Authenticate one connection and let it in, or turn it away."""
         trusted = False
         try:
@@ -159,7 +159,7 @@ class Listener:
             connection.drain(time.monotonic() + _PARTING_TIME)
             self._turn_away(connection, str(error))
 
-    def _turn_away(self, connection: Connection, reason: str) -> None:
+    def _turn_away(self, connection: TlsConnection, reason: str) -> None:
         """Close ``connection``; nobody else uses it any more."""
         with self._lock:
             self._greetings.leave(connection)
@@ -167,13 +167,13 @@ class Listener:
         connection.shut()
         connection.close()
 
-    def _admit(self, connection: Connection, hello: Hello) -> None:
+    def _admit(self, connection: TlsConnection, hello: Hello) -> None:
         with self._lock:
             self._check(connection, hello)
             if self.session is None:
                 self._consume_token()
                 self._hello = hello
-                self.session = Session(self._options.timeout, hello.timeout)
+                self.session = TlsSession(self._options.timeout, hello.timeout)
             try:
                 welcome = framing.Welcome(self._options.timeout)
                 connection.send(FrameType.WELCOME, framing.render_message(welcome))
@@ -184,7 +184,7 @@ class Listener:
                 self.session.fail(error)
                 raise
 
-    def _check(self, connection: Connection, hello: Hello) -> None:
+    def _check(self, connection: TlsConnection, hello: Hello) -> None:
         """Raises PeerRefused when ``hello`` does not open or join the one session."""
         if not hmac.compare_digest(hello.token.encode(), self._own.token.encode()):
             raise PeerRefused(f"{connection.peer} does not have the token of this transfer")

@@ -15,10 +15,10 @@ from ..stream.digests import Checksum, StreamDigests, combine
 from . import tls_framing as framing
 from .intake import Intake, Received
 from .sockets import ConnectionLost
-from .tls_connection import Connection
+from .tls_connection import TlsConnection
 from .tls_framing import FrameType, Hello
 from .tls_listener import Listener, ListenOptions
-from .tls_session import Session
+from .tls_session import TlsSession
 
 
 def receive(
@@ -57,7 +57,7 @@ class _Reception:
         self._digests = digests
         self._checksum = checksum
         self._progress = progress
-        self._session: Session | None = None
+        self._session: TlsSession | None = None
         self._ended: dict[int, dict[str, str]] = {}  # connections whose data has all arrived, with its digests
 
     def run(self) -> Received:
@@ -103,7 +103,7 @@ class _Reception:
             raise StreamTruncated(f"{self._intake.where} ends without a manifest")
         return replace(received, digests=found)
 
-    def _stop(self, session: Session | None, error: BaseException) -> None:
+    def _stop(self, session: TlsSession | None, error: BaseException) -> None:
         """End all threads, so that staging can be removed, and tell the sender."""
         if session is not None:
             session.fail(error)
@@ -123,7 +123,7 @@ class _Reception:
             session.connections[0].send(FrameType.ACK, framing.render_message(ack))
         session.close()
 
-    def _read(self, session: Session, connection: Connection, hello: Hello) -> None:
+    def _read(self, session: TlsSession, connection: TlsConnection, hello: Hello) -> None:
         """Take in what comes by one connection; then listen for bad news until the session is closed."""
         announced = dict.fromkeys((*hello.digests, *self._digests))
         source = _DataFrames(session, connection, StreamDigests(tuple(announced), self._checksum), self._progress)
@@ -137,7 +137,9 @@ class _Reception:
 class _DataFrames:
     """The DATA of one connection as a source of bytes (readinto), up to END."""
 
-    def __init__(self, session: Session, connection: Connection, digests: StreamDigests, progress: Progress) -> None:
+    def __init__(
+        self, session: TlsSession, connection: TlsConnection, digests: StreamDigests, progress: Progress
+    ) -> None:
         self._session = session
         self._connection = connection
         self._digests = digests

@@ -25,9 +25,9 @@ from . import sockets
 from . import tls_framing as framing
 from .credentials import Credentials
 from .sockets import ConnectionLost
-from .tls_connection import Connection
+from .tls_connection import TlsConnection
 from .tls_framing import FrameType
-from .tls_session import Session
+from .tls_session import TlsSession
 
 _GREETING_TIME = 10.0  # seconds for the handshake and the first frames
 
@@ -98,7 +98,7 @@ class TlsSink(StreamSink):
     def _abort(self, reason: BaseException) -> None:
         self._session.close(reason)
 
-    def _connect(self) -> Session:
+    def _connect(self) -> TlsSession:
         target = self._target
         if not 1 <= target.connections <= framing.MAX_CONNECTIONS:
             raise InvalidOption(f"connections: {target.connections} is not in 1 to {framing.MAX_CONNECTIONS}")
@@ -108,7 +108,7 @@ class TlsSink(StreamSink):
         name, count = secrets.token_hex(16), target.connections
         hellos = [framing.Hello(name, index, count, target.timeout, own.token, self._digests) for index in range(count)]
         connection, welcome = _enter(target, own, hellos[0], deadline)
-        session = Session(target.timeout, welcome.timeout)
+        session = TlsSession(target.timeout, welcome.timeout)
         try:
             session.add(connection, self._receive)
             for hello in hellos[1:]:
@@ -120,7 +120,7 @@ class TlsSink(StreamSink):
             raise
         return session
 
-    def _receive(self, connection: Connection) -> None:
+    def _receive(self, connection: TlsConnection) -> None:
         """Listen on ``connection`` to what the receiver says while this end sends."""
         _kind, payload = connection.receive_control(FrameType.ACK)
         ack = framing.parse_ack(payload, connection.peer)
@@ -132,7 +132,7 @@ class TlsSink(StreamSink):
 class _TlsChannel(Channel):
     """One connection as a channel of the stream."""
 
-    def __init__(self, session: Session, connection: Connection) -> None:
+    def __init__(self, session: TlsSession, connection: TlsConnection) -> None:
         self._session = session
         self._connection = connection
         self._sent = 0
@@ -162,7 +162,7 @@ class _TlsChannel(Channel):
 
 def _enter(
     target: TlsTarget, own: Credentials, hello: framing.Hello, deadline: float
-) -> tuple[Connection, framing.Welcome]:
+) -> tuple[TlsConnection, framing.Welcome]:
     """A connection that the receiver has let in. Raises PeerTimeout when nobody listens until ``deadline``, and
     PeerRefused when the receiver does not want it.
 
@@ -188,13 +188,13 @@ def _enter(
             raise
 
 
-def dial(target: TlsTarget, own: Credentials, deadline: float) -> Connection:
+def dial(target: TlsTarget, own: Credentials, deadline: float) -> TlsConnection:
     """A connection with the receiver, authenticated; tried again until ``deadline`` while nobody listens."""
     context = transfer_credentials.tls_context(own)
     pinned = transfer_credentials.certificate_der(own.peer_certificate, "peer_certificate")
 
-    def enter(raw: socket.socket) -> Connection:
-        connection = Connection(raw, context, target.peer, time.monotonic() + _GREETING_TIME)
+    def enter(raw: socket.socket) -> TlsConnection:
+        connection = TlsConnection(raw, context, target.peer, time.monotonic() + _GREETING_TIME)
         try:
             connection.handshake(pinned)
             return connection

@@ -14,7 +14,7 @@ from typing import Callable
 from ..errors import PeerFailed
 from . import tls_framing as framing
 from .sockets import ConnectionLost
-from .tls_connection import Connection
+from .tls_connection import TlsConnection
 from .tls_framing import Buffer, FrameType
 
 _HEARTBEAT_INTERVAL = 5.0  # seconds; less when a time-out is short
@@ -24,14 +24,14 @@ _FAREWELL = 2.0  # seconds for the peer to take our last frames and to hang up
 _SLICE = 0.2  # seconds after which a waiting thread looks up (and signals are handled)
 
 
-class Session:
+class TlsSession:
     """The connections of one transfer. The first failure of any thread is the session's, and ends all others.
 
     ``idle_timeout`` (seconds) bounds a silence of the peer; ``peer_timeout`` is what the peer bounds ours by.
     """
 
     def __init__(self, idle_timeout: float, peer_timeout: float) -> None:
-        self.connections: list[Connection] = []
+        self.connections: list[TlsConnection] = []
         self.settled = threading.Event()  # the transfer has failed, or all that matters has been received
         self.failure: BaseException | None = None
         self._failed_at = 0.0
@@ -42,7 +42,7 @@ class Session:
         self._changed = threading.Condition()
         self._start(self._beat, "heartbeat")
 
-    def add(self, connection: Connection, reader: Callable[[Connection], None]) -> None:
+    def add(self, connection: TlsConnection, reader: Callable[[TlsConnection], None]) -> None:
         """Take ``connection`` in; ``reader`` receives from it in a thread of its own, until it returns or raises."""
         connection.join(self._idle_timeout, self.check, self._check_in_frame)
         self.connections.append(connection)
@@ -88,7 +88,7 @@ class Session:
             self.fail(error)
         self.check()
 
-    def send(self, connection: Connection, kind: FrameType, *payload: Buffer) -> None:
+    def send(self, connection: TlsConnection, kind: FrameType, *payload: Buffer) -> None:
         """Send a frame on ``connection``; raises the session's failure, which a broken connection becomes."""
         with self.failures():
             connection.send(kind, *payload)

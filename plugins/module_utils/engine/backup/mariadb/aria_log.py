@@ -29,7 +29,7 @@ from ... import durable
 from ...errors import FormatError, LockTimeout, StorageError
 from ...format.aria import TRANSLOG_PAGE_SIZE, ControlFile, Lsn, bounded_header, checkpoint_horizon, first_foreign_page
 from ...manifest import FileEntry
-from ...server.layout import Layout
+from ...server.layout import ServerLayout
 from ...stream.sink import Sink, SinkFile
 from ..copier import READ_SIZE, CopierContext
 
@@ -75,7 +75,7 @@ class AriaLog:
     ``patience`` is seconds for the end of the log to stand still under the lock."""
 
     def __init__(
-        self, layout: Layout, sink: Sink, context: CopierContext, spool_directory: str, patience: float
+        self, layout: ServerLayout, sink: Sink, context: CopierContext, spool_directory: str, patience: float
     ) -> None:
         self._directory = layout.aria_log_dir_path
         self._sink = sink

@@ -38,7 +38,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Dictionary:
+class MariadbDictionary:
     """By tablespace id: the names in a backup of the files that the server has open, and the tables that are to have a
     file, without those that are discarded."""
 
@@ -53,7 +53,7 @@ class Dictionary:
             **{path: space_id for space_id, path in self.files.items()},
         }
 
-    def altered_since(self, before: Dictionary) -> frozenset[int]:
+    def altered_since(self, before: MariadbDictionary) -> frozenset[int]:
         """The ids of the tablespaces that are of other tables than ``before``, or were not there then: made, or
         imported, meanwhile."""
         return frozenset(
@@ -71,7 +71,7 @@ class Dictionary:
         }
 
 
-def read_dictionary(connection: Connection) -> Dictionary:
+def read_dictionary(connection: Connection) -> MariadbDictionary:
     """The dictionary now; needs PROCESS, and waits for no table's lock.
 
     The tables are read before those that are discarded: a DISCARD between the two looks is then seen by the old id of
@@ -94,10 +94,10 @@ def read_dictionary(connection: Connection) -> Dictionary:
             "SELECT DISTINCT TABLE_ID FROM information_schema.INNODB_SYS_INDEXES WHERE SPACE IS NULL OR PAGE_NO IS NULL"
         )
     }
-    return Dictionary(files, {id_: table for id_, table in tables.items() if table.table_id not in discarded})
+    return MariadbDictionary(files, {id_: table for id_, table in tables.items() if table.table_id not in discarded})
 
 
-def known_files(files: Iterable[InnodbFile], dictionary: Dictionary) -> tuple[list[InnodbFile], list[str]]:
+def known_files(files: Iterable[InnodbFile], dictionary: MariadbDictionary) -> tuple[list[InnodbFile], list[str]]:
     """See ``sort_out``. The dictionary must have been read after the files were listed."""
     paths = dictionary.paths
     return sort_out(

@@ -19,7 +19,7 @@ from ...errors import UnsupportedTable
 from ...format.file_names import decode_name
 from ...host import below
 from ...host.server_files import ServerFiles
-from ...server.layout import Layout
+from ...server.layout import ServerLayout
 from ..inventory import (
     LOG_TABLES,
     InnodbFile,
@@ -42,7 +42,7 @@ _UNDO_NAME = re.compile(r"undo\d{3}")
 _STATISTICS_TABLES = frozenset({"table_stats", "column_stats", "index_stats"})
 
 
-def innodb_files(layout: Layout) -> list[InnodbFile]:
+def innodb_files(layout: ServerLayout) -> list[InnodbFile]:
     """Every InnoDB data file, the largest first. Files that vanish meanwhile are left out.
 
     Raises UnsupportedServer for raw devices, UnsupportedTable for tables outside the data directory, UnsafeFile for
@@ -71,7 +71,7 @@ def innodb_files(layout: Layout) -> list[InnodbFile]:
     return sorted(found, key=lambda file: (-file.size, file.path))
 
 
-def plain_files(layout: Layout) -> PlainFiles:
+def plain_files(layout: ServerLayout) -> PlainFiles:
     """Every file that is not InnoDB's, found in the database directories, in the order of their names."""
     return find_plain_files(databases(layout), _kind, ServerFiles(layout.datadir))
 
@@ -89,7 +89,7 @@ def memory_tables(files: Iterable[PlainFile], open_source: OpenSource = below.op
     return found
 
 
-def databases(layout: Layout) -> Iterator[os.DirEntry[str]]:
+def databases(layout: ServerLayout) -> Iterator[os.DirEntry[str]]:
     """The directories of databases."""
     with durable.storage_errors("listing", layout.datadir):
         entries = list(os.scandir(layout.datadir))

@@ -56,7 +56,7 @@ class LogFile:
         view.release()
         return window
 
-    def newest_checkpoint(self) -> redo.Checkpoint:
+    def newest_checkpoint(self) -> redo.MariadbCheckpoint:
         """The newest checkpoint in the file now. Raises RedoReplaced, or RedoCorrupt if none is valid."""
         for _attempt in range(_TORN_RETRIES):
             head = self._pread(redo.START_OFFSET, 0)

@@ -29,7 +29,7 @@ from typing import Callable
 from ...errors import Cancelled, RedoCorrupt, RedoOverwritten, XtrabackupError
 from ...innodb.mariadb import redo
 from ...units import format_size
-from ..log_follower import LogFollower, Output, suggested_size
+from ..log_follower import LogFollower, LogOutput, suggested_size
 from .redo_files import LogFile
 
 _SMALL_READ = 64 << 10  # bytes, at the tail of the log
@@ -59,7 +59,7 @@ class RedoFollower(LogFollower):
         log_path: str,
         server_version: str,
         current_lsn: Callable[[], int],
-        output: Output,
+        output: LogOutput,
         on_failure: Callable[[XtrabackupError], None],
     ) -> None:
         super().__init__(log_path, output, on_failure)
@@ -69,7 +69,7 @@ class RedoFollower(LogFollower):
         self._read_size = _LARGE_READ
         self._overshoots = 0
         self._torn_reads = 0
-        self._checkpoint: redo.Checkpoint | None = None
+        self._checkpoint: redo.MariadbCheckpoint | None = None
         self._started = time.monotonic()
         self._started_lsn = 0
 
@@ -102,7 +102,7 @@ class RedoFollower(LogFollower):
             raise
         self._start_thread()
 
-    def newest_checkpoint(self) -> redo.Checkpoint:
+    def newest_checkpoint(self) -> redo.MariadbCheckpoint:
         """The newest checkpoint in the server's log now (for the backup's to_lsn)."""
         log = LogFile(self._path)
         try:
@@ -169,10 +169,10 @@ class RedoFollower(LogFollower):
             self._torn_reads = 0
         self._after_walk(walked, size, len(window))
 
-    def _reaches(self, limit: int | None, walked: redo.Walk) -> bool:
+    def _reaches(self, limit: int | None, walked: redo.MariadbWalk) -> bool:
         """Whether the walk leads to ``limit``, an LSN at which a mini-transaction ends: then all of it is true. One
         that leads past it is not believed at once: what was to be there may not be written yet."""
-        if limit is None or walked.end is not redo.WalkEnd.LIMIT:
+        if limit is None or walked.end is not redo.MariadbWalkEnd.LIMIT:
             return False
         if self._lsn + walked.size == limit or self._overshoots >= _TORN_RETRIES:
             return True
@@ -180,12 +180,12 @@ class RedoFollower(LogFollower):
         self._pause(_TORN_WAIT)
         return False
 
-    def _after_walk(self, walked: redo.Walk, size: int, window_size: int) -> None:
+    def _after_walk(self, walked: redo.MariadbWalk, size: int, window_size: int) -> None:
         """Choose the size of the next read, ``size`` bytes having been taken; at the tail, wait."""
         self._at_tail = False
-        if walked.end is redo.WalkEnd.LIMIT:
+        if walked.end is redo.MariadbWalkEnd.LIMIT:
             return
-        if walked.end is redo.WalkEnd.WINDOW:
+        if walked.end is redo.MariadbWalkEnd.WINDOW:
             if size:
                 self._read_size = _LARGE_READ
                 return
@@ -210,7 +210,7 @@ class RedoFollower(LogFollower):
         self._read_size = 2 * window_size
         return True
 
-    def _wait_at_tail(self, walked: redo.Walk) -> None:
+    def _wait_at_tail(self, walked: redo.MariadbWalk) -> None:
         """Nothing could be taken: normal where nothing was written yet; bytes before a checkpoint must be there."""
         log = self._open_log()
         checkpoint = log.newest_checkpoint()
@@ -261,7 +261,7 @@ class RedoFollower(LogFollower):
             bytes_per_second=int(rate),
         )
 
-    def _starting_checkpoint(self) -> redo.Checkpoint:
+    def _starting_checkpoint(self) -> redo.MariadbCheckpoint:
         if self._checkpoint is None:
             raise RuntimeError("the redo follower was not started")
         return self._checkpoint

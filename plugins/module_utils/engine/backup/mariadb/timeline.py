@@ -19,7 +19,7 @@ from ...innodb.mariadb.page_compression import PROVIDERS, providers_of
 from ...manifest import FileEntry
 from ...server.connection import Connection
 from ...server.identity import ServerIdentity
-from ...server.layout import Layout
+from ...server.layout import ServerLayout
 from ...server.mariadb.coordinates import (
     read_channels_at_rest,
     read_coordinates,
@@ -40,7 +40,7 @@ from ..redo_output import RedoOutput
 from ..run import BackupRun, Job
 from .aria_checkpoint import CheckpointStates
 from .aria_log import AriaLog
-from .dictionary import Dictionary, check_dictionary, known_files, read_dictionary
+from .dictionary import MariadbDictionary, check_dictionary, known_files, read_dictionary
 from .inventory import innodb_files, memory_tables, plain_files
 from .redo_files import LogFile
 from .redo_follower import RedoFollower
@@ -50,7 +50,7 @@ from .tables import MariadbPlainCopies
 _ARIA_PATIENCE = 10.0
 
 
-def prove_local(connection: Connection, layout: Layout) -> None:
+def prove_local(connection: Connection, layout: ServerLayout) -> None:
     """Raises UnsupportedServer unless the server that answers is the one whose files are here."""
     path = layout.redo_log
     require_own_redo_log(path, lambda: _checkpoint_in(path), lambda: _last_checkpoint(connection), "file")
@@ -66,7 +66,7 @@ def _checkpoint_in(path: Path) -> int:
         return log.newest_checkpoint().lsn
 
 
-def missing_files(connection: Connection, layout: Layout, allowed: Collection[str]) -> list[str]:
+def missing_files(connection: Connection, layout: ServerLayout, allowed: Collection[str]) -> list[str]:
     """The names in a backup of files that the dictionary has and that are not there; see missing_tables.settled."""
 
     def look() -> set[str]:
@@ -83,7 +83,12 @@ class MariadbBackup(BackupRun):
     _plain: MariadbPlainCopies
 
     def __init__(
-        self, job: Job, connection: Connection, lsn_connection: Connection, identity: ServerIdentity, layout: Layout
+        self,
+        job: Job,
+        connection: Connection,
+        lsn_connection: Connection,
+        identity: ServerIdentity,
+        layout: ServerLayout,
     ) -> None:
         super().__init__(job, connection, identity, layout)
         self._lsn_connection = lsn_connection
@@ -180,7 +185,7 @@ class MariadbBackup(BackupRun):
 
     # --- BACKUP STAGE BLOCK_DDL ------------------------------------------------------------------
 
-    def _copy_what_ddl_changed(self, before: Dictionary) -> None:
+    def _copy_what_ddl_changed(self, before: MariadbDictionary) -> None:
         """``before``: what the dictionary said before anything was copied."""
         self._refuse_what_appeared()
         now = read_dictionary(self._connection)
@@ -279,7 +284,7 @@ def _loaded_providers(connection: Connection) -> tuple[str, ...]:
     return tuple(sorted(str(row["PLUGIN_NAME"]) for row in rows))
 
 
-def _ddl_log(layout: Layout) -> tuple[int, int] | None:
+def _ddl_log(layout: ServerLayout) -> tuple[int, int] | None:
     """Inode and time of change (ns) of the server's log of DDL during backups; None while there is none."""
     try:
         status = os.stat(layout.datadir / "ddl.log")

@@ -26,14 +26,14 @@ _VANISHED_INDEXES = 1_000_000
 
 
 @dataclass(frozen=True)
-class Dictionary:
+class MysqlDictionary:
     """Tablespaces by id: name, flags, and the ids of the indexes in them."""
 
     names: Mapping[int, str]
     flags: Mapping[int, int]
     indexes: Mapping[int, frozenset[int]]
 
-    def altered_since(self, before: Dictionary) -> frozenset[int]:
+    def altered_since(self, before: MysqlDictionary) -> frozenset[int]:
         """The ids of the tablespaces that have other indexes or flags than ``before``, or were not there then: of those
         it is not known with which indexes they were copied."""
         return frozenset(
@@ -44,7 +44,7 @@ class Dictionary:
             or self.flags.get(space_id) != before.flags.get(space_id)
         )
 
-    def loaded(self, before: Dictionary, loads: Iterable[IndexLoad]) -> frozenset[int]:
+    def loaded(self, before: MysqlDictionary, loads: Iterable[IndexLoad]) -> frozenset[int]:
         """The ids of the tablespaces of ``loads``, but for those of indexes that were there ``before`` or that no
         server with this dictionary can have: bytes of the log that only look like a record."""
         newest = max((max(ids) for ids in self.indexes.values() if ids), default=0) + _VANISHED_INDEXES
@@ -55,7 +55,7 @@ class Dictionary:
         )
 
 
-def read_dictionary(connection: Connection, *, with_indexes: bool = True) -> Dictionary:
+def read_dictionary(connection: Connection, *, with_indexes: bool = True) -> MysqlDictionary:
     """The dictionary now; needs PROCESS. ``with_indexes``: raises ServerError when the file of any table is missing."""
     spaces = connection.listing(
         "SELECT SPACE, NAME, FLAG FROM information_schema.INNODB_TABLESPACES "
@@ -66,7 +66,7 @@ def read_dictionary(connection: Connection, *, with_indexes: bool = True) -> Dic
     rows = connection.listing("SELECT SPACE, INDEX_ID FROM information_schema.INNODB_INDEXES") if with_indexes else ()
     for row in rows:
         indexes[int(row["SPACE"])].add(int(row["INDEX_ID"]))
-    return Dictionary(
+    return MysqlDictionary(
         {int(row["SPACE"]): str(row["NAME"]) for row in spaces},
         {int(row["SPACE"]): int(row["FLAG"]) for row in spaces},
         {space_id: frozenset(ids) for space_id, ids in indexes.items()},
@@ -74,7 +74,7 @@ def read_dictionary(connection: Connection, *, with_indexes: bool = True) -> Dic
 
 
 def require_all_copied(
-    dictionary: Dictionary, copied: Mapping[str, CopiedTablespace], left_out: Collection[int] = ()
+    dictionary: MysqlDictionary, copied: Mapping[str, CopiedTablespace], left_out: Collection[int] = ()
 ) -> None:
     """The last word on DDL: raises DdlConflict naming tablespaces of the dictionary that were not copied, but for those
     with the ids ``left_out``."""

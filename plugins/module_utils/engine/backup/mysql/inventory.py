@@ -17,7 +17,7 @@ from pathlib import Path
 from ... import durable
 from ...errors import UnsupportedTable
 from ...host.server_files import ServerFiles
-from ...server.layout import Layout
+from ...server.layout import ServerLayout
 from ...server.mysql.tablespaces import Tablespace, backup_path
 from ..inventory import (
     LOG_TABLES,
@@ -39,7 +39,7 @@ _DICTIONARY_FILE = "mysql.ibd"  # the dictionary does not name its own
 _NOT_A_DATABASE = "lost+found"  # and all that begins with # or a point, which are encoded in the names of databases
 
 
-def innodb_files(layout: Layout, tablespaces: Iterable[Tablespace]) -> list[InnodbFile]:
+def innodb_files(layout: ServerLayout, tablespaces: Iterable[Tablespace]) -> list[InnodbFile]:
     """Every InnoDB data file, the largest first. Files that vanish meanwhile are left out.
 
     Inside the data directory they are found by listing it, so that those of running DDL are there, too; outside of it
@@ -62,7 +62,7 @@ def innodb_files(layout: Layout, tablespaces: Iterable[Tablespace]) -> list[Inno
 
 
 def known_files(
-    layout: Layout, tablespaces: Iterable[Tablespace], files: Iterable[InnodbFile]
+    layout: ServerLayout, tablespaces: Iterable[Tablespace], files: Iterable[InnodbFile]
 ) -> tuple[list[InnodbFile], list[str]]:
     """See ``sort_out``. What a running schema change makes is in the dictionary only when that is done."""
     named = {backup_path(tablespace, layout) for tablespace in tablespaces} | {_DICTIONARY_FILE}
@@ -73,12 +73,12 @@ def known_files(
     )
 
 
-def plain_files(layout: Layout) -> PlainFiles:
+def plain_files(layout: ServerLayout) -> PlainFiles:
     """Every file that is not InnoDB's, found in the database directories, in the order of their names."""
     return find_plain_files(databases(layout), _kind, ServerFiles(layout.datadir))
 
 
-def _listed(layout: Layout) -> Iterator[tuple[str, Path]]:
+def _listed(layout: ServerLayout) -> Iterator[tuple[str, Path]]:
     """Name in the backup and place of the data files in the data directory and the directory of undo tablespaces."""
     for entry in entries_of(layout.innodb_undo_directory):
         if MYSQL_UNDO_NAME.fullmatch(entry.name):
@@ -92,7 +92,7 @@ def _listed(layout: Layout) -> Iterator[tuple[str, Path]]:
                 yield f"{database.name}/{entry.name}", Path(entry.path)
 
 
-def _named(layout: Layout, tablespaces: Iterable[Tablespace]) -> Iterator[tuple[str, Path]]:
+def _named(layout: ServerLayout, tablespaces: Iterable[Tablespace]) -> Iterator[tuple[str, Path]]:
     for tablespace in tablespaces:
         yield backup_path(tablespace, layout), tablespace.path(layout)
 
@@ -112,7 +112,7 @@ def _require_same(path: str, one: Path, other: Path) -> None:
         )
 
 
-def databases(layout: Layout) -> list[Path]:
+def databases(layout: ServerLayout) -> list[Path]:
     """The directories of databases."""
     found = []
     with durable.storage_errors("listing", layout.datadir):

@@ -31,7 +31,7 @@ class RedoStart:
     """Where following starts: the newest checkpoint, the log's uuid, the flags of all its files together and, if it is
     encrypted, its wrapped key."""
 
-    checkpoint: redo.Checkpoint
+    checkpoint: redo.MysqlCheckpoint
     log_uuid: int
     flags: int
     encryption_info: bytes | None
@@ -176,7 +176,7 @@ class RedoDirectory:
 
 def _start_in(heads: list[tuple[redo.LogFileHeader, bytes, int]]) -> RedoStart | None:
     """The newest checkpoint of a log whose files begin like ``heads``; None if none is valid."""
-    newest: tuple[redo.Checkpoint, int] | None = None
+    newest: tuple[redo.MysqlCheckpoint, int] | None = None
     info: bytes | None = None
     flags = 0
     for header, head, end_lsn in heads:

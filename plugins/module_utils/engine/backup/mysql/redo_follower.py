@@ -36,7 +36,7 @@ from ...innodb.mysql.redo_cipher import RedoCipher
 from ...innodb.mysql.redo_index_load import IndexLoad, IndexLoads
 from ...server.mysql.redo_status import RedoStatus
 from ...units import format_size
-from ..log_follower import LogFollower, Output, suggested_size
+from ..log_follower import LogFollower, LogOutput, suggested_size
 from .redo_archive import ArchivedRedo
 from .redo_files import RedoDirectory, RedoFile
 
@@ -71,7 +71,7 @@ class MysqlRedoFollower(LogFollower):
         redo_directory: str,
         server_version: str,
         status: Callable[[], RedoStatus],
-        output: Output,
+        output: LogOutput,
         on_failure: Callable[[XtrabackupError], None],
         keyring: Keyring | None = None,
         server_uuid: str = "",
@@ -90,7 +90,7 @@ class MysqlRedoFollower(LogFollower):
         self._in_archive = False
         self._archive_moved_at = 0.0
         self._cipher: redo.BlockCipher | None = None
-        self._checkpoint: redo.Checkpoint | None = None
+        self._checkpoint: redo.MysqlCheckpoint | None = None
         self._held = False
         self._ahead = bytearray()  # verified blocks that follow what is copied
         self._loads = IndexLoads()
@@ -173,7 +173,7 @@ class MysqlRedoFollower(LogFollower):
             )
         return reached
 
-    def newest_checkpoint(self) -> redo.Checkpoint:
+    def newest_checkpoint(self) -> redo.MysqlCheckpoint:
         """The newest checkpoint in the server's log now (for the backup's to_lsn)."""
         return self._directory.start().checkpoint
 
@@ -226,7 +226,7 @@ class MysqlRedoFollower(LogFollower):
                 self._copy(view[: walked.size], self._lsn + walked.size)
         self._after_walk(walked)
 
-    def _search(self, window: bytearray, walked: redo.Walk) -> None:
+    def _search(self, window: bytearray, walked: redo.MysqlWalk) -> None:
         """Look for index loads in what was walked over, and in the block behind it as far as it is used."""
         end = walked.size + redo.BLOCK_SIZE * bool(walked.used)
         plain = self._cipher.decrypt(bytes(window[:end])) if self._cipher else bytes(window[:end])
@@ -254,13 +254,13 @@ class MysqlRedoFollower(LogFollower):
         elif 0 < rest < redo.BLOCK_SIZE and rest <= used:
             self._copy(redo.cut_block(last, rest, self._cipher), limit)
 
-    def _after_walk(self, walked: redo.Walk) -> None:
+    def _after_walk(self, walked: redo.MysqlWalk) -> None:
         """Choose the size of the next read; at the tail, wait."""
         self._at_tail = False
         if walked.size:
             self._torn_reads = 0
             self._archive_moved_at = time.monotonic()
-            if walked.end is redo.WalkEnd.WINDOW:
+            if walked.end is redo.MysqlWalkEnd.WINDOW:
                 self._read_size = _LARGE_READ
                 return
         self._read_size = _SMALL_READ
@@ -272,9 +272,9 @@ class MysqlRedoFollower(LogFollower):
         else:
             self._wait_at_tail(self._open_file(), walked)
 
-    def _walk(self, window: bytearray) -> redo.Walk:
+    def _walk(self, window: bytearray) -> redo.MysqlWalk:
         walked = redo.walk(window, self._next_lsn, self._cipher)
-        if walked.end is redo.WalkEnd.NO_CHECKSUM:
+        if walked.end is redo.MysqlWalkEnd.NO_CHECKSUM:
             lsn = self._next_lsn + walked.size
             raise UnsupportedServer(
                 f"{self._path}: the redo log has blocks without a checksum (at LSN {lsn}), as innodb_log_checksums=OFF "
@@ -284,7 +284,7 @@ class MysqlRedoFollower(LogFollower):
                 path=self._path,
                 lsn=lsn,
             )
-        if walked.end is redo.WalkEnd.ENCRYPTED:
+        if walked.end is redo.MysqlWalkEnd.ENCRYPTED:
             lsn = self._next_lsn + walked.size
             if self._keyring:
                 raise RedoReplaced(
@@ -301,14 +301,14 @@ class MysqlRedoFollower(LogFollower):
             )
         return walked
 
-    def _wait_at_tail(self, file: RedoFile, walked: redo.Walk) -> None:
+    def _wait_at_tail(self, file: RedoFile, walked: redo.MysqlWalk) -> None:
         """Nothing could be taken: go on to the next file, wait for more, or find out that it is gone."""
-        if walked.end is redo.WalkEnd.INCOMPLETE:
+        if walked.end is redo.MysqlWalkEnd.INCOMPLETE:
             self._torn_reads = 0
             self._look_at_flags(file)
             self._pause(_IDLE_WAIT if self._limit is None else _TAIL_WAIT)
             return
-        if walked.end is redo.WalkEnd.WINDOW or not file.is_current():
+        if walked.end is redo.MysqlWalkEnd.WINDOW or not file.is_current():
             found, oldest = self._directory.find(self._next_lsn)
             if found:
                 self._check_flags(file)
@@ -349,7 +349,7 @@ class MysqlRedoFollower(LogFollower):
         self._in_archive = False
         self._read_size = _LARGE_READ
 
-    def _prove_tail(self, file: RedoFile, walked: redo.Walk) -> None:
+    def _prove_tail(self, file: RedoFile, walked: redo.MysqlWalk) -> None:
         """Nothing was readable for long: raises RedoCorrupt if the server has made a checkpoint after it."""
         checkpoint_lsn = self._status().checkpoint_lsn
         if checkpoint_lsn < self._next_lsn + redo.BLOCK_SIZE:

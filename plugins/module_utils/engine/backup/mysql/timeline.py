@@ -26,7 +26,7 @@ from ...innodb.mysql.keyring import Keyring
 from ...manifest import FileEntry
 from ...server.connection import Connection
 from ...server.identity import ServerIdentity
-from ...server.layout import Layout
+from ...server.layout import ServerLayout
 from ...server.mysql.coordinates import read_log_status, render_binlog_info, render_slave_info
 from ...server.mysql.locks import MysqlLocks, non_transactional_tables
 from ...server.mysql.redo_archive import RedoArchive
@@ -44,7 +44,7 @@ from ..local_server import require_own_redo_log
 from ..options import BackupOptions
 from ..redo_output import RedoOutput
 from ..run import BackupRun, Job
-from .dictionary import Dictionary, read_dictionary, require_all_copied
+from .dictionary import MysqlDictionary, read_dictionary, require_all_copied
 from .inventory import innodb_files, known_files, plain_files
 from .redo_files import RedoDirectory
 from .redo_follower import MysqlRedoFollower
@@ -53,7 +53,7 @@ _ENCRYPTED_BINLOG = b"\xfdbin"
 _BINLOG_ENCRYPTION_HEADER = 512  # bytes in front of an encrypted binary log, which positions do not count
 
 
-def prove_local(connection: Connection, layout: Layout) -> None:
+def prove_local(connection: Connection, layout: ServerLayout) -> None:
     """Raises UnsupportedServer unless the server that answers is the one whose files are here."""
     directory = RedoDirectory(str(layout.redo_directory))
     require_own_redo_log(
@@ -69,7 +69,7 @@ def read_keyring(options: BackupOptions) -> Keyring | None:
     return Keyring.read(options.keyring_file) if options.keyring_file else None
 
 
-def missing_files(connection: Connection, layout: Layout, allowed: Collection[str]) -> list[str]:
+def missing_files(connection: Connection, layout: ServerLayout, allowed: Collection[str]) -> list[str]:
     """The names in a backup of files that the dictionary has and that are not there; see missing_tables.settled."""
 
     def look() -> set[str]:
@@ -85,7 +85,12 @@ class MysqlBackup(BackupRun):
     family = Family.MYSQL
 
     def __init__(
-        self, job: Job, connection: Connection, lsn_connection: Connection, identity: ServerIdentity, layout: Layout
+        self,
+        job: Job,
+        connection: Connection,
+        lsn_connection: Connection,
+        identity: ServerIdentity,
+        layout: ServerLayout,
     ) -> None:
         super().__init__(job, connection, identity, layout, read_keyring(job.options))
         self._lsn_connection = lsn_connection
@@ -204,12 +209,12 @@ class MysqlBackup(BackupRun):
         if self._missing_tables:
             self._lock_ddl = "on"
 
-    def _read_dictionary(self) -> Dictionary:
+    def _read_dictionary(self) -> MysqlDictionary:
         return read_dictionary(self._connection, with_indexes=not self._missing_tables)
 
     # --- LOCK INSTANCE FOR BACKUP ----------------------------------------------------------------
 
-    def _copy_what_ddl_changed(self, locks: MysqlLocks, before: Dictionary, since: int) -> None:
+    def _copy_what_ddl_changed(self, locks: MysqlLocks, before: MysqlDictionary, since: int) -> None:
         """``since``: the LSN that the server was at before anything was copied."""
         self._refuse_what_appeared()
         now = locks.reading(self._read_dictionary)
@@ -221,7 +226,7 @@ class MysqlBackup(BackupRun):
         self._missing_tables = missing_tables.require_allowed(paths, self._options.allow_missing_tables)
         require_all_copied(now, self._copied, {tablespace.space_id for tablespace in missing})
 
-    def _loaded(self, before: Dictionary, now: Dictionary, since: int) -> frozenset[int]:
+    def _loaded(self, before: MysqlDictionary, now: MysqlDictionary, since: int) -> frozenset[int]:
         """The ids of the tablespaces to which indexes were written without redo since the LSN ``since``: also those of
         indexes that are gone again, for recovery needs their pages for what was logged about them meanwhile."""
         lsn = self._current_lsn()

@@ -84,7 +84,7 @@ class LogHeader:
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class MariadbCheckpoint:
     """A checkpoint: recovery starts at ``lsn``; at ``end_lsn`` are the records that name the files changed since then,
     and the FILE_CHECKPOINT record that belongs to it."""
 
@@ -92,7 +92,7 @@ class Checkpoint:
     end_lsn: int
 
 
-class WalkEnd(enum.Enum):
+class MariadbWalkEnd(enum.Enum):
     """Why a walk over mini-transactions ended."""
 
     LIMIT = "limit"  # a boundary at or after the limit was reached
@@ -103,7 +103,7 @@ class WalkEnd(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Walk:
+class MariadbWalk:
     """Result of a walk: ``size`` bytes of whole, verified mini-transactions (``count``), and why it ended there.
 
     ``settled``: so many bytes of them will not change any more. Behind the last byte of the log the server writes what
@@ -113,7 +113,7 @@ class Walk:
 
     size: int
     count: int
-    end: WalkEnd
+    end: MariadbWalkEnd
     settled: int = field(default=0, compare=False)
 
 
@@ -158,7 +158,7 @@ def _refuse_format(word: int, key_id: int, path: str) -> None:
     raise UnknownFormat(f"{path}: unknown redo log format {word:#010x}", path=path, format=word)
 
 
-def parse_checkpoint(block: Buffer, header: LogHeader) -> Checkpoint | None:
+def parse_checkpoint(block: Buffer, header: LogHeader) -> MariadbCheckpoint | None:
     """The checkpoint of one block (64 bytes or more), or None if the block is unused, torn or not valid."""
     lsn, end_lsn, zeros, stored = _CHECKPOINT.unpack_from(block)
     if lsn < header.first_lsn or end_lsn < lsn or any(zeros):
@@ -166,16 +166,16 @@ def parse_checkpoint(block: Buffer, header: LogHeader) -> Checkpoint | None:
     crc32c = libraries.require("crc32c").crc32c
     if crc32c(bytes(block[: CHECKPOINT_SIZE - 4])) != stored:
         return None
-    return Checkpoint(lsn, end_lsn)
+    return MariadbCheckpoint(lsn, end_lsn)
 
 
-def newest_checkpoint(block_1: Buffer, block_2: Buffer, header: LogHeader) -> Checkpoint | None:
+def newest_checkpoint(block_1: Buffer, block_2: Buffer, header: LogHeader) -> MariadbCheckpoint | None:
     """The newer of the valid checkpoints in the blocks at 4096 and 8192; None if neither is valid."""
     checkpoints = (parse_checkpoint(block_1, header), parse_checkpoint(block_2, header))
     return max(filter(None, checkpoints), key=lambda checkpoint: checkpoint.lsn, default=None)
 
 
-def file_checkpoint_size(window: bytearray, header: LogHeader, checkpoint: Checkpoint) -> int | None:
+def file_checkpoint_size(window: bytearray, header: LogHeader, checkpoint: MariadbCheckpoint) -> int | None:
     """Bytes from ``checkpoint.end_lsn``, where ``window`` starts, to behind the checkpoint's FILE_CHECKPOINT record.
 
     The record is the last of its mini-transaction; before it, FILE_MODIFY records name the changed files, in that
@@ -190,7 +190,7 @@ def file_checkpoint_size(window: bytearray, header: LogHeader, checkpoint: Check
     return behind if walked.size == behind else None
 
 
-def walk(window: bytearray, lsn: int, header: LogHeader, limit: int | None = None) -> Walk:
+def walk(window: bytearray, lsn: int, header: LogHeader, limit: int | None = None) -> MariadbWalk:
     """Walk the mini-transactions at the start of ``window``, whose first byte has the LSN ``lsn``.
 
     Each one's framing, sequence bit and checksum are verified; then its sequence bit in ``window`` is set to 1, as
@@ -223,13 +223,13 @@ def walk(window: bytearray, lsn: int, header: LogHeader, limit: int | None = Non
                 else:
                     position += _long_record_size(data, position + 1)
             if position == start:
-                return Walk(start, count, WalkEnd.EMPTY, settled)
+                return MariadbWalk(start, count, MariadbWalkEnd.EMPTY, settled)
             if position >= flip:
                 expected, flip = 1 - expected, flip + header.capacity
             if marker != expected:
-                return Walk(start, count, WalkEnd.SEQUENCE, settled)
+                return MariadbWalk(start, count, MariadbWalkEnd.SEQUENCE, settled)
             if stored_at(data, position + 1)[0] != crc32c(data[start:position]):
-                return Walk(start, count, WalkEnd.CHECKSUM, settled)
+                return MariadbWalk(start, count, MariadbWalkEnd.CHECKSUM, settled)
             window[position] = 1
             position += 5
             if position > block_end:
@@ -238,8 +238,8 @@ def walk(window: bytearray, lsn: int, header: LogHeader, limit: int | None = Non
             start = position
             count += 1
     except (IndexError, struct.error):
-        return Walk(start, count, WalkEnd.WINDOW, settled)
-    return Walk(start, count, WalkEnd.LIMIT if limit is not None else WalkEnd.WINDOW, settled)
+        return MariadbWalk(start, count, MariadbWalkEnd.WINDOW, settled)
+    return MariadbWalk(start, count, MariadbWalkEnd.LIMIT if limit is not None else MariadbWalkEnd.WINDOW, settled)
 
 
 def _long_record_size(data: bytes, position: int) -> int:
@@ -259,7 +259,7 @@ def _long_record_size(data: bytes, position: int) -> int:
     return value + 16
 
 
-def render_backup_header(checkpoint: Checkpoint, server_version: str) -> bytes:
+def render_backup_header(checkpoint: MariadbCheckpoint, server_version: str) -> bytes:
     """The first 12288 bytes of a backup's ``ib_logfile0``: data that follows starts at ``checkpoint.lsn``.
 
     The creator begins with ``Backup ``, as servers expect of a restored backup; ``server_version`` is what

@@ -94,13 +94,13 @@ class LogFileHeader:
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class MysqlCheckpoint:
     """A checkpoint: recovery starts at ``lsn``."""
 
     lsn: int
 
 
-class WalkEnd(enum.Enum):
+class MysqlWalkEnd(enum.Enum):
     """Why a walk over blocks ended."""
 
     WINDOW = "window"
@@ -112,14 +112,14 @@ class WalkEnd(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Walk:
+class MysqlWalk:
     """Result of a walk: ``size`` bytes of full, verified blocks, and why it ended there.
 
     ``used``: with INCOMPLETE, bytes used in the block behind them, with its header.
     """
 
     size: int
-    end: WalkEnd
+    end: MysqlWalkEnd
     used: int = 0
 
 
@@ -148,7 +148,7 @@ def parse_header(data: Buffer, path: str) -> LogFileHeader:
     return LogFileHeader(number, uuid, start_lsn, creator.split(b"\0")[0].decode("ascii", "replace"), flags)
 
 
-def newest_checkpoint(head: Buffer) -> Checkpoint | None:
+def newest_checkpoint(head: Buffer) -> MysqlCheckpoint | None:
     """The newer of the valid checkpoints in ``head`` (a file's first 2048 bytes); None if neither is valid."""
     found = 0
     for offset in (CHECKPOINT_1, CHECKPOINT_2):
@@ -156,7 +156,7 @@ def newest_checkpoint(head: Buffer) -> Checkpoint | None:
         # an unused block holds LSN 0
         if len(block) == BLOCK_SIZE and _checksum_is_right(block):
             found = max(found, _U64.unpack_from(block, _CHECKPOINT_LSN)[0])
-    return Checkpoint(found) if found else None
+    return MysqlCheckpoint(found) if found else None
 
 
 def encryption_info(head: Buffer) -> bytes | None:
@@ -185,7 +185,7 @@ def is_encrypted(block: Buffer) -> bool:
     return bool(_U16.unpack_from(block, _DATA_LEN)[0] & _ENCRYPTED_BLOCK)
 
 
-def walk(window: Buffer, lsn: int, cipher: BlockCipher | None = None) -> Walk:
+def walk(window: Buffer, lsn: int, cipher: BlockCipher | None = None) -> MysqlWalk:
     """Walk the blocks at the start of ``window``, whose first byte has the LSN ``lsn``, the start of a block.
 
     Each one's number, epoch and checksum are verified. A block that is full is never written again.
@@ -197,21 +197,23 @@ def walk(window: Buffer, lsn: int, cipher: BlockCipher | None = None) -> Walk:
     # all headers and trailers in one pass at C speed
     for header, used, epoch, checksum in _WHOLE_BLOCK.iter_unpack(data):
         if header & ~_FLUSH_BIT != 1 + (number & _NUMBER_MASK) or epoch != 1 + (number >> _NUMBER_BITS):
-            return Walk(size, WalkEnd.FOREIGN)
+            return MysqlWalk(size, MysqlWalkEnd.FOREIGN)
         if used & _ENCRYPTED_BLOCK:
             if cipher is None:
-                return Walk(size, WalkEnd.ENCRYPTED)
+                return MysqlWalk(size, MysqlWalkEnd.ENCRYPTED)
             # the rest of the window at once, as block by block is slow; plain blocks come out as they are
             rest = walk(cipher.decrypt(data[size:]), lsn + size)
-            return Walk(size + rest.size, rest.end, rest.used)
+            return MysqlWalk(size + rest.size, rest.end, rest.used)
         if crc32c(data[size : size + _BLOCK_TRAILER]) != checksum:
-            return Walk(size, WalkEnd.NO_CHECKSUM if checksum == _NO_CHECKSUM_MAGIC else WalkEnd.CHECKSUM)
+            return MysqlWalk(
+                size, MysqlWalkEnd.NO_CHECKSUM if checksum == _NO_CHECKSUM_MAGIC else MysqlWalkEnd.CHECKSUM
+            )
         if used != BLOCK_SIZE:
             right = BLOCK_HEADER_SIZE <= used < _BLOCK_TRAILER
-            return Walk(size, WalkEnd.INCOMPLETE, used) if right else Walk(size, WalkEnd.CHECKSUM)
+            return MysqlWalk(size, MysqlWalkEnd.INCOMPLETE, used) if right else MysqlWalk(size, MysqlWalkEnd.CHECKSUM)
         size += BLOCK_SIZE
         number += 1
-    return Walk(size, WalkEnd.WINDOW)
+    return MysqlWalk(size, MysqlWalkEnd.WINDOW)
 
 
 def cut_block(block: Buffer, used: int, cipher: BlockCipher | None = None) -> bytes:
@@ -239,7 +241,7 @@ def render_block(lsn: int, used: int = BLOCK_HEADER_SIZE) -> bytes:
 
 
 def render_header(
-    checkpoint: Checkpoint, log_uuid: int, info: bytes | None = None, *, creator: str | None = None
+    checkpoint: MysqlCheckpoint, log_uuid: int, info: bytes | None = None, *, creator: str | None = None
 ) -> bytes:
     """The 2048 bytes at the beginning of a backup's log: blocks follow from that of ``checkpoint`` on.
 

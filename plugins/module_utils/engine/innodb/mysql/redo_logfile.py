@@ -54,10 +54,10 @@ def inspect_logfile(path: Path, keyring: Keyring | None = None) -> LogFileSummar
             walked = redo.walk(window, lsn, cipher)
             lsn += walked.size
             encrypted = encrypted or _any_encrypted(window[: walked.size + redo.BLOCK_SIZE])
-            if walked.end is redo.WalkEnd.WINDOW and walked.size == len(window):
+            if walked.end is redo.MysqlWalkEnd.WINDOW and walked.size == len(window):
                 continue
             rest = walked.size
-            if walked.end is redo.WalkEnd.INCOMPLETE:
+            if walked.end is redo.MysqlWalkEnd.INCOMPLETE:
                 lsn += walked.used
                 rest += redo.BLOCK_SIZE
             _require_padding(file.tell() - len(window) + rest, lsn, walked.end, path)
@@ -121,7 +121,7 @@ def _make_server_log(logfile: Path, unit: int) -> None:
         os.fsync(file.fileno())
 
 
-def _parse_head(head: bytes, path: Path) -> tuple[redo.LogFileHeader, redo.Checkpoint]:
+def _parse_head(head: bytes, path: Path) -> tuple[redo.LogFileHeader, redo.MysqlCheckpoint]:
     header = redo.parse_header(head, str(path))
     checkpoint = redo.newest_checkpoint(head)
     if checkpoint is None:
@@ -139,9 +139,9 @@ def _any_encrypted(blocks: bytes) -> bool:
     return any(redo.is_encrypted(blocks[offset : offset + 6]) for offset in last)
 
 
-def _require_padding(offset: int, lsn: int, end: redo.WalkEnd, path: Path) -> None:
+def _require_padding(offset: int, lsn: int, end: redo.MysqlWalkEnd, path: Path) -> None:
     """Raises unless the file holds only zeros from ``offset`` on."""
-    if end is redo.WalkEnd.ENCRYPTED:
+    if end is redo.MysqlWalkEnd.ENCRYPTED:
         raise DecryptionFailed(
             f"{path}: the redo log is encrypted (at LSN {lsn}), and there is no key",
             remedy="Give the keyring file of the server that wrote it.",

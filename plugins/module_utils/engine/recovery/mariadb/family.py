@@ -73,7 +73,7 @@ class MariadbFamily(RecoveryFamily):
         """The log stays: a server does not start without it."""
 
 
-def read_redo(backup: BackupDirectory) -> tuple[mariadb_redo.LogHeader, mariadb_redo.Checkpoint | None]:
+def read_redo(backup: BackupDirectory) -> tuple[mariadb_redo.LogHeader, mariadb_redo.MariadbCheckpoint | None]:
     """Header and newest checkpoint of the backup's redo log; raises what its format forbids (encrypted, older)."""
     path = backup.path / metadata.REDO_NAME
     with durable.storage_errors("reading", path), below.reading_file(path) as source:

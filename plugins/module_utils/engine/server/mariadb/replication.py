@@ -12,11 +12,11 @@ from ...errors import InvalidOption, ReplicationError
 from ...format.coordinates import normal_gtid
 from ...format.family import Family
 from ..connection import Connection
-from ..replication_model import ActualChannel, Dialect, ReplicationState, Step, WantedChannel, Word
+from ..replication_model import ActualChannel, ReplicationDialect, ReplicationState, Step, WantedChannel, Word
 from .coordinates import gtid_positions
 
 
-class MariadbReplication(Dialect):
+class MariadbReplication(ReplicationDialect):
     """SHOW ALL SLAVES STATUS, CHANGE MASTER, gtid_slave_pos."""
 
     family = Family.MARIADB

@@ -15,14 +15,14 @@ from typing import Any, ClassVar
 from ...errors import InvalidOption, ReplicationError, ServerError
 from ...format.family import Family
 from ..connection import Connection
-from ..replication_model import ActualChannel, Dialect, ReplicationState, Step, WantedChannel
+from ..replication_model import ActualChannel, ReplicationDialect, ReplicationState, Step, WantedChannel
 from .gtid_sets import GtidSet
 
 _GROUP_CHANNELS = ("group_replication_applier", "group_replication_recovery")
 _REBUILD = "Rebuild the replica from a backup of its source, or give the coordinates of the data it holds."
 
 
-class MysqlReplication(Dialect):
+class MysqlReplication(ReplicationDialect):
     """SHOW REPLICA STATUS, CHANGE REPLICATION SOURCE, gtid_executed and gtid_purged."""
 
     family = Family.MYSQL

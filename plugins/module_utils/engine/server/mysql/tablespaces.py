@@ -16,7 +16,7 @@ from pathlib import Path
 from ... import durable
 from ...format.tablespaces import RecordedTablespace
 from ..connection import Connection
-from ..layout import Layout
+from ..layout import ServerLayout
 
 _UNDO_SPACE = "Undo"  # an undo tablespace, as the dictionary says it
 
@@ -31,7 +31,7 @@ class Tablespace:
     file_name: str
     undo: bool = False
 
-    def path(self, layout: Layout) -> Path:
+    def path(self, layout: ServerLayout) -> Path:
         """Where its file is (absolute) on a server with this ``layout``."""
         path = Path(os.path.normpath(layout.datadir / self.file_name))
         if self.undo and not path.exists():
@@ -61,13 +61,13 @@ def read_tablespaces(connection: Connection) -> list[Tablespace]:
     ]
 
 
-def missing_tablespaces(layout: Layout, tablespaces: Iterable[Tablespace]) -> list[Tablespace]:
+def missing_tablespaces(layout: ServerLayout, tablespaces: Iterable[Tablespace]) -> list[Tablespace]:
     """Those of ``tablespaces`` whose file is not there."""
     with durable.storage_errors("looking at", layout.datadir):
         return [tablespace for tablespace in tablespaces if not tablespace.path(layout).exists()]
 
 
-def backup_path(tablespace: Tablespace, layout: Layout) -> str:
+def backup_path(tablespace: Tablespace, layout: ServerLayout) -> str:
     """The name in the backup of the tablespace's file."""
     path = tablespace.path(layout)
     if tablespace.undo:
@@ -77,7 +77,7 @@ def backup_path(tablespace: Tablespace, layout: Layout) -> str:
     return RecordedTablespace(path, tablespace.name, undo=False).backup_path
 
 
-def recorded(layout: Layout, tablespaces: Iterable[Tablespace]) -> list[RecordedTablespace]:
+def recorded(layout: ServerLayout, tablespaces: Iterable[Tablespace]) -> list[RecordedTablespace]:
     """What a backup records of ``tablespaces``: undo tablespaces, and those outside of the data directory."""
     entries = []
     for tablespace in sorted(tablespaces, key=lambda tablespace: tablespace.name):

@@ -14,7 +14,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.console.dialects
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.console.messages import Messages
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.console.option import ACTION, ASK, FLAG, REFUSED
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.console.parser import Arguments, Parser, UnknownOption
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.console.session import Session, login, read
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.console.session import ConsoleSession, login, read
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.console.tables import options_of
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import InvalidOption
 
@@ -27,7 +27,7 @@ def parse(*words: str, program: str = "xtrabackup") -> Arguments:
     return arguments
 
 
-def session(*words: str, program: str = "mariadb-backup") -> Session:
+def session(*words: str, program: str = "mariadb-backup") -> ConsoleSession:
     return read(DIALECTS[program], list(words), Messages(DIALECTS[program]), 1)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.console import help as help_texts
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.console import option as options
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.console.dialects import DIALECTS, Dialect
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.console.dialects import DIALECTS, ToolDialect
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.console.tables import (
     BACKUP_SECTIONS,
     STREAM_SECTIONS,
@@ -43,7 +43,7 @@ def test_each_option_says_how_it_differs_or_why_it_is_refused(option: options.Op
 
 
 @pytest.mark.parametrize("dialect", PROGRAMS, ids=lambda dialect: dialect.program)
-def test_names_and_letters_are_unique_in_each_dialect(dialect: Dialect) -> None:
+def test_names_and_letters_are_unique_in_each_dialect(dialect: ToolDialect) -> None:
     rows = [option for section in sections_of(dialect).values() for option in section]
     assert len({option.name for option in rows}) == len(rows)
     letters = [option.short for option in rows if option.short]
@@ -60,7 +60,7 @@ def test_every_option_of_the_installed_stock_tool_is_in_the_table(name: str) -> 
 
 
 @pytest.mark.parametrize("dialect", PROGRAMS, ids=lambda dialect: dialect.program)
-def test_help_and_manual_name_every_option(dialect: Dialect) -> None:
+def test_help_and_manual_name_every_option(dialect: ToolDialect) -> None:
     text, manual = help_texts.text(dialect), help_texts.manual(dialect).replace("\\-", "-")
     for name in options_of(dialect):
         assert f"--{name}" in text

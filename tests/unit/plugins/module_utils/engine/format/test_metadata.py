@@ -13,7 +13,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import metadata
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.coordinates import BinlogCoordinates
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Flavor
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import Layout
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import ServerLayout
 
 
 def test_checkpoints_are_written_as_mariadb_backup_writes_them_and_read_back() -> None:
@@ -86,7 +86,7 @@ def test_info_has_the_keys_of_mariadb_backup_in_their_order() -> None:
 
 
 def test_the_configuration_of_mysql_is_an_option_file_with_the_keys_of_percona_xtrabackup() -> None:
-    layout = Layout.from_variables({"datadir": "/d", "innodb_page_size": "4096", "lower_case_table_names": "1"})
+    layout = ServerLayout.from_variables({"datadir": "/d", "innodb_page_size": "4096", "lower_case_table_names": "1"})
     text = metadata.MysqlConfiguration(layout, 7, "uuid").render().decode()
     options = dict(line.split("=") for line in text.splitlines() if "=" in line)
     assert text.splitlines()[1] == "[mysqld]"

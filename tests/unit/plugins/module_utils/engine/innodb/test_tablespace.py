@@ -10,7 +10,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.fa
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace import (
     FIRST_PAGE_SIZE,
     ChecksumKind,
-    Encryption,
+    TablespaceEncryption,
     compressed_page_size,
     is_unwritten,
     parse_tablespace_header,
@@ -105,7 +105,7 @@ def test_the_encryption_record_is_found_at_every_page_size(flags: int, offset: i
     iv, key_version, key_id, mode = b"i" * 16, b"\0\0\0\5", b"\0\0\0\3", b"\1"
     page[offset : offset + 33] = b"s\x0e\x0cREt" + b"\x01\x10" + iv + key_version + key_id + mode
     header = parse_tablespace_header(page, "t.ibd", Family.MARIADB)
-    assert header.encryption == Encryption(scheme=1, mode=1, key_id=3, min_key_version=5)
+    assert header.encryption == TablespaceEncryption(scheme=1, mode=1, key_id=3, min_key_version=5)
     assert header.encrypted
     page[offset + 6] = 0
     assert not parse_tablespace_header(page, "t.ibd", Family.MARIADB).encrypted

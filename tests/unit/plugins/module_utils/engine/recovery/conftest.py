@@ -16,7 +16,7 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mariadb.redo import (
-    Checkpoint,
+    MariadbCheckpoint,
     render_backup_header,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import FileEntry, Manifest
@@ -53,7 +53,7 @@ end_time = 2026-11-21 03:34:36
 
 def redo_log(creator: bytes = b"Backup 10.11.19", size: int = REDO_BYTES) -> bytes:
     """An ib_logfile0 whose data is not looked at."""
-    log = bytearray(render_backup_header(Checkpoint(FIRST_LSN, FIRST_LSN), "10.11.19"))
+    log = bytearray(render_backup_header(MariadbCheckpoint(FIRST_LSN, FIRST_LSN), "10.11.19"))
     log[16:48] = creator.ljust(32, b"\0")
     struct.pack_into(">I", log, 508, crc32c.crc32c(bytes(log[:508])))
     return bytes(log) + bytes(size)

@@ -20,7 +20,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Flavor
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql.redo import (
-    Checkpoint,
+    MysqlCheckpoint,
     render_block,
     render_header,
 )
@@ -47,7 +47,11 @@ def redo(end_lsn: int = LAST_LSN) -> bytes:
     """A log without records."""
     full = range(FIRST_LSN, end_lsn - end_lsn % 512, 512)
     blocks = b"".join(render_block(lsn, 512) for lsn in full)
-    return render_header(Checkpoint(FIRST_LSN + 12), 7) + blocks + render_block(end_lsn - end_lsn % 512, end_lsn % 512)
+    return (
+        render_header(MysqlCheckpoint(FIRST_LSN + 12), 7)
+        + blocks
+        + render_block(end_lsn - end_lsn % 512, end_lsn % 512)
+    )
 
 
 @pytest.fixture(name="mysql")

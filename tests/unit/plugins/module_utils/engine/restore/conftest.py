@@ -17,7 +17,10 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.fa
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.copying import Ownership
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import FileEntry, Manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.layout import Layout, layout_from_options
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.layout import (
+    HostLayout,
+    layout_from_options,
+)
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.place import RestoreResult, restore
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.plan import RestoreOptions, plan_restore
 
@@ -89,7 +92,7 @@ class Host:
         """The digest of the backup that the one of this name was prepared from."""
         return hashlib.sha256(name.encode()).hexdigest()
 
-    def layout(self) -> Layout:
+    def layout(self) -> HostLayout:
         return layout_from_options(self.options, None, Family.MARIADB, known=True)
 
     def spread(self) -> None:

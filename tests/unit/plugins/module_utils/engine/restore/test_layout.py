@@ -17,7 +17,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import layout as layout_module
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.layout import (
-    Layout,
+    HostLayout,
     layout_from_options,
     parse_options,
     read_layout,
@@ -30,7 +30,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.da
 BACKUP_FILES = parse_data_files("ibdata1:12M:autoextend", "test")
 
 
-def of(text: str, datadir: Path | None = None) -> Layout:
+def of(text: str, datadir: Path | None = None) -> HostLayout:
     return layout_from_options(parse_options(text), datadir, Family.MARIADB, known=True)
 
 
@@ -184,7 +184,7 @@ def test_names_only_are_kept_for_recovery() -> None:
 # --- MySQL -----------------------------------------------------------------------------------------
 
 
-def of_mysql(text: str) -> Layout:
+def of_mysql(text: str) -> HostLayout:
     return layout_from_options(parse_options(text), None, known=True, family=Family.MYSQL)
 
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import Layout
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import ServerLayout
 
 
 def test_relative_places_start_at_the_datadir() -> None:
-    layout = Layout.from_variables(
+    layout = ServerLayout.from_variables(
         {
             "datadir": "/srv/db/",
             "innodb_data_home_dir": "",
@@ -31,14 +31,14 @@ def test_relative_places_start_at_the_datadir() -> None:
 
 
 def test_a_home_directory_of_the_system_tablespace_is_respected() -> None:
-    layout = Layout.from_variables(
+    layout = ServerLayout.from_variables(
         {"datadir": "/d", "innodb_data_home_dir": "/home/ib", "innodb_data_file_path": "ibdata1:12M:autoextend"}
     )
     assert layout.system_tablespace_files == (Path("/home/ib/ibdata1"),)
 
 
 def test_a_mysql_server_lists_more_directories_in_one_variable() -> None:
-    layout = Layout.from_variables(
+    layout = ServerLayout.from_variables(
         {
             "datadir": "/srv/db/",
             "innodb_log_group_home_dir": "./",
@@ -51,5 +51,5 @@ def test_a_mysql_server_lists_more_directories_in_one_variable() -> None:
     assert layout.redo_directory == Path("/srv/db/#innodb_redo")
     assert layout.log_bin_index == "/logs/binlog.index"
     assert layout.by_gtid
-    assert Layout.from_variables({"datadir": "/srv/db"}).innodb_directories == ()
-    assert not Layout.from_variables({"datadir": "/srv/db", "gtid_mode": "ON_PERMISSIVE"}).by_gtid
+    assert ServerLayout.from_variables({"datadir": "/srv/db"}).innodb_directories == ()
+    assert not ServerLayout.from_variables({"datadir": "/srv/db", "gtid_mode": "ON_PERMISSIVE"}).by_gtid

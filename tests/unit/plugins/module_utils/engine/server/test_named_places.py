@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import Layout
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import ServerLayout
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.named_places import (
     holds_tables,
     named_places,
@@ -82,7 +82,7 @@ def test_what_holds_tables_is_a_database_whatever_names_it(tmp_path: Path) -> No
 
 
 def test_logs_have_absolute_places_however_they_were_given() -> None:
-    layout = Layout.from_variables({"datadir": "/data/", "log_bin_basename": "logs/bin", "ignore_db_dirs": "a,b"})
+    layout = ServerLayout.from_variables({"datadir": "/data/", "log_bin_basename": "logs/bin", "ignore_db_dirs": "a,b"})
     assert layout.log_bin_basename == "/data/logs/bin"
     assert layout.relay_log_basename == ""
     assert layout.not_databases >= {"logs", "a", "b"}

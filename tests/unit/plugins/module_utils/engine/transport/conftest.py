@@ -18,7 +18,7 @@ import pytest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport import credentials
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport import tls_framing as framing
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tls_connection import Connection
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tls_connection import TlsConnection
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tls_framing import FrameType
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tls_sender import dial
 from ansible_collections.innodb.xtrabackup.tests.support.ports import free_port
@@ -57,7 +57,7 @@ def limit(seconds: float) -> Iterator[None]:
     assert time.monotonic() - began < seconds
 
 
-def greet(ends: Ends, index: int = 0, count: int = 1, session: str = "s", token: str = TOKEN) -> Connection:
+def greet(ends: Ends, index: int = 0, count: int = 1, session: str = "s", token: str = TOKEN) -> TlsConnection:
     """A sender of our own making, up to its HELLO."""
     connection = dial(ends.target(), credentials.load(ends.sender), time.monotonic() + 5)
     hello = framing.Hello(session, index, count, 10.0, token)
@@ -65,7 +65,7 @@ def greet(ends: Ends, index: int = 0, count: int = 1, session: str = "s", token:
     return connection
 
 
-def enter(ends: Ends, index: int = 0, count: int = 1, session: str = "s") -> Connection:
+def enter(ends: Ends, index: int = 0, count: int = 1, session: str = "s") -> TlsConnection:
     """A sender of our own making that was let in."""
     connection = greet(ends, index, count, session)
     connection.receive_control(FrameType.WELCOME)
@@ -80,13 +80,13 @@ class FakeReceiver:
         self._context = credentials.tls_context(own)
         self._pinned = credentials.certificate_der(own.peer_certificate)
         self._socket = socket.create_server(("127.0.0.1", ends.port))
-        self.connections: list[Connection] = []
+        self.connections: list[TlsConnection] = []
         self._thread = threading.Thread(target=self._accept, args=(count,), daemon=True)
         self._thread.start()
 
     def _accept(self, count: int) -> None:
         for _number in range(count):
-            connection = Connection(self._socket.accept()[0], self._context, "the sender", time.monotonic() + 30)
+            connection = TlsConnection(self._socket.accept()[0], self._context, "the sender", time.monotonic() + 30)
             connection.handshake(self._pinned)
             connection.receive_control(FrameType.HELLO)
             connection.send(FrameType.WELCOME, framing.render_message(framing.Welcome(60.0)))

@@ -26,7 +26,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     StorageError,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport import credentials
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tls_connection import Connection
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tls_connection import TlsConnection
 
 TOKEN = "a-token-of-many-characters"
 UTC = datetime.timezone.utc
@@ -234,7 +234,7 @@ def test_a_context_is_made_without_leaving_the_key_in_a_file(
     assert list(tmp_path.iterdir()) == []
     left, right = socket.socketpair()
     deadline = time.monotonic() + 10
-    ends = [Connection(left, client, "receiver", deadline), Connection(right, server, "sender", deadline)]
+    ends = [TlsConnection(left, client, "receiver", deadline), TlsConnection(right, server, "sender", deadline)]
     thread = threading.Thread(target=ends[1].handshake, args=(credentials.certificate_der(sender.certificate),))
     thread.start()
     ends[0].handshake(credentials.certificate_der(receiver.certificate))

@@ -29,7 +29,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.co
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport import credentials
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport import tls_framing as framing
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.intake import DirectoryIntake, Received
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tls_connection import Connection
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tls_connection import TlsConnection
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tls_framing import FrameType
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tls_receiver import receive
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tls_sender import TlsSink
@@ -159,7 +159,7 @@ def test_a_certificate_that_verifies_but_is_not_the_pinned_one_is_refused(ends: 
     receiver = Receiver(ends, accept_timeout=1.0)
     context = credentials.tls_context(credentials.load(ends.sender))
     raw = socket.create_connection(("127.0.0.1", ends.port))
-    connection = Connection(raw, context, "the receiver", time.monotonic() + 5)
+    connection = TlsConnection(raw, context, "the receiver", time.monotonic() + 5)
     with pytest.raises(PeerRefused, match="another certificate than the pinned one"):
         connection.handshake(credentials.certificate_der(credentials.create("receiver").certificate))
     connection.close()

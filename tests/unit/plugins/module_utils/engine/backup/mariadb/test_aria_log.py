@@ -18,7 +18,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.ar
     ControlFile,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import Layout
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import ServerLayout
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.sink import DirectorySink
 from ansible_collections.innodb.xtrabackup.tests.unit.plugins.module_utils.engine.format.test_aria import (
     CONTROL,
@@ -60,7 +60,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
 
 
 def copy_of(server: Server, patience: float = 5, name: str = "backup") -> tuple[aria_log.AriaLog, Path]:
-    layout = Layout.from_variables({"datadir": str(server.directory)})
+    layout = ServerLayout.from_variables({"datadir": str(server.directory)})
     sink = DirectorySink(server.directory.parent / name)
     context = CopierContext(16384, sink.open, threading.Event(), Progress("backup"))
     return aria_log.AriaLog(layout, sink, context, str(server.directory.parent), patience), sink.staging

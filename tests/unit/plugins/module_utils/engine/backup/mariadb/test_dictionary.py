@@ -11,12 +11,12 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.inventory import InnodbFile
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mariadb.dictionary import (
-    Dictionary,
+    MariadbDictionary,
     Table,
     known_files,
 )
 
-BEFORE = Dictionary({5: "d/t.ibd", 6: "d/u.ibd"}, {5: Table(18, "d/t.ibd"), 6: Table(19, "d/u.ibd")})
+BEFORE = MariadbDictionary({5: "d/t.ibd", 6: "d/u.ibd"}, {5: Table(18, "d/t.ibd"), 6: Table(19, "d/u.ibd")})
 
 
 def files(*paths: str) -> list[InnodbFile]:
@@ -28,25 +28,25 @@ def files(*paths: str) -> list[InnodbFile]:
     [
         (BEFORE, set()),
         # discarded, and imported again: the table has another id
-        (Dictionary(BEFORE.files, {**BEFORE.tables, 5: Table(20, "d/t.ibd")}), {5}),
+        (MariadbDictionary(BEFORE.files, {**BEFORE.tables, 5: Table(20, "d/t.ibd")}), {5}),
         # discarded: there is no file to copy again
-        (Dictionary({6: "d/u.ibd"}, {6: Table(19, "d/u.ibd")}), set()),
+        (MariadbDictionary({6: "d/u.ibd"}, {6: Table(19, "d/u.ibd")}), set()),
         # made, or imported after it was discarded before
         (
-            Dictionary({**BEFORE.files, 7: "d/new.ibd"}, {**BEFORE.tables, 7: Table(21, "d/new.ibd")}),
+            MariadbDictionary({**BEFORE.files, 7: "d/new.ibd"}, {**BEFORE.tables, 7: Table(21, "d/new.ibd")}),
             {7},
         ),
         # a running ALTER TABLE's, whose table is not in the dictionary yet
-        (Dictionary({**BEFORE.files, 8: "d/#sql-alter-1.ibd"}, BEFORE.tables), {8}),
+        (MariadbDictionary({**BEFORE.files, 8: "d/#sql-alter-1.ibd"}, BEFORE.tables), {8}),
     ],
 )
-def test_which_tablespaces_are_others_than_before(now: Dictionary, altered: set[int]) -> None:
+def test_which_tablespaces_are_others_than_before(now: MariadbDictionary, altered: set[int]) -> None:
     assert now.altered_since(BEFORE) == altered
 
 
 def test_a_tablespace_that_is_only_opened_late_is_the_one_before() -> None:
-    assert BEFORE.altered_since(Dictionary({}, BEFORE.tables)) == set()
-    assert BEFORE.altered_since(Dictionary({5: "d/t.ibd"}, {6: Table(19, "d/u.ibd")})) == {5}
+    assert BEFORE.altered_since(MariadbDictionary({}, BEFORE.tables)) == set()
+    assert BEFORE.altered_since(MariadbDictionary({5: "d/t.ibd"}, {6: Table(19, "d/u.ibd")})) == {5}
 
 
 def test_files_that_the_dictionary_does_not_name_are_none_of_the_data() -> None:
@@ -58,7 +58,7 @@ def test_files_that_the_dictionary_does_not_name_are_none_of_the_data() -> None:
 
 
 def test_files_of_tables_that_are_not_there_are_missing_opened_or_not() -> None:
-    dictionary = Dictionary(
+    dictionary = MariadbDictionary(
         {5: "d/t.ibd", 8: "d/#sql-alter-1.ibd"}, {5: Table(18, "d/t.ibd"), 6: Table(19, "d/p#P#p0.ibd")}
     )
     assert dictionary.missing(files("ibdata1")) == {"d/t.ibd": 5, "d/p#P#p0.ibd": 6}

@@ -18,11 +18,11 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import metadata
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_names import encode_name
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import Layout
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import ServerLayout
 
 
-def _layout(datadir: Path, data_file_path: str = "ibdata1:12M:autoextend") -> Layout:
-    return Layout.from_variables(
+def _layout(datadir: Path, data_file_path: str = "ibdata1:12M:autoextend") -> ServerLayout:
+    return ServerLayout.from_variables(
         {
             "datadir": str(datadir),
             "innodb_data_file_path": data_file_path,

@@ -118,7 +118,7 @@ def test_the_copy_is_the_log_from_the_checkpoint_on(log: SyntheticLog, follow: A
     data = following.output.getvalue()
     header = redo.parse_header(data, len(data), "copy")
     assert (header.first_lsn, header.creator) == (start, "Backup 10.11.19")
-    assert redo.newest_checkpoint(data[4096:], data[8192:], header) == redo.Checkpoint(start, end)
+    assert redo.newest_checkpoint(data[4096:], data[8192:], header) == redo.MariadbCheckpoint(start, end)
     walked = redo.walk(bytearray(data[HEADER_SIZE:]), start, header)
     assert walked.size == len(data) - HEADER_SIZE
 
@@ -230,7 +230,7 @@ def test_newest_checkpoint_reads_the_log_again(log: SyntheticLog, follow: Any) -
     started = following.follower.checkpoint_lsn
     lsn = log.append(record(9))
     end_lsn = log.checkpoint(lsn)
-    assert following.follower.newest_checkpoint() == redo.Checkpoint(lsn, end_lsn)
+    assert following.follower.newest_checkpoint() == redo.MariadbCheckpoint(lsn, end_lsn)
     assert following.follower.checkpoint_lsn == started
 
 

@@ -15,7 +15,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.co
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.inventory import InnodbFile
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mysql.dictionary import (
-    Dictionary,
+    MysqlDictionary,
     require_all_copied,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import DdlConflict
@@ -25,8 +25,8 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest 
 def test_a_built_or_dropped_index_other_flags_and_a_new_tablespace_are_changes() -> None:
     indexes = {number: frozenset({10 * number, 10 * number + 1}) for number in range(1, 6)}
     flags = dict.fromkeys(range(1, 6), 0x4021)
-    before = Dictionary({number: f"d/t{number}" for number in range(1, 5)}, flags, indexes)
-    now = Dictionary(
+    before = MysqlDictionary({number: f"d/t{number}" for number in range(1, 5)}, flags, indexes)
+    now = MysqlDictionary(
         {number: f"d/t{number}" for number in range(1, 6)},
         {**flags, 3: 0x6021},
         {**indexes, 1: indexes[1] | {99}, 2: frozenset({20})},
@@ -37,6 +37,6 @@ def test_a_built_or_dropped_index_other_flags_and_a_new_tablespace_are_changes()
 def test_a_tablespace_that_was_not_copied_is_named() -> None:
     file = InnodbFile("d/t1.ibd", Path("/data/d/t1.ibd"), 10)
     copied = {file.path: CopiedTablespace(file, FileIdentity(1, 2, 3), 1, FileEntry(file.path, 10, ""), 0, 1)}
-    require_all_copied(Dictionary({1: "d/t1"}, {}, {}), copied)
+    require_all_copied(MysqlDictionary({1: "d/t1"}, {}, {}), copied)
     with pytest.raises(DdlConflict, match="d/t2"):
-        require_all_copied(Dictionary({1: "d/t1", 2: "d/t2"}, {}, {}), copied)
+        require_all_copied(MysqlDictionary({1: "d/t1", 2: "d/t2"}, {}, {}), copied)

@@ -15,7 +15,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.my
     plain_files,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import StorageError, UnsupportedTable
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import Layout
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import ServerLayout
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.tablespaces import Tablespace
 
 NOT_COPIED = (
@@ -45,8 +45,8 @@ def make(directory: Path, *names: str, size: int = 10) -> None:
         (directory / name).write_bytes(bytes(size))
 
 
-def layout_of(directory: Path, **variables: str) -> Layout:
-    return Layout.from_variables(
+def layout_of(directory: Path, **variables: str) -> ServerLayout:
+    return ServerLayout.from_variables(
         {"datadir": str(directory / "data"), "innodb_data_file_path": "ibdata1:12M:autoextend", **variables}
     )
 

@@ -91,7 +91,7 @@ def test_the_copy_is_the_log_from_the_checkpoints_block_to_exactly_the_target(lo
     assert following.failures == []
     head = following.output.getvalue()[:2048]
     assert redo.parse_header(head, "log").start_lsn == log.start_lsn + 512
-    assert redo.newest_checkpoint(head) == redo.Checkpoint(follower.checkpoint_lsn)
+    assert redo.newest_checkpoint(head) == redo.MysqlCheckpoint(follower.checkpoint_lsn)
 
 
 @pytest.mark.parametrize("back", [0, 1, 3, 512, 900, 5000])

@@ -33,7 +33,7 @@ def mtr(*records: bytes, bit: int = 1) -> bytes:
     return body + bytes([bit]) + redo_log.crc32c.crc32c(body).to_bytes(4, "big")
 
 
-def walk(data: bytes, lsn: int = 12288, limit: int | None = None) -> redo.Walk:
+def walk(data: bytes, lsn: int = 12288, limit: int | None = None) -> redo.MariadbWalk:
     return redo.walk(bytearray(data), lsn, HEADER, limit)
 
 
@@ -81,10 +81,10 @@ def test_a_header_below_the_smallest_lsn_or_of_a_short_file_is_refused() -> None
 
 def test_the_newer_valid_checkpoint_is_taken() -> None:
     old, new = redo_log.render_checkpoint(20000, 21000), redo_log.render_checkpoint(30000, 30000)
-    assert redo.newest_checkpoint(old, new, HEADER) == redo.Checkpoint(30000, 30000)
-    assert redo.newest_checkpoint(new, old, HEADER) == redo.Checkpoint(30000, 30000)
+    assert redo.newest_checkpoint(old, new, HEADER) == redo.MariadbCheckpoint(30000, 30000)
+    assert redo.newest_checkpoint(new, old, HEADER) == redo.MariadbCheckpoint(30000, 30000)
     torn = new[:30] + b"\1" + new[31:]
-    assert redo.newest_checkpoint(old, torn, HEADER) == redo.Checkpoint(20000, 21000)
+    assert redo.newest_checkpoint(old, torn, HEADER) == redo.MariadbCheckpoint(20000, 21000)
     assert redo.newest_checkpoint(bytes(64), torn, HEADER) is None
 
 
@@ -135,7 +135,7 @@ def test_offsets_beyond_4_gib() -> None:
 )
 def test_records_of_every_form_of_length(size: int) -> None:
     data = mtr(record(size), record(5)) + mtr(record(2))
-    assert walk(data) == redo.Walk(len(data), 2, redo.WalkEnd.WINDOW)
+    assert walk(data) == redo.MariadbWalk(len(data), 2, redo.MariadbWalkEnd.WINDOW)
 
 
 def test_a_record_of_270_mib_is_stepped_over_by_its_length() -> None:
@@ -145,37 +145,37 @@ def test_a_record_of_270_mib_is_stepped_over_by_its_length() -> None:
 def test_real_bytes_of_a_server_are_understood() -> None:
     window = bytearray(REAL_MTR)
     lap = 12288 + HEADER.capacity
-    assert redo.walk(window, lap, HEADER) == redo.Walk(len(REAL_MTR), 1, redo.WalkEnd.WINDOW)
+    assert redo.walk(window, lap, HEADER) == redo.MariadbWalk(len(REAL_MTR), 1, redo.MariadbWalkEnd.WINDOW)
     assert window[-5] == 1
     assert window[:-5] + window[-4:] == REAL_MTR[:-5] + REAL_MTR[-4:]
-    assert redo.walk(bytearray(REAL_MTR), 12288, HEADER) == redo.Walk(0, 0, redo.WalkEnd.SEQUENCE)
+    assert redo.walk(bytearray(REAL_MTR), 12288, HEADER) == redo.MariadbWalk(0, 0, redo.MariadbWalkEnd.SEQUENCE)
 
 
 def test_a_first_byte_below_2_is_the_end_of_the_log() -> None:
     good = mtr(record(9))
     for rest in (bytes(100), b"\x01" * 100):
-        assert walk(good + rest) == redo.Walk(len(good), 1, redo.WalkEnd.EMPTY)
+        assert walk(good + rest) == redo.MariadbWalk(len(good), 1, redo.MariadbWalkEnd.EMPTY)
 
 
 def test_the_marker_of_another_lap_is_the_end_of_the_log() -> None:
     good = mtr(record(9))
-    assert walk(good + mtr(record(9), bit=0)) == redo.Walk(len(good), 1, redo.WalkEnd.SEQUENCE)
+    assert walk(good + mtr(record(9), bit=0)) == redo.MariadbWalk(len(good), 1, redo.MariadbWalkEnd.SEQUENCE)
 
 
 def test_every_truncation_is_an_incomplete_mini_transaction() -> None:
     first, second = mtr(record(9)), mtr(record(7), record(200), record(16))
     for size in range(len(second)):
-        assert walk(first + second[:size]) == redo.Walk(len(first), 1, redo.WalkEnd.WINDOW)
+        assert walk(first + second[:size]) == redo.MariadbWalk(len(first), 1, redo.MariadbWalkEnd.WINDOW)
 
 
 def test_the_limit_is_the_first_boundary_at_or_after_it() -> None:
     one = mtr(record(9))
     for limit in range(1, 3 * len(one) + 1):
         walked = walk(4 * one, limit=12288 + limit)
-        assert walked.end is redo.WalkEnd.LIMIT
+        assert walked.end is redo.MariadbWalkEnd.LIMIT
         assert walked.size == -(-limit // len(one)) * len(one)
-    assert walk(2 * one, limit=12288) == redo.Walk(0, 0, redo.WalkEnd.LIMIT)
-    assert walk(2 * one, limit=12288 + 3 * len(one)) == redo.Walk(2 * len(one), 2, redo.WalkEnd.WINDOW)
+    assert walk(2 * one, limit=12288) == redo.MariadbWalk(0, 0, redo.MariadbWalkEnd.LIMIT)
+    assert walk(2 * one, limit=12288 + 3 * len(one)) == redo.MariadbWalk(2 * len(one), 2, redo.MariadbWalkEnd.WINDOW)
 
 
 @pytest.mark.parametrize("before", range(17))
@@ -185,10 +185,10 @@ def test_a_mini_transaction_across_the_wrap_has_the_bit_of_its_marker(before: in
     bit = 1 if before > 11 else 0
     data = mtr(record(11), bit=bit) + mtr(record(5), bit=0)
     window = bytearray(data)
-    assert redo.walk(window, lsn, HEADER) == redo.Walk(len(data), 2, redo.WalkEnd.WINDOW)
+    assert redo.walk(window, lsn, HEADER) == redo.MariadbWalk(len(data), 2, redo.MariadbWalkEnd.WINDOW)
     assert window == mtr(record(11)) + mtr(record(5))
     wrong = mtr(record(11), bit=1 - bit)
-    assert redo.walk(bytearray(wrong), lsn, HEADER).end is redo.WalkEnd.SEQUENCE
+    assert redo.walk(bytearray(wrong), lsn, HEADER).end is redo.MariadbWalkEnd.SEQUENCE
 
 
 def test_a_wrapping_log_becomes_a_linear_one(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_a_flipped_bit_ends_the_walk_before_it(layout: list[list[int]], data: st
     """Whatever one bit is flipped, nothing from its mini-transaction on is taken for good."""
     mtrs = [mtr(*(record(size) for size in each)) for each in layout]
     whole = b"".join(mtrs)
-    assert walk(whole) == redo.Walk(len(whole), len(mtrs), redo.WalkEnd.WINDOW)
+    assert walk(whole) == redo.MariadbWalk(len(whole), len(mtrs), redo.MariadbWalkEnd.WINDOW)
     bit = data.draw(st.integers(0, 8 * len(whole) - 1))
     damaged = bytearray(whole)
     damaged[bit // 8] ^= 1 << bit % 8
@@ -240,7 +240,7 @@ def test_arbitrary_bytes_never_break_the_walk(data: bytes, lsn: int) -> None:
 
 
 def test_file_checkpoint_alone_and_behind_names() -> None:
-    checkpoint = redo.Checkpoint(20000, 30000)
+    checkpoint = redo.MariadbCheckpoint(20000, 30000)
     alone = mtr(redo_log.file_checkpoint(20000))
     assert len(alone) == redo.FILE_CHECKPOINT_MTR_SIZE
     assert redo.file_checkpoint_size(bytearray(alone + bytes(99)), HEADER, checkpoint) == len(alone)
@@ -252,7 +252,7 @@ def test_file_checkpoint_alone_and_behind_names() -> None:
 
 
 def test_file_checkpoint_of_another_checkpoint_or_damaged_is_not_found() -> None:
-    checkpoint = redo.Checkpoint(20000, 30000)
+    checkpoint = redo.MariadbCheckpoint(20000, 30000)
     assert redo.file_checkpoint_size(bytearray(mtr(redo_log.file_checkpoint(20001))), HEADER, checkpoint) is None
     damaged = bytearray(mtr(redo_log.file_checkpoint(20000)))
     damaged[-1] ^= 1
@@ -273,11 +273,11 @@ def test_file_checkpoint_of_another_checkpoint_or_damaged_is_not_found() -> None
     ],
 )
 def test_the_backup_header_reads_back(version: str, creator: str) -> None:
-    data = redo.render_backup_header(redo.Checkpoint(763404396, 763404999), version)
+    data = redo.render_backup_header(redo.MariadbCheckpoint(763404396, 763404999), version)
     assert len(data) == 12288
     header = redo.parse_header(data, len(data) + 16, "ib_logfile0")
     assert (header.first_lsn, header.creator) == (763404396, creator)
-    assert redo.newest_checkpoint(data[4096:], data[8192:], header) == redo.Checkpoint(763404396, 763404999)
+    assert redo.newest_checkpoint(data[4096:], data[8192:], header) == redo.MariadbCheckpoint(763404396, 763404999)
     assert not any(data[8192:])
     assert header.offset(763404396) == 12288
     assert data[:8] == b"Phys\0\0\0\0"

@@ -69,23 +69,23 @@ def test_a_header_that_is_not_one_of_this_format_is_refused(data: bytes, error: 
     ("first", "second", "found"), [(0, 0, None), (LSN, 0, LSN), (0, LSN, LSN), (LSN, LSN + 9, LSN + 9)]
 )
 def test_the_larger_checkpoint_is_the_newest(first: int, second: int, found: int | None) -> None:
-    assert redo.newest_checkpoint(made.head(LSN, first, second)) == (found and redo.Checkpoint(found))
+    assert redo.newest_checkpoint(made.head(LSN, first, second)) == (found and redo.MysqlCheckpoint(found))
 
 
 def test_a_torn_checkpoint_is_none() -> None:
     head = bytearray(made.head(LSN, LSN + 20, LSN + 10))
     head[512 + 15] ^= 1
-    assert redo.newest_checkpoint(head) == redo.Checkpoint(LSN + 10)
+    assert redo.newest_checkpoint(head) == redo.MysqlCheckpoint(LSN + 10)
     assert redo.newest_checkpoint(head[:1000]) is None
 
 
 def test_the_header_of_a_backup_is_what_was_meant() -> None:
     info = b"lCC" + os.urandom(108)
-    head = redo.render_header(redo.Checkpoint(LSN + 700), made.UUID, info)
+    head = redo.render_header(redo.MysqlCheckpoint(LSN + 700), made.UUID, info)
     header = redo.parse_header(head, "log")
     assert (header.start_lsn, header.flags, header.log_uuid) == (LSN + 512, 0, made.UUID)
     assert header.creator.startswith("xtrabkup ")
-    assert redo.newest_checkpoint(head) == redo.Checkpoint(LSN + 700)
+    assert redo.newest_checkpoint(head) == redo.MysqlCheckpoint(LSN + 700)
     assert redo.encryption_info(head) == info
     assert redo.encryption_info(made.head(LSN)) is None
 
@@ -95,7 +95,7 @@ def test_the_header_of_a_backup_is_what_was_meant() -> None:
 
 @pytest.mark.parametrize("lsn", [LSN, WRAP - 1024, WRAP, 3 * WRAP - 512])
 def test_full_blocks_are_walked_to_the_end_of_the_window(lsn: int) -> None:
-    assert redo.walk(blocks(4, lsn) + b"part", lsn) == redo.Walk(2048, redo.WalkEnd.WINDOW)
+    assert redo.walk(blocks(4, lsn) + b"part", lsn) == redo.MysqlWalk(2048, redo.MysqlWalkEnd.WINDOW)
 
 
 @pytest.mark.parametrize("lsn", [8192, LSN, WRAP - 512, WRAP, 5 * WRAP + 1024])
@@ -106,20 +106,23 @@ def test_a_block_says_which_lsn_it_starts_at(lsn: int) -> None:
 
 def test_a_block_that_is_not_full_ends_the_walk() -> None:
     data = blocks(2) + made.block(LSN + 1024, b"x" * 100) + blocks(1, LSN + 1536)
-    assert redo.walk(data, LSN) == redo.Walk(1024, redo.WalkEnd.INCOMPLETE, 112)
+    assert redo.walk(data, LSN) == redo.MysqlWalk(1024, redo.MysqlWalkEnd.INCOMPLETE, 112)
 
 
 @pytest.mark.parametrize(
     ("block", "end"),
     [
-        (bytes(512), redo.WalkEnd.FOREIGN),
-        (made.block(LSN + 512 - (1 << 20), b"o" * 496), redo.WalkEnd.FOREIGN),
-        (made.block(LSN + 1024, b"n" * 496), redo.WalkEnd.FOREIGN),
-        (made.block(LSN + 512 + WRAP, b"n" * 496), redo.WalkEnd.FOREIGN),
-        (made.block(LSN + 512, b"t" * 496)[:-1] + b"?", redo.WalkEnd.CHECKSUM),
-        (made.block(LSN + 512, b"t" * 496)[:-4] + b"\xde\xad\xbe\xef", redo.WalkEnd.NO_CHECKSUM),
-        (made.block(LSN + 512, b"t" * 9)[:-4] + b"\xde\xad\xbe\xef", redo.WalkEnd.NO_CHECKSUM),
-        (made.sealed(made.block(LSN + 512, b"")[:4] + b"\x02\x01" + bytes(2) + b"\0\0\0\1"), redo.WalkEnd.CHECKSUM),
+        (bytes(512), redo.MysqlWalkEnd.FOREIGN),
+        (made.block(LSN + 512 - (1 << 20), b"o" * 496), redo.MysqlWalkEnd.FOREIGN),
+        (made.block(LSN + 1024, b"n" * 496), redo.MysqlWalkEnd.FOREIGN),
+        (made.block(LSN + 512 + WRAP, b"n" * 496), redo.MysqlWalkEnd.FOREIGN),
+        (made.block(LSN + 512, b"t" * 496)[:-1] + b"?", redo.MysqlWalkEnd.CHECKSUM),
+        (made.block(LSN + 512, b"t" * 496)[:-4] + b"\xde\xad\xbe\xef", redo.MysqlWalkEnd.NO_CHECKSUM),
+        (made.block(LSN + 512, b"t" * 9)[:-4] + b"\xde\xad\xbe\xef", redo.MysqlWalkEnd.NO_CHECKSUM),
+        (
+            made.sealed(made.block(LSN + 512, b"")[:4] + b"\x02\x01" + bytes(2) + b"\0\0\0\1"),
+            redo.MysqlWalkEnd.CHECKSUM,
+        ),
     ],
     ids=[
         "unwritten",
@@ -132,8 +135,8 @@ def test_a_block_that_is_not_full_ends_the_walk() -> None:
         "impossible length",
     ],
 )
-def test_a_block_that_is_not_the_expected_one_ends_the_walk(block: bytes, end: redo.WalkEnd) -> None:
-    assert redo.walk(blocks(1) + block, LSN) == redo.Walk(512, end)
+def test_a_block_that_is_not_the_expected_one_ends_the_walk(block: bytes, end: redo.MysqlWalkEnd) -> None:
+    assert redo.walk(blocks(1) + block, LSN) == redo.MysqlWalk(512, end)
 
 
 @settings(max_examples=60)
@@ -156,7 +159,7 @@ def test_a_block_is_cut() -> None:
     cut = redo.cut_block(block, 212)
     assert cut == made.block(LSN, bytes(range(200)), first=0)
     assert redo.cut_block(block, 301) == made.block(LSN, block[12:301], first=300)
-    assert redo.walk(cut, LSN) == redo.Walk(0, redo.WalkEnd.INCOMPLETE, 212)
+    assert redo.walk(cut, LSN) == redo.MysqlWalk(0, redo.MysqlWalkEnd.INCOMPLETE, 212)
 
 
 def test_a_block_without_data() -> None:
@@ -171,12 +174,12 @@ def test_encrypted_and_plain_blocks_are_walked_together() -> None:
     pieces = [plain[offset : offset + 512] for offset in range(0, 3072, 512)]
     mixed = b"".join(CIPHER.encrypt(piece) if number in (2, 3, 5) else piece for number, piece in enumerate(pieces))
     assert mixed != plain
-    assert redo.walk(mixed, LSN) == redo.Walk(1024, redo.WalkEnd.ENCRYPTED)
-    assert redo.walk(mixed, LSN, CIPHER) == redo.Walk(3072, redo.WalkEnd.WINDOW)
+    assert redo.walk(mixed, LSN) == redo.MysqlWalk(1024, redo.MysqlWalkEnd.ENCRYPTED)
+    assert redo.walk(mixed, LSN, CIPHER) == redo.MysqlWalk(3072, redo.MysqlWalkEnd.WINDOW)
     assert CIPHER.decrypt(mixed) == plain
     damaged = bytearray(mixed)
     damaged[1024 + 400] ^= 1
-    assert redo.walk(damaged, LSN, CIPHER) == redo.Walk(1024, redo.WalkEnd.CHECKSUM)
+    assert redo.walk(damaged, LSN, CIPHER) == redo.MysqlWalk(1024, redo.MysqlWalkEnd.CHECKSUM)
 
 
 def test_the_cipher_agrees_with_that_of_tablespaces() -> None:
@@ -203,7 +206,7 @@ def logfile(tmp_path: Path) -> Path:
     """A log of 20 blocks and a part, with a checkpoint in its first block."""
     path = tmp_path / "xtrabackup_logfile"
     last = made.block(LSN + 20 * 512, b"l" * 50)
-    path.write_bytes(redo.render_header(redo.Checkpoint(LSN + 77), made.UUID) + blocks(20) + last)
+    path.write_bytes(redo.render_header(redo.MysqlCheckpoint(LSN + 77), made.UUID) + blocks(20) + last)
     return path
 
 

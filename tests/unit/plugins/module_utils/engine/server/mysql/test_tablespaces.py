@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import tablespaces
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.tablespaces import RecordedTablespace
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import Layout
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import ServerLayout
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql import (
     tablespaces as mysql_tablespaces,
 )
@@ -21,7 +21,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.my
 )
 
 DATADIR = Path("/var/lib/mysql")
-LAYOUT = Layout.from_variables({"datadir": f"{DATADIR}/"})
+LAYOUT = ServerLayout.from_variables({"datadir": f"{DATADIR}/"})
 KNOWN = {
     Tablespace(2, "d/t", "./d/t.ibd"): "d/t.ibd",
     Tablespace(3, "my-db/t-1 ü", "./my@002ddb/t@002d1@0020@1o.ibd"): "my@002ddb/t@002d1@0020@1o.ibd",
@@ -45,7 +45,9 @@ def test_names_in_the_backup(tablespace: Tablespace) -> None:
 
 
 def test_a_relative_name_of_an_undo_tablespace_may_be_meant_from_their_directory(tmp_path: Path) -> None:
-    layout = Layout.from_variables({"datadir": str(tmp_path / "data"), "innodb_undo_directory": str(tmp_path / "undo")})
+    layout = ServerLayout.from_variables(
+        {"datadir": str(tmp_path / "data"), "innodb_undo_directory": str(tmp_path / "undo")}
+    )
     more = Tablespace(9, "more", "./more.ibu", undo=True)
     assert more.path(layout) == tmp_path / "undo/more.ibu"
     (tmp_path / "data").mkdir()
