@@ -29,8 +29,9 @@ def later(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
 
 
-@pytest.mark.parametrize("created", [FAR, later(2 * 3600)])
-def test_it_is_refused_on_the_controller_and_on_the_host(created: str) -> None:
+@pytest.mark.parametrize("seconds", [None, 2 * 3600])
+def test_it_is_refused_on_the_controller_and_on_the_host(seconds: int | None) -> None:
+    created = FAR if seconds is None else later(seconds)
     (problem,) = restore_request(yaml.safe_dump(request(created=created)))["problems"]
     assert problem.startswith(f"created: {created} is more than an hour in the future")
     assert "under another id" in problem
