@@ -142,7 +142,6 @@ options:
       - The digest of a prepared backup's own manifest
         (RV(innodb.xtrabackup.xtrabackup_prepare#module:backup.manifest.sha256)) is taken, too.
     type: str
-    version_added: 0.1.0
   request:
     description:
       - The request that asks for this restore. The host remembers it in the marker of the restore, and
@@ -151,7 +150,6 @@ options:
         another restore has come after it, the backup being there or not.
       - A new request is carried out even if the data came from the same backup; O(force=true) is needed then.
     type: dict
-    version_added: 0.1.0
     suboptions:
       id:
         description:
@@ -179,7 +177,6 @@ options:
     description:
       - The backup that O(src) was prepared from, to be remembered with the request.
     type: path
-    version_added: 0.1.0
   look_ahead:
     description:
       - Tell what a restore will do that a play is about to prepare. That the server will be stopped, and that O(origin)
@@ -188,7 +185,6 @@ options:
       - Only in check mode. Give the task C(check_mode=true).
     type: bool
     default: false
-    version_added: 0.1.0
 extends_documentation_fragment:
   - innodb.xtrabackup.attributes
   - innodb.xtrabackup.attributes.local
