@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,25 @@ def test_what_is_no_note_says_that_a_run_was_interrupted_and_not_where(content: 
     path = tmp_path / "note"
     path.write_bytes(content)
     assert read(path) == {"exists": True, "record": {}}
+
+
+@pytest.mark.parametrize("kind", ["link", "hard link", "FIFO", "file"])
+def test_what_somebody_else_has_planted_is_no_note(kind: str, tmp_path: Path) -> None:
+    path, secret = tmp_path / "note", tmp_path / "secret"
+    secret.write_text(json.dumps({**RECORD, "consent": True}))
+    if kind == "link":
+        path.symlink_to(secret)
+    elif kind == "hard link":
+        os.link(secret, path)
+    elif kind == "FIFO":
+        os.mkfifo(path)
+    else:
+        path.write_bytes(secret.read_bytes())
+        os.chown(path, 65534, 65534)
+    assert read(path) == {"exists": False, "record": {}}
+    assert journal("write", str(path), json.dumps(RECORD)).returncode == 0
+    assert read(path) == {"exists": True, "record": RECORD}
+    assert json.loads(secret.read_text())["consent"]
 
 
 @pytest.mark.parametrize("command", [("read",), ("write", "{}"), ("remove",)])
