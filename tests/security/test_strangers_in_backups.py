@@ -5,18 +5,20 @@
 
 from __future__ import annotations
 
+import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import BackupError
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import MANIFEST_NAME
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.backup_directory import (
     read_backup_directory,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.families import recovery_family_of
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.strangers import require_none_in
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.strangers import require_honest
 from ansible_collections.innodb.xtrabackup.tests.unit.plugins.module_utils.engine.restore.conftest import (
     DATA,
     Host,
@@ -45,21 +47,29 @@ def put(backup: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", STRANGERS)
-def test_a_backup_that_holds_one_is_not_restored(host: Host, name: str) -> None:
+def test_one_that_lies_beside_a_backup_is_not_restored(host: Host, name: str) -> None:
     (host.backup / MANIFEST_NAME).unlink()
     put(host.backup, name)
-    before = tree(host.place)
-    with pytest.raises(BackupError, match=re.escape(f"{host.backup} holds {name}, which no backup of a server has")):
-        host.restore()
-    assert tree(host.place) == before
+    host.restore()
+    assert set(DATA) < set(tree(host.datadir))
+    assert name not in tree(host.datadir)
+    assert (host.backup / name).read_bytes() == b"evil"
 
 
 @pytest.mark.parametrize("name", STRANGERS)
-def test_a_backup_that_holds_one_is_not_prepared(host: Host, name: str) -> None:
+def test_a_manifest_that_lists_one_is_refused(host: Host, name: str) -> None:
     put(host.backup, name)
-    backup = read_backup_directory(host.backup)
-    with pytest.raises(BackupError, match=re.escape(f"holds {name}, which no backup")):
-        require_none_in(backup, recovery_family_of(backup, None))
+    found = manifest.read(host.backup)
+    entry = manifest.FileEntry(name, 4, manifest.digest_file(io.BytesIO(b"evil"))[1])
+    forged = replace(found, files=(*found.files, entry))
+    (host.backup / MANIFEST_NAME).write_bytes(forged.render())
+    before = tree(host.place)
+    told = f"the manifest of {host.backup} lists {name}, which no backup of a server has"
+    with pytest.raises(BackupError, match=re.escape(told)):
+        host.restore()
+    with pytest.raises(BackupError, match=re.escape(told)):
+        require_honest(read_backup_directory(host.backup))
+    assert tree(host.place) == before
 
 
 def test_what_backups_hold_is_none(host: Host) -> None:

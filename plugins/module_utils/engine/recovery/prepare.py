@@ -47,13 +47,12 @@ from .backup_directory import (
     told_change,
     walk_files,
 )
-from .families import recovery_family_of
 from .mariadb.providers import to_load
 from .native import RecoveryReport
 from .program import check_version, find_server
 from .recover_directory import RecoveryJob, recover_directory
 from .redo_proof import PrepareMarker
-from .strangers import require_none_in
+from .strangers import is_strange, require_honest
 
 _ENDING_SECONDS = 30.0  # a server of a killed run that is just ending
 _SPACE_MARGIN = 64 << 20
@@ -141,7 +140,7 @@ def _plan(source: Path, target: Path, options: PrepareOptions) -> PreparePlan:
         require_recoverable(backup, source, options)
         if source.is_dir() and state != PREPARED:
             refuse_what_cannot_be_recovered(source, in_place=target == source)
-            require_none_in(backup, recovery_family_of(backup, None))
+            require_honest(backup)
     return PreparePlan(
         source=source,
         target=target,
@@ -345,8 +344,11 @@ def _copy_backup(backup: BackupDirectory, staging: Path, progress: Progress, par
     current = backup.manifest if backup.manifest_is_current else None
     listed = list(current.files) if current else None
     if listed is None:
-        files = ((name, status.st_size) for name, status in walk_files(backup.path) if name != IN_PROGRESS_NAME)
-        listed = [FileEntry(name, size, "") for name, size in files]
+        listed = [
+            FileEntry(name, status.st_size, "")
+            for name, status in walk_files(backup.path)
+            if name != IN_PROGRESS_NAME and not is_strange(backup, name)
+        ]
     else:
         size = (backup.path / MANIFEST_NAME).stat().st_size
         listed.append(FileEntry(MANIFEST_NAME, size, ""))
@@ -355,7 +357,7 @@ def _copy_backup(backup: BackupDirectory, staging: Path, progress: Progress, par
     directories = {Path(entry.path).parent for entry in listed} | {
         Path(entry.name)
         for entry in os.scandir(backup.path)
-        if entry.is_dir(follow_symlinks=False) and entry.name not in NOT_CONTENT
+        if entry.is_dir(follow_symlinks=False) and entry.name not in NOT_CONTENT and not entry.name.startswith(".")
     }
     with durable.storage_errors("creating", staging):
         for directory in sorted(directories | {Path()}):

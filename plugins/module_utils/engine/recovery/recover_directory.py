@@ -32,7 +32,7 @@ from .program import ServerProgram
 from .redo_proof import PrepareMarker
 from .sealed import scratch_of
 from .server_messages import OTHER_COPY
-from .strangers import require_none_in
+from .strangers import is_strange, require_honest
 
 _SPACE_MARGIN = 64 << 20
 
@@ -66,7 +66,7 @@ def recover_directory(
             path=str(backup.path),
             lost=marker.lost,
         )
-    require_none_in(backup, family)
+    require_honest(backup)
     family.require_whole_redo(backup, marker)
     buffer_pool, log_file_size = _sizes(backup, job, family)
     marker.begin()
@@ -252,11 +252,11 @@ def _record_state(
 
 
 def _entries(backup: BackupDirectory, before: dict[str, tuple[int, int]]) -> Iterator[FileEntry]:
-    """Every file of the prepared directory. A digest is kept for what recovery did not touch; for the rest it is left
+    """Every file of the prepared backup. A digest is kept for what recovery did not touch; for the rest it is left
     out, since it would take another read of all data. What a run that was interrupted has touched is not known."""
     known = {entry.path: entry for entry in backup.manifest.files} if backup.manifest and not backup.interrupted else {}
     for name, status in walk_files(backup.path):
-        if name in (MANIFEST_NAME, IN_PROGRESS_NAME):
+        if name in (MANIFEST_NAME, IN_PROGRESS_NAME) or is_strange(backup, name):
             continue
         same = name in known and before.get(name) == (status.st_size, status.st_mtime_ns)
         yield FileEntry(name, status.st_size, known[name].digest if same else "")

@@ -6,18 +6,18 @@
 The data directory is the home of the server's account on many systems, so ``.ssh`` would let strangers log in. Option
 files and a manifest of components (``mysqld.my``) would be read by the server and its scripts, and all of it would be
 kept by later restores as the host's own. Backup tools copy table files from directories of databases, files of InnoDB
-and Aria, and files that they write themselves. A directory without files counts for nothing: MariaDB's tool takes each
-one for an empty database.
+and Aria, and files that they write themselves. What else lies beside a backup, which may have been unpacked in
+somebody's home, is no part of it. A manifest that lists such a file is no honest one.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from typing import Callable
 
 from ..errors import BackupError
-from .backup_directory import BackupDirectory, walk_files
-from .families import RecoveryFamily
+from .backup_directory import BackupDirectory
+from .families import recovery_family_of
 
 _WRITTEN_BY_TOOLS = ("xtrabackup_", "mariadb_backup_", "backup-my.cnf")
 _OURS = ".xtrabackup"
@@ -25,24 +25,30 @@ _HOSTS_OWN = re.compile(r".*\.(cnf|my|pem|key|crt|crl|csr)|[^.]*keyring[^.]*", r
 _TABLESPACES = (".ibd", ".ibu")
 
 
-def require_none(backup: BackupDirectory, names: Iterable[str]) -> None:
-    """Raises BackupError when one of ``names``, paths of files in ``backup``, is none of a backup's."""
-    # files of the system tablespace are called as the server was told
-    data_files = {file.name for file in backup.configuration.data_files}
-    for name in names:
-        if name not in data_files and _is_strange(name):
+def _all(_name: str) -> bool:
+    return True
+
+
+def require_honest(backup: BackupDirectory, carried: Callable[[str], bool] = _all) -> None:
+    """Raises BackupError when the manifest of ``backup`` lists a file that is none of a backup's, and is ``carried``
+    into a data directory."""
+    for entry in backup.manifest.files if backup.manifest else ():
+        if carried(entry.path) and is_strange(backup, entry.path):
             raise BackupError(
-                f"{backup.path} holds {name}, which no backup of a server has: in a data directory it would be taken "
-                "for the host's own",
-                remedy="Find out who has put it there, and use another copy of the backup; or remove it from this one, "
-                "if the rest of it is to be trusted.",
-                path=str(backup.path / name),
+                f"the manifest of {backup.path} lists {entry.path}, which no backup of a server has: in a data "
+                "directory it would be taken for the host's own",
+                remedy="Find out who has put it there, and use another copy of the backup.",
+                path=str(backup.path / entry.path),
             )
 
 
-def require_none_in(backup: BackupDirectory, family: RecoveryFamily) -> None:
-    """As ``require_none`` of all files in the directory, but for what a server that recovered it has left."""
-    require_none(backup, (name for name, _status in walk_files(backup.path) if not family.is_leftover(name)))
+def is_strange(backup: BackupDirectory, name: str) -> bool:
+    """Whether the file ``name``, a path in ``backup``, is neither one of a backup's nor of a server that recovered
+    it."""
+    # files of the system tablespace are called as the server was told
+    if not _is_strange(name) or name in {file.name for file in backup.configuration.data_files}:
+        return False
+    return not recovery_family_of(backup, None).is_leftover(name)
 
 
 def _is_strange(name: str) -> bool:

@@ -20,7 +20,7 @@ from ..innodb.mysql.redo_logfile import REDO_DIRECTORY
 from ..manifest import MANIFEST_NAME
 from ..recovery.backup_directory import IN_PROGRESS_NAME, MOVING_NAME, BackupDirectory, walk_files
 from ..recovery.families import recovery_family_of
-from ..recovery.strangers import require_none
+from ..recovery.strangers import is_strange, require_honest
 from .layout import HostLayout
 
 RESTORED_NAME = "xtrabackup_restored.json"
@@ -192,19 +192,19 @@ def foreign_entries(datadir: Path, staging: Staging) -> list[str]:
 def backup_files(backup: BackupDirectory) -> list[tuple[str, int, str]]:
     """(path, size in bytes, digest or "") of every file that a restore carries over.
 
-    Raises BackupError for one that no server's backup has.
+    Raises BackupError when its manifest lists one that no server's backup has.
     """
     if backup.manifest is not None and backup.manifest_is_current:
+        require_honest(backup, _carried)
         listed: Iterable[tuple[str, int, str]] = ((file.path, file.size, file.digest) for file in backup.manifest.files)
     else:
-        listed = ((name, status.st_size, "") for name, status in walk_files(backup.path))
+        found = ((name, status.st_size, "") for name, status in walk_files(backup.path))
+        listed = (item for item in found if not is_strange(backup, item[0]))
     family = recovery_family_of(backup, None)
     used_up = set()
     if backup.binary_log:
         used_up = {backup.binary_log, f"{Path(backup.binary_log).stem}.index"}
-    files = [item for item in listed if _carried(item[0]) and item[0] not in used_up and not family.is_used_up(item[0])]
-    require_none(backup, (name for name, _size, _digest in files))
-    return files
+    return [item for item in listed if _carried(item[0]) and item[0] not in used_up and not family.is_used_up(item[0])]
 
 
 def _carried(name: str) -> bool:

@@ -80,6 +80,24 @@ def test_the_new_manifest_describes_the_prepared_files(backup: Backup, server: F
     assert digests["ib_logfile0"] == ""
 
 
+@pytest.mark.parametrize("with_manifest", [True, False])
+@pytest.mark.parametrize("copy", [True, False])
+def test_what_lies_beside_a_backup_is_no_part_of_it(
+    backup: Backup, server: FakeServer, tmp_path: Path, with_manifest: bool, copy: bool
+) -> None:
+    if with_manifest:
+        backup.add_manifest()
+    # somebody has unpacked it at home
+    key = backup.put(".ssh/authorized_keys", b"key")
+    target = tmp_path / "ready" if copy else None
+    run(backup.path, target, server)
+    prepared = target or backup.path
+    assert ".ssh/authorized_keys" not in {entry.path for entry in manifest.read(prepared).files}
+    assert (prepared / ".ssh").exists() is not copy
+    assert key.read_bytes() == b"key"
+    assert not run(backup.path, target, server).changed
+
+
 def test_the_servers_leftovers_are_removed(backup: Backup, server: FakeServer) -> None:
     run(backup.path, None, server)
     names = {path.name for path in backup.path.iterdir()}
