@@ -324,7 +324,7 @@ def test_a_new_destination_is_a_class_and_a_line_in_the_registry(monkeypatch: py
         key = "drawer"
 
         @classmethod
-        def from_option(cls, value: Any, encoding: Encoding) -> Drawer:
+        def from_option(cls, value: Any, encoding: Encoding) -> StreamDestination:
             return cls(value)
 
         def open(self) -> Any:
