@@ -62,8 +62,8 @@ class TargetNotEmpty(StorageError):
 class TargetUnsafe(StorageError):
     """The target is a place that must never be written to (such as / or a foreign mount).
 
-    The root directory, a mount point that is not empty, a place inside the backup, a directory with files that look
-    like nobody's data directory, or, for root, one that a symbolic link leads to which another account can change.
+    The root directory, a mount point that is not empty, a place inside the backup, or a directory whose files are not
+    those of a data directory. For root also a directory behind a symbolic link that another account can change.
     ``force`` does not help.
     """
 
