@@ -10,12 +10,14 @@ nothing of Ansible, and returns an Outcome. Of the module utilities, this and ar
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Callable, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
 from .engine.errors import Cancelled, XtrabackupError
+from .engine.printable import printable
 
 LOGIN_OPTIONS: dict[str, dict[str, Any]] = {
     "login_user": {"type": "str"},
@@ -86,6 +88,12 @@ class Outcome:
     before: dict[str, Any] = field(default_factory=dict)
     after: dict[str, Any] = field(default_factory=dict)
     result: dict[str, Any] = field(default_factory=dict)
+
+
+def warn(module: AnsibleModule, warnings: Iterable[str]) -> None:
+    """Have Ansible show ``warnings`` of the engine, each on one line."""
+    for warning in warnings:
+        module.warn(printable(warning))
 
 
 def run(module: AnsibleModule, action: Callable[[AnsibleModule], Outcome]) -> NoReturn:

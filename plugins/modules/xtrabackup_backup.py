@@ -377,7 +377,6 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import job
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.destinations import registry
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.content_digest import OPTIONS
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.printable import printable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import ConnectionParameters
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.throttle import Throttle
@@ -391,6 +390,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.module_support i
     LOGIN_OPTIONS,
     Outcome,
     run,
+    warn,
 )
 
 _TOOL_VERSION = "0.1.0"
@@ -470,8 +470,7 @@ def _backup(module: AnsibleModule) -> Outcome:
     options = _backup_options(params)
     destination = registry.from_options(params)
     found = destination.existing()
-    for warning in destination.warnings():
-        module.warn(printable(warning))
+    warn(module, destination.warnings())
     after = {"state": "present", **destination.describe()}
     before = {"state": "absent"} if found is None else after
     if found is not None and not params["force"]:
@@ -481,8 +480,7 @@ def _backup(module: AnsibleModule) -> Outcome:
         return Outcome(True, before, after)
     with contextlib.closing(Progress("backup", params["progress_file"])) as progress:
         record = job.take_backup(options, destination.open(), progress)
-    for warning in record["warnings"]:
-        module.warn(printable(warning))
+    warn(module, record["warnings"])
     return Outcome(True, before, after, {"backup": record})
 
 

@@ -237,12 +237,11 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.engine.printable import printable
 from ..module_utils.engine.progress import Progress
 from ..module_utils.engine.recovery.prepare import PrepareOptions, plan, prepare
 from ..module_utils.engine.stream.cipher import read_key_file
 from ..module_utils.engine.units import parse_duration
-from ..module_utils.module_support import DECRYPT_OPTION, Outcome, run
+from ..module_utils.module_support import DECRYPT_OPTION, Outcome, run, warn
 
 
 def _argument_spec() -> dict[str, Any]:
@@ -281,8 +280,7 @@ def _prepare(module: AnsibleModule) -> Outcome:
     with contextlib.closing(Progress("prepare", params["progress_file"])) as progress:
         result = prepare(Path(params["src"]), target, options, progress)
         phases = progress.snapshot()["phases"]
-    for warning in result.warnings:
-        module.warn(printable(warning))
+    warn(module, result.warnings)
     answer: dict[str, Any] = {"backup": result.record}
     if result.report is not None:
         answer["recovery"] = result.report.as_dict()

@@ -264,7 +264,6 @@ backup:
     id:
       description: Unique name of the backup.
       type: str
-      sample: 5f0c3c0c-6a0e-4b77-8e0f-0f6f4a2f9c11
     path:
       description: The data directory.
       type: str
@@ -281,7 +280,6 @@ layout:
     datadir: /var/lib/mysql
     innodb_data_files: [/var/lib/mysql/ibdata1]
     innodb_log_group_home_dir: /fast/redo
-    innodb_undo_directory: /var/lib/mysql
     aria_log_dir_path: /var/lib/mysql
 files:
   description: How many files were put in place. In check mode those that would be.
@@ -351,7 +349,6 @@ configuration:
       description: What goes with the data, which is the server's C(auto.cnf).
       type: list
       elements: str
-      sample: [auto.cnf]
 error:
   description: What failed, where, and what to do.
   returned: on failure
@@ -371,19 +368,19 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.engine.errors import InvalidOption
+from ..module_utils.engine.host.held import give_back_of_the_dead
 from ..module_utils.engine.host.ownership import resolve_ownership
-from ..module_utils.engine.printable import printable
 from ..module_utils.engine.progress import Progress
 from ..module_utils.engine.recovery.prepare import PrepareOptions
 from ..module_utils.engine.restore.forecast import forecast
 from ..module_utils.engine.restore.layout import HostLayout
-from ..module_utils.engine.restore.place import release, restore
+from ..module_utils.engine.restore.place import restore
 from ..module_utils.engine.restore.plan import RestoreOptions, RestorePlan, plan_restore
 from ..module_utils.engine.restore.request import manifest_digest_from_option, request_from_options
 from ..module_utils.engine.restore.source import layout_for
 from ..module_utils.engine.stream.cipher import read_key_file
 from ..module_utils.engine.units import parse_duration
-from ..module_utils.module_support import DECRYPT_OPTION, OWNER_OPTIONS, Outcome, run
+from ..module_utils.module_support import DECRYPT_OPTION, OWNER_OPTIONS, Outcome, run, warn
 
 
 def _argument_spec() -> dict[str, Any]:
@@ -475,13 +472,12 @@ def _restore(module: AnsibleModule) -> Outcome:
     planned = plan_restore(source, layout, options)
     answer: dict[str, Any] = {"layout": layout.as_dict()}
     if not planned.changed and not module.check_mode:
-        release()
+        give_back_of_the_dead()
     if not planned.changed or module.check_mode:
         return _prediction(planned, options, answer)
     with contextlib.closing(Progress("restore", params["progress_file"])) as progress:
         result = restore(planned, options, progress)
-    for warning in result.warnings:
-        module.warn(printable(warning))
+    warn(module, result.warnings)
     answer.update(
         backup={**result.record, "path": str(layout.datadir)},
         files=result.files,

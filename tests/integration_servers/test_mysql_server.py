@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import os
 import random
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -73,12 +72,9 @@ def require_supported(server: MySQLServer, user: str = "root", password: str = "
 @pytest.fixture(scope="module")
 def shared() -> Iterator[MySQLServer]:
     """One server for the tests that need nothing special."""
-    directory = Path(tempfile.mkdtemp(prefix="xtrabackup-", dir=os.environ.get("XTRABACKUP_TEST_DIR", "/var/tmp")))
-    try:
-        with MySQLServer(directory / "server") as made:
-            yield made
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    place = os.environ.get("XTRABACKUP_TEST_DIR", "/var/tmp")
+    with tempfile.TemporaryDirectory(prefix="xtrabackup-", dir=place) as top, MySQLServer(Path(top, "server")) as made:
+        yield made
 
 
 # --- privileges ----------------------------------------------------------------------------------

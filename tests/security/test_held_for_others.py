@@ -14,9 +14,8 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import TargetUnsafe
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import acl, held, state
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.held import holding
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.held import give_back_of_the_dead, holding
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.journal import Journal
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.place import release
 from ansible_collections.innodb.xtrabackup.tests.support import dying
 
 MYSQL, STRANGER, ADM = 65534, 65533, 65532
@@ -133,7 +132,7 @@ def test_what_a_killed_restore_holds_is_given_back_by_any_next_run(
             with other.locked(), holding(other) as place:
                 place.hold([shared.parent])
         else:
-            release()
+            give_back_of_the_dead()
         assert kept(shared) == before, f"step {step}"
         assert not (state.ROOT / "restores" / "held.json").exists(), f"step {step}"
         step += 1
@@ -144,7 +143,7 @@ def test_what_a_restore_at_work_holds_stays_held(shared: Path) -> None:
     journal = Journal(shared / "data2")
     with journal.locked(), holding(journal) as place:
         place.hold([shared])
-        release()
+        give_back_of_the_dead()
         assert kept(shared)[0] == 0
 
 

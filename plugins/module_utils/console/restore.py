@@ -9,10 +9,11 @@ import contextlib
 
 from ..engine.errors import InvalidOption, TargetNotEmpty
 from ..engine.format.family import Family
+from ..engine.host.held import give_back_of_the_dead
 from ..engine.host.ownership import resolve_ownership
 from ..engine.recovery.backup_directory import read_backup_directory
 from ..engine.restore.layout import HostLayout, layout_from_options, parse_options
-from ..engine.restore.place import release, restore
+from ..engine.restore.place import restore
 from ..engine.restore.plan import RestoreOptions, plan_restore
 from .messages import ConsoleProgress
 from .session import ConsoleSession, stop_on_signals
@@ -44,7 +45,7 @@ def _run(session: ConsoleSession, method: str) -> None:
     )
     planned = plan_restore(source, layout, options)
     if not planned.changed:
-        release()
+        give_back_of_the_dead()
         # a server may have changed the data since: whoever asks for the backup means the backup
         raise TargetNotEmpty(
             f"{layout.datadir} holds data that was restored from this backup before",

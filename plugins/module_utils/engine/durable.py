@@ -210,7 +210,7 @@ def remove_replaced(path: Path) -> None:
 def remove_below(root: below.Root, name: Path) -> None:
     """As ``remove_tree``, of ``name`` below ``root``, whoever may write there."""
     with contextlib.nullcontext(root) if name.parent == Path() else root.directory(name.parent) as parent:
-        remove_tree(f"/proc/self/fd/{parent.fileno()}/{name.name}")
+        remove_tree(below.path_of(parent.fileno()) / name.name)
 
 
 def remove_tree(path: str | os.PathLike[str]) -> None:

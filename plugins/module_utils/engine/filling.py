@@ -120,24 +120,21 @@ class Filling:
 
     def __init__(self, directory: Path, *, shared: bool = False, before: Callable[[Path], None] | None = None) -> None:
         with contextlib.ExitStack() as opened:
-            anchor = opened.enter_context(Anchor(directory))
-            self._anchor = anchor
-            self._root = below.Root(anchor.path, os.dup(anchor.fileno()))
-            opened.callback(self._root.close)
+            self._root = opened.enter_context(Anchor(directory))
             self._descriptor = self._lock()
             opened.callback(os.close, self._descriptor)
             self._require_own()
             if before is not None:
-                before(Path(os.path.realpath(anchor.path)) / STAGING_NAME)
+                before(Path(os.path.realpath(self.directory)) / STAGING_NAME)
             self._begin(shared)
-            self._new = NewDirectory(anchor, STAGING_NAME)
+            self._new = NewDirectory(self._root, STAGING_NAME)
             opened.callback(self._new.close)
             self._opened = opened.pop_all()
 
     @property
     def directory(self) -> Path:
         """The directory, by its descriptor."""
-        return self._anchor.path
+        return self._root.path
 
     @property
     def staging(self) -> Path:

@@ -15,6 +15,7 @@ from typing import Callable
 
 from . import durable, filling
 from .errors import StorageError, TargetBusy, TargetNotEmpty, TargetUnsafe
+from .host import below
 from .host.anchor import Anchor, NewDirectory, is_anchored
 from .host.replaceable import Replaceable, holds_backup, require_replaceable
 
@@ -49,12 +50,8 @@ class StagingPlace(abc.ABC):
 
 
 class _Inside(StagingPlace):
-    def __init__(self, dest: Path, parent: Anchor, before: Callable[[Path], None]) -> None:
-        if is_anchored(dest):
-            self._filling = filling.Filling(dest, before=before)
-        else:
-            _sweep_beside(dest, parent, before)
-            self._filling = filling.Filling(parent.path / dest.name, before=before)
+    def __init__(self, dest: Path, before: Callable[[Path], None]) -> None:
+        self._filling = filling.Filling(dest, before=before)
         super().__init__(self._filling.staging)
 
     def _publish(self) -> None:
@@ -66,7 +63,7 @@ class _Inside(StagingPlace):
 
 class _Beside(StagingPlace):
     def __init__(
-        self, dest: Path, parent: Anchor, before: Callable[[Path], None], replace: bool, replaceable: Replaceable
+        self, dest: Path, parent: below.Root, before: Callable[[Path], None], replace: bool, replaceable: Replaceable
     ) -> None:
         self._name = dest.name
         self._parent = parent
@@ -116,7 +113,7 @@ def staged_file(dest: str | os.PathLike[str]) -> Iterator[Path]:
             yield here
 
 
-def _sweep_beside(dest: Path, parent: Anchor, before: Callable[[Path], None]) -> None:
+def _sweep_beside(dest: Path, parent: below.Root, before: Callable[[Path], None]) -> None:
     """Remove what a job that was killed has left beside ``dest``, which was not there at that time. Raises TargetBusy
     when it was not killed."""
     here = parent.path / dest.name
@@ -189,18 +186,14 @@ def open_staging(
     to be, TargetBusy when another job works there, StorageError.
     """
     place = Path(os.path.abspath(dest))
-    fillable = is_fillable(place)
-    if not fillable:
+    if not is_fillable(place):
         require_renamable(place)
-    parent = Anchor(place.parent, make=None if fillable else 0o750)
-    try:
-        if fillable:
-            with parent:
-                return _Inside(place, parent, before)
-        return _Beside(place, parent, before, replace, replaceable)
-    except BaseException:
-        parent.close()
-        raise
+        return _Beside(place, Anchor(place.parent, make=0o750), before, replace, replaceable)
+    if is_anchored(place):
+        return _Inside(place, before)
+    with Anchor(place.parent) as parent:
+        _sweep_beside(place, parent, before)
+        return _Inside(parent.path / place.name, before)
 
 
 @contextlib.contextmanager

@@ -83,15 +83,16 @@ class BackupRun:
         self,
         job: Job,
         connection: Connection,
+        lsn_connection: Connection,
         identity: ServerIdentity,
         layout: ServerLayout,
         keyring: Keyring | None = None,
     ) -> None:
         self._keyring = keyring
         self._options, self._sink, self._progress, self._failure = job.options, job.sink, job.progress, job.failure
-        self._connection = connection
+        self._connection, self._lsn_connection = connection, lsn_connection
         #: ids of all sessions of this backup, which are in nobody's way
-        self._own_sessions = {connection.thread_id}
+        self._own_sessions = {connection.thread_id, lsn_connection.thread_id}
         self._identity, self._layout = identity, layout
         self._id = str(uuid.uuid4())
         self._started = time.time()

@@ -63,8 +63,6 @@ class Encoding:
     def from_options(cls, options: Mapping[str, Any]) -> Encoding:
         """The encoding that a module's options ``compress``, ``encrypt``, ``digests`` and ``sparse`` describe."""
         compress, encrypt = options["compress"], options["encrypt"]
-        # before the level is looked at, as this is true of each
-        check_sparse(sparse=options["sparse"], encoded=bool(compress or encrypt))
         return cls(
             Compression(compress["algorithm"], compress["level"], compress["threads"]) if compress else None,
             Encryption(encrypt["algorithm"], encrypt["key_file"]) if encrypt else None,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from ..stream.sink import Sink
 from ..transport.tcp_sender import TcpSink, TcpTarget
@@ -16,33 +16,45 @@ from ..units import parse_duration
 from .base import Encoding, StreamDestination
 
 
+class _Receiver(Protocol):
+    @property
+    def host(self) -> str: ...
+
+    @property
+    def port(self) -> int: ...
+
+
 @dataclass(frozen=True)
-class Tcp(StreamDestination):
+class _Network(StreamDestination):
+    receiver: _Receiver
+    encoding: Encoding = field(default_factory=Encoding)
+
+    def describe(self) -> dict[str, Any]:
+        return {"stream_to": f"{self.receiver.host}:{self.receiver.port}"}
+
+    @classmethod
+    def _seconds(cls, value: Mapping[str, Any], name: str) -> float:
+        return parse_duration(value[name], f"stream_to.{cls.key}.{name}")
+
+
+@dataclass(frozen=True)
+class Tcp(_Network):
     """A listener that is not authenticated, such as socat."""
 
-    listener: TcpTarget
-    encoding: Encoding = field(default_factory=Encoding)
+    receiver: TcpTarget
 
     key: ClassVar[str] = "tcp"
 
     @classmethod
     def from_option(cls, value: Mapping[str, Any], encoding: Encoding) -> Tcp:
-        listener = TcpTarget(
-            value["host"],
-            value["port"],
-            timeout=parse_duration(value["timeout"], "stream_to.tcp.timeout"),
-            connect_timeout=parse_duration(value["connect_timeout"], "stream_to.tcp.connect_timeout"),
-        )
-        return cls(listener, encoding)
+        timeout, connect_timeout = cls._seconds(value, "timeout"), cls._seconds(value, "connect_timeout")
+        return cls(TcpTarget(value["host"], value["port"], timeout, connect_timeout), encoding)
 
     def open(self) -> Sink:
-        return TcpSink(self.listener, **self.encoding.read())
-
-    def describe(self) -> dict[str, Any]:
-        return {"stream_to": f"{self.listener.host}:{self.listener.port}"}
+        return TcpSink(self.receiver, **self.encoding.read())
 
     def warnings(self) -> list[str]:
-        receiver = f"{self.listener.host}:{self.listener.port}"
+        receiver = f"{self.receiver.host}:{self.receiver.port}"
         if self.encoding.encryption is not None:
             return [f"stream_to.tcp: whoever answers at {receiver} is not authenticated and gets the encrypted backup"]
         plain = f"stream_to.tcp: the backup travels unencrypted, to whoever answers at {receiver}"
@@ -50,28 +62,20 @@ class Tcp(StreamDestination):
 
 
 @dataclass(frozen=True)
-class Tls(StreamDestination):
+class Tls(_Network):
     """A receiver of ours; both ends prove who they are."""
 
     receiver: TlsTarget
-    encoding: Encoding = field(default_factory=Encoding)
 
     key: ClassVar[str] = "tls"
 
     @classmethod
     def from_option(cls, value: Mapping[str, Any], encoding: Encoding) -> Tls:
+        timeout, connect_timeout = cls._seconds(value, "timeout"), cls._seconds(value, "connect_timeout")
         receiver = TlsTarget(
-            value["host"],
-            value["port"],
-            value["credentials"],
-            connections=value["connections"],
-            timeout=parse_duration(value["timeout"], "stream_to.tls.timeout"),
-            connect_timeout=parse_duration(value["connect_timeout"], "stream_to.tls.connect_timeout"),
+            value["host"], value["port"], value["credentials"], value["connections"], timeout, connect_timeout
         )
         return cls(receiver, encoding)
 
     def open(self) -> Sink:
         return TlsSink(self.receiver, **self.encoding.read())
-
-    def describe(self) -> dict[str, Any]:
-        return {"stream_to": f"{self.receiver.host}:{self.receiver.port}"}

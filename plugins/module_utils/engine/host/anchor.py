@@ -14,7 +14,6 @@ import contextlib
 import os
 import stat
 from pathlib import Path
-from types import TracebackType
 from typing import Callable, Optional
 
 from .. import durable
@@ -24,111 +23,76 @@ from . import below
 #: Called with each directory on the way: its descriptor, its path, and the descriptor of the directory that it is in.
 Reached = Callable[[int, Path, Optional[int]], None]
 
-#: where the kernel shows what this process has open
-OWN_DESCRIPTORS = Path("/proc/self/fd")
 _PASSING = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MOST_LINKS = 40  # as the kernel has it
 
 
-class Anchor:
-    """The open directory ``directory``. ``make``: the mode (0750) with which it is made, and all on
-    the way to it that is missing.
+class Anchor(below.Root):
+    """The open directory ``directory``; its ``path`` is the one by which this process gets there. ``make``: the mode
+    (0750) with which it is made, and all on the way to it that is missing.
 
     Raises TargetUnsafe for a symbolic link that somebody else could change, StorageError.
     """
 
     def __init__(self, directory: str | os.PathLike[str], *, make: int | None = None) -> None:
         with durable.storage_errors("opening", directory):
-            self._descriptor = open_way(Path(os.path.abspath(directory)), make=make)
-
-    @property
-    def path(self) -> Path:
-        """The path by which this process, and no other, gets to the directory, whatever its name is now."""
-        return OWN_DESCRIPTORS / str(self._descriptor)
-
-    def fileno(self) -> int:
-        """The descriptor of the directory."""
-        return self._descriptor
-
-    def __enter__(self) -> Anchor:
-        return self
-
-    def __exit__(
-        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the directory; again is harmless."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+            descriptor = open_way(Path(os.path.abspath(directory)), make=make)
+        super().__init__(below.path_of(descriptor), descriptor)
 
 
 def is_anchored(directory: Path) -> bool:
     """Whether ``directory`` is the path of a directory that this process has open."""
-    return directory.parent == OWN_DESCRIPTORS
+    return directory.parent == below.OWN_DESCRIPTORS
 
 
-class NewDirectory:
-    """The new, empty directory ``name`` in the directory of ``parent`` (0750), which is reached by its descriptor only:
-    whoever may rename what is in ``parent`` gets it out of the way, and no more.
+class NewDirectory(below.Root):
+    """The new, empty directory ``name`` in ``parent`` (0750); its ``path`` is the one by which this process gets there.
+    An account that may rename what is in ``parent`` gets it out of the way, and no more.
 
     Raises StorageError, TargetUnsafe when another one is in its place.
     """
 
-    def __init__(self, parent: Anchor, name: str) -> None:
+    def __init__(self, parent: below.Root, name: str) -> None:
         self.name = name
-        self._parent = parent
-        shown = parent.path / name
-        with durable.storage_errors("creating", shown):
+        self._inside_of = parent
+        with durable.storage_errors("creating", parent.path / name):
             os.mkdir(name, 0o750, dir_fd=parent.fileno())
-            self._descriptor = below.open_directory(name, parent.fileno())
-            try:
-                if os.fstat(self._descriptor).st_uid != os.geteuid() or os.listdir(self._descriptor):
-                    raise _replaced(shown)
-            except BaseException:
-                os.close(self._descriptor)
-                raise
-
-    @property
-    def path(self) -> Path:
-        """The path by which this process gets there."""
-        return OWN_DESCRIPTORS / str(self._descriptor)
-
-    def close(self) -> None:
-        """Close it; again is harmless."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+            descriptor = below.open_directory(name, parent.fileno())
+        super().__init__(below.path_of(descriptor), descriptor)
+        try:
+            if self.status().st_uid != os.geteuid() or self.names():
+                raise _replaced(parent.path / name)
+        except BaseException:
+            self.close()
+            raise
 
     def publish_as(self, name: str) -> None:
         """Give it the name ``name``, which is free or that of an empty directory, durably."""
-        target = self._parent.path / name
+        target = self._inside_of.path / name
         with durable.storage_errors("publishing", target):
-            os.rename(self.name, name, src_dir_fd=self._parent.fileno(), dst_dir_fd=self._parent.fileno())
-            if not self._is(name):
+            os.rename(self.name, name, src_dir_fd=self._inside_of.fileno(), dst_dir_fd=self._inside_of.fileno())
+            # what fails from here on removes it under this name
+            self.name = name
+            if not self._has_its_name():
                 raise _replaced(target)
-            os.fsync(self._parent.fileno())
-        self.name = name
+            self._inside_of.fsync()
 
     def remove(self) -> None:
         """Remove it with all that is in it, and close it. Raises StorageError."""
         try:
             with durable.storage_errors("removing", self.path):
-                for name in os.listdir(self._descriptor):
+                for name in self.names():
                     durable.remove_tree(self.path / name)
-                if self._is(self.name):
-                    os.rmdir(self.name, dir_fd=self._parent.fileno())
+                if self._has_its_name():
+                    os.rmdir(self.name, dir_fd=self._inside_of.fileno())
         finally:
             self.close()
 
-    def _is(self, name: str) -> bool:
+    def _has_its_name(self) -> bool:
         try:
-            there = os.stat(name, dir_fd=self._parent.fileno(), follow_symlinks=False)
+            return os.path.samestat(self._inside_of.status(self.name), self.status())
         except FileNotFoundError:
             return False
-        return os.path.samestat(there, os.fstat(self._descriptor))
 
 
 def _replaced(path: Path) -> TargetUnsafe:
@@ -153,9 +117,9 @@ def open_way(directory: Path, *, make: int | None = None, reached: Reached | Non
             opened.callback(os.close, descriptor)
             return descriptor
 
-        if OWN_DESCRIPTORS in directory.parents:
+        if below.OWN_DESCRIPTORS in directory.parents:
             current = keep(os.dup(int(directory.parts[4])))
-            path, left = Path(os.readlink(OWN_DESCRIPTORS / directory.parts[4])), list(directory.parts[5:])
+            path, left = Path(os.readlink(below.OWN_DESCRIPTORS / directory.parts[4])), list(directory.parts[5:])
         else:
             path, current = Path("/"), keep(_open("/", None, reached))
         if reached is not None:
@@ -200,7 +164,7 @@ def followed(path: Path) -> Path:
                     break
                 _require_lasting(path, status, os.fstat(above), links)
                 target = os.readlink(path.name, dir_fd=above)
-                path = Path(os.readlink(OWN_DESCRIPTORS / str(above))) / target
+                path = Path(os.readlink(below.path_of(above))) / target
             finally:
                 os.close(above)
             path = _without_dots(path)
@@ -214,7 +178,7 @@ def _without_dots(path: Path) -> Path:
     except (FileNotFoundError, NotADirectoryError):
         return Path(os.path.normpath(path))
     try:
-        real = Path(os.readlink(OWN_DESCRIPTORS / str(descriptor)))
+        real = Path(os.readlink(below.path_of(descriptor)))
     finally:
         os.close(descriptor)
     return real if path.name == ".." else real / path.name

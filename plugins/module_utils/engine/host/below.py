@@ -25,6 +25,9 @@ from . import kernel
 
 Name = Union[str, PurePath]
 
+#: where the kernel shows what this process has open
+OWN_DESCRIPTORS = Path("/proc/self/fd")
+
 _ALWAYS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -190,6 +193,11 @@ class Root:
                 status = os.lstat(path)
                 if stat.S_ISLNK(status.st_mode) or count == len(parts):
                     require_kind(status, path, kind)
+
+
+def path_of(descriptor: int) -> Path:
+    """The path by which this process, and no other, gets to what it has open, whatever the name of that is now."""
+    return OWN_DESCRIPTORS / str(descriptor)
 
 
 def kind_of(status: os.stat_result) -> str:

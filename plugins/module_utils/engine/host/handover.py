@@ -31,7 +31,7 @@ from ..format import strict_json
 from ..format.names import DEEPEST
 from ..format.state_names import is_state_name
 from . import accounts, below, state
-from .anchor import OWN_DESCRIPTORS, open_way
+from .anchor import open_way
 from .confinement import Account
 from .small_files import read_small
 
@@ -97,8 +97,7 @@ def handed_over(directory: Path, disposable: str) -> Iterator[Handover]:
     """Hand ``directory`` over for the block; nothing is done unless we are root. ``disposable``: the name of what a
     killed run has left in it, which is removed.
 
-    Raises BackupError for what must not be in it, with nothing changed; StorageError. An error of the block names the
-    directory by its path.
+    Raises BackupError for what must not be in it, with nothing changed; StorageError.
     """
     if os.geteuid() != 0:
         yield Handover(Path(os.path.realpath(directory)))
@@ -106,17 +105,14 @@ def handed_over(directory: Path, disposable: str) -> Iterator[Handover]:
     with durable.storage_errors("opening", directory):
         descriptor = open_way(Path(os.path.abspath(directory)))
     try:
-        real = Path(os.readlink(OWN_DESCRIPTORS / str(descriptor)))
+        real = Path(os.readlink(below.path_of(descriptor)))
         held = _taken(real, descriptor, disposable)
         try:
             yield held
-        except BaseException as error:
+        except BaseException:
             # what has happened is told, and the next run gives back what is left
             with contextlib.suppress(XtrabackupError):
                 held.give_back()
-            if isinstance(error, XtrabackupError):
-                error.message, error.remedy = held.shown(error.message), held.shown(error.remedy)
-                error.details = held.shown(error.details)
             raise
         held.give_back()
     finally:
@@ -281,7 +277,7 @@ class _OfNobody(Handover):
     """It belongs to an account that nobody has: whatever that owns is what we gave it, or what its program has made."""
 
     def __init__(self, directory: Path, descriptor: int, note: _Note) -> None:
-        super().__init__(directory, Path(f"/proc/self/fd/{descriptor}"))
+        super().__init__(directory, below.path_of(descriptor))
         self.account: Account = Account(note.uid, note.uid)
         self._descriptor = descriptor
         self._note = note
@@ -371,7 +367,7 @@ class _OfOwner(Handover):
     """It stays its owner's, who is not root: the owner of files cannot be changed to any account here."""
 
     def __init__(self, directory: Path, descriptor: int, account: Account) -> None:
-        super().__init__(directory, Path(f"/proc/self/fd/{descriptor}"))
+        super().__init__(directory, below.path_of(descriptor))
         self.account: Account = account
         self._descriptor = descriptor
 

@@ -82,7 +82,7 @@ def scratch_of(held: Handover) -> Iterator[Scratch]:
         with durable.storage_errors("opening", path):
             descriptor = below.open_directory(path)
         try:
-            yield Scratch(held.directory / SCRATCH_NAME, Path(f"/proc/self/fd/{descriptor}"))
+            yield Scratch(held.directory / SCRATCH_NAME, below.path_of(descriptor))
         finally:
             os.close(descriptor)
     finally:

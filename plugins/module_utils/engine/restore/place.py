@@ -26,7 +26,7 @@ from .. import durable
 from ..errors import BackupIncomplete, StorageError
 from ..host import below, running, state
 from ..host.copying import PART_SUFFIX, Copier, CopyTask, run_all
-from ..host.held import Holding, Owner, give_back_of_the_dead, holding, owner_of
+from ..host.held import Holding, Owner, holding, owner_of
 from ..progress import Progress
 from ..recovery.backup_directory import MOVING_NAME
 from ..recovery.native import RecoveryReport
@@ -102,11 +102,6 @@ def restore(plan: RestorePlan, options: RestoreOptions, progress: Progress) -> R
         kept=list(marker.kept),
         dropped=list(marker.dropped),
     )
-
-
-def release() -> None:
-    """Give back what runs that were killed, as they had done their work or before, still hold."""
-    give_back_of_the_dead()
 
 
 def _hold(plan: RestorePlan, held: Holding) -> None:

@@ -90,9 +90,7 @@ class MariadbBackup(BackupRun):
         identity: ServerIdentity,
         layout: ServerLayout,
     ) -> None:
-        super().__init__(job, connection, identity, layout)
-        self._lsn_connection = lsn_connection
-        self._own_sessions.add(lsn_connection.thread_id)
+        super().__init__(job, connection, lsn_connection, identity, layout)
         patience = min(job.options.lock_timeout, _ARIA_PATIENCE)
         self._aria = AriaLog(layout, job.sink, self._context, job.options.spool_directory, patience)
         self._states = CheckpointStates(

@@ -92,9 +92,7 @@ class MysqlBackup(BackupRun):
         identity: ServerIdentity,
         layout: ServerLayout,
     ) -> None:
-        super().__init__(job, connection, identity, layout, read_keyring(job.options))
-        self._lsn_connection = lsn_connection
-        self._own_sessions.add(lsn_connection.thread_id)
+        super().__init__(job, connection, lsn_connection, identity, layout, read_keyring(job.options))
         self._binlog_entries: list[FileEntry] = []
 
     def _copy_everything(self) -> Coordinates:
