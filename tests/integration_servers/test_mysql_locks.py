@@ -34,8 +34,8 @@ from ansible_collections.innodb.xtrabackup.tests.support.mysql_locks import (
     PRIVILEGES,
     all_locks,
     assert_nobody_is_blocked,
-    furnish,
     go_through,
+    new_tables,
     one_server,
     open_count,
     refused,
@@ -53,7 +53,7 @@ def shared() -> Iterator[MySQLServer]:
 @pytest.fixture
 def server(shared: MySQLServer) -> MySQLServer:
     """That server with new tables of two kinds, and nothing that another test has left."""
-    return furnish(shared)
+    return new_tables(shared)
 
 
 # --- granted -------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from ansible_collections.innodb.xtrabackup.tests.support.playbook import run_mod
 from ansible_collections.innodb.xtrabackup.tests.support.plays import PlayResult, failed, succeeded
 
 # The files that are meant to hold a secret, by the secret; nobody but their owner may be able to read them.
-CREDENTIALS = r"\.?\w+\.(sender|receiver)\.json(\.\w+)?"
+CREDENTIALS = r"\.?\w+\.(sender|receiver)\.json(\.\w+(\.partial)?)?"
 HOLDERS = {
     "backup password": r"variables\.yml|AnsiballZ_xtrabackup_(backup|info|replica)\.py",
     "wrong password": r"variables\.yml|AnsiballZ_xtrabackup_(backup|info)\.py",

@@ -36,13 +36,14 @@ def test_a_throttled_backup_keeps_to_its_rate_within_five_percent(
     source = make_server("source")
     datasets.create_big(source, 100, tables=6)
     limit = 12 << 20
-    result = run_module(
-        "xtrabackup_backup", dict(source.login(), dest=str(workdir / "backup"), throttle="12MiB", **options)
+    without, throttled = (
+        run_module("xtrabackup_backup", dict(source.login(), dest=str(workdir / name), **more, **options))["backup"]
+        for name, more in {"without": {}, "throttled": {"throttle": "12MiB"}}.items()
     )
-    record = result["backup"]
-    copied = record["pages"]["checked"] * PAGE
+    copied = throttled["pages"]["checked"] * PAGE
     assert copied > 100 << 20
-    assert copied / record["seconds"] == pytest.approx(limit, rel=0.05)
+    # connecting, locks and the last sync move none of these bytes; they take no longer than a whole backup without limit
+    assert copied / limit * 0.95 < throttled["seconds"] < copied / limit * 1.05 + without["seconds"]
 
 
 def test_a_throttle_never_lets_the_redo_be_overwritten(make_server: ServerFactory, workdir: Path) -> None:

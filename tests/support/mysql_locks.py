@@ -35,7 +35,7 @@ def one_server() -> Iterator[MySQLServer]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def furnish(server: MySQLServer) -> MySQLServer:
+def new_tables(server: MySQLServer) -> MySQLServer:
     """``server``, running, with new tables of two kinds, and nothing that another test has left."""
     if not server.running:
         server.start()

@@ -23,6 +23,8 @@ What was found on 9.7, and is why this looks as it does:
   else there is only FLUSH TABLES WITH READ LOCK opens no table: it is taken then, in a session of its own, at a moment
   in which no statement has been running for long. It waits for schema changes that wait for the instance lock; so where
   there are such, the backup is given up at once, for their sake.
+* LOCK TABLES opens the files of all its tables. When the server reaches its limit of open files meanwhile, InnoDB ends
+  the server as soon as it cannot open a file of its own ("Cannot continue operation", 9.7). So they are counted first.
 """
 
 from __future__ import annotations
@@ -64,6 +66,8 @@ _LATER = 5  # seconds
 _READING = "reading information_schema.INNODB_INDEXES"
 _PACKET_MARGIN = 64  # bytes of a packet that are not the statement's
 _GLOBAL_LOCK = "FLUSH TABLES WITH READ LOCK"
+_FILES_OF_A_TABLE = 2  # that MyISAM opens: index and data
+_SPARE_FILES = 100  # that the server itself may open while the tables are locked; at least a tenth of what it may open
 _LONG_SECONDS = 2  # a statement that has run for so long may go on for ever
 
 
@@ -165,12 +169,23 @@ class MysqlLocks:
             raise ServerError(
                 f"max_allowed_packet ({longest} bytes) is too small for the names of {len(chosen)} tables"
             )
+        self._require_open_files(len(chosen))
         try:
             self._lock_in_own_session(statement, names, chosen, deadline)
         except ServerError as error:
             if error.details.get("errno") != _READ_ONLY:
                 raise
             self._lock_on_read_only_server(names, chosen, deadline)
+
+    def _require_open_files(self, tables: int) -> None:
+        """Raises ServerError when the server may not open the files of so many ``tables`` beside those it has open."""
+        limit = int(self._connection.variables("open_files_limit")["open_files_limit"])
+        counts = self._connection.status("Open_files", "Innodb_num_open_files")
+        in_use = sum(int(count) for count in counts.values())
+        if tables * _FILES_OF_A_TABLE + in_use + max(_SPARE_FILES, limit // 10) > limit:
+            raise ServerError(
+                f"open_files_limit ({limit}, of which {in_use} are in use) is too small to open {tables} tables at once"
+            )
 
     def _lock_all_writes(self, reason: ServerError, deadline: float) -> None:
         """FLUSH TABLES WITH READ LOCK, begun only when no statement has been running for long.
