@@ -18,14 +18,14 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.repl
     require_replaceable,
     require_source_apart,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace import compressed_page_size
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import Manifest
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.staging import (
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.staging import (
     is_taken,
     require_free,
     require_renamable,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace import compressed_page_size
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import Manifest
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream import cipher, compare, entry, pack
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import Compression
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.digests import Checksum, StreamDigests

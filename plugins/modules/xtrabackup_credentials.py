@@ -125,8 +125,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import FormatError, InvalidOption
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport import credentials
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.credentials import Credentials
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.module_support import Outcome, run

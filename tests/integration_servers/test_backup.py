@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable, manifest
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import job
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.copier import CopiedTablespace
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mariadb import timeline
@@ -30,6 +30,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     RedoOverwritten,
     UnsupportedServer,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.prepare import PrepareOptions, prepare
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import (

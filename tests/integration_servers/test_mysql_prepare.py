@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable, manifest
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     BackupIncomplete,
     DiskFull,
@@ -28,6 +28,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     RedoCorrupt,
     ServerRunning,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery import prepare as prepare_module
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.prepare import (

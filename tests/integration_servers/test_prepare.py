@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable, manifest
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import job
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     BackupIncomplete,
@@ -30,6 +30,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     ServerRunning,
     XtrabackupError,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.copying import Copier
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery import prepare as prepare_module

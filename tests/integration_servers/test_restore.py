@@ -20,10 +20,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import job
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import DiskFull
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.prepare import PrepareOptions, prepare
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.layout import read_layout

@@ -42,7 +42,7 @@ def test_a_throttled_backup_keeps_to_its_rate_within_five_percent(
     )
     copied = throttled["pages"]["checked"] * PAGE
     assert copied > 100 << 20
-    # connecting, locks and the last sync move none of these bytes; they take no longer than a whole backup without limit
+    # connecting, locks and the last sync take no longer than a whole backup without a limit
     assert copied / limit * 0.95 < throttled["seconds"] < copied / limit * 1.05 + without["seconds"]
 
 

@@ -19,7 +19,7 @@ import yaml
 
 from ansible_collections.innodb.xtrabackup.plugins.filter.restore_request import restore_request
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.console.option import Option
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import filling, manifest
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.catalog import describe_place, read_job
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     FormatError,
@@ -32,7 +32,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.co
     normal_gtid,
     parse_binlog_info,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import running
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import filling, running
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql.keyring import Keyring
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.backup_directory import (
     IN_PROGRESS_NAME,

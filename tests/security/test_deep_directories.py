@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import UnsafeFile, XtrabackupError
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.names import DEEPEST, fault_of
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import below, file_states, trees
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import below, durable, file_states, trees
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.copying import sync_files
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.held import Owner
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.backup_directory import (

@@ -14,18 +14,17 @@ from typing import Any, Callable
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable, filling
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     StorageError,
     TargetUnsafe,
     UnsafeFile,
     XtrabackupError,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import below
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import below, durable, filling
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.anchor import Anchor
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.handover import handed_over
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.staging import staged_file, staging_place
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.staging import staged_file, staging_place
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.archive import ArchiveSink
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.entry import Decoding
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.packed_directory import (

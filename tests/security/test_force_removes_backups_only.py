@@ -14,12 +14,12 @@ from typing import Callable
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     StorageError,
     TargetNotEmpty,
     TargetUnsafe,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import MANIFEST_NAME
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery import prepare as preparing
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import extract_archive

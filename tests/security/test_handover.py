@@ -20,14 +20,13 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     BackupError,
     RecoveryFailed,
     StorageError,
     XtrabackupError,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import accounts, handover, state
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import accounts, durable, handover, state
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.handover import handed_over
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.prepare import PrepareOptions, prepare

@@ -13,7 +13,6 @@ from typing import Any, Callable
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import copier, inventory
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mariadb import aria_tables
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mariadb import (
@@ -37,7 +36,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     UnsafeFile,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import running
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable, running
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.copying import Ownership
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.server_files import ServerFiles
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mariadb.page_compression import (

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The engine opens, renames, removes and gives away files by paths in few places, and each of them is known.
 
-Elsewhere it does so below a directory that it has opened: ``engine/host/below.py``, or with ``engine/durable.py``.
+Elsewhere it does so below a directory that it has opened: ``engine/host/below.py``, or with ``engine/host/durable.py``.
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import ho
 
 ENGINE = Path(host.__file__).parents[1]
 #: where the few ways to do it are
-OWN = (
-    "durable.py",
-    *(
-        f"host/{name}.py"
-        for name in ("anchor", "below", "confinement", "handover", "held", "kernel", "replaceable", "state", "trees")
-    ),
+OWN = tuple(
+    f"host/{name}.py"
+    for name in (
+        *("anchor", "below", "confinement", "durable", "handover", "held", "kernel", "replaceable", "state", "trees"),
+    )
 )
 
 OS = frozenset(

@@ -15,7 +15,6 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.console.dialects import DIALECTS
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.console.messages import Messages
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     FormatError,
     InvalidOption,
@@ -23,8 +22,8 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     TargetBusy,
     UnsafeFile,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.filling import MARKER_NAME, Filling
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import kernel, state
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable, kernel, state
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.filling import MARKER_NAME, Filling
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.ownership import resolve_ownership
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.small_files import read_small
 from ansible_collections.innodb.xtrabackup.tests.unit.plugins.module_utils.engine.restore.conftest import Host

@@ -14,13 +14,12 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.console import main
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable, filling
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import FormatError, StreamCorrupt
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.state_names import (
     MANIFEST,
     is_state_name,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import copying
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import copying, durable, filling
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import MANIFEST_NAME, Manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery import backup_directory

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest as manifests
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import XtrabackupError
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import (
     MANIFEST_NAME,
     FileEntry,

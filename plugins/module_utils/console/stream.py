@@ -10,11 +10,11 @@ import os
 import stat
 from pathlib import Path
 
-from ..engine import durable
 from ..engine.errors import InvalidOption, StreamTruncated
-from ..engine.filling import require_finished
 from ..engine.format.names import STATE_NAME
 from ..engine.format.state_names import state_names
+from ..engine.host import durable
+from ..engine.host.filling import require_finished
 from ..engine.host.trees import files_below
 from ..engine.innodb.tablespace import compressed_page_size
 from ..engine.manifest import MANIFEST_NAME

@@ -10,13 +10,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from . import durable, manifest
+from . import manifest
 from .errors import BackupError, BackupPartial, FormatError, StorageError, StreamError, TargetUnsafe
-from .filling import NOT_CONTENT, is_unfinished
 from .format import strict_json
 from .format.content_digest import OPTIONS
-from .host import below, running
+from .host import below, durable, running
 from .host.anchor import followed
+from .host.filling import NOT_CONTENT, is_unfinished
 from .host.small_files import read_object, read_small
 from .manifest import MANIFEST_NAME, MAX_BYTES, PARTIAL, Manifest, digest_of
 from .recovery.backup_directory import is_backup_directory, read_backup_directory

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, Callable
 
 from .errors import BackupIncomplete, BackupPartial, FormatError, NotABackup, UnknownFormat
-from .filling import require_finished
 from .format import strict_json
 from .format.content_digest import OPTIONS, XXH128, checked_digest, new_digest
 from .format.names import safe_path
@@ -29,6 +28,7 @@ from .format.record import checked_record
 from .format.state_names import MANIFEST
 from .host import below, state
 from .host.file_states import states_of
+from .host.filling import require_finished
 from .host.small_files import SmallFile, read_small
 from .host.state import Preparation
 

@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from . import durable
 from .errors import StorageError, TargetUnsafe
+from .host import durable
 from .host.anchor import Anchor
 
 _WRITE_INTERVAL = 1.0  # seconds between two writes of the status file

@@ -19,10 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Protocol
 
-from .. import durable
 from ..errors import Cancelled, FormatError, PageCorrupt
 from ..format.family import Family
-from ..host import below
+from ..host import below, durable
 from ..host.birth_time import birth_time_ns
 from ..innodb.mysql.keyring import Keyring
 from ..innodb.page import PageFault, PageVerifier

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
 
-from .. import durable
 from ..errors import UnsafeFile, UnsupportedTable
+from ..host import durable
 from ..host.server_files import ServerFiles
 from ..server.layout import ServerLayout
 from ..server.named_places import holds_tables

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from .. import durable
+from ..host import durable
 from ..manifest import FileEntry
 from ..stream.sink import Buffer, Sink
 from .redo_spool import Spool

@@ -13,8 +13,8 @@ import tempfile
 import threading
 from typing import Any, Protocol, Union
 
-from ..durable import storage_errors
 from ..errors import Cancelled, StreamError, XtrabackupError
+from ..host.durable import storage_errors
 
 _PIECE = 1 << 20  # bytes handed to the output at a time
 

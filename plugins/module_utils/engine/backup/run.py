@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Callable
 
-from .. import durable
 from ..errors import DdlConflict, RedoOverwritten, ServerError
 from ..format import metadata
 from ..format.coordinates import BinlogCoordinates, Coordinates, ReplicaChannel
 from ..format.family import Family
+from ..host import durable
 from ..host.anchor import Anchor
 from ..host.server_files import ServerFiles
 from ..innodb.mysql.keyring import Keyring

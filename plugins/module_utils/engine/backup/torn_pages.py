@@ -23,8 +23,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Callable
 
-from .. import durable, libraries
+from .. import libraries
 from ..errors import Cancelled, PageCorrupt
+from ..host import durable
 from ..innodb.page import PageFault, PageVerifier
 
 #: a write can be stalled for as long as a kernel waits for a device, but no longer

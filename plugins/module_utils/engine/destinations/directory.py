@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from ..staging import is_fillable, require_renamable
+from ..host.staging import is_fillable, require_renamable
 from ..stream.packed_directory import PackedDirectorySink
 from ..stream.sink import DirectorySink, Sink
 from .base import Encoding, PathDestination

@@ -16,9 +16,8 @@ import stat
 from pathlib import Path
 from typing import Callable, Optional
 
-from .. import durable
 from ..errors import TargetUnsafe
-from . import below
+from . import below, durable
 
 #: Called with each directory on the way: its descriptor, its path, and the descriptor of the directory that it is in.
 Reached = Callable[[int, Path, Optional[int]], None]

@@ -20,9 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
 
-from .. import durable
 from ..errors import StorageError
-from . import kernel
+from . import durable, kernel
 
 _COVERED = ("/run", "/tmp", "/var/tmp")
 _COVER_OPTIONS = "mode=0711,size=1m"

@@ -21,11 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Protocol
 
-from .. import durable
 from ..errors import BackupIncomplete, Cancelled, StorageError
 from ..format.content_digest import algorithm_of, new_digest
 from ..format.holes import digest_zeros
-from . import below, trees
+from . import below, durable, trees
 
 PART_SUFFIX = ".xtrabackup-part"
 """Suffix of a file that is still being copied."""

@@ -24,15 +24,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Callable
 
-from .. import durable
 from ..errors import BackupError, FormatError, StorageError, XtrabackupError
-from ..filling import NOT_CONTENT
 from ..format import strict_json
 from ..format.names import DEEPEST
 from ..format.state_names import is_state_name
-from . import accounts, below, state
+from . import accounts, below, durable, state
 from .anchor import open_way
 from .confinement import Account
+from .filling import NOT_CONTENT
 from .small_files import read_small
 
 _PLACE = "handovers"

@@ -26,10 +26,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .. import durable
 from ..errors import FormatError, TargetUnsafe
 from ..format import strict_json
-from . import acl, below, state
+from . import acl, below, durable, state
 from .anchor import open_way
 from .journal import RESTORES, Journal, is_at_work
 from .small_files import read_small

@@ -21,8 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import durable
-from . import state
+from . import durable, state
 from .small_files import read_object
 
 RESTORES = "restores"

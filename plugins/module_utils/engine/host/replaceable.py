@@ -11,9 +11,9 @@ import stat
 from pathlib import Path
 from typing import Callable
 
-from .. import durable
 from ..errors import TargetNotEmpty, TargetUnsafe
 from ..format.state_names import MANIFEST
+from . import durable
 
 _SIGNS = (MANIFEST, "xtrabackup_checkpoints", "mariadb_backup_checkpoints")
 _ARCHIVE_MAGIC = b"XBSTCK01"

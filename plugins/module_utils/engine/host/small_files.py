@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import durable
 from ..errors import FormatError, UnsafeFile
 from ..format import strict_json
-from . import below
+from . import below, durable
 
 
 @dataclass(frozen=True)

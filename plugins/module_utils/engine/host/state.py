@@ -22,8 +22,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import durable
 from ..errors import StorageError
+from . import durable
 from .file_states import FileStates
 
 ROOT = Path("/var/lib/xtrabackup")

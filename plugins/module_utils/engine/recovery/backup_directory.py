@@ -16,7 +16,6 @@ from typing import Any
 
 from .. import manifest
 from ..errors import BackupError, BackupIncomplete, FormatError, NotABackup, UnsupportedTable
-from ..filling import NOT_CONTENT, require_finished
 from ..format import metadata, strict_json
 from ..format.coordinates import parse_binlog_info
 from ..format.family import Family, Flavor, recorded_flavor
@@ -27,6 +26,7 @@ from ..format.tablespaces import RecordedTablespace
 from ..format.tablespaces import parse as parse_tablespaces
 from ..host import below, trees
 from ..host.file_states import changed_since, states_of
+from ..host.filling import NOT_CONTENT, require_finished
 from ..host.small_files import read_small
 from ..innodb.mariadb.page_compression import PROVIDERS, Providers, parse_plugin_load, providers_of
 from ..manifest import MANIFEST_NAME, Manifest

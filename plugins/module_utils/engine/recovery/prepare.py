@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .. import durable, libraries, manifest
+from .. import libraries, manifest
 from ..errors import (
     BackupIncomplete,
     InvalidOption,
@@ -20,17 +20,17 @@ from ..errors import (
     TargetUnsafe,
     XtrabackupError,
 )
-from ..filling import NOT_CONTENT
 from ..format.family import Family, recorded_flavor
-from ..host import running
+from ..host import durable, running
 from ..host.copying import Copier, CopyTask, sync_files
+from ..host.filling import NOT_CONTENT
 from ..host.handover import handed_over
 from ..host.replaceable import anything, holds_backup, require_replaceable
+from ..host.staging import StagingPlace, is_fillable, require_renamable, staging_place
 from ..innodb.mysql.keyring import Keyring
 from ..innodb.tablespace import compressed_page_size
 from ..manifest import MANIFEST_NAME, FileEntry
 from ..progress import Progress
-from ..staging import StagingPlace, is_fillable, require_renamable, staging_place
 from ..stream.extract import extract_archive
 from ..stream.listing import require_no_key
 from ..stream.unpack_directory import settle_directory

@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .. import durable
 from ..errors import RecoveryFailed, RecoveryIncomplete, XtrabackupError
 from ..format.content_digest import XXH128
 from ..format.family import Family
+from ..host import durable
 from ..host.handover import Handover
 from ..manifest import MANIFEST_NAME, FileEntry, Manifest, note_preparation
 from ..progress import Progress

@@ -10,10 +10,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .. import durable
 from ..errors import FormatError, RecoveryFailed
 from ..format import strict_json
-from ..host import state
+from ..host import durable, state
 from ..host.small_files import read_small
 from ..server.mysql.applied_positions import AppliedPosition
 from .backup_directory import IN_PROGRESS_NAME, BackupDirectory

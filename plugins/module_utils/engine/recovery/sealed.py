@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
 
-from .. import durable
 from ..errors import XtrabackupError
-from ..host import below
+from ..host import below, durable
 from ..host.handover import Handover
 from ..server.mysql.applied_positions import AppliedPosition
 from .backup_directory import SCRATCH_NAME

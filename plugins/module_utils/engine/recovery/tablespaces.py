@@ -13,11 +13,10 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from .. import durable
 from ..errors import BackupIncomplete, FormatError
 from ..format.family import Family
 from ..format.file_names import tablespace_name
-from ..host import below
+from ..host import below, durable
 from ..innodb.tablespace import FIRST_BYTES, TablespaceStart, tablespace_start
 from .backup_directory import walk_files
 from .server_messages import NOT_THERE, OTHER_COPY

@@ -18,12 +18,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .. import durable
 from ..errors import FormatError, InvalidOption, StorageError, UnsafeFile
 from ..format import strict_json
 from ..format.family import Family
 from ..format.names import DEEPEST
-from ..host import below, trees
+from ..host import below, durable, trees
 from ..host.copying import Ownership, carried_mode
 from ..host.held import Owner, owner_of
 from ..host.small_files import read_small

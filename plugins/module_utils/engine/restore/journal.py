@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import durable
 from ..errors import FormatError, RequestError, RequestExpired, RequestUnproven, TargetNotEmpty
+from ..host import durable
 from ..host.journal import ACCEPTED, IN_PROGRESS, RESTORED, Identity, Journal
 from ..recovery.backup_directory import MOVING_NAME
 from .markers import (

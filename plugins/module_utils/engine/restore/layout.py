@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..durable import storage_errors
 from ..errors import InvalidOption, MissingProgram, TargetUnsafe
 from ..format.family import Family
 from ..host import trees
 from ..host.anchor import followed
+from ..host.durable import storage_errors
 from ..innodb.mysql.redo_logfile import REDO_DIRECTORY
 from ..recovery.backup_directory import is_backup_directory
 from ..server.connection import version_numbers

@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import durable
 from ..errors import FormatError
 from ..format import strict_json
 from ..format.names import LONGEST_PATH, safe_path
 from ..format.record import checked_record
+from ..host import durable
 from ..host.small_files import read_small
 from ..recovery.backup_directory import MOVING_NAME
 from .placement import RESTORED_NAME

@@ -9,10 +9,10 @@ import contextlib
 import os
 from pathlib import Path
 
-from .. import durable, manifest
+from .. import manifest
 from ..errors import UnsafeFile, XtrabackupError
 from ..format.names import DEEPEST
-from ..host import below
+from ..host import below, durable
 from ..manifest import MANIFEST_NAME
 from ..recovery.backup_directory import MOVING_NAME
 

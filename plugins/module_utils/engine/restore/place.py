@@ -22,9 +22,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .. import durable
 from ..errors import BackupIncomplete, StorageError
-from ..host import below, running, state
+from ..host import below, durable, running, state
 from ..host.copying import PART_SUFFIX, Copier, CopyTask, run_all
 from ..host.held import Holding, Owner, holding, owner_of
 from ..progress import Progress

@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import durable
 from ..errors import InvalidOption, TargetUnsafe
 from ..format import metadata
 from ..format.family import Family
+from ..host import durable
 from ..innodb.mysql.redo_logfile import REDO_DIRECTORY
 from ..manifest import MANIFEST_NAME
 from ..recovery.backup_directory import IN_PROGRESS_NAME, MOVING_NAME, BackupDirectory, walk_files

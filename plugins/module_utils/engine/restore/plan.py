@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .. import durable
 from ..errors import (
     BackupIncomplete,
     InvalidOption,
@@ -22,7 +21,7 @@ from ..errors import (
     UnsupportedServer,
     XtrabackupError,
 )
-from ..host import running, state
+from ..host import durable, running, state
 from ..host.copying import Ownership
 from ..recovery.backup_directory import (
     PREPARED,

@@ -9,8 +9,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import durable
 from ..errors import DiskFull
+from ..host import durable
 from ..recovery.backup_directory import PREPARED, BackupDirectory, walk_files
 from .markers import MOVE
 from .placement import Placement, file_size

@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from .. import durable
-from ..host import running, state
+from ..host import durable, running, state
 from .placement import Staging
 
 _MODE = 0o711  # the account that recovers a backup has to get through

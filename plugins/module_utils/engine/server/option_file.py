@@ -14,8 +14,8 @@ import stat
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from .. import durable
 from ..errors import FormatError, InvalidOption
+from ..host import durable
 
 _MAX_INCLUDE_DEPTH = 10
 # what the servers' programs say, with status 0

@@ -19,9 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import durable
 from ..format.family import Flavor, flavor_of
-from ..host import below
+from ..host import below, durable
 from .connection import Connection
 from .privileges import ALL, global_grants
 

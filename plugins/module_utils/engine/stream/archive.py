@@ -18,11 +18,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable
 
-from .. import durable
 from ..errors import Cancelled, StreamError, XtrabackupError
 from ..format.family import Family
+from ..host import durable
+from ..host.staging import staged_file
 from ..manifest import MANIFEST_NAME, Manifest
-from ..staging import staged_file
 from . import cipher, xbstream
 from .codec import Compression
 from .digests import StreamDigests, combine

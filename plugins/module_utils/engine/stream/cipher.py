@@ -23,8 +23,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .. import libraries
-from ..durable import storage_errors
 from ..errors import DecryptionFailed, InvalidOption, StreamCorrupt, StreamTruncated
+from ..host.durable import storage_errors
 from .checksum import crc32
 from .sink import Buffer
 

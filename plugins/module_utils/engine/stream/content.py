@@ -12,10 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from .. import durable
 from ..errors import FormatError, StreamCorrupt, StreamError
 from ..format.content_digest import SHA256, XXH128, algorithm_of
-from ..host import below
+from ..host import below, durable
 from ..manifest import FileEntry, Manifest, digest_file
 from ..units import some_of
 from .entry import Unpacked

@@ -13,8 +13,8 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from .. import durable
 from ..errors import Cancelled, PeerFailed
+from ..host import durable
 from .archive import IOV_MAX, Channel, StreamSink, drop_written
 from .codec import Compression
 from .sink import Buffer

@@ -18,10 +18,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Callable, Protocol
 
-from .. import durable
 from ..errors import Cancelled, InvalidOption, StreamCorrupt, StreamTruncated
 from ..format.content_digest import XXH128
 from ..format.holes import PageSizeOf
+from ..host import durable
 from ..host.replaceable import require_source_apart
 from ..manifest import MANIFEST_NAME, MAX_BYTES, Manifest, parse
 from ..progress import Progress

@@ -13,8 +13,8 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Callable
 
-from .. import durable
 from ..errors import DecryptionFailed, StreamCorrupt, StreamTruncated
+from ..host import durable
 from ..manifest import MANIFEST_NAME, MAX_BYTES, Manifest, parse
 from ..units import some_of
 from .entry import output_name

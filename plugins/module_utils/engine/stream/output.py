@@ -11,8 +11,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from .. import durable
 from ..errors import StreamCorrupt
+from ..host import durable
 from .sink import Buffer
 
 _SYNC_THREADS = 8

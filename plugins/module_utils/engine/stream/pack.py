@@ -12,10 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .. import durable
 from ..errors import BackupIncomplete, Cancelled
 from ..format.holes import PageSizeOf, PageSplitter
-from ..host import below
+from ..host import below, durable
 from ..manifest import FileEntry, Manifest, read, verify_directory
 from ..progress import Progress
 from .archive import ArchiveSink

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Callable
 
-from .. import durable
+from ..host import durable
+from ..host.staging import open_staging
 from ..manifest import MANIFEST_NAME
-from ..staging import open_staging
 from .archive import Channel, StreamSink, write_all
 from .codec import Compression
 from .sink import Buffer

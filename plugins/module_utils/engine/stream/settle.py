@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from .. import durable
 from ..errors import StreamCorrupt
+from ..host import durable
 from ..manifest import MANIFEST_NAME, Manifest
 from .entry import Decoding, Unpacked, bare_name
 

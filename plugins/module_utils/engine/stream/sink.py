@@ -13,13 +13,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Callable, Union
 
-from .. import durable
 from ..errors import StreamError
 from ..format.content_digest import XXH128, new_digest
 from ..format.family import Family
 from ..format.holes import HolePages, digest_zeros, split_pages, zeros
+from ..host import durable
+from ..host.staging import open_staging
 from ..manifest import MANIFEST_NAME, FileEntry, Manifest, digest_of
-from ..staging import open_staging
 
 Buffer = Union[bytes, bytearray, memoryview]
 

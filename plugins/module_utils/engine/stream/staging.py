@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import TargetUnsafe, XtrabackupError
-from ..filling import Filling
+from ..host.filling import Filling
 from ..host.replaceable import Replaceable, holds_backup
+from ..host.staging import staging_place
 from ..host.trees import files_below
-from ..staging import staging_place
 from .entry import output_name
 from .listing import list_archive
 

@@ -17,14 +17,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable
 
-from .. import durable
 from ..errors import BackupIncomplete, DecryptionFailed, FormatError, StorageError, StreamCorrupt, TargetUnsafe
-from ..filling import NOT_CONTENT, require_finished
 from ..format.holes import PageSizeOf
 from ..format.names import STATE_NAME
 from ..format.state_names import is_state_name
-from ..host import below, trees
+from ..host import below, durable, trees
 from ..host.anchor import Anchor
+from ..host.filling import NOT_CONTENT, require_finished
 from ..host.small_files import read_small
 from ..manifest import MANIFEST_NAME, Manifest, digest_file, read_stored
 from ..progress import Progress

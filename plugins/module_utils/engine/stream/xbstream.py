@@ -25,9 +25,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Callable, Protocol
 
-from ..durable import storage_errors
 from ..errors import StreamCorrupt, StreamTruncated, UnknownFormat
 from ..format.names import fault_of
+from ..host.durable import storage_errors
 from .checksum import crc32
 from .sink import Buffer
 

@@ -21,8 +21,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import IO, Any
 
-from ..durable import storage_errors
 from ..errors import CommandFailed, InvalidOption, MissingProgram, PeerTimeout, StreamError
+from ..host.durable import storage_errors
 from ..stream.archive import IOV_MAX, Channel, StreamSink, drop_written
 from ..stream.codec import Compression
 from ..stream.sink import Buffer

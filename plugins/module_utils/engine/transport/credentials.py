@@ -27,9 +27,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .. import durable, libraries
+from .. import libraries
 from ..errors import FormatError, InvalidOption, PeerRefused, TargetBusy
 from ..format import strict_json
+from ..host import durable
 from ..host.anchor import Anchor
 
 ROLES = ("sender", "receiver")

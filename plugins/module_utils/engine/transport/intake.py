@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .. import durable
 from ..errors import TargetNotEmpty
 from ..format.holes import PageSizeOf
+from ..host import durable
+from ..host.staging import staged_file
 from ..manifest import Manifest
-from ..staging import staged_file
 from ..stream.archive import FileChannel
 from ..stream.digests import DigestingSource
 from ..stream.extract import Extractor

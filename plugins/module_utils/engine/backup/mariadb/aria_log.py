@@ -25,9 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from ... import durable
 from ...errors import FormatError, LockTimeout, StorageError
 from ...format.aria import TRANSLOG_PAGE_SIZE, ControlFile, Lsn, bounded_header, checkpoint_horizon, first_foreign_page
+from ...host import durable
 from ...manifest import FileEntry
 from ...server.layout import ServerLayout
 from ...stream.sink import Sink, SinkFile

@@ -14,10 +14,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ... import durable
 from ...errors import PageCorrupt, UnsupportedTable
 from ...format.aria import HEADER_SIZE, LSN_SIZE, AriaTable, Horizon, Lsn, create_rename_lsn, with_horizon
-from ...host import below
+from ...host import below, durable
 from ...manifest import FileEntry
 from ..copier import CopierContext, opened_source, read_source
 from ..inventory import Kind, OpenSource, PlainFile

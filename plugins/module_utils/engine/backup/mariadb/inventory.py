@@ -14,10 +14,9 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ... import durable
 from ...errors import UnsupportedTable
 from ...format.file_names import decode_name
-from ...host import below
+from ...host import below, durable
 from ...host.server_files import ServerFiles
 from ...server.layout import ServerLayout
 from ..inventory import (

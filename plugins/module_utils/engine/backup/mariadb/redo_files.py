@@ -9,9 +9,9 @@ import contextlib
 import os
 import time
 
-from ...durable import storage_errors
 from ...errors import RedoCorrupt, RedoReplaced
 from ...host import below
+from ...host.durable import storage_errors
 from ...innodb.mariadb import redo
 from ...units import format_size
 

@@ -14,8 +14,8 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ... import durable
 from ...errors import UnsupportedTable
+from ...host import durable
 from ...host.server_files import ServerFiles
 from ...server.layout import ServerLayout
 from ...server.mysql.tablespaces import Tablespace, backup_path

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import os
 
-from ...durable import storage_errors
 from ...host import below
+from ...host.durable import storage_errors
 from ...innodb.mysql import redo
 from .redo_files import read_blocks
 

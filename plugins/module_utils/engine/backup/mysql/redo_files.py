@@ -16,9 +16,9 @@ import re
 import time
 from dataclasses import dataclass
 
-from ...durable import storage_errors
 from ...errors import RedoCorrupt, StorageError
 from ...host import below
+from ...host.durable import storage_errors
 from ...innodb.mysql import redo
 
 _NAME = re.compile(r"#ib_redo([0-9]+)")  # not the spare ones

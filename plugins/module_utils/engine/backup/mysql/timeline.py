@@ -17,11 +17,11 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from ... import durable
 from ...errors import DdlConflict, StorageError
 from ...format import metadata, tablespaces
 from ...format.coordinates import BinlogCoordinates, Coordinates, ReplicaChannel
 from ...format.family import Family
+from ...host import durable
 from ...innodb.mysql.keyring import Keyring
 from ...manifest import FileEntry
 from ...server.connection import Connection

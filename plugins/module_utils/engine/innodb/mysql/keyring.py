@@ -20,9 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Union
 
-from ... import durable, libraries
+from ... import libraries
 from ...errors import DecryptionFailed, FormatError, UnknownFormat
 from ...format import strict_json
+from ...host import durable
 from ...host.small_files import read_small
 
 Buffer = Union[bytes, bytearray, memoryview]

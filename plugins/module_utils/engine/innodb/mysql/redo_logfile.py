@@ -13,9 +13,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ... import durable
 from ...errors import BackupError, DecryptionFailed, NotABackup, RedoCorrupt
-from ...host import below
+from ...host import below, durable
 from . import redo
 from .keyring import Keyring
 from .redo_cipher import RedoCipher

@@ -14,10 +14,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ... import durable
 from ...errors import RecoveryFailed
 from ...format.aria import LSN_SIZE, Lsn, is_of_horizon
-from ...host import below
+from ...host import below, durable
 
 _INDEX = ".MAI"
 

@@ -13,10 +13,9 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from ... import durable
 from ...errors import FormatError
 from ...format.names import LONGEST_PATH, safe_path
-from ...host import below
+from ...host import below, durable
 from ...host.small_files import read_small
 
 _MOVING = ".xtrabackup-renaming"

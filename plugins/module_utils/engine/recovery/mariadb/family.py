@@ -8,10 +8,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ... import durable
 from ...errors import RecoveryFailed, RecoveryIncomplete
 from ...format import metadata
-from ...host import below
+from ...host import below, durable
 from ...innodb.mariadb import redo as mariadb_redo
 from ..backup_directory import BackupDirectory
 from ..family import LEFTOVER_SUFFIXES, RecoveryFamily

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ... import durable
 from ...errors import BackupError, BackupIncomplete, RecoveryIncomplete
 from ...format import metadata
+from ...host import durable
 from ...innodb.mysql.keyring import Keyring
 from ...innodb.mysql.redo_logfile import REDO_DIRECTORY, inspect_logfile, move_into_redo_directory
 from ..backup_directory import BackupDirectory, walk_files

@@ -15,9 +15,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ... import durable
 from ...format import metadata
 from ...format.coordinates import BinlogCoordinates, ReplicaChannel, render_binlog_pos
+from ...host import durable
 from ...host.small_files import read_small
 from ...server.mysql.applied_positions import AppliedPosition
 from ...server.mysql.coordinates import render_binlog_info, render_slave_info

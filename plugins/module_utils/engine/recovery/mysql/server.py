@@ -22,9 +22,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from ... import durable
 from ...errors import FormatError, InvalidOption, ServerError, XtrabackupError
-from ...host import below
+from ...host import below, durable
 from ...host.handover import Handover
 from ...innodb.mysql.keyring import Keyring
 from ...server.connection import Connection, ConnectionParameters

@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ... import durable
 from ...format.tablespaces import RecordedTablespace
+from ...host import durable
 from ..connection import Connection
 from ..layout import ServerLayout
 

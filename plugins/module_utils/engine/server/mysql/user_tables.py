@@ -15,10 +15,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ... import durable
 from ...errors import FormatError, UnsupportedServer
 from ...format import strict_json
 from ...format.file_names import encode_name
+from ...host import durable
 from ...host.server_files import ServerFiles
 from ..connection import Connection
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable, manifest
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     BackupIncomplete,
     DiskFull,
@@ -27,6 +27,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     UnsupportedTable,
     XtrabackupError,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.backup_directory import (
     IN_PROGRESS_NAME,

@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     BackupIncomplete,
     DiskFull,
@@ -29,7 +28,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     TargetNotEmpty,
     TargetUnsafe,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import copying, running
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import copying, durable, running
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.copying import Ownership
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.ownership import resolve_ownership
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import placement

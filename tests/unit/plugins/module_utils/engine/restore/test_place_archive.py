@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable, manifest
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     BackupIncomplete,
     BackupPartial,
@@ -29,7 +29,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     UnsupportedServer,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import copying
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import copying, durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.copying import Ownership
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.prepare import PrepareOptions

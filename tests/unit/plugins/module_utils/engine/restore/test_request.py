@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import catalog, durable
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import catalog
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     BackupMismatch,
     InvalidOption,
@@ -26,7 +26,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     TargetUnsafe,
     XtrabackupError,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import running
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable, running
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.copying import Ownership
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.forecast import forecast
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.plan import (

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest as manifests
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     DiskFull,
@@ -26,6 +25,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     TargetUnsafe,
     UnknownFormat,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import (
     MANIFEST_NAME,
     Manifest,

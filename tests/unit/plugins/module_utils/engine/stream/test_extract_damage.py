@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     DecryptionFailed,
     FormatError,
@@ -23,6 +22,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     StreamTruncated,
     XtrabackupError,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import (
     MANIFEST_NAME,
     Manifest,

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest as manifests
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     BackupPartial,
@@ -21,6 +20,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     StreamCorrupt,
     XtrabackupError,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import MANIFEST_NAME, Manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream import compare, listing
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.archive import ArchiveSink

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     DecryptionFailed,
     PeerFailed,
@@ -23,6 +22,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     TargetBusy,
     TargetNotEmpty,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.archive import FileChannel
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import Compression
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.digests import Checksum

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     DiskFull,
     InvalidOption,
@@ -24,6 +23,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     StorageError,
     TargetNotEmpty,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import MANIFEST_NAME
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.output import FileOutput
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.intake import (

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable, manifest
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     InvalidOption,
     PeerRefused,
@@ -24,6 +24,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     TargetBusy,
     TargetNotEmpty,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream import extract
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import Compression
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport import credentials

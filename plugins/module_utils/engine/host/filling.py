@@ -20,12 +20,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
 
-from . import durable
-from .errors import BackupIncomplete, FormatError, StorageError, TargetBusy, TargetNotEmpty, TargetUnsafe, UnsafeFile
-from .format import strict_json
-from .format.names import LONGEST_PATH
-from .host import below
-from .host.anchor import Anchor, NewDirectory
+from ..errors import BackupIncomplete, FormatError, StorageError, TargetBusy, TargetNotEmpty, TargetUnsafe, UnsafeFile
+from ..format import strict_json
+from ..format.names import LONGEST_PATH
+from . import below, durable
+from .anchor import Anchor, NewDirectory
 
 MARKER_NAME = ".xtrabackup_unfinished"
 STAGING_NAME = f".xtrabackup{durable.PARTIAL_SUFFIX}"

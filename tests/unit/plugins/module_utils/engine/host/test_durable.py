@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable
 
 
 def test_writing_behind_changes_nothing_of_a_file(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
 
-from .errors import DiskFull, StorageError, TargetBusy
-from .host import below, trees
+from ..errors import DiskFull, StorageError, TargetBusy
+from . import below, trees
 
 PARTIAL_SUFFIX = ".partial"
 REPLACED_SUFFIX = ".replaced"

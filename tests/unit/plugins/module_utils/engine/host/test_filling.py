@@ -15,7 +15,7 @@ from typing import Callable
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import durable, manifest
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.catalog import describe_place
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     BackupIncomplete,
@@ -24,7 +24,8 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     TargetUnsafe,
     XtrabackupError,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.filling import (
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.filling import (
     MARKER_NAME,
     STAGING_NAME,
     Filling,

@@ -13,11 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
 
-from . import durable, filling
-from .errors import StorageError, TargetBusy, TargetNotEmpty, TargetUnsafe
-from .host import below
-from .host.anchor import Anchor, NewDirectory, is_anchored
-from .host.replaceable import Replaceable, holds_backup, require_replaceable
+from ..errors import StorageError, TargetBusy, TargetNotEmpty, TargetUnsafe
+from . import below, durable, filling
+from .anchor import Anchor, NewDirectory, is_anchored
+from .replaceable import Replaceable, holds_backup, require_replaceable
 
 
 class StagingPlace(abc.ABC):
