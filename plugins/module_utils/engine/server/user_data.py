@@ -49,7 +49,7 @@ _OWN_TABLE_NAMES = """
 _OWN_TABLES = frozenset(_OWN_TABLE_NAMES.split())
 _OWN_TABLES_OF_SYS = frozenset({"sys_config"})
 
-# --- names of files (the servers of MariaDB 10.11 and MySQL 9.7 have made all of these) -----------
+# --- names of files (the servers of MariaDB 10.11 and 11.8 and MySQL 9.7 have made all of these) --
 
 _OWN_FILES = re.compile(
     r"aria_log\.\d{8}|aria_log_control|ib_buffer_pool|ibdata\d+|ibtmp\d+|ib_logfile\d+|undo_?\d{3}"
@@ -60,15 +60,18 @@ _OWN_FILES = re.compile(
 )
 _LOG_NAME = re.compile(r"[^/]+\.(\d{6,}|index|state)")  # binary and relay logs, whatever they are called
 _LOG_MAGICS = (b"\xfebin", b"\xfdbin")  # plain, encrypted
+_LOG_POSITIONS = re.compile(r"[^/]+\.\d{6,}\.idx")  # of GTIDs in a binary log, MariaDB 11.4 and later
+_POSITIONS_MAGIC = b"\xfe\xfe\x0c"  # nothing is in it until the log is full
 _LOG_LISTS = (".index", ".state")
 _VIEW = b"TYPE=VIEW"
 _HEAD = 16  # bytes of a file that are looked at
 _TABLE_FILE = re.compile(r"(?P<table>[^.]+)\.(?:frm|ibd|MAD|MAI|MYD|MYI|CSM|CSV)|(?P<defined>[^.]+)_\d+\.sdi")
-_INNODB_DIRECTORIES = {
+_OWN_DIRECTORIES = {
+    "#binlog_cache_files": re.compile(r"ML_\d+"),  # of large transactions, MariaDB 11.7 and later
     "#innodb_redo": re.compile(r"#ib_redo\d+(_tmp)?"),
     "#innodb_temp": re.compile(r"temp_\d+\.ibt"),
 }
-_LOOKED_INTO = frozenset({"mysql", "sys", "performance_schema", _EMPTY_SCHEMA, "lost+found", *_INNODB_DIRECTORIES})
+_LOOKED_INTO = frozenset({"mysql", "sys", "performance_schema", _EMPTY_SCHEMA, "lost+found", *_OWN_DIRECTORIES})
 
 
 @dataclass(frozen=True)
@@ -194,8 +197,8 @@ def _is_own(parent: str, name: str, entry: Entry) -> bool:
         return _is_own_at_top(name, entry)
     if entry.kind != FILE:
         return False
-    if parent in _INNODB_DIRECTORIES:
-        return _INNODB_DIRECTORIES[parent].fullmatch(name) is not None
+    if parent in _OWN_DIRECTORIES:
+        return _OWN_DIRECTORIES[parent].fullmatch(name) is not None
     if parent == "lost+found":
         return False
     if name == "db.opt":
@@ -219,6 +222,8 @@ def _is_own_at_top(name: str, entry: Entry) -> bool:
         return False
     if _OWN_FILES.fullmatch(name):
         return True
+    if _LOG_POSITIONS.fullmatch(name):
+        return entry.head.startswith(_POSITIONS_MAGIC) or not entry.head
     return _LOG_NAME.fullmatch(name) is not None and (name.endswith(_LOG_LISTS) or entry.head[:4] in _LOG_MAGICS)
 
 

@@ -36,7 +36,7 @@ from ..inventory import (
 _NON_TRANSACTIONAL = frozenset({"MYD", "MYI", "MRG", "ARM", "ARZ", "CSM", "CSV", "MAD", "MAI"})
 _FRM_MAGIC, _FRM_MEMORY = 0xFE, 6
 _DEFINITIONS = frozenset({"frm", "TRG", "TRN", "opt", "par"})
-_NOT_DATABASES = frozenset({"lost+found", "#innodb_temp", "#innodb_redo"})
+_NOT_DATABASES = frozenset({"lost+found", "#innodb_temp", "#innodb_redo", "#binlog_cache_files"})
 _UNDO_NAME = re.compile(r"undo\d{3}")
 _STATISTICS_TABLES = frozenset({"table_stats", "column_stats", "index_stats"})
 

@@ -37,11 +37,15 @@ def directories(*names: str) -> list[Entry]:
 
 
 BINLOGS = [*files("binlog.000001", head=b"\xfebin"), *files("crypt.000002", head=b"\xfdbin"), *files("binlog.index")]
-# as the servers themselves have made them (MariaDB 10.11, MySQL 9.7)
+# as the servers themselves have made them (MariaDB 10.11 and 11.8, MySQL 9.7)
 MARIADB = [
     *files("aria_log.00000001", "aria_log_control", "ib_buffer_pool", "ib_logfile0", "ibdata1", "ibtmp1", "undo001"),
     *files("multi-master.info", "mysql_upgrade_info", "debian-10.11.flag", "host.pid", "host.err", "binlog.state"),
     *BINLOGS,
+    *files("binlog.000002.idx"),
+    *files("binlog.000001.idx", head=b"\xfe\xfe\x0c\x01\x01"),
+    *directories("#binlog_cache_files"),
+    *files("#binlog_cache_files/ML_131554982772456"),
     Entry("mysqld.sock", SOCKET),
     *directories("mysql", "performance_schema", "sys", "test", "lost+found"),
     *files("mysql/db.opt", "mysql/db.frm", "mysql/db.MAD", "mysql/db.MAI", "mysql/gtid_slave_pos.ibd"),
@@ -76,7 +80,9 @@ objects = st.one_of(
     ),
     st.builds(Entry, names.map("lost+found/{}".format), st.sampled_from([FILE, DIRECTORY])),
     st.builds(Entry, names.map("#innodb_redo/{}".format), st.sampled_from([DIRECTORY, OTHER])),
-    st.builds(Entry, st.sampled_from(["dump.000001", "a.000001"]), st.just(FILE), st.just(b"rows")),  # no binary log
+    # no binary log, and no index of one
+    st.builds(Entry, st.sampled_from(["dump.000001", "a.000001", "a.000001.idx"]), st.just(FILE), st.just(b"rows")),
+    st.builds(Entry, names.map("#binlog_cache_files/{}".format), st.sampled_from([DIRECTORY, OTHER])),
     st.builds(Entry, st.sampled_from(["mysqld-auto.cnf", "mysqld.my", "component_keyring_file", "crm"]), st.just(FILE)),
 )
 servers = st.one_of(

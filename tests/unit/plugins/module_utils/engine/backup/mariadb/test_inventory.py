@@ -60,6 +60,7 @@ def _datadir(tmp_path: Path) -> Path:
         "mysql/user.MAD": 3,
         ".hidden/x.ibd": 9,
         "lost+found/x.ibd": 9,
+        "#binlog_cache_files/ML_1": 9,
     }.items():
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
