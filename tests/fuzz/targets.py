@@ -32,10 +32,21 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.fa
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.holes import HolePages, split_pages
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb import tablespace
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mariadb import redo as mariadb_redo
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mariadb import redo_10_8
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mariadb.redo_format import (
+    LogHeader,
+    MariadbCheckpoint,
+)
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql import redo as mysql_redo
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql import redo_8_0_30
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql.keyring import (
     FileKey,
     parse_keyring,
+)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql.redo_format import (
+    BLOCK_SIZE,
+    MysqlCheckpoint,
+    MysqlWalkEnd,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.page import PageVerifier
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace import ChecksumKind
@@ -306,32 +317,33 @@ def _parse_redo(data: bytes) -> None:
         try:
             header = mariadb_redo.parse_header(data, 1 << 20, "ib_logfile0")
         except XtrabackupError:
-            header = mariadb_redo.LogHeader(12288, "Fuzz", 1 << 20)
-        mariadb_redo.newest_checkpoint(data[4096:4160].ljust(64, b"\0"), data[:64].ljust(64, b"\0"), header)
+            header = LogHeader(12288, "Fuzz", 1 << 20)
+        head = bytes(4096) + data[4096:4160].ljust(4096, b"\0") + data[:64].ljust(4096, b"\0")
+        redo_10_8.newest_checkpoint(head, header)
         window = bytearray(data)
-        walked = mariadb_redo.walk(window, header.first_lsn, header)
+        walked = redo_10_8.walk(window, header.first_lsn, header)
         assert 0 <= walked.size <= len(data)
 
 
 def _redo_logs() -> list[bytes]:
-    header = mariadb_redo.render_backup_header(mariadb_redo.MariadbCheckpoint(12288, 12288), "10.11.19")
+    header = redo_10_8.render_backup_header(MariadbCheckpoint(12288, 12288), "10.11.19")
     return [header[:600], b"\x23abc\x01\0\0\0\0", b"\x30\x05" + b"x" * 20 + b"\x01\0\0\0\0"]
 
 
 def _parse_mysql_redo(data: bytes) -> None:
     """Header, checkpoints and blocks of a MySQL redo log."""
     with contextlib.suppress(XtrabackupError):
-        mysql_redo.newest_checkpoint(data)
-        walked = mysql_redo.walk(data, 8192)
+        redo_8_0_30.newest_checkpoint(data)
+        walked = redo_8_0_30.walk(data, 8192)
         assert 0 <= walked.size <= len(data)
-        if walked.end is mysql_redo.MysqlWalkEnd.INCOMPLETE:
-            mysql_redo.cut_block(data[walked.size : walked.size + mysql_redo.BLOCK_SIZE], walked.used)
+        if walked.end is MysqlWalkEnd.INCOMPLETE:
+            redo_8_0_30.cut_block(data[walked.size : walked.size + BLOCK_SIZE], walked.used)
         mysql_redo.parse_header(data, "#ib_redo0")
 
 
 def _mysql_redo_logs() -> list[bytes]:
-    header = mysql_redo.render_header(mysql_redo.MysqlCheckpoint(8200), 1)
-    return [header, header[:512], mysql_redo.render_block(8192), mysql_redo.render_block(8192, 512) * 2]
+    header = redo_8_0_30.render_header(MysqlCheckpoint(8200), 1)
+    return [header, header[:512], redo_8_0_30.render_block(8192), redo_8_0_30.render_block(8192, 512) * 2]
 
 
 def _parse_tablespace(data: bytes) -> None:

@@ -26,7 +26,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     ServerError,
     UnsupportedServer,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql import redo
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql import redo_8_0_30, redo_format
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql.keyring import Keyring
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql.redo_logfile import inspect_logfile
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import (
@@ -106,7 +106,7 @@ def test_a_hot_copy_with_the_copied_log_is_recovered_to_that_very_instant(
     assert copy.failures == []
     summary = inspect_logfile(log)
     assert (summary.checkpoint_lsn, summary.end_lsn) == (copy.follower.checkpoint_lsn, target)
-    assert log.stat().st_size == redo.HEADER_SIZE + copy.follower.copied_bytes
+    assert log.stat().st_size == redo_format.HEADER_SIZE + copy.follower.copied_bytes
 
     recover(restored, log)
     assert recovered_to(restored) == target
@@ -145,7 +145,7 @@ def test_the_log_of_a_killed_server_ends_where_its_own_recovery_does(make_mysql:
         wait_for(lambda: follower._at_tail)
         time.sleep(0.2)
         file = follower._open_file()
-        end = follower.lsn + redo.walk(file.read(follower.lsn, 512), follower.lsn).used
+        end = follower.lsn + redo_8_0_30.walk(file.read(follower.lsn, 512), follower.lsn).used
         assert follower.follow_until(end, 10) == end
     assert inspect_logfile(workdir / "log").end_lsn == end
     server.start()
@@ -167,7 +167,7 @@ def test_a_log_that_is_cut_anywhere_is_recovered_to_its_cut(
         write_redo(source, 1)
         source.execute("FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS")
         # far behind everything that the data files hold
-        target = redo.block_start(copy.status().current_lsn) - 100 * redo.BLOCK_SIZE + offset
+        target = redo_format.block_start(copy.status().current_lsn) - 100 * redo_format.BLOCK_SIZE + offset
         assert copy.follower.follow_until(target, 10) == target
     assert inspect_logfile(workdir / "log").end_lsn == target
     recover(restored, workdir / "log")
@@ -353,7 +353,7 @@ def test_block_numbers_start_again_after_512_gib_of_redo(make_mysql: ServerFacto
     redo_directory(source).mkdir()
     with (source.datadir / "ibdata1").open("r+b") as file:
         file.seek(26)
-        file.write(struct.pack(">Q", wrap - 3 * MIB + redo.BLOCK_HEADER_SIZE))
+        file.write(struct.pack(">Q", wrap - 3 * MIB + redo_format.BLOCK_HEADER_SIZE))
     source.start()
     write_redo(source, 0)
     restored = make_mysql("restored", start=False)

@@ -25,7 +25,11 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     XtrabackupError,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mariadb import redo
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mariadb import (
+    redo,
+    redo_10_8,
+    redo_format,
+)
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.page import (
     PageVerifier,
     verified_tablespace_header,
@@ -144,9 +148,9 @@ def walk_to_the_end(path: Path) -> tuple[int, int]:
         checkpoint = log.newest_checkpoint()
         lsn = checkpoint.lsn
         while True:
-            walked = redo.walk(log.read(lsn, 1 << 20), lsn, log.header)
+            walked = redo_10_8.walk(log.read(lsn, 1 << 20), lsn, log.header)
             lsn += walked.size
-            if walked.end is not redo.MariadbWalkEnd.WINDOW:
+            if walked.end is not redo_format.MariadbWalkEnd.WINDOW:
                 return checkpoint.lsn, lsn
             assert walked.size
     finally:
@@ -171,7 +175,7 @@ def test_a_hot_copy_with_the_copied_log_is_recovered_to_that_very_instant(
         WriteLoad(source, payload=3000, threads=8, per_second=AS_FAST_AS_IT_CAN) as load,
         following(source, restored.datadir / "ib_logfile0") as copy,
     ):
-        capacity = (source.datadir / "ib_logfile0").stat().st_size - redo.START_OFFSET
+        capacity = (source.datadir / "ib_logfile0").stat().st_size - redo_format.START_OFFSET
         with source.session() as session, session.cursor() as cursor:
             cursor.execute("BACKUP STAGE START")
             copy_data(source, restored.datadir)
@@ -187,7 +191,7 @@ def test_a_hot_copy_with_the_copied_log_is_recovered_to_that_very_instant(
     assert copy.failures == []
     assert last_lsn >= target
     size = (restored.datadir / "ib_logfile0").stat().st_size
-    assert size == redo.START_OFFSET + last_lsn - copy.follower.checkpoint_lsn
+    assert size == redo_format.START_OFFSET + last_lsn - copy.follower.checkpoint_lsn
 
     restored.start()
     assert end_of_log(restored) == last_lsn
@@ -220,8 +224,8 @@ def test_a_follower_that_was_held_up_for_a_lap_fails_and_copies_nothing_wrong(
     # what was copied before is intact to its last byte
     copied_log = (workdir / "copied").read_bytes()
     header = redo.parse_header(copied_log, len(copied_log), "copied")
-    walked = redo.walk(bytearray(copied_log[redo.START_OFFSET :]), header.first_lsn, header)
-    assert walked.size == copied == len(copied_log) - redo.START_OFFSET
+    walked = redo_10_8.walk(bytearray(copied_log[redo_format.START_OFFSET :]), header.first_lsn, header)
+    assert walked.size == copied == len(copied_log) - redo_format.START_OFFSET
 
 
 def test_a_resize_of_the_log_is_noticed(make_server: ServerFactory, workdir: Path) -> None:
@@ -258,5 +262,5 @@ def test_the_walk_ends_where_the_servers_own_recovery_does(make_server: ServerFa
     assert end_of_log(server) == end_lsn
     server.stop()
     checkpoint_lsn, end_lsn = walk_to_the_end(path)
-    assert end_lsn == checkpoint_lsn + redo.FILE_CHECKPOINT_MTR_SIZE
+    assert end_lsn == checkpoint_lsn + redo_10_8.FILE_CHECKPOINT_MTR_SIZE
     assert f"log sequence number {end_lsn}" in server.log_text()

@@ -42,6 +42,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.serv
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mariadb.page_compression import (
     algorithms_in,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql import redo_8_0_30
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql.keyring import Keyring
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import belongings, persisted
@@ -205,7 +206,7 @@ def test_readers_of_single_files_follow_no_link_and_wait_for_no_pipe(data: Data)
         with pytest.raises(UnsafeFile):
             mysql_redo_files.RedoFile(str(data.datadir / "#ib_redo1"), 1)
         with pytest.raises(UnsafeFile):
-            redo_archive.ArchivedRedo(str(data.datadir / "archive.log"))
+            redo_archive.ArchivedRedo(str(data.datadir / "archive.log"), redo_8_0_30)
         with pytest.raises(UnsafeFile):
             aria_tables.online_table(inventory.PlainFile("x.MAD", data.datadir / "x.MAD", inventory.Kind.TABLE, 1))
         assert algorithms_in(data.datadir / "x.ibd") == set()

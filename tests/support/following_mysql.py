@@ -13,7 +13,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.my
     MysqlRedoFollower,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import XtrabackupError
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql import redo
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql import redo_format
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.redo_status import RedoStatus
 
 from . import redo_files_mysql as made
@@ -58,7 +58,7 @@ class ArchivedLog:
     def __init__(self, log: SyntheticRedo) -> None:
         self.log = log
         self.path = log.directory.parent / "archive.uuid.000001.log"
-        self.start_lsn = redo.block_start(log.lsn)
+        self.start_lsn = redo_format.block_start(log.lsn)
         self.path.write_bytes(bytes(4096))
 
     def catch_up(self, *, damage: int | None = None) -> None:
@@ -73,7 +73,7 @@ class ArchivedLog:
 def overtake(following: Following, archive: ArchivedLog, blocks: int = 200, behind: int = 100) -> None:
     """The log goes on, and recycles its files, while the follower stands still at its tail."""
     log = following.log
-    following.expect(lambda: following.follower.lsn == redo.block_start(log.lsn))
+    following.expect(lambda: following.follower.lsn == redo_format.block_start(log.lsn))
     following.follower._running.clear()
     time.sleep(0.1)
     log.fill(blocks)

@@ -13,6 +13,7 @@ from ...errors import RedoCorrupt, RedoReplaced
 from ...host import below
 from ...host.durable import storage_errors
 from ...innodb.mariadb import redo
+from ...innodb.mariadb.redo_format import HEADER_SIZE, LogHeader, MariadbCheckpoint, RedoFormat
 from ...units import format_size
 
 _TORN_WAIT = 0.005  # seconds between reads of a header that is being written
@@ -20,7 +21,7 @@ _TORN_RETRIES = 400
 
 
 class LogFile:
-    """The open log file of a server: reads by LSN, checkpoints, and whether it still is that file."""
+    """The open log file of a server: its format, reads by LSN, checkpoints, and whether it still is that file."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -28,17 +29,18 @@ class LogFile:
             self._descriptor = below.open_file(path)
             self._identity = _identity(os.fstat(self._descriptor))
         try:
-            self._raw_header, self.header = self._stable_header()
+            self._raw_header, self.format, self.header = self._stable_header()
         except BaseException:
             self.close()
             raise
 
-    def _stable_header(self) -> tuple[bytes, redo.LogHeader]:
-        """The header, read again while the server is writing it."""
+    def _stable_header(self) -> tuple[bytes, RedoFormat, LogHeader]:
+        """The header as it is stored, its format and what it says, read again while the server is writing it."""
         for attempt in range(_TORN_RETRIES):
-            raw = self._pread(redo.HEADER_SIZE, 0)
+            raw = self._pread(HEADER_SIZE, 0)
             try:
-                return raw, redo.parse_header(raw, self._identity[2], self.path)
+                found = redo.format_of(raw, self._identity[2], self.path)
+                return raw, found, found.parse_header(raw, self._identity[2], self.path)
             except RedoCorrupt:
                 if attempt == _TORN_RETRIES - 1:
                     raise
@@ -52,16 +54,16 @@ class LogFile:
         offset = self.header.offset(lsn)
         first = min(len(window), self.header.file_size - offset)
         self._fill(view[:first], offset)
-        self._fill(view[first:], redo.START_OFFSET)
+        self._fill(view[first:], self.format.START_OFFSET)
         view.release()
         return window
 
-    def newest_checkpoint(self) -> redo.MariadbCheckpoint:
+    def newest_checkpoint(self) -> MariadbCheckpoint:
         """The newest checkpoint in the file now. Raises RedoReplaced, or RedoCorrupt if none is valid."""
         for _attempt in range(_TORN_RETRIES):
-            head = self._pread(redo.START_OFFSET, 0)
+            head = self._pread(self.format.START_OFFSET, 0)
             self.check_identity(head)
-            checkpoint = redo.newest_checkpoint(head[redo.CHECKPOINT_1 :], head[redo.CHECKPOINT_2 :], self.header)
+            checkpoint = self.format.newest_checkpoint(head, self.header)
             if checkpoint is not None:
                 return checkpoint
             time.sleep(_TORN_WAIT)
@@ -73,7 +75,7 @@ class LogFile:
             now = _identity(os.stat(self.path))
         except FileNotFoundError:
             now = (0, 0, 0)
-        if now != self._identity or head[: redo.HEADER_SIZE] != self._raw_header:
+        if now != self._identity or head[:HEADER_SIZE] != self._raw_header:
             raise RedoReplaced(
                 f"{self.path}: the redo log was replaced or resized during the backup "
                 f"(it had {format_size(self._identity[2])}, now {format_size(now[2])})",

@@ -12,7 +12,7 @@ What was read from LSN x on is handed on only when both are so:
   everything since its checkpoint), or the server's current LSN is less than two laps ahead of x.
 
 Mini-transactions in the block that the log ends in are only believed when it has gone on into the next one, or when the
-server's own word for where one ends (a checkpoint, the target) confirms them; see innodb/mariadb/redo.py, Walk.
+server's own word for where one ends (a checkpoint, the target) confirms them; see MariadbWalk.
 
 What does not parse is overwritten if the server's current LSN is a lap ahead (less one padded write); it is the tail
 if the log has no checkpoint behind it; otherwise it is read again, as it may be torn.
@@ -27,7 +27,7 @@ import time
 from typing import Callable
 
 from ...errors import Cancelled, RedoCorrupt, RedoOverwritten, XtrabackupError
-from ...innodb.mariadb import redo
+from ...innodb.mariadb.redo_format import MariadbCheckpoint, MariadbWalk, MariadbWalkEnd
 from ...units import format_size
 from ..log_follower import LogFollower, LogOutput, suggested_size
 from .redo_files import LogFile
@@ -69,7 +69,7 @@ class RedoFollower(LogFollower):
         self._read_size = _LARGE_READ
         self._overshoots = 0
         self._torn_reads = 0
-        self._checkpoint: redo.MariadbCheckpoint | None = None
+        self._checkpoint: MariadbCheckpoint | None = None
         self._started = time.monotonic()
         self._started_lsn = 0
 
@@ -96,13 +96,13 @@ class RedoFollower(LogFollower):
             self._lsn = self._checkpoint.lsn
             self._started_lsn = self._checkpoint.end_lsn
             self._started = time.monotonic()
-            self._output.write(redo.render_backup_header(self._checkpoint, self._server_version))
+            self._output.write(self._log.format.render_backup_header(self._checkpoint, self._server_version))
         except BaseException:
             self._close()
             raise
         self._start_thread()
 
-    def newest_checkpoint(self) -> redo.MariadbCheckpoint:
+    def newest_checkpoint(self) -> MariadbCheckpoint:
         """The newest checkpoint in the server's log now (for the backup's to_lsn)."""
         log = LogFile(self._path)
         try:
@@ -138,7 +138,7 @@ class RedoFollower(LogFollower):
         # it was on disk before the checkpoint was: no waiting, only a larger window where there are many files
         while self._lsn == checkpoint.end_lsn:
             window = log.read(checkpoint.end_lsn, size)
-            found = redo.file_checkpoint_size(window, log.header, checkpoint)
+            found = log.format.file_checkpoint_size(window, log.header, checkpoint)
             self._prove_not_overwritten(checkpoint.end_lsn, _LAPS_IF_PARSED if found else 1)
             if found:
                 return checkpoint.end_lsn + found
@@ -160,7 +160,7 @@ class RedoFollower(LogFollower):
         window = log.read(self._lsn, self._read_size)
         if not self._may_run():
             return
-        walked = redo.walk(window, self._lsn, log.header, limit)
+        walked = log.format.walk(window, self._lsn, log.header, limit)
         size = walked.size if self._reaches(limit, walked) else walked.settled
         if size:
             self._prove_not_overwritten(self._lsn, _LAPS_IF_PARSED)
@@ -169,10 +169,10 @@ class RedoFollower(LogFollower):
             self._torn_reads = 0
         self._after_walk(walked, size, len(window))
 
-    def _reaches(self, limit: int | None, walked: redo.MariadbWalk) -> bool:
+    def _reaches(self, limit: int | None, walked: MariadbWalk) -> bool:
         """Whether the walk leads to ``limit``, an LSN at which a mini-transaction ends: then all of it is true. One
         that leads past it is not believed at once: what was to be there may not be written yet."""
-        if limit is None or walked.end is not redo.MariadbWalkEnd.LIMIT:
+        if limit is None or walked.end is not MariadbWalkEnd.LIMIT:
             return False
         if self._lsn + walked.size == limit or self._overshoots >= _TORN_RETRIES:
             return True
@@ -180,12 +180,12 @@ class RedoFollower(LogFollower):
         self._pause(_TORN_WAIT)
         return False
 
-    def _after_walk(self, walked: redo.MariadbWalk, size: int, window_size: int) -> None:
+    def _after_walk(self, walked: MariadbWalk, size: int, window_size: int) -> None:
         """Choose the size of the next read, ``size`` bytes having been taken; at the tail, wait."""
         self._at_tail = False
-        if walked.end is redo.MariadbWalkEnd.LIMIT:
+        if walked.end is MariadbWalkEnd.LIMIT:
             return
-        if walked.end is redo.MariadbWalkEnd.WINDOW:
+        if walked.end is MariadbWalkEnd.WINDOW:
             if size:
                 self._read_size = _LARGE_READ
                 return
@@ -210,7 +210,7 @@ class RedoFollower(LogFollower):
         self._read_size = 2 * window_size
         return True
 
-    def _wait_at_tail(self, walked: redo.MariadbWalk) -> None:
+    def _wait_at_tail(self, walked: MariadbWalk) -> None:
         """Nothing could be taken: normal where nothing was written yet; bytes before a checkpoint must be there."""
         log = self._open_log()
         checkpoint = log.newest_checkpoint()
@@ -261,7 +261,7 @@ class RedoFollower(LogFollower):
             bytes_per_second=int(rate),
         )
 
-    def _starting_checkpoint(self) -> redo.MariadbCheckpoint:
+    def _starting_checkpoint(self) -> MariadbCheckpoint:
         if self._checkpoint is None:
             raise RuntimeError("the redo follower was not started")
         return self._checkpoint

@@ -14,17 +14,19 @@ import os
 
 from ...host import below
 from ...host.durable import storage_errors
-from ...innodb.mysql import redo
+from ...innodb.mysql.redo_format import BLOCK_SIZE, RedoFormat
 from .redo_files import read_blocks
 
 _BLOCKS_START = 4096  # bytes in front of the first block
 
 
 class ArchivedRedo:
-    """The open file; it can be read on when it was removed. Raises StorageError."""
+    """The open file, whose blocks are of the log's ``redo_format``; it can be read on when it was removed. Raises
+    StorageError."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, redo_format: RedoFormat) -> None:
         self.path = path
+        self._format = redo_format
         self._start_lsn = 0  # not known yet
         with storage_errors("opening", path):
             self._descriptor = below.open_file(path)
@@ -34,8 +36,8 @@ class ArchivedRedo:
         """The LSN of the first block; 0 when there is none yet."""
         if not self._start_lsn:
             with storage_errors("reading", self.path):
-                block = os.pread(self._descriptor, redo.BLOCK_SIZE, _BLOCKS_START)
-            self._start_lsn = redo.block_lsn(block) if len(block) == redo.BLOCK_SIZE else 0
+                block = os.pread(self._descriptor, BLOCK_SIZE, _BLOCKS_START)
+            self._start_lsn = self._format.block_lsn(block) if len(block) == BLOCK_SIZE else 0
         return self._start_lsn
 
     def reaches_back_to(self, lsn: int) -> bool:

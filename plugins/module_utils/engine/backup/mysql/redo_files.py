@@ -20,18 +20,23 @@ from ...errors import RedoCorrupt, StorageError
 from ...host import below
 from ...host.durable import storage_errors
 from ...innodb.mysql import redo
+from ...innodb.mysql.redo_format import HEADER_SIZE, LogFileHeader, MysqlCheckpoint, RedoFormat, block_start
 
 _NAME = re.compile(r"#ib_redo([0-9]+)")  # not the spare ones
 _RETRY_WAIT = 0.005  # seconds between looks at a directory that is changing
 _RETRIES = 400
 
+#: of one file: its format, its header, the 2048 bytes that hold it, and the first LSN that it has no room for
+_Head = tuple[RedoFormat, LogFileHeader, bytes, int]
+
 
 @dataclass(frozen=True)
 class RedoStart:
-    """Where following starts: the newest checkpoint, the log's uuid, the flags of all its files together and, if it is
-    encrypted, its wrapped key."""
+    """Where following starts: the log's format, the newest checkpoint, the log's uuid, the flags of all its files
+    together and, if it is encrypted, its wrapped key."""
 
-    checkpoint: redo.MysqlCheckpoint
+    format: RedoFormat
+    checkpoint: MysqlCheckpoint
     log_uuid: int
     flags: int
     encryption_info: bytes | None
@@ -47,7 +52,7 @@ def read_blocks(descriptor: int, offset: int, size: int, path: str) -> bytearray
             if not count:
                 break
             done += count
-    del window[redo.block_start(done) :]
+    del window[block_start(done) :]
     return window
 
 
@@ -66,7 +71,9 @@ class RedoFile:
         try:
             status = os.fstat(self._descriptor)
             self._identity = (status.st_dev, status.st_ino)
-            self.header = redo.parse_header(self.read_head(), path)
+            head = self.read_head()
+            self.format = redo.format_of(head, path)
+            self.header = self.format.parse_header(head, path)
         except BaseException:
             self.close()
             raise
@@ -75,12 +82,16 @@ class RedoFile:
     def end_lsn(self) -> int:
         """The first LSN that the file, as large as it is now, has no room for."""
         size = os.fstat(self._descriptor).st_size
-        return redo.block_start(self.header.start_lsn + max(size - redo.HEADER_SIZE, 0))
+        return block_start(self.header.start_lsn + max(size - HEADER_SIZE, 0))
 
     def read_head(self) -> bytes:
         """The header as it is now, 2048 bytes."""
         with storage_errors("reading", self.path):
-            return os.pread(self._descriptor, redo.HEADER_SIZE, 0)
+            return os.pread(self._descriptor, HEADER_SIZE, 0)
+
+    def read_header(self) -> LogFileHeader:
+        """What the header says now. Raises RedoCorrupt while it is written."""
+        return redo.parse_header(self.read_head(), self.path)
 
     def read(self, lsn: int, size: int) -> bytearray:
         """At most ``size`` bytes from ``lsn`` on, whole blocks; none at the end of the file."""
@@ -136,13 +147,13 @@ class RedoDirectory:
             file.close()
         return None, oldest
 
-    def heads(self) -> list[tuple[redo.LogFileHeader, bytes, int]]:
-        """Header, its 2048 bytes and end LSN of each file, oldest first. Raises FileNotFoundError or RedoCorrupt when
-        the directory changes meanwhile."""
+    def heads(self) -> list[_Head]:
+        """The beginning of each file, oldest first. Raises FileNotFoundError or RedoCorrupt when the directory changes
+        meanwhile."""
         result = []
         for number, path in self.names():
             with contextlib.closing(RedoFile(path, number)) as file:
-                result.append((file.header, file.read_head(), file.end_lsn))
+                result.append((file.format, file.header, file.read_head(), file.end_lsn))
         return result
 
     def capacity(self) -> int:
@@ -151,7 +162,7 @@ class RedoDirectory:
             heads = self.heads()
         except (FileNotFoundError, RedoCorrupt):
             return 0
-        return heads[-1][2] - heads[0][0].start_lsn if heads else 0
+        return heads[-1][3] - heads[0][1].start_lsn if heads else 0
 
     def start(self) -> RedoStart:
         """The newest checkpoint and what belongs to it.
@@ -174,18 +185,18 @@ class RedoDirectory:
         raise RedoCorrupt(f"{self.path}: no valid checkpoint in the redo log files", path=self.path)
 
 
-def _start_in(heads: list[tuple[redo.LogFileHeader, bytes, int]]) -> RedoStart | None:
+def _start_in(heads: list[_Head]) -> RedoStart | None:
     """The newest checkpoint of a log whose files begin like ``heads``; None if none is valid."""
-    newest: tuple[redo.MysqlCheckpoint, int] | None = None
+    newest: tuple[RedoFormat, MysqlCheckpoint, int] | None = None
     info: bytes | None = None
     flags = 0
-    for header, head, end_lsn in heads:
+    for redo_format, header, head, end_lsn in heads:
         # not every file holds the key; the newest one that does has it wrapped by the newest master key
-        info = redo.encryption_info(head) or info
+        info = redo_format.encryption_info(head) or info
         flags |= header.flags
-        checkpoint = redo.newest_checkpoint(head)
+        checkpoint = redo_format.newest_checkpoint(head)
         if checkpoint is None or not header.start_lsn <= checkpoint.lsn < end_lsn:
             continue
-        if newest is None or newest[0].lsn < checkpoint.lsn:
-            newest = checkpoint, header.log_uuid
+        if newest is None or newest[1].lsn < checkpoint.lsn:
+            newest = redo_format, checkpoint, header.log_uuid
     return RedoStart(*newest, flags, info) if newest else None

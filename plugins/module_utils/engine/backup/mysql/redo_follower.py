@@ -30,9 +30,20 @@ from ...errors import (
     UnsupportedServer,
     XtrabackupError,
 )
-from ...innodb.mysql import redo
 from ...innodb.mysql.keyring import Keyring
 from ...innodb.mysql.redo_cipher import RedoCipher
+from ...innodb.mysql.redo_format import (
+    BLOCK_HEADER_SIZE,
+    BLOCK_SIZE,
+    CRASH_UNSAFE,
+    NO_LOGGING,
+    NOT_INITIALIZED,
+    BlockCipher,
+    MysqlCheckpoint,
+    MysqlWalk,
+    MysqlWalkEnd,
+    block_start,
+)
 from ...innodb.mysql.redo_index_load import IndexLoad, IndexLoads
 from ...server.mysql.redo_status import RedoStatus
 from ...units import format_size
@@ -50,7 +61,7 @@ _ARCHIVE_WAIT = 30.0  # seconds that an archive may stand still while the log go
 _PROGRESS_INTERVAL = 0.5  # seconds between calls of on_progress
 _FLAGS_INTERVAL = 0.05  # seconds between looks at the flags of the log
 _LARGEST_AHEAD = 64 << 20  # bytes that are read ahead while the target is not known
-_UNSAFE_FLAGS = redo.NO_LOGGING | redo.CRASH_UNSAFE | redo.NOT_INITIALIZED
+_UNSAFE_FLAGS = NO_LOGGING | CRASH_UNSAFE | NOT_INITIALIZED
 
 
 class MysqlRedoFollower(LogFollower):
@@ -89,8 +100,8 @@ class MysqlRedoFollower(LogFollower):
         self._archive: ArchivedRedo | None = None
         self._in_archive = False
         self._archive_moved_at = 0.0
-        self._cipher: redo.BlockCipher | None = None
-        self._checkpoint: redo.MysqlCheckpoint | None = None
+        self._cipher: BlockCipher | None = None
+        self._checkpoint: MysqlCheckpoint | None = None
         self._held = False
         self._ahead = bytearray()  # verified blocks that follow what is copied
         self._loads = IndexLoads()
@@ -122,17 +133,17 @@ class MysqlRedoFollower(LogFollower):
             self._require_log_of_server(start.log_uuid)
             self._refuse_flags(start.flags, self._path)
             self._checkpoint = start.checkpoint
-            self._lsn = redo.block_start(start.checkpoint.lsn)
+            self._lsn = block_start(start.checkpoint.lsn)
             self._started_lsn = self._lsn
             self._file = self._find_file()
             if self._archive_path:
                 # gone with its session: then it is as if there were none
                 with contextlib.suppress(StorageError):
-                    self._archive = ArchivedRedo(self._archive_path)
+                    self._archive = ArchivedRedo(self._archive_path, start.format)
             if start.encryption_info and self._keyring:
                 self._cipher = RedoCipher.unwrap(start.encryption_info, self._keyring, self._path)
-            self._walk(self._file.read(self._lsn, redo.BLOCK_SIZE))
-            self._output.write(redo.render_header(start.checkpoint, start.log_uuid, start.encryption_info))
+            self._walk(self._file.read(self._lsn, BLOCK_SIZE))
+            self._output.write(start.format.render_header(start.checkpoint, start.log_uuid, start.encryption_info))
         except BaseException:
             self._close()
             raise
@@ -143,7 +154,7 @@ class MysqlRedoFollower(LogFollower):
         """What was written without redo, as the log says up to ``lsn``, which must be in the log or on its way there;
         some may be none. Raises what the follower failed with, or ServerError after ``timeout`` seconds."""
         # a block that holds nothing yet may not be there
-        wanted = redo.block_start(lsn) if lsn % redo.BLOCK_SIZE <= redo.BLOCK_HEADER_SIZE else lsn
+        wanted = block_start(lsn) if lsn % BLOCK_SIZE <= BLOCK_HEADER_SIZE else lsn
         deadline = time.monotonic() + timeout
         while self._searched_lsn < wanted:
             if self._error:
@@ -173,7 +184,7 @@ class MysqlRedoFollower(LogFollower):
             )
         return reached
 
-    def newest_checkpoint(self) -> redo.MysqlCheckpoint:
+    def newest_checkpoint(self) -> MysqlCheckpoint:
         """The newest checkpoint in the server's log now (for the backup's to_lsn)."""
         return self._directory.start().checkpoint
 
@@ -217,7 +228,7 @@ class MysqlRedoFollower(LogFollower):
         if held or limit is not None:
             self._ahead += window[: walked.size]
             if limit is not None:
-                last = window[walked.size : walked.size + redo.BLOCK_SIZE]
+                last = window[walked.size : walked.size + BLOCK_SIZE]
                 self._copy_until(limit, last, walked.used)
                 if self._lsn >= limit:
                     return
@@ -226,9 +237,9 @@ class MysqlRedoFollower(LogFollower):
                 self._copy(view[: walked.size], self._lsn + walked.size)
         self._after_walk(walked)
 
-    def _search(self, window: bytearray, walked: redo.MysqlWalk) -> None:
+    def _search(self, window: bytearray, walked: MysqlWalk) -> None:
         """Look for index loads in what was walked over, and in the block behind it as far as it is used."""
-        end = walked.size + redo.BLOCK_SIZE * bool(walked.used)
+        end = walked.size + BLOCK_SIZE * bool(walked.used)
         plain = self._cipher.decrypt(bytes(window[:end])) if self._cipher else bytes(window[:end])
         lsn = self._next_lsn + walked.size
         self._loads.feed(plain[: walked.size], lsn)
@@ -241,26 +252,26 @@ class MysqlRedoFollower(LogFollower):
         used (none: it is not there yet)."""
         if self._lsn >= limit:
             return
-        full = min(len(self._ahead), redo.block_start(limit - self._lsn))
+        full = min(len(self._ahead), block_start(limit - self._lsn))
         with memoryview(self._ahead) as view:
             self._copy(view[:full], self._lsn + full)
         rest = limit - self._lsn
         if len(self._ahead) > full:
-            last, used = self._ahead[full : full + redo.BLOCK_SIZE], redo.BLOCK_SIZE
+            last, used = self._ahead[full : full + BLOCK_SIZE], BLOCK_SIZE
         self._ahead.clear()
-        if 0 < rest <= redo.BLOCK_HEADER_SIZE:
+        if 0 < rest <= BLOCK_HEADER_SIZE:
             # nothing of the next block, which may not be written yet
-            self._copy(redo.render_block(self._lsn), limit)
-        elif 0 < rest < redo.BLOCK_SIZE and rest <= used:
-            self._copy(redo.cut_block(last, rest, self._cipher), limit)
+            self._copy(self._open_file().format.render_block(self._lsn), limit)
+        elif 0 < rest < BLOCK_SIZE and rest <= used:
+            self._copy(self._open_file().format.cut_block(last, rest, self._cipher), limit)
 
-    def _after_walk(self, walked: redo.MysqlWalk) -> None:
+    def _after_walk(self, walked: MysqlWalk) -> None:
         """Choose the size of the next read; at the tail, wait."""
         self._at_tail = False
         if walked.size:
             self._torn_reads = 0
             self._archive_moved_at = time.monotonic()
-            if walked.end is redo.MysqlWalkEnd.WINDOW:
+            if walked.end is MysqlWalkEnd.WINDOW:
                 self._read_size = _LARGE_READ
                 return
         self._read_size = _SMALL_READ
@@ -272,9 +283,9 @@ class MysqlRedoFollower(LogFollower):
         else:
             self._wait_at_tail(self._open_file(), walked)
 
-    def _walk(self, window: bytearray) -> redo.MysqlWalk:
-        walked = redo.walk(window, self._next_lsn, self._cipher)
-        if walked.end is redo.MysqlWalkEnd.NO_CHECKSUM:
+    def _walk(self, window: bytearray) -> MysqlWalk:
+        walked = self._open_file().format.walk(window, self._next_lsn, self._cipher)
+        if walked.end is MysqlWalkEnd.NO_CHECKSUM:
             lsn = self._next_lsn + walked.size
             raise UnsupportedServer(
                 f"{self._path}: the redo log has blocks without a checksum (at LSN {lsn}), as innodb_log_checksums=OFF "
@@ -284,7 +295,7 @@ class MysqlRedoFollower(LogFollower):
                 path=self._path,
                 lsn=lsn,
             )
-        if walked.end is redo.MysqlWalkEnd.ENCRYPTED:
+        if walked.end is MysqlWalkEnd.ENCRYPTED:
             lsn = self._next_lsn + walked.size
             if self._keyring:
                 raise RedoReplaced(
@@ -301,14 +312,14 @@ class MysqlRedoFollower(LogFollower):
             )
         return walked
 
-    def _wait_at_tail(self, file: RedoFile, walked: redo.MysqlWalk) -> None:
+    def _wait_at_tail(self, file: RedoFile, walked: MysqlWalk) -> None:
         """Nothing could be taken: go on to the next file, wait for more, or find out that it is gone."""
-        if walked.end is redo.MysqlWalkEnd.INCOMPLETE:
+        if walked.end is MysqlWalkEnd.INCOMPLETE:
             self._torn_reads = 0
             self._look_at_flags(file)
             self._pause(_IDLE_WAIT if self._limit is None else _TAIL_WAIT)
             return
-        if walked.end is redo.MysqlWalkEnd.WINDOW or not file.is_current():
+        if walked.end is MysqlWalkEnd.WINDOW or not file.is_current():
             found, oldest = self._directory.find(self._next_lsn)
             if found:
                 self._check_flags(file)
@@ -349,10 +360,10 @@ class MysqlRedoFollower(LogFollower):
         self._in_archive = False
         self._read_size = _LARGE_READ
 
-    def _prove_tail(self, file: RedoFile, walked: redo.MysqlWalk) -> None:
+    def _prove_tail(self, file: RedoFile, walked: MysqlWalk) -> None:
         """Nothing was readable for long: raises RedoCorrupt if the server has made a checkpoint after it."""
         checkpoint_lsn = self._status().checkpoint_lsn
-        if checkpoint_lsn < self._next_lsn + redo.BLOCK_SIZE:
+        if checkpoint_lsn < self._next_lsn + BLOCK_SIZE:
             return
         raise RedoCorrupt(
             f"{file.path}: the redo log cannot be read at LSN {self._next_lsn} (file offset "
@@ -373,7 +384,7 @@ class MysqlRedoFollower(LogFollower):
         """Raises UnsupportedServer when the server does not log everything any more."""
         self._flags_at = time.monotonic()
         with contextlib.suppress(RedoCorrupt):  # it is being written
-            self._refuse_flags(redo.parse_header(file.read_head(), file.path).flags, file.path)
+            self._refuse_flags(file.read_header().flags, file.path)
 
     @staticmethod
     def _refuse_flags(flags: int, path: str) -> None:

@@ -1,153 +1,42 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""MariaDB's redo log since 10.8: one circular file ``ib_logfile0`` without blocks.
+"""The formats of MariaDB's redo log, by the number that a log's header begins with.
 
-Layout (all integers big endian; checked against files of MariaDB 10.11):
-
-* bytes 0..511: header; the blocks at 4096 and 8192 hold checkpoints, written alternately; data from 12288;
-* the byte of LSN x is at ``12288 + (x - first_lsn) mod capacity``, capacity = file size - 12288;
-* data is a sequence of mini-transactions: records, an end marker of one byte (0 or 1: the sequence bit, which
-  flips at each lap), the crc32c of the records.
-
-Sources: docs/internals/formats-redo.md#mariadb-redo-log-file and
-docs/internals/formats-redo.md#mariadb-mini-transactions.
-
-Nothing here reads or writes a file: it is given bytes and gives back values. ``walk`` and ``file_checkpoint_size`` also
-change the window that they are given.
+A new one is a module beside this one (``RedoFormat`` tells what it has) and a row in ``FORMATS``. Numbers and versions:
+docs/internals/formats-redo.md#mariadb-redo-log-file.
 """
 
 from __future__ import annotations
 
-import enum
-import re
-import struct
-from dataclasses import dataclass, field
-from typing import Union
-
-from ... import libraries
 from ...errors import RedoCorrupt, UnknownFormat, UnsupportedServer
+from . import redo_10_8
+from .redo_format import HEADER_SIZE, START_OFFSET, Buffer, LogHeader, RedoFormat, refuse_encrypted
 
-Buffer = Union[bytes, bytearray, memoryview]
+#: the formats that are read and written, by their numbers
+FORMATS: dict[int, RedoFormat] = {redo_10_8.FORMAT: redo_10_8}
 
-HEADER_SIZE = 512  # bytes of the header that are covered by its checksum
-_WRITE_BLOCK = 4096  # bytes, the largest block that the server writes its log in
-START_OFFSET = 12288  # of the data, and the smallest LSN there is
-CHECKPOINT_1 = 4096
-CHECKPOINT_2 = 8192
-CHECKPOINT_SIZE = 64
-
-FORMAT_10_8 = 0x50687973  # "Phys"
 FORMAT_10_8_ENCRYPTED = 0xF09F979D
 FORMAT_10_5 = 0x50485953  # "PHYS"
 _OLDER_FORMATS = {0: "10.1 or older", 1: "10.2", 103: "10.3", 104: "10.4", FORMAT_10_5: "10.5 to 10.7"}
-_FORMAT_ENCRYPTED_FLAG = 0x80000000  # in the format word of 10.3 to 10.7
-
-_CREATOR_SIZE = 32
-_CRC_OFFSET = 508
-_HEADER = struct.Struct(">IIQ32sII")
-_CHECKPOINT = struct.Struct(">QQ44sI")
-_U32 = struct.Struct(">I")
-
-FILE_CHECKPOINT = b"\xfa\x00\x00"  # first bytes of the record; the checkpoint LSN (8 bytes) follows
-FILE_CHECKPOINT_MTR_SIZE = 16  # bytes of a mini-transaction of only that record: 11, end marker, checksum
-
-# Size in bytes of the record that starts with each byte; 0 where one byte does not tell: end markers (0, 1) and
-# records of 16 bytes or more, whose size follows as a variable-length integer.
-_RECORD_SIZE = bytes((first & 15) + 1 if first > 1 and first & 15 else 0 for first in range(256))
+_ENCRYPTED_FLAG = 0x80000000  # in the format word of 10.3 to 10.7
 
 
-@dataclass(frozen=True)
-class LogHeader:
-    """The header of a log file: what is needed to find a byte by its LSN. Sizes in bytes."""
+def format_of(data: Buffer, file_size: int, path: str) -> RedoFormat:
+    """The format of the log ``path``, of which ``data`` are the first 512 bytes (or more); ``file_size`` in bytes.
 
-    first_lsn: int
-    creator: str
-    file_size: int
-
-    @property
-    def capacity(self) -> int:
-        """Bytes of redo that the file holds before it wraps."""
-        return self.file_size - START_OFFSET
-
-    def offset(self, lsn: int) -> int:
-        """File offset of the byte of ``lsn``."""
-        return START_OFFSET + (lsn - self.first_lsn) % self.capacity
-
-    def lap_end(self, lsn: int) -> int:
-        """The first LSN after ``lsn`` that is at the start of the data again."""
-        return lsn + self.capacity - (lsn - self.first_lsn) % self.capacity
-
-    def sequence_bit(self, lsn: int) -> int:
-        """The value (0 or 1) that an end marker at ``lsn`` must have."""
-        return 1 - ((lsn - self.first_lsn) // self.capacity & 1)
-
-
-@dataclass(frozen=True)
-class MariadbCheckpoint:
-    """A checkpoint: recovery starts at ``lsn``; at ``end_lsn`` are the records that name the files changed since then,
-    and the FILE_CHECKPOINT record that belongs to it."""
-
-    lsn: int
-    end_lsn: int
-
-
-class MariadbWalkEnd(enum.Enum):
-    """Why a walk over mini-transactions ended."""
-
-    LIMIT = "limit"  # a boundary at or after the limit was reached
-    WINDOW = "window"  # the next mini-transaction is not wholly inside the window
-    EMPTY = "no record"  # an end marker where a record should start: nothing was written here yet
-    SEQUENCE = "sequence bit of another lap"
-    CHECKSUM = "checksum mismatch"
-
-
-@dataclass(frozen=True)
-class MariadbWalk:
-    """Result of a walk: ``size`` bytes of whole, verified mini-transactions (``count``), and why it ended there.
-
-    ``settled``: so many bytes of them will not change any more. Behind the last byte of the log the server writes what
-    happens to be in its buffer, up to the end of a block: that can be an older, valid mini-transaction, in the place
-    of one that is still to come. Garbage cannot go on into the next block, so what ends before the walk's last is true.
-    """
-
-    size: int
-    count: int
-    end: MariadbWalkEnd
-    settled: int = field(default=0, compare=False)
-
-
-def parse_header(data: Buffer, file_size: int, path: str) -> LogHeader:
-    """The header of the log ``path``, of which ``data`` are the first 512 bytes (or more).
-
-    Raises UnsupportedServer for older and encrypted formats, UnknownFormat for any other format word, RedoCorrupt
-    when the header is damaged (or is being written: read it again).
+    Raises UnsupportedServer for older and encrypted formats, UnknownFormat for any other number, RedoCorrupt for what
+    is too short to be a log.
     """
     if len(data) < HEADER_SIZE or file_size <= START_OFFSET:
         raise RedoCorrupt(f"{path}: too short for a redo log: {file_size} bytes", path=path, size=file_size)
-    word, zero, first_lsn, creator, key_id, _key_version = _HEADER.unpack_from(data)
-    _refuse_format(word, key_id, path)
-    crc32c = libraries.require("crc32c").crc32c
-    stored = _U32.unpack_from(data, _CRC_OFFSET)[0]
-    if crc32c(bytes(data[:_CRC_OFFSET])) != stored:
-        raise RedoCorrupt(f"{path}: the checksum of the log header is wrong", path=path, offset=_CRC_OFFSET)
-    if zero or first_lsn < START_OFFSET:
-        raise RedoCorrupt(f"{path}: log header with first LSN {first_lsn} and flags {zero:#x}", path=path, offset=4)
-    return LogHeader(first_lsn, creator.split(b"\0")[0].decode("ascii", "replace"), file_size)
-
-
-def _refuse_format(word: int, key_id: int, path: str) -> None:
-    """Raises unless the format is the unencrypted one of 10.8 and newer."""
-    if word == FORMAT_10_8 and not key_id:
-        return
-    older = _OLDER_FORMATS.get(word & ~_FORMAT_ENCRYPTED_FLAG)
-    if word in (FORMAT_10_8_ENCRYPTED, FORMAT_10_8) or (older and word & _FORMAT_ENCRYPTED_FLAG):
-        raise UnsupportedServer(
-            f"{path}: the redo log is encrypted (format {word:#010x}); this is not supported",
-            remedy="Set innodb_encrypt_log=OFF and restart the server, then back up.",
-            path=path,
-            format=word,
-        )
+    word = int.from_bytes(data[:4], "big")
+    found = FORMATS.get(word)
+    if found is not None:
+        return found
+    older = _OLDER_FORMATS.get(word & ~_ENCRYPTED_FLAG)
+    if word == FORMAT_10_8_ENCRYPTED or (older and word & _ENCRYPTED_FLAG):
+        refuse_encrypted(word, path)
     if older:
         raise UnsupportedServer(
             f"{path}: redo log format {word:#x} of MariaDB {older}; 10.8 or newer is needed",
@@ -158,120 +47,7 @@ def _refuse_format(word: int, key_id: int, path: str) -> None:
     raise UnknownFormat(f"{path}: unknown redo log format {word:#010x}", path=path, format=word)
 
 
-def parse_checkpoint(block: Buffer, header: LogHeader) -> MariadbCheckpoint | None:
-    """The checkpoint of one block (64 bytes or more), or None if the block is unused, torn or not valid."""
-    lsn, end_lsn, zeros, stored = _CHECKPOINT.unpack_from(block)
-    if lsn < header.first_lsn or end_lsn < lsn or any(zeros):
-        return None
-    crc32c = libraries.require("crc32c").crc32c
-    if crc32c(bytes(block[: CHECKPOINT_SIZE - 4])) != stored:
-        return None
-    return MariadbCheckpoint(lsn, end_lsn)
-
-
-def newest_checkpoint(block_1: Buffer, block_2: Buffer, header: LogHeader) -> MariadbCheckpoint | None:
-    """The newer of the valid checkpoints in the blocks at 4096 and 8192; None if neither is valid."""
-    checkpoints = (parse_checkpoint(block_1, header), parse_checkpoint(block_2, header))
-    return max(filter(None, checkpoints), key=lambda checkpoint: checkpoint.lsn, default=None)
-
-
-def file_checkpoint_size(window: bytearray, header: LogHeader, checkpoint: MariadbCheckpoint) -> int | None:
-    """Bytes from ``checkpoint.end_lsn``, where ``window`` starts, to behind the checkpoint's FILE_CHECKPOINT record.
-
-    The record is the last of its mini-transaction; before it, FILE_MODIFY records name the changed files, in that
-    mini-transaction or (with many files) in several. None if it is not in the window. Sequence bits in ``window`` are
-    set to 1, as by ``walk``.
-    """
-    found = window.find(FILE_CHECKPOINT + checkpoint.lsn.to_bytes(8, "big"))
-    if found < 0:
-        return None
-    behind = found + FILE_CHECKPOINT_MTR_SIZE
-    walked = walk(window, checkpoint.end_lsn, header, checkpoint.end_lsn + behind)
-    return behind if walked.size == behind else None
-
-
-def walk(window: bytearray, lsn: int, header: LogHeader, limit: int | None = None) -> MariadbWalk:
-    """Walk the mini-transactions at the start of ``window``, whose first byte has the LSN ``lsn``.
-
-    Each one's framing, sequence bit and checksum are verified; then its sequence bit in ``window`` is set to 1, as
-    in a log that has not wrapped. The window is linear (the caller puts the bytes before and after the file's wrap
-    together) and may hold one wrap. The walk ends at the first boundary at or after ``limit`` (an LSN), or at the
-    first mini-transaction that is incomplete or not valid; WalkEnd tells which.
-    """
-    crc32c = libraries.require("crc32c").crc32c
-    stored_at = _U32.unpack_from
-    data = bytes(window)  # indexed and sliced faster than a bytearray or a memoryview
-    # one table look-up for the whole window at C speed instead of one for each record
-    sizes = data.translate(_RECORD_SIZE)
-    expected = header.sequence_bit(lsn)
-    flip = header.lap_end(lsn) - lsn
-    stop = len(data) if limit is None else limit - lsn
-    start = position = count = settled = 0
-    # where in the window the block ends that the walk is in
-    block_end = -header.offset(lsn) % _WRITE_BLOCK
-    try:
-        while start < stop:
-            while True:
-                while size := sizes[position]:
-                    position += size
-                marker = data[position]
-                if marker < 2:
-                    break
-                size = data[position + 1]
-                if size < 0x80:
-                    position += size + 16
-                else:
-                    position += _long_record_size(data, position + 1)
-            if position == start:
-                return MariadbWalk(start, count, MariadbWalkEnd.EMPTY, settled)
-            if position >= flip:
-                expected, flip = 1 - expected, flip + header.capacity
-            if marker != expected:
-                return MariadbWalk(start, count, MariadbWalkEnd.SEQUENCE, settled)
-            if stored_at(data, position + 1)[0] != crc32c(data[start:position]):
-                return MariadbWalk(start, count, MariadbWalkEnd.CHECKSUM, settled)
-            window[position] = 1
-            position += 5
-            if position > block_end:
-                settled = start
-                block_end = position + (block_end - position) % _WRITE_BLOCK
-            start = position
-            count += 1
-    except (IndexError, struct.error):
-        return MariadbWalk(start, count, MariadbWalkEnd.WINDOW, settled)
-    return MariadbWalk(start, count, MariadbWalkEnd.LIMIT if limit is not None else MariadbWalkEnd.WINDOW, settled)
-
-
-def _long_record_size(data: bytes, position: int) -> int:
-    """Size of a record whose variable-length integer, of two bytes or more, is at ``position``.
-
-    The integer counts from 15 bytes on and includes its own bytes; the record's first byte comes on top.
-    """
-    first = data[position]
-    if first < 0xC0:
-        value = ((first & 0x3F) << 8 | data[position + 1]) + 0x80
-    elif first < 0xE0:
-        value = ((first & 0x1F) << 16 | data[position + 1] << 8 | data[position + 2]) + 0x4080
-    elif first < 0xF0:
-        value = ((first & 0x0F) << 24 | int.from_bytes(data[position + 1 : position + 4], "big")) + 0x204080
-    else:
-        value = int.from_bytes(data[position + 1 : position + 5], "big") + 0x10204080
-    return value + 16
-
-
-def render_backup_header(checkpoint: MariadbCheckpoint, server_version: str) -> bytes:
-    """The first 12288 bytes of a backup's ``ib_logfile0``: data that follows starts at ``checkpoint.lsn``.
-
-    The creator begins with ``Backup ``, as servers expect of a restored backup; ``server_version`` is what
-    ``SELECT VERSION()`` says.
-    """
-    crc32c = libraries.require("crc32c").crc32c
-    number = re.match(r"[0-9.]*", server_version)
-    creator = b"Backup " + (number.group() if number else "").encode("ascii")
-    block = bytearray(START_OFFSET)
-    _HEADER.pack_into(block, 0, FORMAT_10_8, 0, checkpoint.lsn, creator[: _CREATOR_SIZE - 1], 0, 0)
-    _U32.pack_into(block, _CRC_OFFSET, crc32c(bytes(block[:_CRC_OFFSET])))
-    _CHECKPOINT.pack_into(block, CHECKPOINT_1, checkpoint.lsn, checkpoint.end_lsn, bytes(44), 0)
-    covered = bytes(block[CHECKPOINT_1 : CHECKPOINT_1 + CHECKPOINT_SIZE - 4])
-    _U32.pack_into(block, CHECKPOINT_1 + CHECKPOINT_SIZE - 4, crc32c(covered))
-    return bytes(block)
+def parse_header(data: Buffer, file_size: int, path: str) -> LogHeader:
+    """The header of the log ``path``, in whichever format it is; see ``format_of``. Raises RedoCorrupt, too, when it is
+    damaged (or is being written: read it again)."""
+    return format_of(data, file_size, path).parse_header(data, file_size, path)

@@ -17,7 +17,7 @@ import re
 import struct
 from dataclasses import dataclass
 
-from .redo import BLOCK_HEADER_SIZE
+from .redo_format import BLOCK_HEADER_SIZE
 
 _SINGLE_RECORD = 0x80
 _INDEX_LOAD = 61 | _SINGLE_RECORD

@@ -18,6 +18,15 @@ from ...host import below, durable
 from . import redo
 from .keyring import Keyring
 from .redo_cipher import RedoCipher
+from .redo_format import (
+    BLOCK_SIZE,
+    HEADER_SIZE,
+    LogFileHeader,
+    MysqlCheckpoint,
+    MysqlWalkEnd,
+    RedoFormat,
+    block_start,
+)
 
 REDO_DIRECTORY = "#innodb_redo"
 FIRST_FILE = "#ib_redo0"
@@ -44,21 +53,21 @@ def inspect_logfile(path: Path, keyring: Keyring | None = None) -> LogFileSummar
     or UnknownFormat for another format, StorageError.
     """
     with durable.storage_errors("reading", path), below.reading_file(path) as file:
-        head = file.read(redo.HEADER_SIZE)
-        header, checkpoint = _parse_head(head, path)
-        cipher = _cipher(head, keyring, path)
-        start = lsn = redo.block_start(checkpoint.lsn)
+        head = file.read(HEADER_SIZE)
+        redo_format, header, checkpoint = _parse_head(head, path)
+        cipher = _cipher(redo_format, head, keyring, path)
+        start = lsn = block_start(checkpoint.lsn)
         encrypted = False
         while window := file.read(_READ_SIZE):
-            walked = redo.walk(window, lsn, cipher)
+            walked = redo_format.walk(window, lsn, cipher)
             lsn += walked.size
-            encrypted = encrypted or _any_encrypted(window[: walked.size + redo.BLOCK_SIZE])
-            if walked.end is redo.MysqlWalkEnd.WINDOW and walked.size == len(window):
+            encrypted = encrypted or _any_encrypted(redo_format, window[: walked.size + BLOCK_SIZE])
+            if walked.end is MysqlWalkEnd.WINDOW and walked.size == len(window):
                 continue
             rest = walked.size
-            if walked.end is redo.MysqlWalkEnd.INCOMPLETE:
+            if walked.end is MysqlWalkEnd.INCOMPLETE:
                 lsn += walked.used
-                rest += redo.BLOCK_SIZE
+                rest += BLOCK_SIZE
             _require_padding(file.tell() - len(window) + rest, lsn, walked.end, path)
             break
     if checkpoint.lsn > lsn:
@@ -106,10 +115,10 @@ def _make_server_log(logfile: Path, unit: int) -> None:
         durable.storage_errors("writing", logfile),
         os.fdopen(below.open_in(logfile.parent, logfile.name, os.O_RDWR), "r+b") as file,
     ):
-        head = file.read(redo.HEADER_SIZE)
-        header, checkpoint = _parse_head(head, logfile)
-        info = redo.encryption_info(head)
-        wanted = redo.render_header(checkpoint, header.log_uuid, info, creator=header.creator)
+        head = file.read(HEADER_SIZE)
+        redo_format, header, checkpoint = _parse_head(head, logfile)
+        info = redo_format.encryption_info(head)
+        wanted = redo_format.render_header(checkpoint, header.log_uuid, info, creator=header.creator)
         if wanted != head:
             file.seek(0)
             file.write(wanted)
@@ -120,27 +129,28 @@ def _make_server_log(logfile: Path, unit: int) -> None:
         os.fsync(file.fileno())
 
 
-def _parse_head(head: bytes, path: Path) -> tuple[redo.LogFileHeader, redo.MysqlCheckpoint]:
-    header = redo.parse_header(head, str(path))
-    checkpoint = redo.newest_checkpoint(head)
+def _parse_head(head: bytes, path: Path) -> tuple[RedoFormat, LogFileHeader, MysqlCheckpoint]:
+    found = redo.format_of(head, str(path))
+    header = found.parse_header(head, str(path))
+    checkpoint = found.newest_checkpoint(head)
     if checkpoint is None:
-        raise RedoCorrupt(f"{path}: no valid checkpoint in the header", path=str(path), offset=redo.CHECKPOINT_1)
-    return header, checkpoint
+        raise RedoCorrupt(f"{path}: no valid checkpoint in the header", path=str(path), offset=BLOCK_SIZE)
+    return found, header, checkpoint
 
 
-def _cipher(head: bytes, keyring: Keyring | None, path: Path) -> RedoCipher | None:
-    info = redo.encryption_info(head)
+def _cipher(redo_format: RedoFormat, head: bytes, keyring: Keyring | None, path: Path) -> RedoCipher | None:
+    info = redo_format.encryption_info(head)
     return RedoCipher.unwrap(info, keyring, str(path)) if info and keyring else None
 
 
-def _any_encrypted(blocks: bytes) -> bool:
-    last = range(0, len(blocks) - redo.BLOCK_SIZE + 1, redo.BLOCK_SIZE)
-    return any(redo.is_encrypted(blocks[offset : offset + 6]) for offset in last)
+def _any_encrypted(redo_format: RedoFormat, blocks: bytes) -> bool:
+    last = range(0, len(blocks) - BLOCK_SIZE + 1, BLOCK_SIZE)
+    return any(redo_format.is_encrypted(blocks[offset : offset + 6]) for offset in last)
 
 
-def _require_padding(offset: int, lsn: int, end: redo.MysqlWalkEnd, path: Path) -> None:
+def _require_padding(offset: int, lsn: int, end: MysqlWalkEnd, path: Path) -> None:
     """Raises unless the file holds only zeros from ``offset`` on."""
-    if end is redo.MysqlWalkEnd.ENCRYPTED:
+    if end is MysqlWalkEnd.ENCRYPTED:
         raise DecryptionFailed(
             f"{path}: the redo log is encrypted (at LSN {lsn}), and there is no key",
             remedy="Give the keyring file of the server that wrote it.",

@@ -12,6 +12,7 @@ from ...errors import RecoveryFailed, RecoveryIncomplete
 from ...format import metadata
 from ...host import below, durable
 from ...innodb.mariadb import redo as mariadb_redo
+from ...innodb.mariadb.redo_format import HEADER_SIZE, LogHeader, MariadbCheckpoint
 from ..backup_directory import BackupDirectory
 from ..family import LEFTOVER_SUFFIXES, RecoveryFamily
 from ..redo_proof import PrepareMarker
@@ -36,7 +37,7 @@ class MariadbFamily(RecoveryFamily):
         untouched = header.creator.startswith("Backup ")
         last_lsn = backup.checkpoints.last_lsn
         if untouched:
-            end = header.first_lsn + header.file_size - mariadb_redo.START_OFFSET
+            end = header.first_lsn + header.capacity
             if checkpoint is None or end < last_lsn:
                 raise RecoveryIncomplete(
                     f"{backup.path / metadata.REDO_NAME} ends at LSN {end}, and the backup reaches to LSN {last_lsn}"
@@ -72,15 +73,13 @@ class MariadbFamily(RecoveryFamily):
         """The log stays: a server does not start without it."""
 
 
-def read_redo(backup: BackupDirectory) -> tuple[mariadb_redo.LogHeader, mariadb_redo.MariadbCheckpoint | None]:
+def read_redo(backup: BackupDirectory) -> tuple[LogHeader, MariadbCheckpoint | None]:
     """Header and newest checkpoint of the backup's redo log; raises what its format forbids (encrypted, older)."""
     path = backup.path / metadata.REDO_NAME
     with durable.storage_errors("reading", path), below.reading_file(path) as source:
         size = os.fstat(source.fileno()).st_size
-        data = source.read(mariadb_redo.START_OFFSET)
-    header = mariadb_redo.parse_header(data, size, str(path))
-    first, second = (
-        data[start : start + mariadb_redo.CHECKPOINT_SIZE]
-        for start in (mariadb_redo.CHECKPOINT_1, mariadb_redo.CHECKPOINT_2)
-    )
-    return header, mariadb_redo.newest_checkpoint(first, second, header)
+        head = source.read(HEADER_SIZE)
+        found = mariadb_redo.format_of(head, size, str(path))
+        head += source.read(found.START_OFFSET - len(head))
+    header = found.parse_header(head, size, str(path))
+    return header, found.newest_checkpoint(head, header)

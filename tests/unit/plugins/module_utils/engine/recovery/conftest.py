@@ -15,9 +15,11 @@ import crc32c
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mariadb.redo import (
-    MariadbCheckpoint,
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mariadb.redo_10_8 import (
     render_backup_header,
+)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mariadb.redo_format import (
+    MariadbCheckpoint,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import FileEntry, Manifest
 

@@ -26,7 +26,11 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     UnsupportedServer,
     XtrabackupError,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mariadb import redo
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mariadb import (
+    redo,
+    redo_10_8,
+    redo_format,
+)
 from ansible_collections.innodb.xtrabackup.tests.support import redo_log
 from ansible_collections.innodb.xtrabackup.tests.support.redo_log import SyntheticLog, record
 
@@ -118,8 +122,8 @@ def test_the_copy_is_the_log_from_the_checkpoint_on(log: SyntheticLog, follow: A
     data = following.output.getvalue()
     header = redo.parse_header(data, len(data), "copy")
     assert (header.first_lsn, header.creator) == (start, "Backup 10.11.19")
-    assert redo.newest_checkpoint(data[4096:], data[8192:], header) == redo.MariadbCheckpoint(start, end)
-    walked = redo.walk(bytearray(data[HEADER_SIZE:]), start, header)
+    assert redo_10_8.newest_checkpoint(data, header) == redo_format.MariadbCheckpoint(start, end)
+    walked = redo_10_8.walk(bytearray(data[HEADER_SIZE:]), start, header)
     assert walked.size == len(data) - HEADER_SIZE
 
 
@@ -230,7 +234,7 @@ def test_newest_checkpoint_reads_the_log_again(log: SyntheticLog, follow: Any) -
     started = following.follower.checkpoint_lsn
     lsn = log.append(record(9))
     end_lsn = log.checkpoint(lsn)
-    assert following.follower.newest_checkpoint() == redo.MariadbCheckpoint(lsn, end_lsn)
+    assert following.follower.newest_checkpoint() == redo_format.MariadbCheckpoint(lsn, end_lsn)
     assert following.follower.checkpoint_lsn == started
 
 
@@ -272,8 +276,8 @@ def test_two_laps_that_parse_are_refused_only_by_the_proof(log: SyntheticLog, fo
     log.lsn = lsn + 2 * log.capacity
     log.append(record(50))
     window = bytearray(os.pread(log.descriptor, 55, 12288 + (lsn - 12288) % log.capacity))
-    header = redo.LogHeader(12288, "", log.file_size)
-    assert redo.walk(window, lsn, header).count == 1
+    header = redo_format.LogHeader(12288, "", log.file_size)
+    assert redo_10_8.walk(window, lsn, header).count == 1
     log.write_checkpoint(log.lsn - 55, log.lsn - 55)
     following.follower._running.set()
     with pytest.raises(RedoOverwritten):

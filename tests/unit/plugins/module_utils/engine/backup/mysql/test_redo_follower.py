@@ -25,7 +25,11 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     StorageError,
     UnsupportedServer,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql import redo
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql import (
+    redo,
+    redo_8_0_30,
+    redo_format,
+)
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.redo_status import RedoStatus
 from ansible_collections.innodb.xtrabackup.tests.support import redo_files_mysql as made
 from ansible_collections.innodb.xtrabackup.tests.support.following_mysql import ArchivedLog, Following, overtake
@@ -66,7 +70,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def expected(log: SyntheticRedo, follower: MysqlRedoFollower, target: int) -> bytes:
     """The blocks of ``log`` from the checkpoint's on, the last one cut by hand."""
-    start = redo.block_start(follower.checkpoint_lsn) - log.start_lsn
+    start = redo_format.block_start(follower.checkpoint_lsn) - log.start_lsn
     whole, used = divmod(target - log.start_lsn, 512)
     data = bytes(log.linear[start : whole * 512])
     if used:
@@ -91,14 +95,14 @@ def test_the_copy_is_the_log_from_the_checkpoints_block_to_exactly_the_target(lo
     assert following.failures == []
     head = following.output.getvalue()[:2048]
     assert redo.parse_header(head, "log").start_lsn == log.start_lsn + 512
-    assert redo.newest_checkpoint(head) == redo.MysqlCheckpoint(follower.checkpoint_lsn)
+    assert redo_8_0_30.newest_checkpoint(head) == redo_format.MysqlCheckpoint(follower.checkpoint_lsn)
 
 
 @pytest.mark.parametrize("back", [0, 1, 3, 512, 900, 5000])
 def test_what_is_written_after_the_hold_is_not_copied(log: SyntheticRedo, follow: Any, back: int) -> None:
     following = follow(log)
     follower = following.follower
-    following.expect(lambda: follower.lsn == redo.block_start(log.lsn))
+    following.expect(lambda: follower.lsn == redo_format.block_start(log.lsn))
     follower.hold()
     log.append(b"before the instant" * 300)
     instant = log.lsn - back
@@ -122,7 +126,7 @@ def test_files_are_recycled_behind_the_follower(log: SyntheticRedo, follow: Any)
     follower = following.follower
     for number in range(60):
         log.fill(5, number)
-        following.expect(lambda: follower.lsn >= redo.block_start(log.lsn))
+        following.expect(lambda: follower.lsn >= redo_format.block_start(log.lsn))
         log.checkpoint(follower.lsn)
     assert len(log.files) < 3
     assert log.files[-1][0] > 20
@@ -189,10 +193,10 @@ def test_progress_is_told_also_when_nothing_is_new(
     monkeypatch.setattr(redo_follower, "_PROGRESS_INTERVAL", 0.02)
     following = follow(log)
     following.expect(lambda: len(following.progress) > 5)
-    assert following.progress[-1] == redo.block_start(log.lsn)
+    assert following.progress[-1] == redo_format.block_start(log.lsn)
     following.follower.hold()
     log.fill(30)
-    following.expect(lambda: following.progress[-1] == redo.block_start(log.lsn))
+    following.expect(lambda: following.progress[-1] == redo_format.block_start(log.lsn))
     assert following.follower.lsn < log.lsn - 20 * 512
 
 
@@ -202,7 +206,7 @@ def test_what_is_read_ahead_is_bounded_and_then_no_sign_of_life_is_given(
     monkeypatch.setattr(redo_follower, "_PROGRESS_INTERVAL", 0.001)
     monkeypatch.setattr(redo_follower, "_LARGEST_AHEAD", 10 * 512)
     following = follow(log)
-    following.expect(lambda: following.follower.lsn == redo.block_start(log.lsn))
+    following.expect(lambda: following.follower.lsn == redo_format.block_start(log.lsn))
     following.follower.hold()
     log.fill(100)
     time.sleep(0.2)
@@ -228,7 +232,7 @@ def test_what_was_recycled_is_read_from_the_archive_and_the_tail_from_the_log(
     follower = following.follower
     for _time in range(3):
         overtake(following, archive)
-        following.expect(lambda: follower.lsn == redo.block_start(log.lsn))
+        following.expect(lambda: follower.lsn == redo_format.block_start(log.lsn))
         following.expect(lambda: not follower._in_archive)
     archive.path.unlink()  # the open file stays
     follower.hold()
@@ -241,7 +245,7 @@ def test_an_archive_that_is_behind_is_waited_for(log: SyntheticRedo, archive: Ar
     following = follow(log, archive=str(archive.path))
     follower = following.follower
     overtake(following, archive)
-    following.expect(lambda: follower.lsn == redo.block_start(log.lsn))
+    following.expect(lambda: follower.lsn == redo_format.block_start(log.lsn))
     archive.catch_up()
     follower._running.clear()
     time.sleep(0.1)
@@ -260,7 +264,7 @@ def test_an_archive_that_is_behind_is_waited_for(log: SyntheticRedo, archive: Ar
 def test_a_target_amid_the_archive_is_reached_there(log: SyntheticRedo, archive: ArchivedLog, follow: Any) -> None:
     following = follow(log, archive=str(archive.path))
     follower = following.follower
-    following.expect(lambda: follower.lsn == redo.block_start(log.lsn))
+    following.expect(lambda: follower.lsn == redo_format.block_start(log.lsn))
     follower.hold()
     target = log.lsn + 50 * 512
     overtake(following, archive)
@@ -287,7 +291,7 @@ def test_an_archive_that_ended_or_is_damaged_is_not_waited_for_for_ever(
     monkeypatch.setattr(redo_follower, "_ARCHIVE_WAIT", 0.2)
     following = follow(log, archive=str(archive.path))
     follower = following.follower
-    wrong = redo.block_start(log.lsn) + 40 * 512
+    wrong = redo_format.block_start(log.lsn) + 40 * 512
 
     def stop_there() -> None:
         if damaged:
@@ -320,7 +324,7 @@ def test_an_archive_that_is_gone_is_none(log: SyntheticRedo, archive: ArchivedLo
 def test_a_log_that_went_on_without_the_follower_is_overwritten(log: SyntheticRedo, follow: Any) -> None:
     following = follow(log)
     follower = following.follower
-    following.expect(lambda: follower.lsn == redo.block_start(log.lsn))
+    following.expect(lambda: follower.lsn == redo_format.block_start(log.lsn))
     follower._running.clear()
     time.sleep(0.1)
     log.fill(200)
@@ -362,7 +366,7 @@ def test_a_target_that_is_never_written_is_not_waited_for_for_ever(log: Syntheti
 
 def test_a_target_behind_the_copy_is_refused(log: SyntheticRedo, follow: Any) -> None:
     following = follow(log)
-    following.expect(lambda: following.follower.lsn == redo.block_start(log.lsn))
+    following.expect(lambda: following.follower.lsn == redo_format.block_start(log.lsn))
     with pytest.raises(ServerError, match="after the target"):
         following.follower.follow_until(log.start_lsn + 2000, 10)
 
@@ -370,7 +374,7 @@ def test_a_target_behind_the_copy_is_refused(log: SyntheticRedo, follow: Any) ->
 def test_a_target_behind_the_copy_that_is_set_amid_a_step_copies_nothing(log: SyntheticRedo, follow: Any) -> None:
     following = follow(log)
     follower = following.follower
-    following.expect(lambda: follower.lsn == redo.block_start(log.lsn))
+    following.expect(lambda: follower.lsn == redo_format.block_start(log.lsn))
     follower.stop()
     copied, lsn = following.blocks, follower.lsn
     follower._ahead += made.block(lsn, bytes(496))
