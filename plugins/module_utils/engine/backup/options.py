@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import InvalidOption
+from ..format.backup_kind import FULL, BackupKind
 from ..format.content_digest import XXH128
 from ..server.connection import ConnectionParameters
 from .copier import RateLimit
@@ -22,6 +23,7 @@ class BackupOptions:
 
     connection: ConnectionParameters
     tool_version: str
+    kind: BackupKind = FULL
     parallel: int = 2
     throttle: RateLimit | None = None
     lock_timeout: float = 60.0

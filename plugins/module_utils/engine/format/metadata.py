@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import Protocol
 
 from ..errors import FormatError
+from .backup_kind import BackupKind
 from .coordinates import BinlogCoordinates, render_binlog_pos
 from .family import Family, Flavor
 from .strict_json import whole_of
@@ -53,7 +54,6 @@ NAMES = {
     ),
 }
 
-FULL = "full-backuped"
 #: of a prepared backup of each family
 PREPARED_TYPES = frozenset(family.facts.prepared_type for family in Family)
 #: of a backup of MySQL that Percona's tool has prepared with --apply-log-only
@@ -66,11 +66,12 @@ _TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 class Checkpoints:
     """``xtrabackup_checkpoints``: the state of a backup and its LSNs (bytes of redo).
 
-    ``flushed_lsn`` is in MySQL's form of the file only (None: MariaDB's form).
+    ``backup_type`` tells the state: that of a copied backup is its kind's ``copied_type``. ``flushed_lsn`` is in
+    MySQL's form of the file only (None: MariaDB's form).
     """
 
     backup_type: str
-    from_lsn: int
+    kind: BackupKind
     to_lsn: int
     last_lsn: int
     recover_binlog_info: int = 0
@@ -80,7 +81,7 @@ class Checkpoints:
         """The file's text."""
         lines = [
             f"backup_type = {self.backup_type}",
-            f"from_lsn = {self.from_lsn}",
+            f"from_lsn = {self.kind.from_lsn}",
             f"to_lsn = {self.to_lsn}",
             f"last_lsn = {self.last_lsn}",
         ]
@@ -102,7 +103,7 @@ def parse_checkpoints(data: bytes, where: str) -> Checkpoints:
     try:
         return Checkpoints(
             values["backup_type"],
-            number("from_lsn"),
+            BackupKind(number("from_lsn")),
             number("to_lsn"),
             number("last_lsn"),
             number("recover_binlog_info") if "recover_binlog_info" in values else 0,
@@ -122,7 +123,7 @@ class BackupInfo:
     started: datetime
     ended: datetime
     binlog: BinlogCoordinates | None
-    from_lsn: int
+    kind: BackupKind
     to_lsn: int
     stream: bool
     compressed: bool
@@ -149,10 +150,10 @@ class BackupInfo:
             "end_time": self.ended.strftime(_TIME_FORMAT),
             "lock_time": str(self.lock_seconds),
             "binlog_pos": position,
-            "innodb_from_lsn": str(self.from_lsn),
+            "innodb_from_lsn": str(self.kind.from_lsn),
             "innodb_to_lsn": str(self.to_lsn),
             "partial": "N",
-            "incremental": "N",
+            "incremental": self.kind.info_word,
             "format": "xbstream" if self.stream else "file",
             "compressed": "compressed" if self.compressed else "N",
         }

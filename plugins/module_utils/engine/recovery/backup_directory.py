@@ -17,6 +17,7 @@ from typing import Any
 from .. import manifest
 from ..errors import BackupError, BackupIncomplete, FormatError, NotABackup, UnsupportedTable
 from ..format import metadata, strict_json
+from ..format.backup_kind import FULL
 from ..format.coordinates import parse_binlog_info
 from ..format.family import Family, Flavor, recorded_flavor
 from ..format.metadata import Checkpoints
@@ -272,7 +273,7 @@ def _changed_file(path: Path, found: Manifest | None) -> str | None:
 
 def _checkpoints(data: bytes, path: Path, name: str) -> Checkpoints:
     checkpoints = metadata.parse_checkpoints(data, str(path / name))
-    if checkpoints.backup_type not in (metadata.FULL, *metadata.PREPARED_TYPES):
+    if checkpoints.backup_type not in (FULL.copied_type, *metadata.PREPARED_TYPES):
         raise BackupError(
             f"{path} is a backup of type {checkpoints.backup_type}; only full backups can be prepared yet",
             path=str(path),
@@ -356,13 +357,12 @@ def _stock_record(path: Path, checkpoints: Checkpoints) -> dict[str, Any]:
     version = info.get("server_version", "")
     return {
         "id": info.get("uuid") or f"unnamed-{checkpoints.to_lsn}-{checkpoints.last_lsn}",
-        "type": "full",
+        **checkpoints.kind.record(),
         "path": str(path),
         "state": COPIED,
         "started": info.get("start_time"),
         "ended": info.get("end_time"),
         "server": {"flavor": _stock_flavor(path, info), "version": version},
-        "from_lsn": checkpoints.from_lsn,
         "to_lsn": checkpoints.to_lsn,
         "last_lsn": checkpoints.last_lsn,
         "binlog": binlog.as_dict() if binlog else None,

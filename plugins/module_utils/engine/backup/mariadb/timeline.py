@@ -264,7 +264,8 @@ class MariadbBackup(BackupRun):
         return {**super()._layout_record(), "compression_providers": found.as_dict()}
 
     def _checkpoints(self) -> metadata.Checkpoints:
-        return metadata.Checkpoints(metadata.FULL, 0, self._to_lsn, self._last_lsn)
+        kind = self._options.kind
+        return metadata.Checkpoints(kind.copied_type, kind, self._to_lsn, self._last_lsn)
 
     def _binlog_info(self, binlog: BinlogCoordinates) -> str:
         return render_binlog_info(binlog)

@@ -329,7 +329,8 @@ class MysqlBackup(BackupRun):
         ).render()
 
     def _checkpoints(self) -> metadata.Checkpoints:
-        return metadata.Checkpoints(metadata.FULL, 0, self._to_lsn, self._last_lsn, flushed_lsn=0)
+        kind = self._options.kind
+        return metadata.Checkpoints(kind.copied_type, kind, self._to_lsn, self._last_lsn, flushed_lsn=0)
 
     def _own_metadata(self) -> dict[str, bytes]:
         return {metadata.TABLESPACES_NAME: self._tablespaces}

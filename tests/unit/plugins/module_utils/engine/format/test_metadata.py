@@ -11,17 +11,18 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import FormatError
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import metadata
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.backup_kind import FULL
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.coordinates import BinlogCoordinates
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Flavor
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import ServerLayout
 
 
 def test_checkpoints_are_written_as_mariadb_backup_writes_them_and_read_back() -> None:
-    text = metadata.Checkpoints(metadata.FULL, 0, 46016, 46092).render()
+    text = metadata.Checkpoints(FULL.copied_type, FULL, 46016, 46092).render()
     assert text == (
         b"backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = 46016\nlast_lsn = 46092\nrecover_binlog_info = 0\n"
     )
-    assert metadata.parse_checkpoints(text, "x") == metadata.Checkpoints("full-backuped", 0, 46016, 46092)
+    assert metadata.parse_checkpoints(text, "x") == metadata.Checkpoints("full-backuped", FULL, 46016, 46092)
 
 
 def test_checkpoints_of_percona_xtrabackup_are_read_too() -> None:
@@ -30,7 +31,7 @@ def test_checkpoints_of_percona_xtrabackup_are_read_too() -> None:
 
 
 def test_checkpoints_of_mysql_are_written_as_percona_xtrabackup_writes_them_and_read_back() -> None:
-    checkpoints = metadata.Checkpoints(metadata.FULL, 0, 9, 10, flushed_lsn=9)
+    checkpoints = metadata.Checkpoints(FULL.copied_type, FULL, 9, 10, flushed_lsn=9)
     assert checkpoints.render() == (
         b"backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = 9\nlast_lsn = 10\nflushed_lsn = 9\n"
         b"redo_memory = 0\nredo_frames = 0\n"
@@ -41,7 +42,7 @@ def test_checkpoints_of_mysql_are_written_as_percona_xtrabackup_writes_them_and_
 @pytest.mark.parametrize("flavor", [Flavor.MYSQL, Flavor.PERCONA])
 def test_info_of_mysql_has_the_keys_of_percona_xtrabackup_in_their_order(flavor: Flavor) -> None:
     moment = datetime(2026, 11, 21, 3, 4, 5)
-    info = metadata.BackupInfo("id", "0.1.0", "9.7.4", moment, moment, None, 0, 7, True, True, flavor=flavor)
+    info = metadata.BackupInfo("id", "0.1.0", "9.7.4", moment, moment, None, FULL, 7, True, True, flavor=flavor)
     keys = [line.split(" =")[0] for line in info.render().decode().splitlines()]
     assert keys[6:9] == ["server_version", "server_flavor", "start_time"]
     assert keys[-3:] == ["compressed", "encrypted", "lock_ddl_type"]
@@ -57,7 +58,16 @@ def test_damaged_checkpoints_are_an_error_that_names_the_file(text: bytes) -> No
 def test_info_has_the_keys_of_mariadb_backup_in_their_order() -> None:
     moment = datetime(2026, 11, 21, 3, 4, 5)
     info = metadata.BackupInfo(
-        "id", "0.1.0", "10.11.19-MariaDB", moment, moment, BinlogCoordinates("b.000001", 4, "0-1-2"), 0, 7, True, True
+        "id",
+        "0.1.0",
+        "10.11.19-MariaDB",
+        moment,
+        moment,
+        BinlogCoordinates("b.000001", 4, "0-1-2"),
+        FULL,
+        7,
+        True,
+        True,
     )
     lines = info.render().decode().splitlines()
     assert [line.split(" = ")[0] for line in lines] == [
