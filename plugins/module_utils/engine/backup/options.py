@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..errors import InvalidOption
+from ..errors import InvalidOption, Option
 from ..format.content_digest import XXH128
 from ..server.connection import ConnectionParameters
 from .copier import RateLimit
@@ -43,4 +43,4 @@ class BackupOptions:
 
     def __post_init__(self) -> None:
         if self.parallel < 1:
-            raise InvalidOption(f"parallel: {self.parallel} is not a number of files", option="parallel")
+            raise InvalidOption(f"{Option('parallel')}: {self.parallel} is not a number of files", option="parallel")
