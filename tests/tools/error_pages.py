@@ -26,13 +26,14 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     storage,
     streams,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors.wording import Wording, as_in_tasks
 
 PROJECT = Path(__file__).resolve().parents[2]
 GUIDE = PROJECT / "docs" / "docsite" / "rst" / "guide_troubleshooting.rst"
 BEGIN = ".. errors: begin, made by make error-pages\n"
 END = ".. errors: end\n"
 
-_TYPED = re.compile(r"\b(?:\w+\.)*\w+_\w+\b(?:\.\w+)*|\binnodb\.xtrabackup\.\w+|\bforce: \w+")
+_TYPED = re.compile(r"\b(?:\w+\.)*\w+_\w+\b(?:\.\w+)*|\binnodb\.xtrabackup\.\w+")
 
 
 BRANCHES = (asked, server, formats, streams, storage, backups, requests)  # in the guide's order
@@ -100,7 +101,8 @@ def _paragraphs(kind: type[errors.XtrabackupError]) -> list[str]:
 
 def _literal(text: str) -> str:
     """``text`` with what is typed as it is (options, variables, names of modules and roles) marked so."""
-    return _TYPED.sub(lambda match: f"``{match[0]}``", text)
+    wording = Wording.of(text, lambda words: _TYPED.sub(lambda match: f"``{match[0]}``", words))
+    return wording.spelled(lambda term: f"``{as_in_tasks(term)}``")
 
 
 def _heading(text: str, line: str) -> list[str]:

@@ -16,28 +16,11 @@ from ..engine.printable import printable
 from ..engine.progress import Progress
 from ..engine.units import format_size
 from .dialects import ToolDialect
+from .spelling import ConsoleSpelling
 
 _BAR_WIDTH = 30
 _BAR_SECONDS = 0.25
 _LINE_SECONDS = 10.0
-
-# what errors of the engine call by the modules' names
-_OPTIONS = {
-    "login_unix_socket": "--socket",
-    "login_host": "--host",
-    "login_port": "--port",
-    "login_user": "--user",
-    "login_password": "--password",
-    "ca_cert": "--ssl-ca",
-    "client_cert": "--ssl-cert",
-    "lock_timeout": "--ftwrl-wait-timeout",
-    "server_program": "--server-program",
-    "keyring_file": "--keyring-file",
-    "decrypt: {key_file: ...}": "--decrypt=ALGORITHM and --encrypt-key-file",
-    "Run xtrabackup_prepare on it first": "Prepare it first (--prepare)",
-    ", or say force: true to replace what is there": "",
-    " (become: true?)": "",
-}
 
 
 class Messages:
@@ -59,10 +42,8 @@ class Messages:
 
     def fail(self, error: XtrabackupError) -> None:
         """Why it failed, and what to do."""
-        text = f"{error.message.rstrip('.')}. {error.remedy}"
-        for name, option in _OPTIONS.items():
-            text = text.replace(name, option)
-        self._write(self._dialect.line("ERROR", text))
+        message, remedy = error.spelled(ConsoleSpelling(self._dialect))
+        self._write(self._dialect.line("ERROR", f"{message.rstrip('.')}. {remedy}"))
 
     def show_bar(self, text: str) -> None:
         """Show ``text`` at the bottom of the terminal in place of what was there."""

@@ -49,7 +49,7 @@ class Option:
     ``implied``: the value of an OPTIONAL one that is given without, and of a password that ``--skip-`` switches off.
     ``aliases``: other words for a choice, the numbers of the stock tools' lists among them. ``minimum``: a smaller
     number is raised to it. ``on_only``: a needless flag that cannot be
-    switched off. ``secret``: never shown anywhere.
+    switched off. ``secret``: never shown anywhere. ``speaks``: errors name it, of several that set one parameter.
     """
 
     name: str
@@ -69,6 +69,7 @@ class Option:
     on_only: bool = False
     secret: bool = False
     ours: bool = False
+    speaks: bool = False
 
     @property
     def takes_word(self) -> bool:

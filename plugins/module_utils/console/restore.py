@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 
 from ..engine.errors import InvalidOption, TargetNotEmpty
+from ..engine.errors.wording import Wording
 from ..engine.format.family import Family
 from ..engine.host.held import give_back_of_the_dead
 from ..engine.host.ownership import resolve_ownership
@@ -29,7 +30,7 @@ def run(session: ConsoleSession, method: str) -> None:
     try:
         _run(session, method)
     except TargetNotEmpty as error:
-        if error.remedy == TargetNotEmpty.default_remedy:
+        if error.remedy == Wording.of(TargetNotEmpty.default_remedy):
             error.remedy = NOT_EMPTY
         if session.arguments.flag(_FORCE):
             error.message = f"--{_FORCE} is taken for an empty data directory only: {error.message}"

@@ -65,7 +65,7 @@ LOGIN = (
         choices=("DISABLED", "PREFERRED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY"),
         parameter="ca_cert",
     ),
-    Option("ssl-ca", TEXT, "Certificates of the authorities to trust.", parameter="ca_cert"),
+    Option("ssl-ca", TEXT, "Certificates of the authorities to trust.", parameter="ca_cert", speaks=True),
     Option("ssl-cert", TEXT, "Our certificate.", parameter="client_cert"),
     Option("ssl-key", TEXT, "Its key.", parameter="client_key"),
     Option(
@@ -181,6 +181,7 @@ LOCKS = (
         "For each of the locks. Without it, and with 0, 60 seconds: nothing waits for ever.",
         parameter="lock_timeout",
         default=0,
+        speaks=True,
     ),
     *(
         Option(name, kind, text, NEEDLESS, "Without effect in mariadb-backup, too.", M)

@@ -14,7 +14,7 @@ import importlib
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import MissingLibrary
+from .errors import INSTALL, Clause, MissingLibrary
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ def require(module: str) -> Any:
     except ImportError as error:
         raise MissingLibrary(
             f"the Python library {library.pypi} is needed for {library.reason}, and cannot be imported: {error}",
-            remedy=f"Install the package {library.debian} (Debian) or {library.pypi} (PyPI) for this Python, "
-            "or run the role innodb.xtrabackup.install on this host.",
+            remedy=f"Install the package {library.debian} (Debian) or {library.pypi} (PyPI) for this Python"
+            f"{Clause(f', or run the role {INSTALL} on this host')}.",
             library=library.pypi,
         ) from error
 

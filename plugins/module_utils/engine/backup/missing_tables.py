@@ -13,7 +13,7 @@ import time
 from collections.abc import Collection, Set
 from typing import Callable
 
-from ..errors import InvalidOption, TableFileMissing
+from ..errors import InvalidOption, Option, TableFileMissing
 from ..format.file_names import tablespace_name
 from ..units import some_of
 
@@ -42,7 +42,9 @@ def require_allowed(missing: Collection[str], allowed: Collection[str]) -> list[
     for name in allowed:
         if "." not in name.strip("."):
             raise InvalidOption(
-                f"allow_missing_tables: {name!r} is not database.table", option="allow_missing_tables", value=name
+                f"{Option('allow_missing_tables')}: {name!r} is not database.table",
+                option="allow_missing_tables",
+                value=name,
             )
     refused = {path: tablespace_name(path) for path in sorted(missing) if tablespace_name(path) not in allowed}
     if refused:
@@ -51,8 +53,7 @@ def require_allowed(missing: Collection[str], allowed: Collection[str]) -> list[
             "the data files of tables are missing on the server: "
             + some_of([f"{path} of {table}" for path, table in refused.items()]),
             remedy="Bring the files back, or drop these tables. To take a backup without their data, name them: "
-            f"allow_missing_tables: [{', '.join(tables[:5])}] (--allow-missing-tables={','.join(tables[:5])} on the "
-            "command line).",
+            f"{Option('allow_missing_tables', tables[:5])}.",
             tables=tables[:100],
             files=list(refused)[:100],
         )

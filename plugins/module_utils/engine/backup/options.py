@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..errors import InvalidOption
+from ..errors import InvalidOption, Option
 from ..format.backup_kind import FULL, BackupKind
 from ..format.content_digest import XXH128
 from ..server.connection import ConnectionParameters
@@ -45,4 +45,4 @@ class BackupOptions:
 
     def __post_init__(self) -> None:
         if self.parallel < 1:
-            raise InvalidOption(f"parallel: {self.parallel} is not a number of files", option="parallel")
+            raise InvalidOption(f"{Option('parallel')}: {self.parallel} is not a number of files", option="parallel")

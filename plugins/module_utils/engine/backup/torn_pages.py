@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Callable
 
 from .. import libraries
-from ..errors import Cancelled, PageCorrupt
+from ..errors import Cancelled, Option, PageCorrupt
 from ..host import durable
 from ..innodb.page import PageFault, PageVerifier
 
@@ -264,8 +264,9 @@ class PageReader:
         raise PageCorrupt(
             f"{self._path}: the page at offset {offset}, of which no checksum can be verified, differed at each of "
             f"{_CHANGED_ATTEMPTS + _BRIEF_ATTEMPTS} readings",
-            remedy="Make its checksum visible: give keyring_file where the table is encrypted (MySQL); else write the "
-            "table anew with checksums (innodb_checksum_algorithm=crc32, ALTER TABLE ... FORCE).",
+            remedy=f"Make its checksum visible: give {Option('keyring_file')} where the table is encrypted (MySQL); "
+            "else "
+            "write the table anew with checksums (innodb_checksum_algorithm=crc32, ALTER TABLE ... FORCE).",
             path=str(self._path),
             offset=offset,
         )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypedDict
 
 from .. import manifest
-from ..errors import NotABackup, TargetNotEmpty, TargetUnsafe, XtrabackupError
+from ..errors import NotABackup, Option, TargetNotEmpty, TargetUnsafe, XtrabackupError
 from ..host.replaceable import holds_backup
 from ..stream.cipher import key_of, read_key_file
 from ..stream.codec import Compression
@@ -122,7 +122,9 @@ class PathDestination(Destination):
     def __post_init__(self) -> None:
         path = self.path
         if path.parent == path or path.is_symlink() or (os.path.ismount(path) and not self.fills_directories):
-            raise TargetUnsafe(f"dest: {path} is the root, a symbolic link or a mount point", path=str(path))
+            raise TargetUnsafe(
+                f"{Option('dest')}: {path} is the root, a symbolic link or a mount point", path=str(path)
+            )
 
     def describe(self) -> dict[str, Any]:
         return {"dest": str(self.path), "format": self.format}

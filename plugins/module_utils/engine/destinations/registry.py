@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import InvalidOption
+from ..errors import InvalidOption, Option
 from .archive import Archive
 from .base import Destination, Encoding, StreamDestination
 from .command import Command
@@ -26,8 +26,9 @@ def from_options(options: Mapping[str, Any]) -> Destination:
     plain = options["dest"] is not None and options["format"] == Directory.format
     if options["digests"] and plain:
         raise InvalidOption(
-            "digests: only an archive or a stream has digests of its own; the manifest has those of the files",
-            remedy="Say format: xbstream or stream_to, or leave digests out.",
+            f"{Option('digests')}: only an archive or a stream has digests of its own; the manifest has those of the "
+            "files",
+            remedy=f"Say {Option('format', 'xbstream')} or {Option('stream_to')}, or leave {Option('digests')} out.",
             option="digests",
         )
     encoding = Encoding.from_options(options)
@@ -44,5 +45,9 @@ def from_options(options: Mapping[str, Any]) -> Destination:
         ("sparse", "a directory keeps holes as they are"),
     ):
         if options[name]:
-            raise InvalidOption(f"{name}: {why}", remedy=f"Say format: xbstream, or leave {name} out.", option=name)
+            raise InvalidOption(
+                f"{Option(name)}: {why}",
+                remedy=f"Say {Option('format', 'xbstream')}, or leave {Option(name)} out.",
+                option=name,
+            )
     return destination

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from .base import BACKUP, PREPARE, RESTORE, XtrabackupError, returned_by
+from .wording import INSTALL, Clause
 
 
 class InvalidOption(XtrabackupError):
@@ -27,7 +28,7 @@ class MissingLibrary(XtrabackupError):
     """
 
     code = "missing_library"
-    default_remedy = "Run the role innodb.xtrabackup.install on this host, or install the named package."
+    default_remedy = f"{Clause(f'Run the role {INSTALL} on this host, or install', 'Install')} the named package."
 
 
 class MissingProgram(XtrabackupError):

@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 from .base import BACKUP, INFO, PREPARE, REPLICA, RESTORE, XBSTREAM, XtrabackupError, returned_by
+from .wording import Clause, Option, Program
+
+_WHOLE = Clause(f"without {Option('databases')}, {Option('tables')} and {Option('files')}", "as a whole")
 
 
 class BackupError(XtrabackupError):
@@ -43,7 +46,7 @@ class BackupPartial(BackupIncomplete):
     """The place holds a selection of a backup's files, which no server can be started on."""
 
     code = "backup_partial"
-    default_remedy = "Unpack the archive again without databases, tables and files, into another place."
+    default_remedy = f"Unpack the archive again {_WHOLE}, into another place."
 
 
 class BackupMismatch(BackupError):
@@ -51,8 +54,8 @@ class BackupMismatch(BackupError):
 
     code = "backup_mismatch"
     default_remedy = (
-        "Name the backup that was meant, or its digest: xtrabackup_backup returns it (backup.manifest.sha256), and "
-        "xtrabackup_info does (source.source_sha256)."
+        f"Name the backup that was meant, or its digest: {Program('xtrabackup_backup')} returns it "
+        f"(backup.manifest.sha256), and {Program('xtrabackup_info')} does (source.source_sha256)."
     )
     modules = returned_by(RESTORE)
 
@@ -61,7 +64,7 @@ class NotPrepared(BackupError):
     """The backup must be prepared before it can be put in place."""
 
     code = "not_prepared"
-    default_remedy = "Run xtrabackup_prepare on it first."
+    default_remedy = f"Run {Program('xtrabackup_prepare')} on it first."
     modules = returned_by(RESTORE)
 
 

@@ -11,6 +11,7 @@ import re
 from typing import Any, ClassVar
 
 from ..printable import printable
+from .wording import Spelling, Wording
 
 BACKUP = "xtrabackup_backup"
 INFO = "xtrabackup_info"
@@ -37,23 +38,49 @@ class XtrabackupError(Exception):
     modules: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, message: str, *, remedy: str | None = None, **details: Any) -> None:
-        super().__init__(message)
-        # names in them can hold line ends and escape sequences, which would forge lines of a log
-        self.message: str = printable(_named(message))
-        self.remedy: str = printable(_named(remedy or self.default_remedy))
+        self.message = message
+        self.remedy = remedy or self.default_remedy
+        super().__init__(str(self.message))
         self.details = {name: _named(value) for name, value in details.items()}
 
+    @property
+    def message(self) -> str:
+        """What was being done, to what, and what went wrong; options are spelled as in tasks."""
+        return self._message
+
+    @message.setter
+    def message(self, text: str) -> None:
+        self._message = Wording.of(text, _clean)
+
+    @property
+    def remedy(self) -> str:
+        """What the operator can do; options are spelled as in tasks."""
+        return self._remedy
+
+    @remedy.setter
+    def remedy(self, text: str) -> None:
+        self._remedy = Wording.of(text, _clean)
+
+    def spelled(self, spelling: Spelling) -> tuple[str, str]:
+        """Message and remedy for a front end that has another ``spelling`` of options."""
+        return self._message.spelled(spelling), self._remedy.spelled(spelling)
+
     def __str__(self) -> str:
-        return self.message
+        return str(self.message)
 
     def as_dict(self) -> dict[str, Any]:
         """The error as modules return it: code, message, remedy, details (JSON types only)."""
         return {
             "code": self.code,
-            "message": self.message,
-            "remedy": self.remedy,
+            "message": str(self.message),
+            "remedy": str(self.remedy),
             "details": {name: _plain(value) for name, value in self.details.items()},
         }
+
+
+def _clean(text: str) -> str:
+    """``text`` on one line: names in it can hold line ends and escape sequences, which would forge lines of a log."""
+    return printable(str(_named(text)))
 
 
 def _named(value: Any) -> Any:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from .base import BACKUP, INFO, PREPARE, REPLICA, RESTORE, XtrabackupError, returned_by
+from .wording import Option
 
 
 class ServerError(XtrabackupError):
@@ -26,7 +27,10 @@ class ConnectionFailed(ServerError):
     """
 
     code = "connection_failed"
-    default_remedy = "Check that the server runs, and login_host, login_port, login_unix_socket, login_user."
+    default_remedy = (
+        f"Check that the server runs, and {Option('login_host')}, {Option('login_port')}, "
+        f"{Option('login_unix_socket')}, {Option('login_user')}."
+    )
 
 
 class UnsupportedServer(ServerError):
@@ -64,7 +68,7 @@ class TableFileMissing(ServerError):
     """
 
     code = "table_file_missing"
-    default_remedy = "Bring the file back, drop the table, or name it in allow_missing_tables."
+    default_remedy = f"Bring the file back, drop the table, or name it in {Option('allow_missing_tables')}."
     modules = returned_by(BACKUP)
 
 
@@ -88,7 +92,7 @@ class LockTimeout(ServerError):
     """
 
     code = "lock_timeout"
-    default_remedy = "Wait for or end the blocking queries that the message names, or raise lock_timeout."
+    default_remedy = f"Wait for or end the blocking queries that the message names, or raise {Option('lock_timeout')}."
     modules = returned_by(BACKUP)
 
 

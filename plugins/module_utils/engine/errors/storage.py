@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from .base import BACKUP, PREPARE, RESTORE, XBSTREAM, XtrabackupError, returned_by
+from .wording import BECOME, FORCE, Clause
 
 
 class StorageError(XtrabackupError):
@@ -15,7 +16,9 @@ class StorageError(XtrabackupError):
     """
 
     code = "storage_error"
-    default_remedy = "Check the path's owner and permissions (become: true?), its mount and the storage below it."
+    default_remedy = (
+        f"Check the path's owner and permissions{Clause(f' ({BECOME}?)')}, its mount and the storage below it."
+    )
 
 
 class DiskFull(StorageError):
@@ -54,7 +57,8 @@ class TargetNotEmpty(StorageError):
 
     code = "target_not_empty"
     default_remedy = (
-        "Choose an empty place; or consent to replace what is there (force: true) where the module has that option."
+        "Choose an empty place"
+        f"{Clause(f'; or consent to replace what is there ({FORCE}) where the module has that option')}."
     )
     modules = returned_by(BACKUP, XBSTREAM, PREPARE, RESTORE)
 

@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 from .base import BACKUP, PREPARE, RESTORE, XBSTREAM, XtrabackupError, returned_by
+from .wording import Clause, Option, Program
+
+_OR_KEYRING = Clause(f", {Option('keyring_file')}")
 
 
 class StreamError(XtrabackupError):
@@ -52,8 +55,9 @@ class DecryptionFailed(StreamError):
 
     code = "decryption_failed"
     default_remedy = (
-        "Give the key file that the backup was encrypted with (decrypt, keyring_file); if it is that one, use "
-        "another copy."
+        f"Give the key file that the backup was encrypted with ({Option('decrypt')}{_OR_KEYRING}); "
+        "if it is "
+        "that one, use another copy."
     )
     modules = returned_by(BACKUP, XBSTREAM, PREPARE, RESTORE)
 
@@ -78,7 +82,8 @@ class PeerTimeout(PeerFailed):
 
     code = "peer_timeout"
     default_remedy = (
-        "Check the network, firewalls and the other end; if it is only slow, raise timeout. Nothing was published."
+        f"Check the network, firewalls and the other end; if it is only slow, raise {Option('timeout')}. Nothing was "
+        "published."
     )
 
 
@@ -90,7 +95,7 @@ class PeerRefused(PeerFailed):
     """
 
     code = "peer_refused"
-    default_remedy = "Make new credentials for both ends of this transfer (xtrabackup_credentials)."
+    default_remedy = f"Make new credentials for both ends of this transfer ({Program('xtrabackup_credentials')})."
     modules = returned_by(BACKUP, XBSTREAM)
 
 

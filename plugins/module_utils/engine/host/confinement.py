@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
 
-from ..errors import StorageError
+from ..errors import BECOME_USER, TARGET_DIR, Clause, StorageError
 from . import durable, kernel
 
 _COVERED = ("/run", "/tmp", "/var/tmp")
@@ -122,7 +122,7 @@ def _cannot(directory: Path, account: Account, error: _Failed) -> StorageError:
     return StorageError(
         f"the server cannot be run for {directory} as the uid {account.uid} ({error}), and it is never run as root",
         remedy="Run this where root may change its account (CAP_SETUID, CAP_SETGID), or as the user who owns the "
-        "directory (become_user).",
+        f"directory{Clause(f' ({BECOME_USER})')}.",
         path=str(directory),
     )
 
@@ -133,7 +133,8 @@ def _require_reachable(path: Path, account: Account, reason: str) -> None:
             raise StorageError(
                 f"{parent} lets nobody else through to {path}, and the server that recovers the backup runs as an "
                 f"account of its own, without namespaces, as they are not permitted here ({reason})",
-                remedy=f"Let others pass (chmod o+x {parent}), choose a place elsewhere (target_dir), or run this "
+                remedy=f"Let others pass (chmod o+x {parent}), choose a place elsewhere"
+                f"{Clause(f' ({TARGET_DIR})')}, or run this "
                 "where namespaces are permitted (CAP_SYS_ADMIN).",
                 path=str(parent),
             )

@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Callable
 
-from ..errors import BackupError, FormatError, StorageError, XtrabackupError
+from ..errors import BECOME_USER, TARGET_DIR, BackupError, Clause, FormatError, StorageError, XtrabackupError
 from ..format import strict_json
 from ..format.names import DEEPEST
 from ..format.state_names import is_state_name
@@ -146,8 +146,9 @@ def _unchangeable(directory: Path, error: OSError) -> StorageError:
     return StorageError(
         f"the owner of {directory} cannot be changed ({os.strerror(error.errno or 0)}), and no server is run as root "
         "on it",
-        remedy="Run this as the user who owns the directory and all in it (become_user), or give a target_dir on a "
-        "local file system, in an environment with CAP_CHOWN.",
+        remedy=f"Run this as the user who owns the directory and all in it{Clause(f' ({BECOME_USER})')}, or "
+        f"{Clause(f'give a {TARGET_DIR} on', 'use a copy of the backup on')} a local file system, in an environment "
+        "with CAP_CHOWN.",
         path=str(directory),
     )
 

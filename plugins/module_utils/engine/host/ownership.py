@@ -10,7 +10,7 @@ import os
 import pwd
 from pathlib import Path
 
-from ..errors import InvalidOption
+from ..errors import BECOME, BECOME_USER, Clause, InvalidOption, Option
 from ..units import is_digits
 from . import kernel
 from .copying import Ownership, carried_mode
@@ -65,7 +65,7 @@ def _group(name: str) -> int:
     try:
         return int(name) if _is_id(name) else grp.getgrnam(name).gr_gid
     except KeyError:
-        raise InvalidOption(f"group: there is no group {name} on this host", option="group") from None
+        raise InvalidOption(f"{Option('group')}: there is no group {name} on this host", option="group") from None
 
 
 def _default_account(user: str | None, uid_there: int | None) -> tuple[int, int]:
@@ -87,14 +87,20 @@ def _require_allowed(uid: int, gid: int) -> None:
             raise InvalidOption(
                 f"files cannot be given to user {uid} and group {gid}: root has no right here to change their owner",
                 remedy="Run this with CAP_CHOWN (docker run --cap-add CHOWN, AmbientCapabilities= and "
-                f"CapabilityBoundingSet= of systemd), or as uid {uid} itself (become_user).",
+                f"CapabilityBoundingSet= of systemd), or as uid {uid} "
+                f"itself{Clause(f' ({BECOME_USER})')}.",
                 option="owner",
             )
         return
     if uid != os.geteuid() or gid not in {os.getegid(), *os.getgroups()}:
         raise InvalidOption(
             f"only root can give files to user {uid} and group {gid}",
-            remedy="Run with become: true, or give an owner and group of our own.",
+            remedy=str(
+                Clause(
+                    f"Run with {BECOME}, or give an {Option('owner')} and {Option('group')} of our own.",
+                    "Run this as root.",
+                )
+            ),
             option="owner",
         )
 
@@ -107,7 +113,7 @@ def _mode(mode: str | int) -> int:
         value = -1
     if not 0o500 <= value <= 0o777:
         raise InvalidOption(
-            f"mode: {mode!r} are not permissions of a directory that its owner can use",
+            f"{Option('mode')}: {mode!r} are not permissions of a directory that its owner can use",
             remedy="Write an octal number in quotes, such as '0750'.",
             option="mode",
         )

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import StorageError
+from ..errors import Clause, Keyword, StorageError
 from . import durable
 from .file_states import FileStates
 
@@ -32,6 +32,7 @@ ROOT = Path("/var/lib/xtrabackup")
 _KEY_NAME = "key"
 _KEY_BYTES = 32
 _PREPARATIONS = "preparations"
+_ENVIRONMENT = Keyword("environment")
 _MOST_PREPARATIONS = 10000  # small files; the oldest go first
 _CONTENT = re.compile(rb"([0-9a-f]{64})?\n([0-9a-f]{64}) ([0-9]{1,20})\n")
 
@@ -167,7 +168,8 @@ def _remedy(place: Path) -> str:
         return f"Give it to that user and to nobody else: chown {uid} {place}; chmod 700 {place}"
     return (
         f"It was made by uid {status.st_uid}. Have it removed by root, or choose a place for this user's state where "
-        'nobody else can write: export XDG_STATE_HOME="$HOME/.local/state" (with Ansible, environment: of the task).'
+        'nobody else can write: export XDG_STATE_HOME="$HOME/.local/state"'
+        f"{Clause(f' (with Ansible, {_ENVIRONMENT}: of the task)')}."
     )
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import manifest
-from ..errors import BackupError, BackupIncomplete, FormatError, NotABackup, UnsupportedTable
+from ..errors import TARGET_DIR, BackupError, BackupIncomplete, Clause, FormatError, NotABackup, UnsupportedTable
 from ..format import metadata, strict_json
 from ..format.backup_kind import FULL
 from ..format.coordinates import parse_binlog_info
@@ -437,7 +437,7 @@ def _refuse(path: Path, in_place: bool) -> None:
     if stat.S_ISLNK(status.st_mode) or (in_place and stat.S_ISREG(status.st_mode) and status.st_nlink > 1):
         raise BackupError(
             f"{path} is a link: recovery would change a file outside the backup",
-            remedy="Copy the backup without links; hard links do no harm when a target_dir is given.",
+            remedy=f"Copy the backup without links{Clause(f'; hard links do no harm when a {TARGET_DIR} is given')}.",
             path=str(path),
         )
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):

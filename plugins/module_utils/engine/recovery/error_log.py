@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, TypeVar
 
-from ..errors import DiskFull, RecoveryFailed, TargetBusy, UnsupportedServer, XtrabackupError
+from ..errors import DiskFull, Option, RecoveryFailed, TargetBusy, UnsupportedServer, XtrabackupError
 from .server_messages import OTHER_COPY, Loss, Message, Verdict, is_known_loss, without_names
 
 FIRST_ERRORS = 20  # a damaged file makes thousands of lines; the first ones tell what happened
@@ -115,7 +115,7 @@ def trouble_here(server_program: str) -> list[Translation]:
             ),
             RecoveryFailed,
             "there is not enough memory for the buffer pool",
-            "Give less memory (use_memory), or free some on this host.",
+            f"Give less memory ({Option('use_memory')}), or free some on this host.",
         ),
         Translation(
             re.compile(r"Permission denied|(?:errno|Errcode|error)(?: number)?:? 13\b", re.IGNORECASE),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import InvalidOption
+from ..errors import InvalidOption, Option
 
 
 def as_wished(disabled: list[str] | None, wish: bool) -> bool:
@@ -24,8 +24,8 @@ def require_disabled(disabled: list[str] | None, path: Path) -> None:
     """Raises InvalidOption when nobody has disabled the events of the prepared data at ``path``."""
     if disabled is None:
         raise InvalidOption(
-            f"disable_events: {path} was prepared before, and its events are still enabled",
-            remedy="Prepare another copy of the backup with this option, or give a target_dir.",
+            f"{Option('disable_events')}: {path} was prepared before, and its events are still enabled",
+            remedy=f"Prepare another copy of the backup with this option, or give a {Option('target_dir')}.",
             option="disable_events",
             path=str(path),
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ..errors import InvalidOption
+from ..errors import InvalidOption, Option
 from ..units import format_size, parse_size
 
 MINIMUM = 32 << 20  # bytes; below, recovery crawls through tiny batches
@@ -35,7 +35,7 @@ def choose_buffer_pool(redo_bytes: int, use_memory: str, available: int) -> int:
         raise InvalidOption(
             f"recovery needs at least {format_size(MINIMUM)} of memory and may use half of what is free: "
             f"{format_size(available)} are",
-            remedy="Free memory (or raise the control group's limit), or name a size with use_memory.",
+            remedy=f"Free memory (or raise the control group's limit), or name a size with {Option('use_memory')}.",
             available=available,
             needed=MINIMUM,
         )
@@ -47,12 +47,13 @@ def _explicit(use_memory: str, available: int) -> int:
     chosen = available * int(share.group(1)) // 100 if share else parse_size(use_memory, "use_memory")
     if chosen < MINIMUM:
         raise InvalidOption(
-            f"use_memory: {use_memory} is {format_size(chosen)}, and recovery needs {format_size(MINIMUM)} or more",
+            f"{Option('use_memory')}: {use_memory} is {format_size(chosen)}, and recovery needs "
+            f"{format_size(MINIMUM)} or more",
             option="use_memory",
         )
     if chosen > available:
         raise InvalidOption(
-            f"use_memory: {use_memory} was asked for, and {format_size(available)} of memory are free",
+            f"{Option('use_memory')}: {use_memory} was asked for, and {format_size(available)} of memory are free",
             remedy="Give less, or auto.",
             option="use_memory",
             available=available,

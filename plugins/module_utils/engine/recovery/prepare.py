@@ -14,8 +14,11 @@ from typing import Any
 from .. import libraries, manifest
 from ..errors import (
     BackupIncomplete,
+    Clause,
     InvalidOption,
     NotABackup,
+    Option,
+    Program,
     TargetNotEmpty,
     TargetUnsafe,
     XtrabackupError,
@@ -56,6 +59,10 @@ from .strangers import is_strange, require_honest
 
 _ENDING_SECONDS = 30.0  # a server of a killed run that is just ending
 _SPACE_MARGIN = 64 << 20
+_ELSEWHERE = Clause(
+    f"Give a {Option('target_dir')} to unpack and prepare it in.",
+    f"Unpack it into a directory first ({Program('xbstream')}).",
+)
 
 
 @dataclass(frozen=True)
@@ -118,14 +125,14 @@ def plan(src: Path, target_dir: Path | None, options: PrepareOptions) -> Prepare
 
 def _plan(source: Path, target: Path, options: PrepareOptions) -> PreparePlan:
     if options.parallel < 1:
-        raise InvalidOption(f"parallel: {options.parallel} is not a number of files", option="parallel")
+        raise InvalidOption(f"{Option('parallel')}: {options.parallel} is not a number of files", option="parallel")
     backup = _look_at_source(source)
     record, sha256, state = backup.record, backup.proven_sha256, backup.state
     if target == source:
         if not source.is_dir():
             raise InvalidOption(
                 f"{source} is an archive, which cannot be prepared in place",
-                remedy="Give a target_dir to unpack and prepare it in.",
+                remedy=str(_ELSEWHERE),
                 option="target_dir",
             )
         changed, before = state != PREPARED, {"path": str(source), "id": record["id"], "state": state}
@@ -163,7 +170,7 @@ def require_recoverable(backup: BackupDirectory, source: Path, options: PrepareO
     to_load(program, backup.providers())
     if options.keyring_file:
         if backup.family is Family.MARIADB:
-            raise InvalidOption("keyring_file: only servers of MySQL have one", option="keyring_file")
+            raise InvalidOption(f"{Option('keyring_file')}: only servers of MySQL have one", option="keyring_file")
         Keyring.read(options.keyring_file)
     if backup.family is Family.MYSQL:
         # it is asked through a connection, and its log is verified before
@@ -197,7 +204,7 @@ def _require_apart(source: Path, target: Path) -> None:
     elif target.exists() and not target.is_dir():
         reason = "not a directory"
     if reason:
-        raise TargetUnsafe(f"target_dir: {target} is {reason}", path=str(target))
+        raise TargetUnsafe(f"{Option('target_dir')}: {target} is {reason}", path=str(target))
 
 
 def _events_disabled(record: dict[str, Any]) -> list[str] | None:
@@ -231,7 +238,8 @@ def _look_at_target(
                 elsewhere = " (it says that it was prepared from it, which nobody on this host has done)"
     if not options.force:
         raise TargetNotEmpty(
-            f"target_dir: {target} holds something else than this backup, prepared{elsewhere}", path=str(target)
+            f"{Option('target_dir')}: {target} holds something else than this backup, prepared{elsewhere}",
+            path=str(target),
         )
     require_renamable(target)
     require_replaceable(target, anything if options.own_place else holds_backup)

@@ -13,7 +13,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import InvalidOption, MissingProgram, UnsupportedServer
+from ..errors import InvalidOption, MissingProgram, Option, UnsupportedServer
 from ..format.family import Family, Flavor, flavor_of
 from ..server.connection import version_numbers
 
@@ -48,7 +48,7 @@ def find_server(explicit: str | None, family: Family) -> ServerProgram:
     """
     if explicit:
         if not os.access(explicit, os.X_OK):
-            raise InvalidOption(f"server_program: {explicit} cannot be executed", option="server_program")
+            raise InvalidOption(f"{Option('server_program')}: {explicit} cannot be executed", option="server_program")
         return _require_family(_known(Path(explicit)), family)
     search = os.pathsep.join([os.environ.get("PATH", ""), *_PLACES])
     others = []
@@ -67,7 +67,7 @@ def find_server(explicit: str | None, family: Family) -> ServerProgram:
     raise MissingProgram(
         f"no {name} is installed here: recovery is done by the server itself",
         remedy=f"Install the package {family.facts.server_package} of the series that the backup was taken "
-        "from, or name the program with server_program.",
+        f"from, or name the program with {Option('server_program')}.",
         program=name,
     )
 
@@ -78,7 +78,8 @@ def _require_family(program: ServerProgram, family: Family) -> ServerProgram:
         name = family.display_name
         raise UnsupportedServer(
             f"{program.path} is not {name} ({program.version}), and a backup of {name} is recovered by {name}",
-            remedy=f"Install {name} of the series that the backup was taken from, or name it with server_program.",
+            remedy=f"Install {name} of the series that the backup was taken from, or name it with "
+            f"{Option('server_program')}.",
             program=str(program.path),
         )
     return program
@@ -154,7 +155,7 @@ def check_version(program: ServerProgram, source_version: str, flavor: Flavor) -
     if here[:2] < source[:2]:
         raise UnsupportedServer(
             f"{program.path} is MariaDB {program.version}, and the backup was taken from the newer {source_version}",
-            remedy=f"Install MariaDB {source[0]}.{source[1]}, or name its mariadbd with server_program.",
+            remedy=f"Install MariaDB {source[0]}.{source[1]}, or name its mariadbd with {Option('server_program')}.",
             program=str(program.path),
             version=program.version,
             source_version=source_version,
@@ -180,7 +181,8 @@ def _check_mysql(program: ServerProgram, source: tuple[int, ...], source_version
             f"{source_version} that the backup was taken from, and only a server of that series which is not older "
             "can recover it",
             remedy=f"Install {named} ({'.'.join(map(str, source))} or a later release of it), or name its mysqld with "
-            "server_program. A newer series can be installed once the data is restored and was shut down cleanly.",
+            f"{Option('server_program')}. A newer series can be installed once the data is restored and was shut "
+            "down cleanly.",
             program=str(program.path),
             version=program.version,
             source_version=source_version,

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import FormatError, RequestError, RequestExpired, RequestUnproven, TargetNotEmpty
+from ..errors import FORCE, Clause, FormatError, RequestError, RequestExpired, RequestUnproven, TargetNotEmpty
 from ..host import durable
 from ..host.journal import ACCEPTED, IN_PROGRESS, RESTORED, Identity, Journal
 from ..recovery.backup_directory import MOVING_NAME
@@ -176,7 +176,8 @@ class RestoreJournal(Journal):
             raise TargetNotEmpty(
                 f"{staging.root} may hold files that an interrupted restore moved there from a backup, and uid "
                 f"{os.geteuid()} knows nothing of that restore on this host",
-                remedy="Move what is needed back into that backup, or say force: true to remove it.",
+                remedy="Move what is needed back into that backup, or "
+                f"{Clause(f'say {FORCE} to remove it', 'remove it yourself')}.",
                 path=str(staging.root),
             )
 

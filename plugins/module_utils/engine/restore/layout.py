@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import InvalidOption, MissingProgram, TargetUnsafe
+from ..errors import InvalidOption, MissingProgram, Option, TargetUnsafe
 from ..format.family import Family
 from ..host import trees
 from ..host.anchor import followed
@@ -203,11 +203,11 @@ def read_server_options(defaults_file: Path | None, family: Family, version: str
     if program is None:
         raise MissingProgram(
             f"{_PROGRAM} is needed to read the server's option files",
-            remedy="Install the server's packages first (Debian: mariadb-server-core), or give a datadir.",
+            remedy=f"Install the server's packages first (Debian: mariadb-server-core), or give a {Option('datadir')}.",
             program=_PROGRAM,
         )
     if defaults_file is not None and not defaults_file.is_file():
-        raise InvalidOption(f"defaults_file: {defaults_file} does not exist", option="defaults_file")
+        raise InvalidOption(f"{Option('defaults_file')}: {defaults_file} does not exist", option="defaults_file")
     which = [f"--defaults-file={defaults_file}"] if defaults_file else []
     groups = ["--mysqld"]
     if family is Family.MYSQL:

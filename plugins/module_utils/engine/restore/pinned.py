@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import BackupMismatch
+from ..errors import BackupMismatch, Option, Program
 from ..manifest import note_preparation
 from ..recovery.backup_directory import BackupDirectory, read_backup_directory, told_change
 from .markers import InProgress, Restored
@@ -24,13 +24,15 @@ def require_expected(backup: BackupDirectory, expected: str, where: Path) -> Non
     elif backup.changed is not None and backup.source_sha256 == expected:
         message = f"{where}: {told_change(backup)}, so nothing proves that it is the backup that was asked for"
         remedy = (
-            "Prepare that backup again, into another target_dir or with force, and let nobody change the result. If "
+            f"Prepare that backup again, into another {Option('target_dir')} or with {Option('force')}, and let "
+            "nobody change the result. If "
             "you trust this directory, ask for the digest of its own manifest."
         )
     elif backup.manifest is not None and backup.manifest.claimed_sha256 == expected:
         remedy = (
             "It says to be prepared from the backup that was asked for, which only the host and user that prepared it "
-            "can know. Prepare that backup here (xtrabackup_prepare, or an archive as src), or, if you trust this "
+            f"can know. Prepare that backup here ({Program('xtrabackup_prepare')}, or an archive as "
+            f"{Option('src')}), or, if you trust this "
             "directory, ask for the digest of its own manifest."
         )
     raise BackupMismatch(message, remedy=remedy, path=str(where), found=found, expected=expected)

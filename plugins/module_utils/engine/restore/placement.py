@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import InvalidOption, TargetUnsafe
+from ..errors import InvalidOption, Option, TargetUnsafe
 from ..format import metadata
 from ..format.family import Family
 from ..host import durable
@@ -251,7 +251,8 @@ def _external_places(backup: BackupDirectory, layout: HostLayout) -> dict[str, P
                 f"the tablespace {tablespace.tablespace_name} was at {tablespace.file_name} on the source, and this "
                 "host's server would not look there",
                 remedy=f"Add {directory} (or a directory above it) to innodb_directories in the server's option file, "
-                "or give a datadir without defaults_file, so that everything is put into that directory.",
+                f"or give a {Option('datadir')} without {Option('defaults_file')}, so that everything is put "
+                "into that directory.",
                 option="defaults_file",
                 tablespace=tablespace.tablespace_name,
                 path=str(tablespace.file_name),

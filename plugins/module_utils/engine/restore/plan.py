@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import (
+    FORCE,
     BackupIncomplete,
+    Clause,
     InvalidOption,
     MissingProgram,
     NotABackup,
     NotPrepared,
+    Option,
     TargetNotEmpty,
     UnsupportedServer,
     XtrabackupError,
@@ -131,7 +134,7 @@ def _plan(src: Path, layout: HostLayout, options: RestoreOptions) -> RestorePlan
     for place in dict.fromkeys((source, wanted_source)):
         require_safe(layout.datadir, place, layout)
     if options.parallel < 1:
-        raise InvalidOption(f"parallel: {options.parallel} is not a number of files", option="parallel")
+        raise InvalidOption(f"{Option('parallel')}: {options.parallel} is not a number of files", option="parallel")
     if options.request and (there is None or there.request != options.request):
         if there is None:
             journal.require_proven(options.request)
@@ -318,7 +321,8 @@ def _require_usable(backup: BackupDirectory, wanted: InProgress, options: Restor
     if moving is not None and not moving.same_restore(wanted):
         raise BackupIncomplete(
             f"{backup.path} is being moved to {moving.datadir}, so it is not whole",
-            remedy=f"Run that restore again (method: move, to {moving.datadir}); it goes on where it was.",
+            remedy=f"Run that restore again ({Option('method', 'move')}, to {moving.datadir}); it goes on where "
+            "it was.",
             path=str(backup.path),
         )
     if options.look_ahead:
@@ -328,8 +332,9 @@ def _require_usable(backup: BackupDirectory, wanted: InProgress, options: Restor
     if wanted.method == MOVE and not backup.manifest_is_current:
         # an interrupted move is taken up again by what the manifest lists
         raise InvalidOption(
-            f"method: {backup.path} was prepared by another tool and has no manifest, so it cannot be moved safely",
-            remedy="Say method: copy.",
+            f"{Option('method')}: {backup.path} was prepared by another tool and has no manifest, so it cannot "
+            "be moved safely",
+            remedy=f"Say {Option('method', 'copy')}.",
             option="method",
         )
 
@@ -377,7 +382,7 @@ def _require_no_other_restore(plan: RestorePlan, options: RestoreOptions) -> Non
         raise TargetNotEmpty(
             f"{datadir}: a restore of the backup {unfinished.id} from {unfinished.source} was interrupted (method "
             f"{unfinished.method}, phase {unfinished.phase})",
-            remedy="Run that restore again to finish it, or say force: true to give up what it has brought.",
+            remedy=f"Run that restore again to finish it{Clause(f', or say {FORCE} to give up what it has brought')}.",
             path=str(datadir),
         )
     if plan.unfinished is None and unfinished is None and not options.force:

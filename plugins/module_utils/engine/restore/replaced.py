@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import TargetNotEmpty, TargetUnsafe, UnsafeFile
+from ..errors import Clause, Option, TargetNotEmpty, TargetUnsafe, UnsafeFile
 from ..host import below
 from .belongings import belongings, dropped_identity, require_no_clash
 from .holders import DICTIONARY_NAME, dictionary_of, named_in, require_unclaimed, require_unheld
@@ -26,6 +26,7 @@ from .layout import HostLayout
 from .markers import Restored
 from .placement import RESTORED_NAME, Placement, Staging, foreign_entries, looks_like_datadir
 
+_WHATEVER_FORCE = Clause(f", {Option('force')} or not")
 _SPACE_ID = struct.Struct(">I")
 _SPACE_ID_OFFSET = 34  # in the header of page 0
 
@@ -77,8 +78,8 @@ def require_replaceable(
         _refuse(datadir, [*in_the_way, *outside], unproven)
     if in_the_way and not begun and not looks_like_datadir(datadir):
         raise TargetUnsafe(
-            f"{datadir} does not look like a data directory ({', '.join(in_the_way[:5])}), so it is not replaced, "
-            "force or not",
+            f"{datadir} does not look like a data directory ({', '.join(in_the_way[:5])}), so it is not replaced"
+            f"{_WHATEVER_FORCE}",
             remedy="Remove by hand what is in it, if it may go, or name another directory.",
             path=str(datadir),
         )

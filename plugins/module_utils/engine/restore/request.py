@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ..errors import FormatError, InvalidOption, RequestChanged, RequestExpired, RequestSuperseded
+from ..errors import FormatError, InvalidOption, Option, RequestChanged, RequestExpired, RequestSuperseded
 from ..format import strict_json
 from ..format.names import LONGEST_PATH
 
@@ -60,10 +60,12 @@ def request_from_options(options: Mapping[str, Any]) -> Request:
         checks.append(("expires", request.expires, _TIME))
     for name, value, pattern in checks:
         if not pattern.fullmatch(value):
-            raise InvalidOption(f"request.{name}: {value!r} does not match {pattern.pattern}", option="request")
+            raise InvalidOption(
+                f"{Option(f'request.{name}')}: {value!r} does not match {pattern.pattern}", option="request"
+            )
     wrong = date_problem(request.created)
     if wrong:
-        raise InvalidOption(f"request.created: {wrong}", remedy=DATE_REMEDY, option="request")
+        raise InvalidOption(f"{Option('request.created')}: {wrong}", remedy=DATE_REMEDY, option="request")
     return request
 
 
@@ -80,7 +82,8 @@ def manifest_digest_from_option(value: str) -> str:
     """``value`` if it is a digest; raises InvalidOption."""
     if not _SHA256.fullmatch(value):
         raise InvalidOption(
-            f"manifest_sha256: {value!r} is not a SHA-256 digest in lower case hexadecimal", option="manifest_sha256"
+            f"{Option('manifest_sha256')}: {value!r} is not a SHA-256 digest in lower case hexadecimal",
+            option="manifest_sha256",
         )
     return value
 

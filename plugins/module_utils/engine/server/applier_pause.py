@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from typing import Callable
 
-from ..errors import ConnectionFailed, LockTimeout, ReplicationError
+from ..errors import ConnectionFailed, LockTimeout, Option, ReplicationError
 from ..format.family import Family
 from .applier_guard import ApplierGuard, restart
 from .appliers import Applier, Appliers
@@ -78,7 +78,8 @@ class ApplierPause:
                 raise LockTimeout(
                     f"the source's statements had {tables} temporary tables open here whenever the SQL threads were "
                     f"stopped, for {self._deadline:g} s",
-                    remedy="Raise safe_slave_backup_timeout, or use row-based replication (binlog_format=ROW).",
+                    remedy=f"Raise {Option('safe_slave_backup_timeout')}, or use row-based replication "
+                    "(binlog_format=ROW).",
                     stage="appliers",
                     deadline=self._deadline,
                 )
@@ -136,10 +137,11 @@ class ApplierPause:
 
     def _too_late(self, channel: str) -> LockTimeout:
         return LockTimeout(
-            f"the SQL thread of the replica channel {channel!r} did not stop in time (safe_slave_backup_timeout: "
-            f"{self._deadline:g} s), for it is in the middle of a transaction; it is started again as soon as it has "
+            f"the SQL thread of the replica channel {channel!r} did not stop in time "
+            f"({Option('safe_slave_backup_timeout', f'{self._deadline:g} s')}), for it is in the middle of a "
+            "transaction; it is started again as soon as it has "
             "stopped",
-            remedy="Raise safe_slave_backup_timeout, or back up at a quieter time.",
+            remedy=f"Raise {Option('safe_slave_backup_timeout')}, or back up at a quieter time.",
             stage="appliers",
             deadline=self._deadline,
             channel=channel,
@@ -162,6 +164,6 @@ def refuse_until(appliers: list[Applier]) -> None:
         raise ReplicationError(
             f"the SQL thread of the replica channel {wrong[0]!r} was started with UNTIL; stopped for the backup and "
             "started again, it would go on behind that place",
-            remedy="Take the backup without safe_slave_backup, or when the thread has got there.",
+            remedy=f"Take the backup without {Option('safe_slave_backup')}, or when the thread has got there.",
             channel=wrong[0],
         )

@@ -19,7 +19,7 @@ import ssl
 import struct
 from typing import Any, NoReturn
 
-from ..errors import ConnectionFailed
+from ..errors import ConnectionFailed, Option
 
 _REQUEST = struct.Struct("<4sIIB23s")  # packet header (length u24, sequence u8), capabilities, packet size, charset, 0s
 _REQUEST_HEADER = b"\x20\x00\x00\x01"
@@ -105,7 +105,8 @@ class LoginSocket(socket.socket):
 def no_tls(where: str) -> ConnectionFailed:
     """The error for a server at ``where`` that would have been spoken to in clear text."""
     return ConnectionFailed(
-        f"the server at {where} does not offer TLS, which ca_cert or client_cert ask for; nothing was sent to it",
+        f"the server at {where} does not offer TLS, which {Option('ca_cert')} or {Option('client_cert')} ask "
+        "for; nothing was sent to it",
         remedy="Enable TLS on the server, or connect through its socket. If it has TLS, look for what changes its "
         "greeting on the way.",
         where=where,
@@ -158,8 +159,8 @@ def _refusal(plugin: str, where: str) -> type:
             raise ConnectionFailed(
                 f"the server at {where} asks for the password itself ({plugin}), and was not given it: nothing proves "
                 "who it is",
-                remedy="Give ca_cert, so that its certificate is verified, or connect through its socket "
-                "(login_unix_socket).",
+                remedy=f"Give {Option('ca_cert')}, so that its certificate is verified, or connect through its socket "
+                f"({Option('login_unix_socket')}).",
                 where=where,
                 plugin=plugin,
             )

@@ -8,14 +8,16 @@ from __future__ import annotations
 import re
 import sys
 
-from ..errors import MissingLibrary
+from ..errors import BECOME_USER, Clause, MissingLibrary, Option
 
 CONNECTIONS = 4
 """How many connections a backup has open at a time, at most."""
 
+_SOCKET = Option("login_unix_socket")
 _LOGIN = (
-    "Check login_user and login_password, and that this account may connect from here; one that must use TLS needs "
-    "ca_cert, or the server's socket."
+    f"Check {Option('login_user')} and {Option('login_password')}, and that this account may connect from here; "
+    "one that "
+    f"must use TLS needs {Option('ca_cert')}, or the server's socket."
 )
 _LOGIN_ERRNOS = (1043, 1044, 1045)
 _EXPIRED = "As an administrator give it a password again: ALTER USER {account} IDENTIFIED BY '...', and that one here."
@@ -28,19 +30,19 @@ _REMEDIES = {
     1040: "Wait until clients have gone, or raise max_connections on the server.",
     1129: "Run FLUSH HOSTS on the server (mysqladmin flush-hosts): connections from here failed too often.",
     1130: "Make an account for this host (CREATE USER {account}, with the host that the message names), or connect "
-    "through the socket (login_unix_socket).",
+    f"through the socket ({_SOCKET}).",
     1184: "Correct init_connect on the server, which fails for this account (SELECT @@GLOBAL.init_connect shows it, "
     "the error log has its error), or let the account do without: GRANT CONNECTION ADMIN ON *.* TO {account} on "
     "MariaDB, GRANT CONNECTION_ADMIN ON *.* TO {account} on MySQL.",
     1203: _FEW_CONNECTIONS,
-    1698: "This account logs in as an account of the operating system: run this as that one (become_user), or give the "
-    "account a password.",
+    1698: "This account logs in as an account of the operating system: run this as that one"
+    f"{Clause(f' ({BECOME_USER})')}, or give the account a password.",
     1820: _EXPIRED,
     1862: _EXPIRED,
     2059: "Let the account log in in a way that the driver knows: mysql_native_password, caching_sha2_password, "
     "ed25519 or unix_socket.",
     3118: _UNLOCK,
-    3159: "Give ca_cert, so that TLS is used, or connect through the socket (login_unix_socket).",
+    3159: f"Give {Option('ca_cert')}, so that TLS is used, or connect through the socket ({_SOCKET}).",
     4151: _UNLOCK,
 }
 _EXCEEDED = 1226
@@ -67,7 +69,7 @@ def remedy_of(errno: int, text: str, user: str | None) -> str | None:
         named = re.search(r"'(max_\w+)' resource", text)
         remedy = _RESOURCES.get(named.group(1) if named else "", "Raise that limit of the account (ALTER USER).")
     account = f"'{user}'@'...'" if user else "of that account"
-    return None if remedy is None else remedy.format(account=account, connections=CONNECTIONS)
+    return None if remedy is None else remedy.replace("{account}", account).replace("{connections}", str(CONNECTIONS))
 
 
 def missing_library(error: BaseException, user: str | None) -> MissingLibrary | None:

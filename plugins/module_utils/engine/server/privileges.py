@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Protocol
 
-from ..errors import MissingPrivilege, ServerError
+from ..errors import MissingPrivilege, Option, ServerError
 from ..format.family import Family, flavor_of
 from .connection import Connection, version_numbers
 from .mariadb import privileges as mariadb_privileges
@@ -132,7 +132,11 @@ def require_replication_privileges(connection: Connection, *, reset: bool = Fals
 
 def require_stopping_privileges(connection: Connection) -> None:
     """Raises MissingPrivilege, with the exact GRANT, when the account cannot stop and start SQL threads."""
-    _require(connection, dict(replication_privileges(connection)), "stop and start SQL threads (safe_slave_backup)")
+    _require(
+        connection,
+        dict(replication_privileges(connection)),
+        f"stop and start SQL threads ({Option('safe_slave_backup')})",
+    )
 
 
 def _require(connection: Connection, wanted: dict[str, str], task: str) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import ReplicationError, UnsupportedServer, XtrabackupError
+from ..errors import Option, ReplicationError, UnsupportedServer, XtrabackupError
 from ..format.family import Family
 from .connection import Connection
 from .identity import ServerIdentity, identify
@@ -122,14 +122,16 @@ def _plan_new(dialect: ReplicationDialect, wanted: WantedChannel, actual: Replic
         if wanted.state == STOPPED:
             return []  # what is not there does not run
         raise ReplicationError(
-            f"there is no replication channel {wanted.channel!r}, and no source_host to make one",
-            remedy="Say source_host, source_user, source_password and coordinates.",
+            f"there is no replication channel {wanted.channel!r}, and no {Option('source_host')} to make one",
+            remedy=f"Say {Option('source_host')}, {Option('source_user')}, {Option('source_password')} and "
+            f"{Option('coordinates')}.",
             channel=wanted.channel,
         )
     if wanted.source_user is None:
         raise ReplicationError(
-            f"a new replication channel {wanted.channel!r} needs source_user",
-            remedy="Say source_user and source_password: an account with REPLICATION SLAVE on the source.",
+            f"a new replication channel {wanted.channel!r} needs {Option('source_user')}",
+            remedy=f"Say {Option('source_user')} and {Option('source_password')}: an account with REPLICATION "
+            "SLAVE on the source.",
             channel=wanted.channel,
         )
     steps: list[Step] = []
@@ -152,7 +154,7 @@ def _plan_repoint(
     if not wanted.allow_repoint:
         raise ReplicationError(
             f"channel {wanted.channel!r} replicates from {present.source}, not from {new}",
-            remedy="Say allow_repoint: true to let it follow the other source, or rebuild the replica.",
+            remedy=f"Say {Option('allow_repoint', True)} to let it follow the other source, or rebuild the replica.",
             channel=wanted.channel,
             source=present.source,
             wanted=new,
@@ -168,7 +170,7 @@ def _plan_repoint(
     else:
         raise ReplicationError(
             f"channel {wanted.channel!r} cannot follow {new}: the server has no GTID position to continue from",
-            remedy="Give coordinates: {file, position} in the new source's binary log.",
+            remedy=f"Give {Option('coordinates', '{file, position}')} in the new source's binary log.",
             channel=wanted.channel,
         )
     return _changed(dialect, wanted, present, dialect.change(wanted.channel, options, using))

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from ..errors import InvalidOption
+from ..errors import InvalidOption, Option
 from ..format.family import Family
 from .connection import Connection
 
@@ -318,12 +318,12 @@ def _limit(option: str, length: int, limit: int, unit: str, family: Family) -> N
     if length > limit:
         remedy = "Give the replication account a shorter password." if option == "source_password" else None
         raise InvalidOption(
-            f"{option} has {length} {unit}, and replicas of {family.display_name} can use no more than {limit}",
-            remedy=remedy or f"Give a shorter {option}.",
+            f"{Option(option)} has {length} {unit}, and replicas of {family.display_name} can use no more than {limit}",
+            remedy=remedy or f"Give a shorter {Option(option)}.",
             option=option,
         )
 
 
 def _within(option: str, value: int | None, limit: int) -> None:
     if value is not None and not 1 <= value <= limit:
-        raise InvalidOption(f"{option}: {value} is not between 1 and {limit}", option=option)
+        raise InvalidOption(f"{Option(option)}: {value} is not between 1 and {limit}", option=option)

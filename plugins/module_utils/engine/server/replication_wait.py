@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from ..errors import ReplicationError
+from ..errors import Option, ReplicationError
 from .connection import Connection
 from .replication import ActualChannel, ReplicationState, dialect_of, read_state
 
@@ -20,7 +20,9 @@ _BUSY_LOOKS = 8  # looks in a row at a replica that keeps up with a source that 
 # only, which is 0.3 s
 _STEP_LOOKS = 4
 
-_LOGIN = "Check source_user and source_password, and that the account may connect from this host."
+_LOGIN = (
+    f"Check {Option('source_user')} and {Option('source_password')}, and that the account may connect from this host."
+)
 _REBUILD = (
     "The source no longer has the binary log that this replica needs: rebuild the replica from a new backup. If that "
     "ends like this, too, the source removes its binary logs before a backup has arrived: raise "
@@ -30,7 +32,7 @@ _PACKET = (
     "An event of the source is larger than max_allowed_packet: raise it on the source, and slave_max_allowed_packet "
     "(replica_max_allowed_packet on MySQL) on this server, then run this again. A new backup would not help."
 )
-_GRANT = "GRANT REPLICATION SLAVE ON *.* to source_user on the source."
+_GRANT = f"GRANT REPLICATION SLAVE ON *.* to {Option('source_user')} on the source."
 # The source says so once and for all: waiting does not help (server and client error numbers).
 _FATAL_IO = {
     1045: _LOGIN,
@@ -39,13 +41,16 @@ _FATAL_IO = {
     1236: _REBUILD,
     1593: "Give this server a server_id of its own.",
     1597: _GRANT,
-    2026: "Check source_ssl and the certificates on both ends.",
-    2061: "Say source_ssl: true, or get_source_public_key: true: without either, MySQL sends no password.",
+    2026: f"Check {Option('source_ssl')} and the certificates on both ends.",
+    2061: f"Say {Option('source_ssl', True)}, or {Option('get_source_public_key', True)}: without either, MySQL "
+    "sends no password.",
     13114: _REBUILD,
     13120: _GRANT,
     13117: "Give this server a server_id, a server_uuid (remove auto.cnf) and a gtid_mode that go with the source's.",
 }
-_OTHER_IO = "Check that the source runs and that this host reaches source_host and source_port."
+_OTHER_IO = (
+    f"Check that the source runs and that this host reaches {Option('source_host')} and {Option('source_port')}."
+)
 _DATA_DIFFER = (
     "The data of replica and source differ: rebuild the replica from a new backup of the source itself. If that "
     "ends like this, too, something else writes on the replica: look for enabled events (SHOW EVENTS) and for accounts "
@@ -160,7 +165,7 @@ def _not_caught_up(
         f"channel {channel.channel!r} has not caught up within {timeout:g} s: {behind} behind, at "
         f"{channel.executed_file}:{channel.executed_position} of {channel.read_file}:{channel.read_position} read, "
         f"{where} {state.executed or 'empty'}{target}",
-        remedy="Replication runs: allow it more time (caught_up_within), or make the replica faster.",
+        remedy=f"Replication runs: allow it more time ({Option('caught_up_within')}), or make the replica faster.",
         **{where: state.executed},
         **_facts(channel),
     )

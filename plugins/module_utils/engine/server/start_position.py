@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import manifest
-from ..errors import FormatError, InvalidOption, NotABackup, ReplicationError
+from ..errors import FormatError, InvalidOption, NotABackup, Option, ReplicationError
 from ..format import strict_json
 from ..format.coordinates import BinlogCoordinates, parse_binlog_info
 from ..format.family import Family, recorded_flavor
@@ -47,7 +47,7 @@ def backup_record(path: str | Path) -> dict[str, Any] | None:
                 raise ReplicationError(
                     f"{marker} is not what the last restore into {path} has left there: somebody has changed it, or "
                     "has restored other data since",
-                    remedy="Find out who did. Restore the data again, or give the coordinates yourself.",
+                    remedy=f"Find out who did. Restore the data again, or give the {Option('coordinates')} yourself.",
                     path=str(marker),
                 )
             return checked_record((known or found).get("backup"), str(marker))
@@ -103,7 +103,8 @@ def _not_exact(record: dict[str, Any], channel: str, origin: str) -> Replication
         remedy = "Prepare the backup first: then the data tell the position, if they can."
     else:
         remedy = (
-            "Take a new backup with safe_slave_backup, which stops the channel for the instant. Or let the channel "
+            f"Take a new backup with {Option('safe_slave_backup')}, which stops the channel for the instant. Or "
+            "let the channel "
             "find its place by GTID (SOURCE_AUTO_POSITION=1). Or set replica_preserve_commit_order=ON on the server "
             "that is backed up, and let the account of backups read the channel's state: GRANT SELECT ON "
             "performance_schema.replication_applier_status_by_worker."
@@ -134,7 +135,7 @@ def _require_logged_updates(record: dict[str, Any], family: Family, origin: str)
         f"the server of {origin} is a replica itself, and its {variable} was OFF: what it replicates is not in its "
         "binary log and would never arrive here",
         remedy=f"Set {variable}=ON in the option file of that server, restart it, and take a new backup; or replicate "
-        "from its own source: say that as source_host and source_port.",
+        f"from its own source: say that as {Option('source_host')} and {Option('source_port')}.",
         variable=variable,
     )
 

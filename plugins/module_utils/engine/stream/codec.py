@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, ClassVar
 
 from .. import libraries
-from ..errors import InvalidOption, StreamCorrupt, StreamTruncated
+from ..errors import InvalidOption, Option, StreamCorrupt, StreamTruncated
 from .sink import Buffer
 
 BLOCK_SIZE = 1 << 20  # bytes of a file that make one frame
@@ -40,16 +40,19 @@ class Compression:
         codec = CODECS.get(self.algorithm)
         if codec is None:
             raise InvalidOption(
-                f"compress.algorithm: {self.algorithm!r} is not one of {', '.join(sorted(CODECS))}", option="compress"
+                f"{Option('compress.algorithm')}: {self.algorithm!r} is not one of {', '.join(sorted(CODECS))}",
+                option="compress",
             )
         lowest, highest = codec.LEVELS
         if not lowest <= self.level <= highest:
             raise InvalidOption(
-                f"compress.level: {self.algorithm} has levels {lowest} to {highest}, not {self.level}",
+                f"{Option('compress.level')}: {self.algorithm} has levels {lowest} to {highest}, not {self.level}",
                 option="compress",
             )
         if not 1 <= self.threads <= 256:
-            raise InvalidOption(f"compress.threads: {self.threads} is not between 1 and 256", option="compress")
+            raise InvalidOption(
+                f"{Option('compress.threads')}: {self.threads} is not between 1 and 256", option="compress"
+            )
 
     @property
     def suffix(self) -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Callable
 
 from .. import libraries
-from ..errors import InvalidOption, StreamCorrupt
+from ..errors import InvalidOption, Option, StreamCorrupt
 from .sink import Buffer
 from .xbstream import ByteSource
 
@@ -27,14 +27,16 @@ ALGORITHMS = {"sha256": 32, "sha512": 64, "sha1": 20, "md5": 16, "xxh3": 8, "xxh
 def _hash(name: str) -> Any:
     """A fresh hash object; raises InvalidOption for a digest that this host does not know, MissingLibrary."""
     if name not in ALGORITHMS:
-        raise InvalidOption(f"digests: {name!r} is not one of {', '.join(ALGORITHMS)}", option="digests")
+        raise InvalidOption(f"{Option('digests')}: {name!r} is not one of {', '.join(ALGORITHMS)}", option="digests")
     if name.startswith("xxh"):
         xxhash = libraries.require("xxhash")
         return xxhash.xxh3_64() if name == "xxh3" else xxhash.xxh3_128()
     try:
         return hashlib.new(name, usedforsecurity=False)
     except ValueError as error:
-        raise InvalidOption(f"digests: this host's OpenSSL does not offer {name}", option="digests") from error
+        raise InvalidOption(
+            f"{Option('digests')}: this host's OpenSSL does not offer {name}", option="digests"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Checksum:
         if length is None or not re.fullmatch(f"[0-9a-fA-F]{{{2 * length}}}", value):
             wanted = f"{2 * length} hexadecimal digits follow {algorithm}:" if length else f"{', '.join(ALGORITHMS)}"
             raise InvalidOption(
-                f"checksum: {text!r} is no checksum ({wanted})",
+                f"{Option('checksum')}: {text!r} is no checksum ({wanted})",
                 remedy="Write the algorithm, a colon and the digest in hexadecimal, as in sha1:da39a3ee5e6b4b0d....",
                 option="checksum",
             )

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Union
 
-from ..errors import DecryptionFailed, StreamCorrupt, UnknownFormat
+from ..errors import DecryptionFailed, Option, StreamCorrupt, UnknownFormat
 from ..format.content_digest import XXH128, new_digest
 from ..format.holes import PageSizeOf, PageSplitter, digest_zeros
 from ..manifest import FileEntry
@@ -106,7 +106,9 @@ def _decoders(stored: str, decrypt_key: bytes | None, decoding: Decoding) -> lis
             return []
         if decrypt_key is None:
             raise DecryptionFailed(
-                f"{stored} is encrypted and no key was given", remedy="Give decrypt: {key_file: ...}.", entry=stored
+                f"{stored} is encrypted and no key was given",
+                remedy=f"Give {Option('decrypt', '{key_file: ...}')}.",
+                entry=stored,
             )
         decoders.append(cipher.Decryptor(decrypt_key, stored))
         name = name[: -len(cipher.SUFFIX)]

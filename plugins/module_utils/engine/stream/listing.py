@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Callable
 
-from ..errors import DecryptionFailed, StreamCorrupt, StreamTruncated
+from ..errors import Clause, DecryptionFailed, Option, StreamCorrupt, StreamTruncated
 from ..host import durable
 from ..manifest import MANIFEST_NAME, MAX_BYTES, Manifest, parse
 from ..units import some_of
@@ -22,6 +22,7 @@ from .output import MemoryOutput
 from .selection import Selection
 from .xbstream import TYPE_SPARSE, ChunkReader, EntryLedger
 
+_FOREIGN = Clause(f" For an archive that another tool made, say {Option('require_manifest', False)}.")
 _MAX_KEPT = 1 << 20  # bytes of a small entry
 
 
@@ -114,8 +115,7 @@ def no_manifest(where: str) -> StreamTruncated:
     """The error for the stream ``where``, which ends between two entries but before its manifest."""
     return StreamTruncated(
         f"{where}: ends without the manifest of a complete backup",
-        remedy="The sending side stopped early: look at its error. For an archive that another tool made, say "
-        "require_manifest: false.",
+        remedy=f"The sending side stopped early: look at its error.{_FOREIGN}",
         where=where,
     )
 
@@ -125,7 +125,7 @@ def require_no_key(manifest: Manifest, where: str) -> None:
     if manifest.mac is not None:
         raise DecryptionFailed(
             f"{where}: the archive is encrypted and no key was given",
-            remedy="Give decrypt: {key_file: ...}.",
+            remedy=f"Give {Option('decrypt', '{key_file: ...}')}.",
             where=where,
         )
 

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..errors import InvalidOption
+from ..errors import InvalidOption, Option, Program
 from ..format.file_names import decode_name, encode_name
 
 # files of a table; new, del and ren are what mariadb-backup notes about schema changes in streams of its own
@@ -75,7 +75,7 @@ class _Content:
         database, dot, table = name.partition(".")
         if not (dot and database and table):
             raise InvalidOption(
-                f"tables: {name!r} is not the name of a table with its database",
+                f"{Option('tables')}: {name!r} is not the name of a table with its database",
                 remedy="Write database.table; the first dot ends the name of the database.",
                 option="tables",
             )
@@ -106,7 +106,7 @@ def _nothing_matches(missing: dict[str, list[str]], content: _Content, where: st
         told.append(f"{option}: {name}" + (f" (there is {', '.join(similar)})" if similar else ""))
     return InvalidOption(
         f"{where} holds nothing of {'; '.join(told)}" + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""),
-        remedy="Correct the names; xbstream with state: listed shows what is there.",
+        remedy=f"Correct the names; {Program('xbstream')} with {Option('state', 'listed')} shows what is there.",
         option=next(iter(missing)),
         missing=dict(missing),
     )
@@ -123,7 +123,7 @@ def _pattern(glob: str) -> re.Pattern[str]:
     try:
         return re.compile("".join(pieces), re.DOTALL)
     except re.error as error:
-        raise InvalidOption(f"files: {glob!r} is not a pattern: {error}", option="files") from error
+        raise InvalidOption(f"{Option('files')}: {glob!r} is not a pattern: {error}", option="files") from error
 
 
 _GLOB_MEANS = {"deep": "(?:.*/)?", "all": ".*", "some": "[^/]*", "one": "[^/]"}

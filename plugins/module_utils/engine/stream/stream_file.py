@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any, Callable
 
-from ..errors import Cancelled, InvalidOption
+from ..errors import Cancelled, InvalidOption, Option
 from ..format.content_digest import XXH128
 from ..format.holes import BLOCK
 from . import cipher, xbstream
@@ -25,8 +25,8 @@ def check_sparse(*, sparse: bool, encoded: bool) -> None:
     """Raises InvalidOption when sparse chunks are wanted in a stream that is compressed or encrypted."""
     if sparse and encoded:
         raise InvalidOption(
-            "sparse: what is compressed or encrypted has no holes",
-            remedy="Leave sparse out; compression makes holes vanish, and unpacking makes them again.",
+            f"{Option('sparse')}: what is compressed or encrypted has no holes",
+            remedy=f"Leave {Option('sparse')} out; compression makes holes vanish, and unpacking makes them again.",
             option="sparse",
         )
 

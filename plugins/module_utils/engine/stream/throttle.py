@@ -9,7 +9,7 @@ import threading
 import time
 from typing import Callable
 
-from ..errors import Cancelled, InvalidOption
+from ..errors import Cancelled, InvalidOption, Option
 
 _BURST = 0.1  # seconds whose unused bytes are kept for later
 
@@ -19,7 +19,9 @@ class Throttle:
 
     def __init__(self, bytes_per_second: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         if bytes_per_second <= 0:
-            raise InvalidOption(f"throttle: {bytes_per_second} bytes per second is not a rate", option="throttle")
+            raise InvalidOption(
+                f"{Option('throttle')}: {bytes_per_second} bytes per second is not a rate", option="throttle"
+            )
         self._rate = bytes_per_second
         self._clock = clock
         self._lock = threading.Lock()

@@ -25,7 +25,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Callable, Protocol
 
-from ..errors import StreamCorrupt, StreamTruncated, UnknownFormat
+from ..errors import Option, StreamCorrupt, StreamTruncated, UnknownFormat
 from ..format.names import fault_of
 from ..host.durable import storage_errors
 from .checksum import crc32
@@ -114,7 +114,7 @@ def encode_path(path: str) -> bytes:
     if not 0 < len(encoded) <= MAX_PATH:
         raise StreamCorrupt(
             f"{path}: a name of {len(encoded)} bytes cannot be stored in an xbstream archive, which allows {MAX_PATH}",
-            remedy="Back up into a directory instead (format: directory).",
+            remedy=f"Back up into a directory instead ({Option('format', 'directory')}).",
             entry=path,
         )
     return encoded

@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import IO, Any
 
-from ..errors import CommandFailed, InvalidOption, MissingProgram, PeerTimeout, StreamError
+from ..errors import CommandFailed, InvalidOption, MissingProgram, Option, PeerTimeout, StreamError
 from ..host.durable import storage_errors
 from ..stream.archive import IOV_MAX, Channel, StreamSink, drop_written
 from ..stream.codec import Compression
@@ -95,7 +95,7 @@ class Pipeline(Channel):
     def __init__(self, commands: Sequence[Sequence[str]], *, stall_timeout: float) -> None:
         if not commands or not all(argv and all(isinstance(word, str) for word in argv) for argv in commands):
             raise InvalidOption(
-                "stream_to.command: a list of commands is needed, each a list of words", option="stream_to"
+                f"{Option('stream_to.command')}: a list of commands is needed, each a list of words", option="stream_to"
             )
         self._stall_timeout = stall_timeout
         self._members: list[_Member] = []

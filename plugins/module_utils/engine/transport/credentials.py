@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import libraries
-from ..errors import FormatError, InvalidOption, PeerRefused, TargetBusy
+from ..errors import FormatError, InvalidOption, Option, PeerRefused, Program, TargetBusy
 from ..format import strict_json
 from ..host import durable
 from ..host.anchor import Anchor
@@ -42,7 +42,7 @@ _FIELDS = ("role", "certificate", "private_key", "peer_certificate", "token")
 _SIZE_LIMIT = 64 << 10
 _LOCK_TIME = 10.0  # seconds to wait for another process that writes the file
 _LOCK_PAUSE = 0.02  # seconds between two looks
-_NEW_CREDENTIALS = "Make new credentials on both ends with xtrabackup_credentials."
+_NEW_CREDENTIALS = f"Make new credentials on both ends with {Program('xtrabackup_credentials')}."
 
 
 @dataclass(frozen=True)
@@ -83,14 +83,15 @@ class Credentials:
         if missing:
             raise InvalidOption(
                 f"the credentials in {where} have no {' and no '.join(missing)}",
-                remedy="Give xtrabackup_credentials the other end's certificate and the token of this transfer.",
+                remedy=f"Give {Program('xtrabackup_credentials')} the other end's certificate and the token of "
+                "this transfer.",
                 path=where,
                 missing=missing,
             )
         if self.token_used:
             raise PeerRefused(
                 f"the token in {where} was used by an earlier transfer",
-                remedy="Give both ends a new token with xtrabackup_credentials.",
+                remedy=f"Give both ends a new token with {Program('xtrabackup_credentials')}.",
                 path=where,
             )
 
@@ -172,7 +173,7 @@ def check_token(token: str) -> None:
     """Raises InvalidOption when ``token`` is too short to be a secret."""
     if len(token) < MINIMUM_TOKEN_LENGTH:
         raise InvalidOption(
-            f"token: has fewer than {MINIMUM_TOKEN_LENGTH} characters",
+            f"{Option('token')}: has fewer than {MINIMUM_TOKEN_LENGTH} characters",
             remedy="Use a random token, new for each transfer.",
             option="token",
         )
@@ -229,7 +230,8 @@ def consume_token(path: str | os.PathLike[str], credentials: Credentials) -> Non
         if current.token_used or not hmac.compare_digest(current.token.encode(), credentials.token.encode()):
             raise PeerRefused(
                 f"the token in {os.fspath(path)} was used by an earlier transfer, or replaced, while this one waited",
-                remedy="Give both ends a new token with xtrabackup_credentials, and each transfer a file of its own.",
+                remedy=f"Give both ends a new token with {Program('xtrabackup_credentials')}, and each transfer "
+                "a file of its own.",
                 path=os.fspath(path),
             )
         save(path, replace(current, token_used=True))

@@ -21,7 +21,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from ..errors import Cancelled, PeerTimeout
+from ..errors import Cancelled, Option, PeerTimeout
 from ..stream.archive import IOV_MAX, Channel, drop_written
 from ..stream.sink import Buffer
 from .sockets import broken, ready, tune
@@ -138,7 +138,8 @@ class PlainConnection(Channel):
     def _silent(self, failing: str) -> PeerTimeout:
         return PeerTimeout(
             f"{self.peer} {failing} for {self._timeout:.0f} s",
-            remedy="Look at the other end; if it is only slow, raise timeout. nc needs -N to end the connection when "
+            remedy=f"Look at the other end; if it is only slow, raise {Option('timeout')}. nc needs -N to end "
+            "the connection when "
             "its standard input ends.",
             peer=self.peer,
         )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..addresses import endpoint
-from ..errors import InvalidOption, StreamCorrupt
+from ..errors import InvalidOption, Option, StreamCorrupt
 from ..manifest import Manifest
 from ..stream.archive import Channel, StreamSink
 from ..stream.codec import Compression
@@ -101,7 +101,9 @@ class TlsSink(StreamSink):
     def _connect(self) -> TlsSession:
         target = self._target
         if not 1 <= target.connections <= framing.MAX_CONNECTIONS:
-            raise InvalidOption(f"connections: {target.connections} is not in 1 to {framing.MAX_CONNECTIONS}")
+            raise InvalidOption(
+                f"{Option('connections')}: {target.connections} is not in 1 to {framing.MAX_CONNECTIONS}"
+            )
         own = transfer_credentials.load(target.credentials_path)
         own.require_complete("sender", os.fspath(target.credentials_path))
         deadline = time.monotonic() + target.connect_timeout

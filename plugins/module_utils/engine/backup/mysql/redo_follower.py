@@ -22,6 +22,7 @@ import time
 from typing import Callable
 
 from ...errors import (
+    Option,
     RedoCorrupt,
     RedoOverwritten,
     RedoReplaced,
@@ -306,7 +307,7 @@ class MysqlRedoFollower(LogFollower):
                 )
             raise UnsupportedServer(
                 f"{self._path}: the redo log is encrypted (at LSN {lsn}), and there is no key to verify it with",
-                remedy="Give keyring_file, or set innodb_redo_log_encrypt=OFF, then back up.",
+                remedy=f"Give {Option('keyring_file')}, or set innodb_redo_log_encrypt=OFF, then back up.",
                 path=self._path,
                 lsn=lsn,
             )

@@ -16,6 +16,7 @@ from typing import Callable, ClassVar
 from ...errors import (
     BackupIncomplete,
     DecryptionFailed,
+    Option,
     PageCorrupt,
     RecoveryFailed,
     RecoveryIncomplete,
@@ -156,8 +157,8 @@ _ACTIONS: dict[int, Callable[[MysqlRecoveryState, str], None]] = {
 
 _ENCRYPTED = "tablespaces or the redo log are encrypted, and their keys are not known"
 _KEYRING_REMEDY = (
-    "Give the file of the source's component_keyring_file with keyring_file; the keys in it must be those that the "
-    "server had when the backup was taken."
+    f"Give the file of the source's component_keyring_file with {Option('keyring_file')}; the keys in it must be those "
+    "that the server had when the backup was taken."
 )
 
 # a tablespace whose key is not known; then it is called missing, too

@@ -22,7 +22,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from ...errors import FormatError, InvalidOption, ServerError, XtrabackupError
+from ...errors import FormatError, InvalidOption, Option, ServerError, XtrabackupError
 from ...host import below, durable
 from ...host.handover import Handover
 from ...innodb.mysql.keyring import Keyring
@@ -138,7 +138,7 @@ def _furnish_keyring(keyring_file: Path, program: ServerProgram, scratch: Scratc
     library = Path(places(program).get("plugin-dir", "")) / f"{_KEYRING}.so"
     if not library.is_file():
         raise InvalidOption(
-            f"keyring_file: {program.path} has no {library}, which reads it",
+            f"{Option('keyring_file')}: {program.path} has no {library}, which reads it",
             remedy="Install the server's package that holds component_keyring_file.so.",
             option="keyring_file",
         )

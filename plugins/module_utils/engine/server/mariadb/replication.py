@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ...errors import InvalidOption, ReplicationError
+from ...errors import InvalidOption, Option, ReplicationError
 from ...format.coordinates import normal_gtid
 from ...format.family import Family
 from ..connection import Connection
@@ -70,7 +70,7 @@ class MariadbReplication(ReplicationDialect):
         """As in the base class."""
         if wanted.get_source_public_key is not None:
             raise InvalidOption(
-                "get_source_public_key is for MySQL: MariaDB's accounts need no public key",
+                f"{Option('get_source_public_key')} is for MySQL: MariaDB's accounts need no public key",
                 remedy="Leave the option out.",
                 option="get_source_public_key",
             )
@@ -85,7 +85,8 @@ class MariadbReplication(ReplicationDialect):
                 return []
             raise ReplicationError(
                 f"nothing says where the new channel {wanted.channel!r} begins: the server has no gtid_slave_pos",
-                remedy="Say coordinates: the backup that this server was restored from, a GTID, or file and position.",
+                remedy=f"Say {Option('coordinates')}: the backup that this server was restored from, a GTID, or "
+                "file and position.",
                 channel=wanted.channel,
             )
         gtid = normal_gtid(wanted.start.gtid or "")

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from ...errors import InvalidOption, ReplicationError, ServerError
+from ...errors import InvalidOption, Option, ReplicationError, ServerError
 from ...format.family import Family
 from ..connection import Connection
 from ..replication_model import ActualChannel, ReplicationDialect, ReplicationState, Step, WantedChannel
@@ -88,7 +88,7 @@ class MysqlReplication(ReplicationDialect):
             raise ReplicationError(
                 "this server's gtid_mode is OFF, so it cannot find its place by GTID",
                 remedy="Set gtid_mode=ON and enforce_gtid_consistency=ON in its option file, as on the source; or, "
-                "where the source has them OFF as well, give coordinates: {file, position}.",
+                f"where the source has them OFF as well, give {Option('coordinates', '{file, position}')}.",
                 channel=wanted.channel,
             )
         if wanted.start is None:
@@ -96,7 +96,8 @@ class MysqlReplication(ReplicationDialect):
                 return []
             raise ReplicationError(
                 f"nothing says where the new channel {wanted.channel!r} begins: the server's gtid_executed is empty",
-                remedy="Say coordinates: the backup that this server was restored from, GTIDs, or file and position.",
+                remedy=f"Say {Option('coordinates')}: the backup that this server was restored from, GTIDs, or "
+                "file and position.",
                 channel=wanted.channel,
             )
         start = GtidSet.parse(wanted.start.gtid or "")
@@ -189,7 +190,7 @@ def _refuse_own_writes(beyond: GtidSet, server_uuid: str, origin: str) -> None:
         f"this server has executed {beyond} beyond the position of {origin}: it has written transactions of its own "
         "and is no fresh restore",
         remedy="Rebuild the replica; or, if you know that those writes do not matter or are on the source as well, "
-        "leave out coordinates, so that it goes on from where it is.",
+        f"leave out {Option('coordinates')}, so that it goes on from where it is.",
         beyond=str(beyond),
         server_uuid=server_uuid,
     )

@@ -19,7 +19,7 @@ def test_every_missing_table_must_be_named() -> None:
     with pytest.raises(TableFileMissing, match="d/p#P#p0.ibd of d.p; d/p#P#p1.ibd of d.p") as caught:
         missing_tables.require_allowed(missing, ["d.t", "d-1.t.2", "shared.ibd"])
     assert caught.value.details["tables"] == ["d.p"]
-    assert "allow_missing_tables: [d.p] (--allow-missing-tables=d.p on the command line)" in str(caught.value.remedy)
+    assert caught.value.remedy.endswith("name them: allow_missing_tables: [d.p].")
 
 
 @pytest.mark.parametrize("name", ["t", "", ".t", "d."])
