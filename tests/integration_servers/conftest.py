@@ -44,11 +44,15 @@ _Server = TypeVar("_Server", bound=DatabaseServer)
 def pytest_configure(config: pytest.Config) -> None:
     """Name what is missing once, before the first test; let SIGTERM end the servers too.
 
-    Playbooks find the modules that earlier ones of this process have packed (see callback_plugins/packed_modules.py).
+    Playbooks find the modules that earlier ones of this session have packed (see callback_plugins/packed_modules.py);
+    and programs keep the bytecode of what they import, whatever the user's environment says.
     """
-    packed = tempfile.TemporaryDirectory(prefix="xtrabackup-packed-")
-    config.add_cleanup(packed.cleanup)
-    os.environ["XTRABACKUP_TEST_PACKED"] = packed.name
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    if not hasattr(config, "workerinput"):  # workers inherit the variable
+        packed = tempfile.TemporaryDirectory(prefix="xtrabackup-packed-")
+        Path(packed.name).chmod(0o755)  # a module may have become another user when it imports
+        config.add_cleanup(packed.cleanup)
+        os.environ["XTRABACKUP_TEST_PACKED"] = packed.name
     for name in ("mariadbd", "mariadb-install-db", "mariadb-backup", "mbstream"):
         program(name)
     MySQLServer.executable()

@@ -121,7 +121,7 @@ def run_playbook(
             cwd=ROOT,
             env=ansible_environment(
                 ANSIBLE_CALLBACK_PLUGINS=str(Path(__file__).parent / "callback_plugins"),
-                ANSIBLE_CALLBACKS_ENABLED="json_lines",
+                ANSIBLE_CALLBACKS_ENABLED="json_lines,packed_modules",
                 XTRABACKUP_TEST_EVENTS=str(events),
             ),
             stdin=subprocess.DEVNULL,

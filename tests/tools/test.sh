@@ -12,6 +12,7 @@ cd "$(dirname "$0")/../.." || exit
 [ -x .venv/bin/pytest ] || { echo "run this through make" >&2; exit 2; }
 export PATH=$PWD/.venv/bin:$PATH:/usr/sbin:/sbin
 export ANSIBLE_COLLECTIONS_PATH=$PWD/.build/collections
+unset PYTHONDONTWRITEBYTECODE  # what one program has compiled, the hundreds after it need not
 collection=ansible_collections.innodb.xtrabackup
 summary=()
 failed=0
