@@ -36,6 +36,7 @@ LAYERS = (
     ("backup", "recovery"),
     ("restore",),
     ("catalog",),
+    ("replica",),
 )
 
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}

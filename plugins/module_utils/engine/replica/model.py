@@ -1,0 +1,202 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a replica is decided from, as values: the primary, the host, the journal of an earlier run, and the request.
+
+All of it is frozen, so that a decision can be repeated. ``facts.py`` makes these values of what modules return.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..format.family import Family
+
+#: phases of a run that the journal notes
+TRANSFER, PLACE = "transfer", "place"
+#: settings of a channel, by the names of the options of xtrabackup_replica
+CHANNEL_SETTINGS = (
+    "source_user",
+    "source_ssl",
+    "source_ssl_ca",
+    "source_ssl_cert",
+    "source_ssl_key",
+    "source_ssl_verify",
+    "get_source_public_key",
+)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a host cannot become or stay a replica: a stable ``code``, a sentence, and what to do about it."""
+
+    code: str
+    message: str
+    remedy: str
+
+    def as_dict(self) -> dict[str, str]:
+        """The problem in JSON types, as ``error`` of a module's result."""
+        return {"code": self.code, "message": self.message, "remedy": self.remedy}
+
+
+@dataclass(frozen=True)
+class PrimaryServer:
+    """The server to replicate from. ``gtid`` is its position (MariaDB) or set (MySQL); ``replicates`` is whether it has
+    channels of its own."""
+
+    family: Family
+    version: tuple[int, ...]
+    server_id: int
+    server_uuid: str = ""
+    supported: bool = True
+    refusal: str = ""
+    privileges_missing: tuple[str, ...] = ()
+    log_bin: bool = True
+    log_replica_updates: bool = True
+    replicates: bool = False
+    gtid: str = ""
+    gtid_mode: str = ""
+
+
+@dataclass(frozen=True)
+class Primary:
+    """The primary, by its ``name`` in the inventory. ``server`` is None when it could not be asked; see ``error``."""
+
+    name: str
+    server: PrimaryServer | None
+    error: Problem | None = None
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A replication channel of the host. ``executed`` is the GTID position of its server; ``source_server_id`` is 0 and
+    ``source_uuid`` empty when the server does not know them. ``settings`` has the keys CHANNEL_SETTINGS."""
+
+    name: str
+    source_host: str
+    source_port: int
+    state: str
+    last_error: str = ""
+    source_server_id: int = 0
+    source_uuid: str = ""
+    executed: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def source(self) -> str:
+        """The source for a person: ``db1:3306``."""
+        return f"{self.source_host}:{self.source_port}"
+
+    @property
+    def broken(self) -> bool:
+        """Whether an error has stopped it. A channel that runs may show the error of a moment ago."""
+        return bool(self.last_error) and self.state != "replicating"
+
+
+@dataclass(frozen=True)
+class Place:
+    """What is in the place of the data directory. ``kind`` is datadir, empty, absent, backup, archive or other;
+    ``complete`` is false while a restore into it is unfinished; ``proven`` is whether this host remembers a restore."""
+
+    kind: str
+    complete: bool = True
+    restored: bool = False
+    proven: bool = False
+    backup_id: str = ""
+
+
+@dataclass(frozen=True)
+class UserData:
+    """What was found beside the server's own data. ``state``: none, found, or unknown (nothing found, not all seen)."""
+
+    state: str = "unknown"
+    running: bool = False
+    databases: tuple[str, ...] = ()
+    objects: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Service:
+    """The service that is to stop and start the server. ``known`` and ``datadir`` are None where nobody can be asked;
+    ``datadir`` is the data directory of the server that the service runs, "" when it runs none."""
+
+    name: str
+    known: bool | None = None
+    datadir: str | None = None
+
+
+@dataclass(frozen=True)
+class Received:
+    """The place where a backup arrives. ``overlap`` is whether it and the data directory are one inside the other."""
+
+    path: str
+    kind: str = "absent"
+    complete: bool = False
+    backup_id: str = ""
+    overlap: bool = False
+
+
+@dataclass(frozen=True)
+class Journal:
+    """The note of a run that was interrupted. ``time`` is in seconds since the epoch; ``replaces`` and ``consent`` are
+    what that run was allowed to do."""
+
+    exists: bool = False
+    source: str = ""
+    phase: str = ""
+    backup_id: str = ""
+    time: int = 0
+    replaces: bool = False
+    consent: bool = False
+
+
+@dataclass(frozen=True)
+class Host:
+    """The host that is to be a replica. ``answered`` is whether its server accepted a login; ``channels`` is None when
+    nobody could see them. ``missing_files`` are files for the channel that were named and are not there."""
+
+    name: str
+    datadir: str
+    installed: bool
+    family: Family
+    version: tuple[int, ...]
+    place: Place
+    server_id: int = 1
+    gtid_mode: str = "OFF"
+    running: bool = False
+    answered: bool = False
+    channels: tuple[Channel, ...] | None = None
+    data: UserData = UserData()
+    service: Service | None = None
+    received: Received = Received("")
+    missing_files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the variables of the role ask for.
+
+    ``settings`` are those of the channel that were given (CHANNEL_SETTINGS); what is not given stays as it is.
+    ``peers`` are the other replicas of the same primary, by name, with their server_id. ``now`` is in
+    seconds since the epoch, ``resume_within`` in seconds.
+    """
+
+    source_host: str
+    source_port: int = 3306
+    rebuild: bool = False
+    backup_user: str = ""
+    backup_password: str = field(default="", repr=False)
+    replication_user: str = ""
+    replication_password: str = field(default="", repr=False)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    peers: tuple[tuple[str, int], ...] = ()
+    now: int = 0
+    resume_within: int = 43200
+
+    @property
+    def source(self) -> str:
+        """The primary's address as the replica knows it: ``db1:3306``."""
+        return f"{self.source_host}:{self.source_port}"
