@@ -17,10 +17,22 @@ from typing import Any
 
 from ..errors import InvalidOption, MissingProgram, TargetUnsafe
 from ..format.family import Family
+from ..format.file_kinds import (
+    ARIA_CONTROL,
+    ARIA_LOG,
+    DOUBLEWRITE,
+    MARIADB_REDO,
+    MARIADB_UNDO,
+    MYSQL_UNDO,
+    MYSQL_UNDO_OF_SQL,
+    REDO_DIRECTORY,
+    SYSTEM_NAME,
+    TABLESPACE,
+    pattern_of,
+)
 from ..host import trees
 from ..host.anchor import followed
 from ..host.durable import storage_errors
-from ..innodb.mysql.redo_logfile import REDO_DIRECTORY
 from ..recovery.backup_directory import is_backup_directory
 from ..server.connection import version_numbers
 from ..server.data_files import DataFile, parse_data_files
@@ -32,19 +44,19 @@ from .persisted import persisted_variables
 
 DEFAULT_DATADIR = "/var/lib/mysql"
 
-_DEFAULT_DATA_FILES = (DataFile("ibdata1", 12 << 20, ("autoextend",)),)
+_DEFAULT_DATA_FILES = (DataFile(SYSTEM_NAME, 12 << 20, ("autoextend",)),)
 _PROGRAM = "my_print_defaults"
 _ANSWER_SECONDS = 30.0
 # what a MySQL server reads, and its own series: mysqld-9.7. MariaDB's program knows its server's groups itself
 _MYSQL_GROUPS = ("mysqld", "server")
 _PLUGIN_OPTIONS = ("plugin_dir", "plugin_load", "plugin_load_add")
 
-_UNDO = re.compile(r"undo\d{3}")
-_ARIA = re.compile(r"aria_log_control|aria_log\.\d{8}")
-_REDO = re.compile(r"ib_logfile\d+")
-_MYSQL_UNDO = re.compile(r"undo_\d{3}|.+\.ibu")
-_DOUBLEWRITE = re.compile(r"#ib_\d+_\d+\.[bd]?dblwr")
-_TABLESPACE = re.compile(r".+\.ib[du]")
+_UNDO = pattern_of((MARIADB_UNDO,))
+_ARIA = pattern_of((ARIA_CONTROL, ARIA_LOG))
+_REDO = pattern_of((MARIADB_REDO,))
+_MYSQL_UNDO = pattern_of((MYSQL_UNDO, MYSQL_UNDO_OF_SQL))
+_DOUBLEWRITE = pattern_of((DOUBLEWRITE,))
+_TABLESPACE = pattern_of((TABLESPACE, MYSQL_UNDO_OF_SQL))
 
 
 @dataclass(frozen=True)

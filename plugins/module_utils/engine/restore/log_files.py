@@ -21,14 +21,12 @@ from pathlib import Path
 
 from ..errors import InvalidOption
 from ..format.family import Family
+from ..format.file_kinds import CLUSTER, INDEX_SUFFIX, MASTER_INFO_NAME, RELAY_LOG_INFO_NAME
 from ..format.file_names import encode_name
 from ..host import below
 
-_MASTER_INFO = "master.info"
-_RELAY_LOG_INFO = "relay-log.info"
 # MySQL keeps its channels in tables; a member of a group always has these
 _GROUP_CHANNELS = ("group_replication_applier", "group_replication_recovery")
-_CLUSTER_FILES = ("grastate.dat", "gvwstate.dat", "galera.cache")
 _CLUSTER_SETTINGS = ("base_dir", "gcache.dir")  # of wsrep_provider_options
 _LIST_LIMIT = 1 << 20  # bytes of the list of channels that are read
 
@@ -78,7 +76,7 @@ class LogFiles:
             if path is not None:
                 yield from _with_extension(path)
         for directory in self.cluster:
-            yield from (directory / name for name in _CLUSTER_FILES)
+            yield from (directory / name for name in CLUSTER.names)
         if self.family is not Family.MYSQL:
             yield self._list_of_channels
         for suffix in suffixes:
@@ -111,8 +109,8 @@ def log_files(datadir: Path, options: Mapping[str, str], log_bin: Path | None, f
 
     relay_log = place("relay_log")
     return LogFiles(
-        master_info=place("master_info_file") or datadir / _MASTER_INFO,
-        relay_log_info=place("relay_log_info_file") or datadir / _RELAY_LOG_INFO,
+        master_info=place("master_info_file") or datadir / MASTER_INFO_NAME,
+        relay_log_info=place("relay_log_info_file") or datadir / RELAY_LOG_INFO_NAME,
         log_bin=log_bin,
         relay_log=relay_log and without_extension(relay_log, family),
         log_bin_index=place("log_bin_index"),
@@ -146,7 +144,7 @@ def _suffixed(path: Path, suffix: str) -> Path:
 
 def _with_extension(path: Path) -> tuple[Path, Path]:
     """An index as it is named, and with the extension that it gets in place of another one or none."""
-    return path, path.with_name(f"{path.stem}.index")
+    return path, path.with_name(f"{path.stem}{INDEX_SUFFIX}")
 
 
 def _encoded(channel: str) -> list[str]:
