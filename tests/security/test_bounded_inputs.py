@@ -43,7 +43,9 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.m
     read_in_progress,
     read_restored,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.persisted import persisted_variables
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.mysql.persisted import (
+    persisted_variables,
+)
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mariadb.coordinates import gtid_positions
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.user_tables import (
     _read as read_definition,
