@@ -49,7 +49,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.my
     MysqlWalkEnd,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.page import PageVerifier
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace import ChecksumKind
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace_values import ChecksumKind
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream import cipher
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.archive import ArchiveSink
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import CODECS, Compression

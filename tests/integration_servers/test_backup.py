@@ -30,6 +30,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     RedoOverwritten,
     UnsupportedServer,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import file_kinds
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.prepare import PrepareOptions, prepare
@@ -256,7 +257,7 @@ def test_the_manifest_names_every_file_and_finds_a_change(make_server: ServerFac
     record = take(source, workdir / "backup")
     found = manifest.read(workdir / "backup")
     on_disk = {str(path.relative_to(workdir / "backup")) for path in (workdir / "backup").rglob("*") if path.is_file()}
-    assert {entry.path for entry in found.files} == on_disk - {manifest.MANIFEST_NAME}
+    assert {entry.path for entry in found.files} == on_disk - {file_kinds.MANIFEST_NAME}
     assert found.backup["id"] == record["id"]
     manifest.verify_directory(workdir / "backup", found, digests=True)
     with open(workdir / "backup" / "ibdata1", "r+b") as damaged:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import file_kinds
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import verify_archive
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import ServerFactory
 from ansible_collections.innodb.xtrabackup.tests.support import guide
@@ -111,7 +112,7 @@ def test_every_task_of_the_other_guides_works_as_it_is_written(world: guide.Worl
 
 def _require_sound(srv: Path) -> None:
     """Every directory and every plain archive that the guide made is a whole backup."""
-    directories = [path.parent for path in srv.glob("*/*/" + manifest.MANIFEST_NAME)]
+    directories = [path.parent for path in srv.glob("*/*/" + file_kinds.MANIFEST_NAME)]
     assert {path.name for path in directories} >= {"full", "tls", "plain", "netcat", "throttled", "parallel", "ready"}
     for directory in directories:
         manifest.verify_directory(directory, manifest.read(directory), digests=True)

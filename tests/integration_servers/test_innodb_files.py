@@ -11,15 +11,15 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.page import (
-    CHECKSUM_MISMATCH,
     PageVerifier,
     verified_tablespace_header,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.page_checks import CHECKSUM_MISMATCH
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace import (
     FIRST_PAGE_SIZE,
-    ChecksumKind,
     unwritten_tablespace,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace_values import ChecksumKind
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import ServerFactory
 from ansible_collections.innodb.xtrabackup.tests.support.servers import MariaDBServer
 

@@ -28,6 +28,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     RedoCorrupt,
     ServerRunning,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import file_kinds
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery import prepare as prepare_module
@@ -210,7 +211,7 @@ def test_nothing_of_a_server_or_of_its_logs_is_left(backup: Backup, workdir: Pat
     assert names == {
         *({path.name for path in backup.path.iterdir()} - {LOGFILE, "binlog.000002", "binlog.index"}),
         "#innodb_redo",
-        manifest.MANIFEST_NAME,
+        file_kinds.MANIFEST_NAME,
     }
     assert list((workdir / "ready" / "#innodb_redo").iterdir()) == []
     assert b"backup_type = full-prepared" in (workdir / "ready" / "xtrabackup_checkpoints").read_bytes()

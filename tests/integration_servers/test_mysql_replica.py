@@ -18,7 +18,7 @@ from typing import Any, Callable
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.start_position import RESTORE_MARKER
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_kinds import RESTORED_NAME
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import MySQLFactory
 from ansible_collections.innodb.xtrabackup.tests.support.checksums import assert_tables_equal
 from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad
@@ -211,7 +211,7 @@ def test_the_place_is_read_from_the_backup(pair: Pair, kind: str, workdir: Path)
             "binlog": {"file": "binlog.000001", "position": 4, "gtid": pair.gtid},
             "replication": [],
         }
-        (place / RESTORE_MARKER).write_text(json.dumps({"id": "b1", "backup": record}))
+        (place / RESTORED_NAME).write_text(json.dumps({"id": "b1", "backup": record}))
     else:
         place = workdir / "stock"
         place.mkdir()
@@ -227,7 +227,7 @@ def test_without_gtids_the_backups_file_and_position_are_the_place(make_pair: Pa
     pair.source.execute("INSERT INTO shop.t VALUES (3, 'three')")
     binlog = {"file": row["File"], "position": row["Position"], "gtid": ""}
     record = {"id": "b1", "server": {"flavor": "mysql"}, "binlog": binlog, "replication": []}
-    (pair.replica.datadir / RESTORE_MARKER).write_text(json.dumps({"id": "b1", "backup": record}))
+    (pair.replica.datadir / RESTORED_NAME).write_text(json.dumps({"id": "b1", "backup": record}))
     done = pair.change(coordinates={"backup": str(pair.replica.datadir)}, caught_up_within="30s")
     assert done["replication"]["using_gtid"] == "No"
     assert_tables_equal(pair.source, pair.replica)

@@ -30,6 +30,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     ServerRunning,
     XtrabackupError,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import file_kinds
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.copying import Copier
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
@@ -347,7 +348,7 @@ def test_a_job_that_is_told_to_stop_ends_its_server_and_leaves_nothing(
 def without_manifest(backup: Backup, target: Path) -> Path:
     """A copy whose damage only recovery can find."""
     copy_of(backup.path, target)
-    (target / manifest.MANIFEST_NAME).unlink(missing_ok=True)
+    (target / file_kinds.MANIFEST_NAME).unlink(missing_ok=True)
     return target
 
 

@@ -20,9 +20,9 @@ from typing import Any, Callable
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import job
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import XtrabackupError
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import file_kinds
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery import prepare as prepare_module
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.prepare import (
@@ -51,7 +51,7 @@ class Backup:
         """A copy of it; without the manifest, so that nothing but recovery can find damage."""
         subprocess.run(["cp", "-a", str(self.path), str(target)], check=True)
         if not with_manifest:
-            (target / manifest.MANIFEST_NAME).unlink()
+            (target / file_kinds.MANIFEST_NAME).unlink()
         return target
 
     def prepare(self, directory: Path) -> PrepareResult:

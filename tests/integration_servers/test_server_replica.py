@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.start_position import RESTORE_MARKER
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_kinds import RESTORED_NAME
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import ServerFactory
 from ansible_collections.innodb.xtrabackup.tests.support.checksums import assert_tables_equal
 from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad
@@ -148,7 +148,7 @@ def test_the_place_is_read_from_the_backup(pair: Pair, kind: str, workdir: Path)
     place = pair.replica.datadir
     if kind == "marker":
         record = {"id": "b1", "binlog": {"file": "binlog.000001", "position": 4, "gtid": pair.gtid}, "replication": []}
-        (place / RESTORE_MARKER).write_text(json.dumps({"id": "b1", "backup": record}))
+        (place / RESTORED_NAME).write_text(json.dumps({"id": "b1", "backup": record}))
     else:
         place = workdir / "stock"
         place.mkdir()

@@ -27,15 +27,15 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     StreamCorrupt,
     XtrabackupError,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import metadata, tablespaces
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import file_kinds, metadata, tablespaces
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.coordinates import (
     normal_gtid,
     parse_binlog_info,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_kinds import IN_PROGRESS_NAME
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import filling, running
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql.keyring import Keyring
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.backup_directory import (
-    IN_PROGRESS_NAME,
     read_backup_directory,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.redo_proof import PrepareMarker
@@ -43,7 +43,9 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.m
     read_in_progress,
     read_restored,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.persisted import persisted_variables
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.mysql.persisted import (
+    persisted_variables,
+)
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mariadb.coordinates import gtid_positions
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.user_tables import (
     _read as read_definition,
@@ -81,7 +83,7 @@ def backup(place: Path) -> Path:
 
 
 READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
-    "the manifest": (manifest.MANIFEST_NAME, manifest.read_stored),
+    "the manifest": (file_kinds.MANIFEST_NAME, manifest.read_stored),
     "a status": ("status.json", lambda place: read_job(place / "status.json")),
     "the marker of a restore": ("xtrabackup_restore_in_progress.json", read_in_progress),
     "the marker of what was restored": ("xtrabackup_restored.json", read_restored),

@@ -24,9 +24,9 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     XtrabackupError,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.content_digest import SHA256, XXH128
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_kinds import MANIFEST_NAME
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.copying import Copier, CopyTask
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import (
-    MANIFEST_NAME,
     FileEntry,
     Manifest,
     verify_directory,

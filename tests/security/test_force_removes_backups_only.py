@@ -19,8 +19,8 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     TargetNotEmpty,
     TargetUnsafe,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_kinds import MANIFEST_NAME
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import MANIFEST_NAME
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery import prepare as preparing
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import extract_archive
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.selection import Selection

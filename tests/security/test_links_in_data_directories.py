@@ -45,8 +45,9 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.ma
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql import redo_8_0_30
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql.keyring import Keyring
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import belongings, persisted
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import belongings
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.layout import layout_from_options
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.mysql import persisted
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server import user_data
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import ServerLayout
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql import user_tables

@@ -14,6 +14,7 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import FormatError
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import file_kinds
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.backup_directory import (
     read_backup_directory,
@@ -59,13 +60,13 @@ def test_the_manifest_that_the_others_differ_from_is_right() -> None:
     assert parsed(document()).id == "1"
 
 
-@pytest.mark.parametrize("name", [*OUTSIDE, *STATE_NAMES, manifest.MANIFEST_NAME])
+@pytest.mark.parametrize("name", [*OUTSIDE, *STATE_NAMES, file_kinds.MANIFEST_NAME])
 def test_discarded_names_a_file_outside_or_our_own_state(name: object) -> None:
     with pytest.raises(FormatError):
         parsed(document(discarded=[name]))
 
 
-@pytest.mark.parametrize("name", [*OUTSIDE, *STATE_NAMES, manifest.MANIFEST_NAME])
+@pytest.mark.parametrize("name", [*OUTSIDE, *STATE_NAMES, file_kinds.MANIFEST_NAME])
 @pytest.mark.parametrize("key", ["path", "stored"])
 def test_a_file_is_outside_or_our_own_state(key: str, name: object) -> None:
     if key == "stored" and name is None:
@@ -84,7 +85,7 @@ def test_a_manifest_has_a_file_outside_the_directory_deleted(tmp_path: Path, nam
     directory.mkdir()
     (directory / "ibdata1").write_bytes(b"abc")
     named = str(victim) if name == "absolute" else name
-    (directory / manifest.MANIFEST_NAME).write_text(json.dumps(document(discarded=[named])))
+    (directory / file_kinds.MANIFEST_NAME).write_text(json.dumps(document(discarded=[named])))
     with pytest.raises(FormatError):
         settle_directory(directory)
     with pytest.raises(FormatError):
@@ -168,7 +169,7 @@ def test_a_key_that_is_there_twice_says_two_things() -> None:
         parsed(text)
 
 
-@pytest.mark.parametrize("name", [manifest.MANIFEST_NAME, "backup-my.cnf", "xtrabackup_checkpoints"])
+@pytest.mark.parametrize("name", [file_kinds.MANIFEST_NAME, "backup-my.cnf", "xtrabackup_checkpoints"])
 @pytest.mark.parametrize("kind", ["link", "fifo", "device"])
 def test_metadata_that_is_no_regular_file_is_read_or_waited_for(tmp_path: Path, name: str, kind: str) -> None:
     for file, text in (

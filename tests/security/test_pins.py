@@ -26,12 +26,13 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     StreamCorrupt,
     TargetNotEmpty,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import file_kinds
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_kinds import IN_PROGRESS_NAME
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import copying, state
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery import prepare as prepare_module
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.backup_directory import (
-    IN_PROGRESS_NAME,
     read_backup_directory,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.prepare import PrepareOptions, prepare
@@ -68,7 +69,7 @@ def make_backup(place: Path, recorded: str, checkpoints: str, **record: Any) -> 
         (place / name).write_bytes(data)
     entries = tuple(manifest.FileEntry(name, len(data), "") for name, data in content.items())
     fields = {"id": "1", "state": recorded, "server": {"flavor": "mariadb"}, **record}
-    (place / manifest.MANIFEST_NAME).write_bytes(manifest.Manifest(fields, entries).render())
+    (place / file_kinds.MANIFEST_NAME).write_bytes(manifest.Manifest(fields, entries).render())
     return place
 
 
@@ -95,7 +96,7 @@ def run_restore(source: Path, tmp_path: Path, pinned: str, method: str = "copy")
 
 
 def own_digest(directory: Path) -> str:
-    return manifest.digest_of((directory / manifest.MANIFEST_NAME).read_bytes())
+    return manifest.digest_of((directory / file_kinds.MANIFEST_NAME).read_bytes())
 
 
 def test_a_manifest_quotes_the_digest_that_is_asked_for(prepared: Path, tmp_path: Path) -> None:
@@ -103,13 +104,13 @@ def test_a_manifest_quotes_the_digest_that_is_asked_for(prepared: Path, tmp_path
         restore_plan(prepared, tmp_path, WANTED)
     assert "Prepare that backup here" in raised.value.remedy
     # what it is can be asked for
-    restore_plan(prepared, tmp_path, manifest.digest_of((prepared / manifest.MANIFEST_NAME).read_bytes()))
+    restore_plan(prepared, tmp_path, manifest.digest_of((prepared / file_kinds.MANIFEST_NAME).read_bytes()))
 
 
 def test_info_and_the_record_tell_what_is_known_and_not_what_is_quoted(prepared: Path) -> None:
     facts, record = describe_place(prepared)
     assert record is not None
-    own = manifest.digest_of((prepared / manifest.MANIFEST_NAME).read_bytes())
+    own = manifest.digest_of((prepared / file_kinds.MANIFEST_NAME).read_bytes())
     assert (facts["source_sha256"], record["prepared"]["source_sha256"]) == (own, own)
 
 
@@ -271,7 +272,7 @@ def test_the_manifest_of_a_preparation_of_this_host_is_put_beside_other_files(pr
 
 def test_the_manifest_of_a_preparation_of_this_host_is_changed_in_place(prepared: Path, tmp_path: Path) -> None:
     manifest.note_preparation(prepared, WANTED)
-    path = prepared / manifest.MANIFEST_NAME
+    path = prepared / file_kinds.MANIFEST_NAME
     document = json.loads(path.read_bytes())
     document["backup"]["id"] = "2"
     path.write_text(json.dumps(document))  # the inode is the same
@@ -283,7 +284,7 @@ def test_the_right_manifest_is_put_beside_files_that_another_tool_prepared(tmp_p
     """Nothing of that manifest is compared with such files."""
     source = make_backup(tmp_path / "b", "copied", "log-applied")
     with pytest.raises(BackupMismatch):
-        restore_plan(source, tmp_path, manifest.digest_of((source / manifest.MANIFEST_NAME).read_bytes()))
+        restore_plan(source, tmp_path, manifest.digest_of((source / file_kinds.MANIFEST_NAME).read_bytes()))
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o770])
@@ -344,7 +345,7 @@ def test_nothing_is_recovered_because_a_backup_says_so(
 
 def test_nothing_is_recovered_because_an_archive_says_so(tmp_path: Path) -> None:
     source = make_backup(tmp_path / "b", "copied", "full-backuped")
-    files = {path.name: path.read_bytes() for path in source.iterdir() if path.name != manifest.MANIFEST_NAME}
+    files = {path.name: path.read_bytes() for path in source.iterdir() if path.name != file_kinds.MANIFEST_NAME}
     files[IN_PROGRESS_NAME] = json.dumps({"id": "1", "recovered": {"server_version": "10.11"}}).encode()
     for told in (manifest.read(source), manifest.Manifest({"id": "1"}, tuple(entry(*file) for file in files.items()))):
         (tmp_path / "archive").write_bytes(raw_archive(files, told))

@@ -15,15 +15,13 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.console import main
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import FormatError, StreamCorrupt
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.state_names import (
-    MANIFEST,
-    is_state_name,
-)
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import copying, durable, filling
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import MANIFEST_NAME, Manifest
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import file_kinds
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_kinds import MANIFEST_NAME
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.state_names import is_state_name
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import filling
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import Manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery import backup_directory
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.mariadb import ddl_files
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import placement
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream import unpack_directory
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import Compression
@@ -45,23 +43,23 @@ STATE = [
     filling.MARKER_NAME,
     f"{filling.STAGING_NAME}/x",
     ".xbstream.partial/x",
-    f".unpacking{durable.PARTIAL_SUFFIX}/shop/x.ibd",
-    backup_directory.IN_PROGRESS_NAME,
-    f"{backup_directory.IN_PROGRESS_NAME}.partial",
-    backup_directory.MOVING_NAME,
-    placement.RESTORED_NAME,
+    f".unpacking{file_kinds.PARTIAL_SUFFIX}/shop/x.ibd",
+    file_kinds.IN_PROGRESS_NAME,
+    f"{file_kinds.IN_PROGRESS_NAME}.partial",
+    file_kinds.MOVING_NAME,
+    file_kinds.RESTORED_NAME,
     f"{placement.INNER_STAGING_NAME}/ibdata1",
     placement.INNER_LOCK_NAME,
     f"{placement.UNPACKED_SUFFIX}/ibdata1",
     f"{backup_directory.SCRATCH_NAME}/ib1",
-    f"shop/t.ibd{placement.STAGED_SUFFIX}",
-    f"shop/t.ibd{copying.PART_SUFFIX}",
-    f"shop/t{ddl_files._MOVING}",
-    f"shop/t{ddl_files._MOVED}",
+    f"shop/t.ibd{file_kinds.STAGED_SUFFIX}",
+    f"shop/t.ibd{file_kinds.PART_SUFFIX}",
+    f"shop/t{file_kinds.RENAMING_SUFFIX}",
+    f"shop/t{file_kinds.MOVED_NOTE_SUFFIX}",
     f"{MANIFEST_NAME}.partial",
     f"{MANIFEST_NAME}/x",
     f"{MANIFEST_NAME}.zst",
-    f"{backup_directory.IN_PROGRESS_NAME}.zst.xbcrypt",
+    f"{file_kinds.IN_PROGRESS_NAME}.zst.xbcrypt",
 ]
 HONEST = [
     MANIFEST_NAME,
@@ -120,20 +118,20 @@ def test_nothing_of_a_stream_vanishes_with_the_place_where_it_was_unpacked(tmp_p
 
 def test_a_packed_file_that_unpacks_to_our_own_state_is_refused(tmp_path: Path) -> None:
     packed = Compression("zstd").compressor().compress(b"{}")
-    (tmp_path / f"{backup_directory.IN_PROGRESS_NAME}.zst").write_bytes(packed)
+    (tmp_path / f"{file_kinds.IN_PROGRESS_NAME}.zst").write_bytes(packed)
     (tmp_path / "shop.partial").mkdir()
     (tmp_path / "shop.partial" / "t.ibd.zst").write_bytes(packed)
     options = unpack_directory.UnpackOptions(Decoding())
     with pytest.raises(StreamCorrupt, match="its own state"):
         unpack_directory.unpack_directory(tmp_path, options, Progress("test"))
-    (tmp_path / f"{backup_directory.IN_PROGRESS_NAME}.zst").unlink()
+    (tmp_path / f"{file_kinds.IN_PROGRESS_NAME}.zst").unlink()
     assert unpack_directory.unpack_directory(tmp_path, options, Progress("test")) == ["shop.partial/t.ibd.zst"]
     assert tree(tmp_path)["shop.partial/t.ibd"] == b"{}"
 
 
 def test_the_command_line_packs_no_state_that_it_would_not_unpack(tmp_path: Path) -> None:
-    (tmp_path / placement.RESTORED_NAME).write_bytes(b"{}")
-    words = ["xbstream", "-c", "-C", str(tmp_path), placement.RESTORED_NAME]
+    (tmp_path / file_kinds.RESTORED_NAME).write_bytes(b"{}")
+    words = ["xbstream", "-c", "-C", str(tmp_path), file_kinds.RESTORED_NAME]
     script = f"import sys; from {main.__name__} import main; sys.argv = {words}; sys.exit(main())"
     run = subprocess.run(
         [sys.executable, "-c", script], check=False, capture_output=True, text=True, env=same_imports()
@@ -144,6 +142,6 @@ def test_the_command_line_packs_no_state_that_it_would_not_unpack(tmp_path: Path
 
 
 def test_names_that_backups_have_are_no_state() -> None:
-    assert MANIFEST == MANIFEST_NAME
+    assert MANIFEST_NAME == "xtrabackup_manifest.json"
     assert list(filter(is_state_name, HONEST)) == []
     assert list(filter(is_state_name, STATE)) == STATE

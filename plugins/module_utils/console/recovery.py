@@ -8,8 +8,8 @@ from __future__ import annotations
 import contextlib
 
 from ..engine.errors import InvalidOption, NotABackup
+from ..engine.format.file_kinds import MANIFEST_NAME
 from ..engine.innodb.tablespace import compressed_page_size
-from ..engine.manifest import MANIFEST_NAME
 from ..engine.recovery.backup_directory import was_recovered
 from ..engine.recovery.prepare import PrepareOptions, prepare
 from ..engine.stream import cipher

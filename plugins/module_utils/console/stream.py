@@ -11,13 +11,13 @@ import stat
 from pathlib import Path
 
 from ..engine.errors import InvalidOption, StreamTruncated
+from ..engine.format.file_kinds import MANIFEST_NAME
 from ..engine.format.names import STATE_NAME
 from ..engine.format.state_names import state_names
 from ..engine.host import durable
 from ..engine.host.filling import require_finished
 from ..engine.host.trees import files_below
 from ..engine.innodb.tablespace import compressed_page_size
-from ..engine.manifest import MANIFEST_NAME
 from ..engine.stream import xbstream
 from ..engine.stream.archive import Channel
 from ..engine.stream.descriptor_sink import DescriptorChannel

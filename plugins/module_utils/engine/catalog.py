@@ -12,27 +12,25 @@ from typing import Any
 
 from . import manifest
 from .errors import BackupError, BackupPartial, FormatError, StorageError, StreamError, TargetUnsafe
-from .format import strict_json
+from .format import file_kinds, strict_json
 from .format.content_digest import OPTIONS
+from .format.file_kinds import DATADIR_SIGNS, ENCRYPTED_SUFFIX, MANIFEST_NAME, MOVING_NAME, NOT_CONTENT, RESTORED_NAME
 from .host import below, durable, running
 from .host.anchor import followed
-from .host.filling import NOT_CONTENT, is_unfinished
+from .host.filling import is_unfinished
 from .host.small_files import read_object, read_small
-from .manifest import MANIFEST_NAME, MAX_BYTES, PARTIAL, Manifest, digest_of
+from .manifest import MAX_BYTES, PARTIAL, Manifest, digest_of
 from .recovery.backup_directory import is_backup_directory, read_backup_directory
 from .restore.journal import RestoreJournal
 from .restore.markers import read_restored
 from .restore.placement import UNPACKED_SUFFIX
-from .server.start_position import RESTORE_MARKER, backup_record
+from .server.start_position import backup_record
 from .server.user_data import ServerObjects, entries_of, judge
 from .stream.listing import list_archive
 from .stream.xbstream import MAGIC
 
 _MAX_STATUS = 16 << 20  # bytes
 _LARGEST_PID = 1 << 22  # proc(5), pid_max
-RESTORE_IN_PROGRESS_MARKER = "xtrabackup_restore_in_progress.json"
-# what the data directory of any MariaDB or MySQL server holds at least one of
-_DATADIR_SIGNS = ("ibdata1", "ib_logfile0", "#innodb_redo", "aria_log_control", "mysql")
 
 
 def describe_place(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any] | None]:
@@ -58,7 +56,7 @@ def _partial(place: Path) -> bool:
         return True
     if not place.name:
         return False
-    if place.with_name(place.name + durable.PARTIAL_SUFFIX).exists():
+    if place.with_name(place.name + file_kinds.PARTIAL_SUFFIX).exists():
         return True
     return any(entry.name.startswith(place.name + UNPACKED_SUFFIX) for entry in _siblings(place))
 
@@ -73,15 +71,15 @@ def _siblings(place: Path) -> list[Path]:
 def _describe_directory(place: Path, facts: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
     with durable.storage_errors("looking into", place):
         names = {entry.name for entry in place.iterdir()} - NOT_CONTENT
-    if RESTORE_MARKER in names or RESTORE_IN_PROGRESS_MARKER in names:
-        unfinished = RESTORE_IN_PROGRESS_MARKER in names
+    if RESTORED_NAME in names or MOVING_NAME in names:
+        unfinished = MOVING_NAME in names
         problem = "a restore into it was begun and not ended" if unfinished else None
-        facts.update(kind="datadir", restored=RESTORE_MARKER in names, complete=not unfinished, problem=problem)
+        facts.update(kind="datadir", restored=RESTORED_NAME in names, complete=not unfinished, problem=problem)
         facts.update(_request_facts(place))
-        return facts, backup_record(place) if RESTORE_MARKER in names else None
+        return facts, backup_record(place) if RESTORED_NAME in names else None
     if is_unfinished(place) or is_backup_directory(place):
         return _describe_backup(place, facts)
-    if names.intersection(_DATADIR_SIGNS):
+    if names.intersection(DATADIR_SIGNS):
         facts.update(kind="datadir", restored=False, complete=True, problem=None, **_request_facts(place))
         return facts, None
     return {**facts, "kind": "other" if names else "empty"}, None
@@ -140,7 +138,7 @@ def _describe_file(place: Path, facts: dict[str, Any]) -> tuple[dict[str, Any], 
         return {**facts, "problem": error.message}, None
     if listing.manifest is None:
         return {**facts, "problem": f"it has no {MANIFEST_NAME}: made by another tool, or cut off"}, None
-    encrypted = any((entry.stored or "").endswith(".xbcrypt") for entry in listing.manifest.files)
+    encrypted = any((entry.stored or "").endswith(ENCRYPTED_SUFFIX) for entry in listing.manifest.files)
     state = str(listing.manifest.backup.get("state") or "copied")
     facts.update(_manifest_facts(listing.manifest), complete=state != PARTIAL, state=state, encrypted=encrypted)
     return facts, listing.manifest.record

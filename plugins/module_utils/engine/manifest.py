@@ -23,16 +23,15 @@ from typing import Any, BinaryIO, Callable
 from .errors import BackupIncomplete, BackupPartial, FormatError, NotABackup, UnknownFormat
 from .format import strict_json
 from .format.content_digest import OPTIONS, XXH128, checked_digest, new_digest
+from .format.file_kinds import MANIFEST_NAME
 from .format.names import safe_path
 from .format.record import checked_record
-from .format.state_names import MANIFEST
 from .host import below, state
 from .host.file_states import states_of
 from .host.filling import require_finished
 from .host.small_files import SmallFile, read_small
 from .host.state import Preparation
 
-MANIFEST_NAME = MANIFEST
 FORMAT_VERSION = 1
 MAX_BYTES = 256 << 20  # of a stored manifest
 MAX_FILES = 2_000_000

@@ -25,13 +25,8 @@ from ..host import below, durable
 from ..host.birth_time import birth_time_ns
 from ..innodb.mysql.keyring import Keyring
 from ..innodb.page import PageFault, PageVerifier
-from ..innodb.tablespace import (
-    ChecksumKind,
-    TablespaceHeader,
-    is_unwritten,
-    parse_tablespace_header,
-    unwritten_tablespace,
-)
+from ..innodb.tablespace import TablespaceHeader, is_unwritten, parse_tablespace_header, unwritten_tablespace
+from ..innodb.tablespace_values import ChecksumKind
 from ..manifest import FileEntry
 from ..progress import Progress
 from ..stream.sink import SinkFile

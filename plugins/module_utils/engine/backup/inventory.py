@@ -11,20 +11,19 @@ from __future__ import annotations
 import enum
 import errno
 import os
-import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
 
 from ..errors import UnsafeFile, UnsupportedTable
+from ..format.file_kinds import MYSQL_UNDO, MYSQL_UNDO_OF_SQL, SCHEMA_CHANGE_PREFIX, TABLESPACE, pattern_of
 from ..host import durable
 from ..host.server_files import ServerFiles
 from ..server.layout import ServerLayout
 from ..server.named_places import holds_tables
 
-#: an undo tablespace of MySQL's own; those that SQL makes end with .ibu
-MYSQL_UNDO_NAME = re.compile(r"undo_\d{3}")
+_REPLACEABLE = pattern_of((TABLESPACE, MYSQL_UNDO, MYSQL_UNDO_OF_SQL))
 
 #: what opens a file of a server's data to read it; ``below.open_file`` follows no link
 OpenSource = Callable[[Path], int]
@@ -59,7 +58,7 @@ class InnodbFile:
     def replaceable(self) -> bool:
         """True for a file that can be created, renamed and dropped while the server runs: by DDL, and in MySQL, where
         truncation makes an undo tablespace anew, under another tablespace id, by the server itself."""
-        return self.path.endswith((".ibd", ".ibu")) or bool(MYSQL_UNDO_NAME.fullmatch(self.path))
+        return _REPLACEABLE.fullmatch(self.path) is not None
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def find_plain_files(
             count += 1
             path = f"{database.name}/{entry.name}"
             # a running ALTER TABLE's own files; its copy is rolled back by recovery
-            if entry.name.startswith("#sql") or entry.name.endswith(".ibd"):
+            if entry.name.startswith(SCHEMA_CHANGE_PREFIX) or TABLESPACE.matches(entry.name):
                 continue
             kind = kind_of(database.name, entry.name)
             if kind is None:

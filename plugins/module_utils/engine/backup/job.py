@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..format import metadata
+from ..format import file_kinds
 from ..format.family import Family
 from ..progress import Progress
 from ..server.applier_pause import require_pausable
@@ -51,7 +51,7 @@ def _preflight(connection: Connection, options: BackupOptions) -> tuple[ServerId
         require_table_privileges(connection)
         databases = [database.name for database in mysql_inventory.databases(layout)]
         missing = mysql_timeline.missing_files(connection, layout, options.allow_missing_tables)
-    inventory.require_database_names(databases, metadata.NAMES[identity.family])
+    inventory.require_database_names(databases, file_kinds.METADATA_NAMES[identity.family])
     missing_tables.require_allowed(missing, options.allow_missing_tables)
     if options.safe_slave_backup:
         require_pausable(connection, identity.family)

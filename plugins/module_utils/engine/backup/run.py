@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from typing import Any, Callable
 
 from ..errors import DdlConflict, RedoOverwritten, ServerError
-from ..format import metadata
+from ..format import file_kinds, metadata
 from ..format.coordinates import BinlogCoordinates, Coordinates, ReplicaChannel
 from ..format.family import Family
 from ..host import durable
@@ -119,7 +119,7 @@ class BackupRun:
         self._sink.require_space(self._size)
         try:
             # first, as the stock tools do it: a stream that is cut off anywhere is known as the beginning of a backup
-            configuration = self._write_metadata(metadata.CONFIGURATION_NAME, self._configuration())
+            configuration = self._write_metadata(file_kinds.CONFIGURATION_NAME, self._configuration())
             coordinates = self._copy_everything()
             entries = self._finish_redo()
         except BaseException as error:
@@ -187,14 +187,14 @@ class BackupRun:
     def _metadata(self, coordinates: Coordinates, ended: datetime) -> dict[str, bytes]:
         """Name and content of the small files that tell about the backup."""
         texts = {
-            metadata.CHECKPOINTS_NAME: self._checkpoints().render(),
-            metadata.INFO_NAME: self._info(coordinates, ended).render(),
+            file_kinds.CHECKPOINTS_NAME: self._checkpoints().render(),
+            file_kinds.INFO_NAME: self._info(coordinates, ended).render(),
             **self._own_metadata(),
         }
         if coordinates.binlog is not None:
-            texts[metadata.BINLOG_INFO_NAME] = self._binlog_info(coordinates.binlog).encode()
+            texts[file_kinds.BINLOG_INFO_NAME] = self._binlog_info(coordinates.binlog).encode()
         if coordinates.channels:
-            texts[metadata.SLAVE_INFO_NAME] = self._slave_info(coordinates.channels).encode()
+            texts[file_kinds.SLAVE_INFO_NAME] = self._slave_info(coordinates.channels).encode()
         return texts
 
     def _info(self, coordinates: Coordinates, ended: datetime) -> metadata.BackupInfo:
@@ -447,7 +447,7 @@ class BackupRun:
         if self._options.extra_lsn_directory is None:
             return
         with Anchor(self._options.extra_lsn_directory, make=0o750) as directory:
-            for name in (metadata.CHECKPOINTS_NAME, metadata.INFO_NAME):
+            for name in (file_kinds.CHECKPOINTS_NAME, file_kinds.INFO_NAME):
                 durable.write_file(directory.path / name, texts[name])
 
     def _record(self, entries: list[FileEntry], coordinates: Coordinates, ended: float) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Callable
 
+from ..format.file_kinds import CSV_DATA_SUFFIX, DATABASE_OPTIONS_NAME
 from ..manifest import FileEntry
 from ..stream.sink import Sink, SinkFile
 from .copier import CopierContext, UnstableFile, append_growth, copy_plain
@@ -25,7 +26,7 @@ from .workers import CopyPool
 #: A file written within one clock tick of the kernel before its copy could be written again within that tick.
 _SETTLED_SECONDS = 1.0
 
-_GROWING = (".CSV",)
+_GROWING = (CSV_DATA_SUFFIX,)
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ class PlainCopies:
 
     def _keep_empty_databases(self, found: PlainFiles) -> None:
         for database in found.empty_databases:
-            path = f"{database}/db.opt"
+            path = f"{database}/{DATABASE_OPTIONS_NAME}"
             with self._sink.open(path, compress=False) as target:
                 self._entries[path] = target.close()
 

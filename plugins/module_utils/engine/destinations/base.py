@@ -14,6 +14,7 @@ from typing import Any, ClassVar, TypedDict
 
 from .. import manifest
 from ..errors import NotABackup, Option, TargetNotEmpty, TargetUnsafe, XtrabackupError
+from ..format import file_kinds
 from ..host.replaceable import holds_backup
 from ..stream.cipher import key_of, read_key_file
 from ..stream.codec import Compression
@@ -164,11 +165,11 @@ class PathDestination(Destination):
             return found
         listed = list_archive(self.path).manifest
         if listed is None:
-            raise NotABackup(f"{self.path} holds no {manifest.MANIFEST_NAME}", path=str(self.path))
+            raise NotABackup(f"{self.path} holds no {file_kinds.MANIFEST_NAME}", path=str(self.path))
         return listed
 
     def _manifest_facts(self, found: manifest.Manifest) -> dict[str, str]:
-        path = self.path / manifest.MANIFEST_NAME if self.path.is_dir() else self.path
+        path = self.path / file_kinds.MANIFEST_NAME if self.path.is_dir() else self.path
         return {"path": str(path), "sha256": found.own_sha256}
 
 

@@ -22,38 +22,6 @@ from .coordinates import BinlogCoordinates, render_binlog_pos
 from .family import Family, Flavor
 from .strict_json import whole_of
 
-CHECKPOINTS_NAME = "xtrabackup_checkpoints"
-INFO_NAME = "xtrabackup_info"
-BINLOG_INFO_NAME = "xtrabackup_binlog_info"
-SLAVE_INFO_NAME = "xtrabackup_slave_info"
-CONFIGURATION_NAME = "backup-my.cnf"
-TABLESPACES_NAME = "xtrabackup_tablespaces"
-
-#: the copied redo log: MariaDB's under the name that its server wants, MySQL's to be given its place by prepare
-REDO_NAME = Family.MARIADB.facts.redo_name
-LOGFILE_NAME = Family.MYSQL.facts.redo_name
-
-#: mariadb-backup 11.1 and newer write the second name
-CHECKPOINTS_NAMES = (CHECKPOINTS_NAME, "mariadb_backup_checkpoints")
-
-#: what a backup of each family has beside the data
-NAMES = {
-    Family.MARIADB: frozenset(
-        {CHECKPOINTS_NAME, INFO_NAME, BINLOG_INFO_NAME, SLAVE_INFO_NAME, CONFIGURATION_NAME, REDO_NAME}
-    ),
-    Family.MYSQL: frozenset(
-        {
-            CHECKPOINTS_NAME,
-            INFO_NAME,
-            BINLOG_INFO_NAME,
-            SLAVE_INFO_NAME,
-            CONFIGURATION_NAME,
-            LOGFILE_NAME,
-            TABLESPACES_NAME,
-        }
-    ),
-}
-
 #: of a prepared backup of each family
 PREPARED_TYPES = frozenset(family.facts.prepared_type for family in Family)
 #: of a backup of MySQL that Percona's tool has prepared with --apply-log-only

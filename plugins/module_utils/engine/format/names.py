@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from ..errors import FormatError
-from .state_names import MANIFEST, is_state_name
+from .file_kinds import MANIFEST_NAME
+from .state_names import is_state_name
 
 LONGEST_PATH = 4096  # bytes, as the kernel has it
 DEEPEST = 64
@@ -30,7 +31,7 @@ def fault_of(path: object) -> str | None:
 def safe_path(path: object, where: str) -> str:
     """``path``, of a file that the backup at ``where`` names as its content; raises FormatError for one in which
     ``fault_of`` finds a fault, and for the manifest."""
-    fault = STATE_NAME if path == MANIFEST else fault_of(path)
+    fault = STATE_NAME if path == MANIFEST_NAME else fault_of(path)
     if fault or not isinstance(path, str):
         raise FormatError(
             f"{where}: {str(path)[:LONGEST_PATH]!r} is {fault}", where=where, path=str(path)[:LONGEST_PATH]

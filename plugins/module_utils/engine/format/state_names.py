@@ -12,24 +12,36 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-MANIFEST = "xtrabackup_manifest.json"
+from .file_kinds import (
+    IN_PROGRESS_NAME,
+    MANIFEST_NAME,
+    MOVED_NOTE_SUFFIX,
+    MOVING_NAME,
+    PACKED,
+    PART_SUFFIX,
+    PARTIAL_SUFFIX,
+    RENAMING_SUFFIX,
+    RESTORED_NAME,
+    STAGED_SUFFIX,
+)
 
-_ENCODED = r"(?:\.(?:zst|lz4|qp|xbcrypt))"
+_ENCODED = f"(?:{'|'.join(map(re.escape, PACKED.suffixes))})"
+_MARKERS = "|".join(map(re.escape, (IN_PROGRESS_NAME, MOVING_NAME, RESTORED_NAME)))
+_TEMPORARY = "|".join(map(re.escape, (PART_SUFFIX, STAGED_SUFFIX, RENAMING_SUFFIX, MOVED_NOTE_SUFFIX)))
+_PARTIAL = re.escape(PARTIAL_SUFFIX)
 #: names in the top directory; what is packed unpacks to one of them, too
 _TOP = re.compile(
     rf"""(?:
-        xtrabackup_prepare_in_progress
-      | xtrabackup_restore_in_progress\.json
-      | xtrabackup_restored\.json
+        {_MARKERS}
       | \.xtrabackup.*                              # markers, staging places and locks
-      | \..*\.partial                               # staging places
-      | (?:xtrabackup|mariadb_backup)_.*\.partial   # temporary names of what is replaced at once
+      | \..*{_PARTIAL}                               # staging places
+      | (?:xtrabackup|mariadb_backup)_.*{_PARTIAL}   # temporary names of what is replaced at once
     ){_ENCODED}*
-    | {re.escape(MANIFEST)}{_ENCODED}+""",
+    | {re.escape(MANIFEST_NAME)}{_ENCODED}+""",
     re.VERBOSE | re.DOTALL,
 )
 #: ends of temporary names of files, wherever they are
-_ANYWHERE = re.compile(rf".*(?:\.xtrabackup-(?:part|staged|renaming)|\.ren-xtrabackup){_ENCODED}*", re.DOTALL)
+_ANYWHERE = re.compile(rf".*(?:{_TEMPORARY}){_ENCODED}*", re.DOTALL)
 
 
 def is_state_name(path: str) -> bool:
@@ -38,7 +50,7 @@ def is_state_name(path: str) -> bool:
     The manifest itself is not: streams and directories hold it.
     """
     top, *rest = path.split("/")
-    if _TOP.fullmatch(top) or (rest and top == MANIFEST):
+    if _TOP.fullmatch(top) or (rest and top == MANIFEST_NAME):
         return True
     return any(_ANYWHERE.fullmatch(part) for part in (top, *rest))
 

@@ -23,10 +23,10 @@ from typing import Callable, Protocol
 
 from ..errors import BackupIncomplete, Cancelled, StorageError
 from ..format.content_digest import algorithm_of, new_digest
+from ..format.file_kinds import PART_SUFFIX
 from ..format.holes import digest_zeros
 from . import below, durable, trees
 
-PART_SUFFIX = ".xtrabackup-part"
 """Suffix of a file that is still being copied."""
 
 FILE_PERMISSIONS = 0o777

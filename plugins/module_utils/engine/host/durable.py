@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Callable
 
 from ..errors import DiskFull, StorageError, TargetBusy
+from ..format.file_kinds import PARTIAL_SUFFIX
 from . import below, trees
 
-PARTIAL_SUFFIX = ".partial"
 REPLACED_SUFFIX = ".replaced"
 _REPLACED_MARKER = ".xtrabackup-replaced"  # in what was replaced: it is being removed
 _TEMPORARY_ROOM = 40  # bytes that a temporary name has more than the name that it is for

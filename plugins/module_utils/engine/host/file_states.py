@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..format.file_kinds import NOT_CONTENT
 from ..format.state_names import is_state_name
 from . import durable, trees
-from .filling import NOT_CONTENT
 
 
 @dataclass(frozen=True)

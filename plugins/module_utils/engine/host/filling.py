@@ -21,17 +21,16 @@ from pathlib import Path
 from typing import Callable
 
 from ..errors import BackupIncomplete, FormatError, StorageError, TargetBusy, TargetNotEmpty, TargetUnsafe, UnsafeFile
-from ..format import strict_json
+from ..format import file_kinds, strict_json
+from ..format.file_kinds import CHECKPOINTS_NAMES, MANIFEST_NAME, NOT_CONTENT
 from ..format.names import LONGEST_PATH
 from . import below, durable
 from .anchor import Anchor, NewDirectory
 
 MARKER_NAME = ".xtrabackup_unfinished"
-STAGING_NAME = f".xtrabackup{durable.PARTIAL_SUFFIX}"
-#: what a file system puts into its own root, and backup tools leave alone
-NOT_CONTENT = frozenset({"lost+found"})
+STAGING_NAME = f".xtrabackup{file_kinds.PARTIAL_SUFFIX}"
 #: a directory is taken for a backup by these, so they get their places after all that they speak of
-_LAST = ("mariadb_backup_checkpoints", "xtrabackup_checkpoints", "xtrabackup_manifest.json")
+_LAST = (*reversed(CHECKPOINTS_NAMES), MANIFEST_NAME)
 _MAX_JOURNAL = 64 << 20  # bytes
 
 

@@ -26,12 +26,12 @@ from typing import Any, Callable
 
 from ..errors import BECOME_USER, TARGET_DIR, BackupError, Clause, FormatError, StorageError, XtrabackupError
 from ..format import strict_json
+from ..format.file_kinds import NOT_CONTENT
 from ..format.names import DEEPEST
 from ..format.state_names import is_state_name
 from . import accounts, below, durable, state
 from .anchor import open_way
 from .confinement import Account
-from .filling import NOT_CONTENT
 from .small_files import read_small
 
 _PLACE = "handovers"

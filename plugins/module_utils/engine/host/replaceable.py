@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Callable
 
 from ..errors import TargetNotEmpty, TargetUnsafe
-from ..format.state_names import MANIFEST
+from ..format.file_kinds import CHECKPOINTS_NAMES, MANIFEST_NAME
 from . import durable
 
-_SIGNS = (MANIFEST, "xtrabackup_checkpoints", "mariadb_backup_checkpoints")
+_SIGNS = (MANIFEST_NAME, *CHECKPOINTS_NAMES)
 _ARCHIVE_MAGIC = b"XBSTCK01"
 
 #: Whether what is at a path may be removed.

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ServerRunning, UnsafeFile, XtrabackupError
+from ..format.file_kinds import ARIA_CONTROL_NAME, SYSTEM_PREFIX
 from . import below
 from .small_files import read_small
 
@@ -74,7 +75,7 @@ def wait_until_unused(datadir: Path, seconds: float) -> None:
 
 
 def _lock_holder(datadir: Path) -> User | None:
-    for path in [datadir / "aria_log_control", *sorted(datadir.glob("ibdata*"))]:
+    for path in [datadir / ARIA_CONTROL_NAME, *sorted(datadir.glob(f"{SYSTEM_PREFIX}*"))]:
         with contextlib.suppress(OSError, UnsafeFile):
             descriptor = below.open_file(path)
             try:

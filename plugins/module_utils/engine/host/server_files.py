@@ -23,9 +23,10 @@ from pathlib import Path
 from typing import BinaryIO, Union
 
 from ..errors import UnsafeFile
+from ..format.file_kinds import ARCHIVE_DATA, ARIA, MYISAM, suffixes_of
 from . import below
 
-_TABLE_SUFFIXES = frozenset({".MYD", ".MYI", ".MAD", ".MAI", ".ARZ"})
+_TABLE_SUFFIXES = suffixes_of(MYISAM, ARIA, ARCHIVE_DATA)
 _REMEDY = (
     "Put the file itself there, or remove what is there. Only links of database directories, and of files of MyISAM, "
     "Aria and ARCHIVE tables to a file of the same name, are followed, to what belongs to the owner of the data "

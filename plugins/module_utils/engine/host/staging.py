@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Callable
 
 from ..errors import StorageError, TargetBusy, TargetNotEmpty, TargetUnsafe
+from ..format import file_kinds
 from . import below, durable, filling
 from .anchor import Anchor, NewDirectory, is_anchored
 from .replaceable import Replaceable, holds_backup, require_replaceable
@@ -128,7 +129,7 @@ def _sweep_beside(dest: Path, parent: below.Root, before: Callable[[Path], None]
 
 
 def _beside(dest: Path) -> Path:
-    return dest.with_name(dest.name + durable.PARTIAL_SUFFIX)
+    return dest.with_name(dest.name + file_kinds.PARTIAL_SUFFIX)
 
 
 def _lock_of(dest: Path) -> Path:

@@ -16,10 +16,11 @@ from typing import Any
 
 from .. import manifest
 from ..errors import TARGET_DIR, BackupError, BackupIncomplete, Clause, FormatError, NotABackup, UnsupportedTable
-from ..format import metadata, strict_json
+from ..format import file_kinds, metadata, strict_json
 from ..format.backup_kind import FULL
 from ..format.coordinates import parse_binlog_info
 from ..format.family import Family, Flavor, recorded_flavor
+from ..format.file_kinds import IN_PROGRESS_NAME, MANIFEST_NAME, MOVING_NAME, NOT_CONTENT
 from ..format.metadata import Checkpoints
 from ..format.names import safe_name
 from ..format.record import checked_record
@@ -27,23 +28,17 @@ from ..format.tablespaces import RecordedTablespace
 from ..format.tablespaces import parse as parse_tablespaces
 from ..host import below, trees
 from ..host.file_states import changed_since, states_of
-from ..host.filling import NOT_CONTENT, require_finished
+from ..host.filling import require_finished
 from ..host.small_files import read_small
 from ..innodb.mariadb.page_compression import PROVIDERS, Providers, parse_plugin_load, providers_of
-from ..manifest import MANIFEST_NAME, Manifest
+from ..manifest import Manifest
 from ..server.data_files import DataFile, parse_data_files
 from ..server.option_file import parse_options
 from ..stream.listing import checked_listing
 
-IN_PROGRESS_NAME = "xtrabackup_prepare_in_progress"
 SCRATCH_NAME = ".xtrabackup-scratch"
 """Of the server that recovers the directory: what a killed run has left of it is removed by the next one."""
 
-MOVING_NAME = "xtrabackup_restore_in_progress.json"
-
-_INFO_NAMES = (metadata.INFO_NAME, "mariadb_backup_info")
-_BINLOG_NAMES = (metadata.BINLOG_INFO_NAME, "mariadb_backup_binlog_info")
-_PACKED = (".zst", ".lz4", ".qp", ".xbcrypt")
 _MAX_METADATA = 16 << 20  # bytes
 _PAGE_SIZES = (4096, 8192, 16384, 32768, 65536)
 _MOST_UNDO_TABLESPACES = 127
@@ -58,7 +53,7 @@ PREPARED = "prepared"
 class Configuration:
     """``backup-my.cnf``: what a server must be told to read the files. Sizes in bytes."""
 
-    data_files: tuple[DataFile, ...] = (DataFile("ibdata1", 12 << 20, ("autoextend",)),)
+    data_files: tuple[DataFile, ...] = (DataFile(file_kinds.SYSTEM_NAME, 12 << 20, ("autoextend",)),)
     page_size: int = 16384
     undo_tablespaces: int = 0
     log_file_size: int = 96 << 20
@@ -122,7 +117,7 @@ class BackupDirectory:
         found = (self.record.get("layout") or {}).get("compression_providers")
         if found is not None or self.family is Family.MYSQL:
             return Providers.from_dict(found)
-        files = (self.path / name for name, _status in walk_files(self.path) if name.endswith(".ibd"))
+        files = (self.path / name for name, _status in walk_files(self.path) if name.endswith(file_kinds.DATA_SUFFIX))
         return providers_of(files, self.path, self.configuration.plugins)
 
     @property
@@ -149,7 +144,7 @@ class BackupDirectory:
 
 def is_backup_directory(path: Path) -> bool:
     """Whether ``path`` is a directory that holds an unpacked backup."""
-    return path.is_dir() and any((path / name).is_file() for name in (*metadata.CHECKPOINTS_NAMES, MANIFEST_NAME))
+    return path.is_dir() and any((path / name).is_file() for name in (*file_kinds.CHECKPOINTS_NAMES, MANIFEST_NAME))
 
 
 def told_change(backup: BackupDirectory) -> str:
@@ -162,7 +157,7 @@ def was_recovered(path: Path) -> bool:
     """Whether recovery has changed the backup in ``path``, or begun to. Raises StorageError."""
     if (path / IN_PROGRESS_NAME).exists():
         return True
-    name, data = _first(path, metadata.CHECKPOINTS_NAMES)
+    name, data = _first(path, file_kinds.CHECKPOINTS_NAMES)
     with contextlib.suppress(FormatError):  # files of another kind, which no recovery has touched
         found = None if data is None else metadata.parse_checkpoints(data, str(path / name))
         return found is not None and found.backup_type in metadata.PREPARED_TYPES
@@ -177,11 +172,11 @@ def read_backup_directory(path: Path, *, being_moved: bool = False) -> BackupDir
     require_finished(path)
     found = _manifest(path)
     changed = _changed_file(path, found)
-    name, data = _first(path, metadata.CHECKPOINTS_NAMES)
+    name, data = _first(path, file_kinds.CHECKPOINTS_NAMES)
     if data is None:
         if (path / MANIFEST_NAME).exists():
-            raise BackupIncomplete(f"{path} has a manifest but no {metadata.CHECKPOINTS_NAME}", path=str(path))
-        raise NotABackup(f"{path} holds no {metadata.CHECKPOINTS_NAME}", path=str(path))
+            raise BackupIncomplete(f"{path} has a manifest but no {file_kinds.CHECKPOINTS_NAME}", path=str(path))
+        raise NotABackup(f"{path} holds no {file_kinds.CHECKPOINTS_NAME}", path=str(path))
     checkpoints = _checkpoints(data, path, name)
     if found is None:
         record = checked_record(_stock_record(path, checkpoints), str(path))
@@ -205,12 +200,12 @@ def read_backup_directory(path: Path, *, being_moved: bool = False) -> BackupDir
         path=path,
         checkpoints=checkpoints,
         checkpoints_name=name,
-        configuration=_configuration(_first(path, (metadata.CONFIGURATION_NAME,))[1], path, family),
+        configuration=_configuration(_first(path, (file_kinds.CONFIGURATION_NAME,))[1], path, family),
         record=record,
         manifest=found,
         source_sha256=found.source_sha256 if found else "",
         interrupted=(path / IN_PROGRESS_NAME).exists(),
-        tablespaces=_tablespaces(_first(path, (metadata.TABLESPACES_NAME,))[1], path),
+        tablespaces=_tablespaces(_first(path, (file_kinds.TABLESPACES_NAME,))[1], path),
         changed=changed,
     )
 
@@ -224,22 +219,22 @@ def read_archived_backup(archive: Path, directory: Path) -> BackupDirectory:
     listing = checked_listing(
         archive,
         require_manifest=False,
-        keep=(*metadata.CHECKPOINTS_NAMES, metadata.CONFIGURATION_NAME, metadata.TABLESPACES_NAME),
+        keep=(*file_kinds.CHECKPOINTS_NAMES, file_kinds.CONFIGURATION_NAME, file_kinds.TABLESPACES_NAME),
     )
     if listing.manifest is None:
         raise BackupIncomplete(
             f"{archive}: the archive has no manifest, so it is not known to be complete", path=str(archive)
         )
     listing.manifest.require_whole(archive)
-    name = next((name for name in metadata.CHECKPOINTS_NAMES if name in listing.content), None)
+    name = next((name for name in file_kinds.CHECKPOINTS_NAMES if name in listing.content), None)
     if name is None:
-        raise BackupIncomplete(f"{archive} holds no {metadata.CHECKPOINTS_NAME}", path=str(archive))
+        raise BackupIncomplete(f"{archive} holds no {file_kinds.CHECKPOINTS_NAME}", path=str(archive))
     return BackupDirectory(
         path=directory,
         checkpoints=_checkpoints(listing.content[name], archive, name),
         checkpoints_name=name,
         configuration=_configuration(
-            listing.content.get(metadata.CONFIGURATION_NAME),
+            listing.content.get(file_kinds.CONFIGURATION_NAME),
             archive,
             recorded_flavor(listing.manifest.backup).family,
         ),
@@ -247,7 +242,7 @@ def read_archived_backup(archive: Path, directory: Path) -> BackupDirectory:
         manifest=listing.manifest,
         source_sha256=listing.manifest.source_sha256,
         interrupted=False,
-        tablespaces=_tablespaces(listing.content.get(metadata.TABLESPACES_NAME), archive),
+        tablespaces=_tablespaces(listing.content.get(file_kinds.TABLESPACES_NAME), archive),
     )
 
 
@@ -284,10 +279,10 @@ def _checkpoints(data: bytes, path: Path, name: str) -> Checkpoints:
 
 def _configuration(data: bytes | None, path: Path, family: Family) -> Configuration:
     """``data`` is the content of ``backup-my.cnf`` of the backup at ``path``, None when there is none."""
-    where = path / metadata.CONFIGURATION_NAME
+    where = path / file_kinds.CONFIGURATION_NAME
     if data is None:
         raise BackupIncomplete(
-            f"{path} has no {metadata.CONFIGURATION_NAME}, which tells how its files are to be read", path=str(path)
+            f"{path} has no {file_kinds.CONFIGURATION_NAME}, which tells how its files are to be read", path=str(path)
         )
     options = parse_options(data, where, {"mysqld"})
     plugins = parse_plugin_load(options.get("plugin_load", ""))
@@ -344,15 +339,15 @@ def _number(options: dict[str, str], where: str, name: str, default: int, larges
 
 def _tablespaces(data: bytes | None, path: Path) -> tuple[RecordedTablespace, ...]:
     """``data`` is the content of ``xtrabackup_tablespaces`` of the backup at ``path``, None when there is none."""
-    return () if data is None else tuple(parse_tablespaces(data, str(path / metadata.TABLESPACES_NAME)))
+    return () if data is None else tuple(parse_tablespaces(data, str(path / file_kinds.TABLESPACES_NAME)))
 
 
 def _stock_record(path: Path, checkpoints: Checkpoints) -> dict[str, Any]:
     """The record of a backup without a manifest, from the files that the stock tools leave:
     docs/internals/formats-backup-files.md#info-file and docs/internals/formats-backup-files.md#coordinates-files."""
-    _name, info_data = _first(path, _INFO_NAMES)
+    _name, info_data = _first(path, file_kinds.INFO_NAMES)
     info = dict(re.findall(r"^(\w+) = (.*)$", (info_data or b"").decode("utf-8", "replace"), re.MULTILINE))
-    _name, binlog_data = _first(path, _BINLOG_NAMES)
+    _name, binlog_data = _first(path, file_kinds.BINLOG_INFO_NAMES)
     binlog = parse_binlog_info((binlog_data or b"").decode("utf-8", "replace"))
     version = info.get("server_version", "")
     return {
@@ -377,7 +372,7 @@ def _stock_flavor(path: Path, info: dict[str, str]) -> str:
     if "mariadb" in version.lower():
         return Flavor.MARIADB.value
     named = f"{info.get('server_flavor', '')} {info.get('tool_name', '')}".lower()
-    if (path / metadata.LOGFILE_NAME).exists() or "server_flavor" in info or "xtrabackup" in named:
+    if (path / file_kinds.LOGFILE_NAME).exists() or "server_flavor" in info or "xtrabackup" in named:
         return Flavor.PERCONA.value if "percona server" in named else Flavor.MYSQL.value
     return ""
 
@@ -423,12 +418,14 @@ def refuse_what_cannot_be_recovered(path: Path, *, in_place: bool) -> None:
             names[:] = [name for name in names if name != SCRATCH_NAME]
         for name in (*names, *files):
             _refuse(Path(directory) / name, in_place)
-    if (path / "#rocksdb").exists():
-        raise UnsupportedTable(f"{path / '#rocksdb'}: MyRocks tables are not supported yet", path=str(path))
+    if (path / file_kinds.ROCKSDB_DIRECTORY).exists():
+        raise UnsupportedTable(
+            f"{path / file_kinds.ROCKSDB_DIRECTORY}: MyRocks tables are not supported yet", path=str(path)
+        )
 
 
 def _refuse(path: Path, in_place: bool) -> None:
-    if path.suffix == ".isl":
+    if file_kinds.LINK.matches(path.name):
         raise UnsupportedTable(
             f"{path}: the table lies outside the data directory (DATA DIRECTORY), which is not supported yet",
             path=str(path),
@@ -446,7 +443,7 @@ def _refuse(path: Path, in_place: bool) -> None:
             remedy="Remove it: no backup holds pipes, sockets or devices.",
             path=str(path),
         )
-    if path.suffix in _PACKED and not _is_unpacked(path):
+    if path.suffix in file_kinds.PACKED.suffixes and not _is_unpacked(path):
         raise BackupIncomplete(
             f"{path} is still packed",
             remedy="Unpack the backup completely (decompress, decrypt) before it is prepared.",
@@ -456,6 +453,6 @@ def _refuse(path: Path, in_place: bool) -> None:
 
 def _is_unpacked(path: Path) -> bool:
     """Whether the file that the packed one at ``path`` unpacks to is beside it: people keep both."""
-    while path.suffix in _PACKED:
+    while path.suffix in file_kinds.PACKED.suffixes:
         path = path.with_suffix("")
     return path.is_file()

@@ -8,10 +8,11 @@ from __future__ import annotations
 import abc
 from pathlib import Path
 
+from ..format.file_kinds import PID_FILE, SOCKET, suffixes_of
 from .backup_directory import BackupDirectory
 from .redo_proof import PrepareMarker
 
-LEFTOVER_SUFFIXES = (".pid", ".sock")
+LEFTOVER_SUFFIXES = suffixes_of(PID_FILE, SOCKET)
 
 
 class RecoveryFamily(abc.ABC):

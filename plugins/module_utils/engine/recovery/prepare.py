@@ -24,22 +24,21 @@ from ..errors import (
     XtrabackupError,
 )
 from ..format.family import Family, recorded_flavor
+from ..format.file_kinds import IN_PROGRESS_NAME, MANIFEST_NAME, NOT_CONTENT
 from ..host import durable, running
 from ..host.copying import Copier, CopyTask, sync_files
-from ..host.filling import NOT_CONTENT
 from ..host.handover import handed_over
 from ..host.replaceable import anything, holds_backup, require_replaceable
 from ..host.staging import StagingPlace, is_fillable, require_renamable, staging_place
 from ..innodb.mysql.keyring import Keyring
 from ..innodb.tablespace import compressed_page_size
-from ..manifest import MANIFEST_NAME, FileEntry
+from ..manifest import FileEntry
 from ..progress import Progress
 from ..stream.extract import extract_archive
 from ..stream.listing import require_no_key
 from ..stream.unpack_directory import settle_directory
 from . import events
 from .backup_directory import (
-    IN_PROGRESS_NAME,
     PREPARED,
     SCRATCH_NAME,
     BackupDirectory,

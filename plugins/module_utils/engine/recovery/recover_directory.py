@@ -14,15 +14,16 @@ from typing import Any
 from ..errors import RecoveryFailed, RecoveryIncomplete, XtrabackupError
 from ..format.content_digest import XXH128
 from ..format.family import Family
+from ..format.file_kinds import IN_PROGRESS_NAME, MANIFEST_NAME
 from ..host import durable
 from ..host.handover import Handover
-from ..manifest import MANIFEST_NAME, FileEntry, Manifest, note_preparation
+from ..manifest import FileEntry, Manifest, note_preparation
 from ..progress import Progress
 from ..server.data_files import render_names
 from ..server.mysql.gtid_sets import GtidSet
 from ..units import format_size, some_of
 from . import events, memory, native
-from .backup_directory import IN_PROGRESS_NAME, PREPARED, BackupDirectory, walk_files
+from .backup_directory import PREPARED, BackupDirectory, walk_files
 from .families import recovery_family_of
 from .family import LEFTOVER_SUFFIXES, RecoveryFamily
 from .mariadb.ddl_files import apply_ddl_files

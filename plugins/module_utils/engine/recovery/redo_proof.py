@@ -12,10 +12,11 @@ from typing import Any
 
 from ..errors import FormatError, RecoveryFailed
 from ..format import strict_json
+from ..format.file_kinds import IN_PROGRESS_NAME
 from ..host import durable, state
 from ..host.small_files import read_small
 from ..server.mysql.applied_positions import AppliedPosition
-from .backup_directory import IN_PROGRESS_NAME, BackupDirectory
+from .backup_directory import BackupDirectory
 
 _SEAL = "seal"
 _MAX_MARKER = 16 << 20  # bytes

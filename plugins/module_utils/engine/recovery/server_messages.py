@@ -22,9 +22,17 @@ import re
 from dataclasses import dataclass, field
 
 from ..errors import BackupIncomplete, PageCorrupt, RecoveryFailed, XtrabackupError
+from ..format.file_kinds import (
+    ARIA,
+    DATA_SUFFIX,
+    MARIADB_UNDO,
+    MYSQL_UNDO,
+    MYSQL_UNDO_OF_SQL,
+    SYSTEM_PREFIX,
+    TABLESPACE,
+    extensions_of,
+)
 from ..format.file_names import tablespace_name
-
-_DATA_FILE = ".ibd"
 
 OTHER_COPY = (
     "Use another copy of the backup. If every copy fails like this, the source itself is damaged: run CHECK TABLE on "
@@ -79,14 +87,17 @@ class Loss:
         file = self.facts.get("file")
         if self.message.kind is not BackupIncomplete or file is None:
             return None
-        return tablespace_name(file if file.endswith(_DATA_FILE) else file + _DATA_FILE)
+        return tablespace_name(file if file.endswith(DATA_SUFFIX) else file + DATA_SUFFIX)
 
 
 HARMLESS = Message(Verdict.HARMLESS)
 CHECKED = Message(Verdict.CHECKED)
 EXPLAINS = Message(Verdict.EXPLAINS)
+_DATA_FILES = extensions_of(TABLESPACE, MYSQL_UNDO_OF_SQL, ARIA)
 UNKNOWN_LOSS = Message(
-    Verdict.LOST, "it reports damage", facts=re.compile(r"(?P<file>(?:\.|[^\s'`\"]*)/[^\s'`\"]+\.(?:ibd|ibu|MA[ID]))\b")
+    Verdict.LOST,
+    "it reports damage",
+    facts=re.compile(rf"(?P<file>(?:\.|[^\s'`\"]*)/[^\s'`\"]+\.(?:{_DATA_FILES}))\b"),
 )
 
 
@@ -107,7 +118,9 @@ def file_short(facts: str) -> Message:
 
 # a page, a file below the data directory, a table in quotes, a tablespace
 _NAMES_SOMETHING = re.compile(
-    r"\bpage (?:\d|\[page id)|page number|\[page id|\.(?:ibd|ibu)\b|\bibdata\d|\bundo_?\d{3}|'?\./[^\s']|"
+    r"\bpage (?:\d|\[page id)|page number|\[page id|'?\./[^\s']|"
+    rf"\.(?:{extensions_of(TABLESPACE, MYSQL_UNDO_OF_SQL)})\b|\b{SYSTEM_PREFIX}\d|\b{MARIADB_UNDO.expression}|"
+    rf"\b{MYSQL_UNDO.expression}|"
     r"[Tt]able(?:space)? ['`]|`[^`]+`\.`|[Tt]ablespace(?: ID:?)? \d"
 )
 

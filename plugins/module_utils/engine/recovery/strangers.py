@@ -12,17 +12,16 @@ somebody's home, is no part of it. A manifest that lists such a file is no hones
 
 from __future__ import annotations
 
-import re
 from typing import Callable
 
 from ..errors import BackupError
+from ..format.file_kinds import KEYRING, KINDS, METADATA, MYSQL_UNDO_OF_SQL, TABLESPACE, Restore, pattern_of
 from .backup_directory import BackupDirectory
 from .families import recovery_family_of
 
-_WRITTEN_BY_TOOLS = ("xtrabackup_", "mariadb_backup_", "backup-my.cnf")
 _OURS = ".xtrabackup"
-_HOSTS_OWN = re.compile(r".*\.(cnf|my|pem|key|crt|crl|csr)|[^.]*keyring[^.]*", re.IGNORECASE)
-_TABLESPACES = (".ibd", ".ibu")
+_HOSTS_OWN = pattern_of(kind for kind in KINDS if kind.restore is Restore.HOSTS_OWN and kind is not KEYRING)
+_CONTENT = pattern_of((TABLESPACE, MYSQL_UNDO_OF_SQL, METADATA))
 
 
 def _all(_name: str) -> bool:
@@ -53,8 +52,9 @@ def is_strange(backup: BackupDirectory, name: str) -> bool:
 
 def _is_strange(name: str) -> bool:
     top, inner, _rest = name.partition("/")
-    if not inner and (name.endswith(_TABLESPACES) or name.startswith(_WRITTEN_BY_TOOLS)):
+    if not inner and _CONTENT.fullmatch(name):
         return False
     if top.startswith("."):
         return not top.startswith(_OURS)
-    return not inner and _HOSTS_OWN.fullmatch(name) is not None
+    keyring = "." not in name and KEYRING.matches(name.lower())
+    return not inner and (keyring or _HOSTS_OWN.fullmatch(name.lower()) is not None)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..errors import BackupIncomplete, FormatError
 from ..format.family import Family
+from ..format.file_kinds import DATA_SUFFIX, MYSQL_UNDO_SUFFIX
 from ..format.file_names import tablespace_name
 from ..host import below, durable
 from ..innodb.tablespace import FIRST_BYTES, TablespaceStart, tablespace_start
@@ -79,7 +80,7 @@ def _tablespaces_below(directory: Path, family: Family) -> Iterator[tuple[str, t
     """What the first bytes of each file of a tablespace say, None when they are not those of one, and its size in
     bytes; by its path in ``directory``."""
     for name, status in walk_files(directory):
-        if not name.endswith((".ibd", ".ibu")) and not os.path.basename(name).startswith("undo"):
+        if not name.endswith((DATA_SUFFIX, MYSQL_UNDO_SUFFIX)) and not os.path.basename(name).startswith("undo"):
             continue
         path = directory / name
         with durable.storage_errors("reading", path), below.reading(directory, name) as file:

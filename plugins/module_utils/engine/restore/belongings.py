@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from typing import Any
 from ..errors import FormatError, InvalidOption, StorageError, UnsafeFile
 from ..format import strict_json
 from ..format.family import Family
+from ..format.file_kinds import KEYRING, KINDS, OPTION_FILE_SUFFIX, SERVER_FILE, SERVER_IDENTITY, Restore, pattern_of
 from ..format.names import DEEPEST
 from ..host import below, durable, trees
 from ..host.copying import Ownership, carried_mode
@@ -30,12 +30,10 @@ from ..server.named_places import holds_tables
 from .layout import HostLayout
 
 #: the server's identity goes with the data: a restored server makes a new one
-IDENTITY_NAMES = frozenset({"auto.cnf"})
+IDENTITY_NAMES = frozenset(SERVER_IDENTITY.names)
 
 # option files, persisted variables and configuration of components, the manifest of components, TLS, keyrings
-_NAMES = re.compile(r".*\.(cnf|pem|key|crt|crl|csr)|mysqld\.my")
-_KEYRING_NAMES = re.compile(r".*keyring.*", re.IGNORECASE)
-_DATA_NAMES = re.compile(r".*\.(ib[dut]|MY[DI]|MA[DI]|frm|err|log|pid|sock|index|\d{6,})|ib.*|aria_log.*|undo.*|#.*")
+_NAMES = pattern_of(kind for kind in KINDS if kind.restore is Restore.HOSTS_OWN and kind is not KEYRING)
 _HOME_DIRECTORIES = frozenset({".ssh", ".gnupg"})  # the data directory is the home of the server's account
 _CHUNK = 1 << 20  # bytes
 _LARGEST = 4 << 20  # bytes of a file that may be a key
@@ -55,7 +53,7 @@ def belongings(layout: HostLayout) -> list[str]:
             elif entry.name not in IDENTITY_NAMES and _is_hosts_own(Path(entry.path)):
                 found.add(entry.name)
         named = set(layout.named.hosts_own)
-        configurations = [datadir / name for name in found if name.endswith(".cnf")]
+        configurations = [datadir / name for name in found if name.endswith(OPTION_FILE_SUFFIX)]
         for path in [*configurations, *_global_configurations(layout)]:
             named |= _named_in(path, datadir)
         for path in named:
@@ -125,13 +123,13 @@ def _is_hosts_own(path: Path) -> bool:
     if _NAMES.fullmatch(path.name):
         return True
     status = path.lstat()
-    if _DATA_NAMES.fullmatch(path.name) or (path.is_dir() and holds_tables(path)):
+    if SERVER_FILE.matches(path.name) or (path.is_dir() and holds_tables(path)):
         return False
     if stat.S_ISLNK(status.st_mode):
-        return _KEYRING_NAMES.fullmatch(path.name) is not None
+        return KEYRING.matches(path.name.lower())
     if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
         return False
-    if _KEYRING_NAMES.fullmatch(path.name):
+    if KEYRING.matches(path.name.lower()):
         return True
     with contextlib.suppress(OSError, UnsafeFile), below.reading_file(path) as file:
         return _is_key(file.read(64))
@@ -151,7 +149,7 @@ def _global_configurations(layout: HostLayout) -> list[Path]:
     places = [Path(place) for place in _PLUGIN_DIRECTORIES] if layout.family is Family.MYSQL else []
     places += sorted(Path("/usr/lib").glob("*/mysql/plugin")) if layout.family is Family.MYSQL else []
     places += [layout.plugin_dir] if layout.plugin_dir else []
-    return [path for place in places for path in sorted(place.glob("component_*.cnf"))]
+    return [path for place in places for path in sorted(place.glob(f"component_*{OPTION_FILE_SUFFIX}"))]
 
 
 def _named_in(path: Path, datadir: Path) -> set[Path]:

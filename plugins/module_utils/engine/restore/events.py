@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..format.file_kinds import ARIA_DATA_SUFFIX, SYSTEM_DATABASE
 from .placement import Placement
 
-_MARIADB_TABLE = "mysql/event.MAD"
+_MARIADB_TABLE = f"{SYSTEM_DATABASE}/event{ARIA_DATA_SUFFIX}"
 _EMPTY = 8192  # bytes of an Aria table without a row: one page of its bitmap
 _THEY_RUN = "they are left as they are, and those that are enabled run as soon as the server's event_scheduler is on"
 

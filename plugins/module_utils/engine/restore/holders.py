@@ -21,13 +21,12 @@ from pathlib import Path
 from typing import Callable
 
 from ..errors import FileInUse, UnsafeFile
+from ..format.file_kinds import DICTIONARY_NAME, REDO_DIRECTORY, REDO_FILE, REDO_FILE_PREFIX
 from ..host import below, running, trees
-from ..innodb.mysql.redo_logfile import REDO_DIRECTORY
 
 # struct flock of Linux with 64-bit offsets: type, whence, start, length, process id
 _FLOCK = struct.Struct("hhqqi4x")
-DICTIONARY_NAME = "mysql.ibd"
-_DICTIONARY = re.compile(r"mysql\.ibd|#ib_redo\d+")
+_DICTIONARY = re.compile(f"{re.escape(DICTIONARY_NAME)}|{REDO_FILE.expression}")
 _NAME_IN_DIRECTORY = rb"/([^/\x00-\x1f]{1,251}?\.ib[du])"
 
 
@@ -67,7 +66,7 @@ def require_unclaimed(paths: Iterable[Path], datadir: Path) -> None:
 def dictionary_of(datadir: Path, log_directory: Path) -> list[Path]:
     """Files that name the tablespaces of the MySQL server that is not running on ``datadir``: its dictionary, and the
     redo log, from which a server that was killed would complete it."""
-    found = [datadir / DICTIONARY_NAME, *sorted((log_directory / REDO_DIRECTORY).glob("#ib_redo*"))]
+    found = [datadir / DICTIONARY_NAME, *sorted((log_directory / REDO_DIRECTORY).glob(f"{REDO_FILE_PREFIX}*"))]
     return [path for path in found if path.is_file()]
 
 

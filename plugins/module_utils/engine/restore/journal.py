@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FORCE, Clause, FormatError, RequestError, RequestExpired, RequestUnproven, TargetNotEmpty
+from ..format.file_kinds import MOVING_NAME, RESTORED_NAME, STAGED_SUFFIX
 from ..host import durable
 from ..host.journal import ACCEPTED, IN_PROGRESS, RESTORED, Identity, Journal
-from ..recovery.backup_directory import MOVING_NAME
 from .markers import (
     MOVE,
     PUBLISHING,
@@ -31,7 +31,7 @@ from .markers import (
     read_restored_document,
     restored_from,
 )
-from .placement import ASIDE_NAME, RESTORED_NAME, STAGED_SUFFIX, Staging
+from .placement import ASIDE_NAME, Staging
 from .request import CarriedOut, Request, find_carried_out
 
 _ASIDE_SUFFIX = rf"{re.escape(durable.REPLACED_SUFFIX)}-\d{{8}}T\d{{6}}(?:-\d+)?"

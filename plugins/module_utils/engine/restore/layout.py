@@ -10,41 +10,60 @@ import re
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ..errors import InvalidOption, MissingProgram, Option, TargetUnsafe
 from ..format.family import Family
+from ..format.file_kinds import (
+    SYSTEM_NAME,
+)
 from ..host import trees
 from ..host.anchor import followed
 from ..host.durable import storage_errors
-from ..innodb.mysql.redo_logfile import REDO_DIRECTORY
 from ..recovery.backup_directory import is_backup_directory
-from ..server.connection import version_numbers
 from ..server.data_files import DataFile, parse_data_files
 from ..server.named_places import NamedPlaces, named_places
 from ..server.option_file import require_heeded
 from ..units import parse_size
 from .log_files import LogFiles, log_files, without_extension
-from .persisted import persisted_variables
+from .mariadb import layout as mariadb_layout
+from .mysql import layout as mysql_layout
+from .mysql.layout import TABLESPACE_NAMES, UNDO_NAMES
 
 DEFAULT_DATADIR = "/var/lib/mysql"
 
-_DEFAULT_DATA_FILES = (DataFile("ibdata1", 12 << 20, ("autoextend",)),)
+_DEFAULT_DATA_FILES = (DataFile(SYSTEM_NAME, 12 << 20, ("autoextend",)),)
 _PROGRAM = "my_print_defaults"
 _ANSWER_SECONDS = 30.0
-# what a MySQL server reads, and its own series: mysqld-9.7. MariaDB's program knows its server's groups itself
-_MYSQL_GROUPS = ("mysqld", "server")
 _PLUGIN_OPTIONS = ("plugin_dir", "plugin_load", "plugin_load_add")
 
-_UNDO = re.compile(r"undo\d{3}")
-_ARIA = re.compile(r"aria_log_control|aria_log\.\d{8}")
-_REDO = re.compile(r"ib_logfile\d+")
-_MYSQL_UNDO = re.compile(r"undo_\d{3}|.+\.ibu")
-_DOUBLEWRITE = re.compile(r"#ib_\d+_\d+\.[bd]?dblwr")
-_TABLESPACE = re.compile(r".+\.ib[du]")
+
+class _FamilyLayout(Protocol):
+    """Where one family keeps its files: the module ``layout`` of its folder."""
+
+    def option_groups(self, version: str, /) -> list[str]:
+        """What ``my_print_defaults`` is asked for: the groups that a server of ``version`` ("": not known) reads."""
+
+    def server_options(self, datadir: Path, options: dict[str, str], /) -> dict[str, str]:
+        """``options`` with what the server in ``datadir`` has persisted, where it does so."""
+
+    def own_places(self, datadir: Path, options: Mapping[str, str], /) -> dict[str, Any]:
+        """The fields of HostLayout that this family alone has."""
+
+    def redo_directory(self, layout: HostLayout, /) -> Path | None:
+        """The directory that holds the redo log and nothing else; None where there is none."""
+
+    def place_of(self, layout: HostLayout, name: str, /) -> Path:
+        """Where the file ``name`` of a backup belongs that is none of the system tablespace."""
+
+    def file_patterns(self, layout: HostLayout, /) -> list[tuple[Path, re.Pattern[str]]]:
+        """Directories, and names of data files in them; but for directories of tablespaces."""
+
+    def shown_places(self, layout: HostLayout, /) -> dict[str, object]:
+        """What results tell of the places that this family alone has."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +101,7 @@ class HostLayout:
     @property
     def redo_directory(self) -> Path | None:
         """MySQL's directory for its redo log; None for MariaDB."""
-        return self.log_group_home_dir / REDO_DIRECTORY if self.family is Family.MYSQL else None
+        return _LAYOUTS[self.family].redo_directory(self)
 
     def finds_tablespaces_in(self, directory: Path) -> bool:
         """Whether a MySQL server with this layout looks for tablespaces in ``directory``, outside its datadir."""
@@ -94,15 +113,7 @@ class HostLayout:
         for mine, (path, _definition) in zip(backup_data_files, self.data_files):
             if name == mine.name:
                 return path
-        if self.family is Family.MYSQL:
-            return (self.undo_directory if _MYSQL_UNDO.fullmatch(name) else self.datadir) / name
-        if _REDO.fullmatch(name):
-            return self.log_group_home_dir / name
-        if _UNDO.fullmatch(name):
-            return self.undo_directory / name
-        if _ARIA.fullmatch(name):
-            return self.aria_log_dir / name
-        return self.datadir / name
+        return _LAYOUTS[self.family].place_of(self, name)
 
     def existing_outside(self) -> list[Path]:
         """Files of a server's data that are outside the data directory now, sorted: what a restore replaces there."""
@@ -120,20 +131,14 @@ class HostLayout:
         found: set[Path] = set()
         for place in self.innodb_directories:
             for directory in self._with_tablespaces(place):
-                found |= _matching(directory, _TABLESPACE)
-        own = {path for path, _definition in self.data_files} | _matching(self.undo_directory, _MYSQL_UNDO)
+                found |= _matching(directory, TABLESPACE_NAMES)
+        own = {path for path, _definition in self.data_files} | _matching(self.undo_directory, UNDO_NAMES)
         return {path for path in found - own if not _inside(path, self.datadir)}
 
     def _patterns(self) -> list[tuple[Path, re.Pattern[str]]]:
         """Directories, and names of data files in them."""
-        if self.family is Family.MARIADB:
-            return [(self.log_group_home_dir, _REDO), (self.undo_directory, _UNDO), (self.aria_log_dir, _ARIA)]
         below = [directory for place in self.innodb_directories for directory in self._with_tablespaces(place)]
-        return [
-            (self.undo_directory, _MYSQL_UNDO),
-            (self.doublewrite_dir or self.datadir, _DOUBLEWRITE),
-            *((directory, _TABLESPACE) for directory in below),
-        ]
+        return [*_LAYOUTS[self.family].file_patterns(self), *((directory, TABLESPACE_NAMES) for directory in below)]
 
     def _with_tablespaces(self, place: Path) -> Iterator[Path]:
         """Directories below ``place`` where this server would find tablespaces: all, but for backups."""
@@ -146,16 +151,16 @@ class HostLayout:
 
     def as_dict(self) -> dict[str, object]:
         """The places, for results and diff mode."""
-        own: dict[str, object] = {"aria_log_dir_path": str(self.aria_log_dir)}
-        if self.family is Family.MYSQL:
-            own = {"innodb_directories": [str(path) for path in self.innodb_directories]}
         return {
             "datadir": str(self.datadir),
             "innodb_data_files": [str(path) for path, _definition in self.data_files],
             "innodb_log_group_home_dir": str(self.log_group_home_dir),
             "innodb_undo_directory": str(self.undo_directory),
-            **own,
+            **_LAYOUTS[self.family].shown_places(self),
         }
+
+
+_LAYOUTS: dict[Family, _FamilyLayout] = {Family.MARIADB: mariadb_layout, Family.MYSQL: mysql_layout}
 
 
 def read_layout(defaults_file: Path | None, datadir: Path | None, family: Family, version: str = "") -> HostLayout:
@@ -166,30 +171,16 @@ def read_layout(defaults_file: Path | None, datadir: Path | None, family: Family
     ``family`` and ``version`` (9.7.4; "": not known) are those of the server whose layout it is.
     Raises MissingProgram, InvalidOption, TargetUnsafe.
     """
-    if family is Family.MYSQL:
-        return _read_mysql_layout(defaults_file, datadir, version)
     if datadir is None or defaults_file is not None:
-        return layout_from_options(read_server_options(defaults_file, family), datadir, family, known=True)
+        options = read_server_options(defaults_file, family, version)
+        return layout_from_options(options, datadir, family, known=True)
     try:
-        options = read_server_options(None, family)
+        options = read_server_options(None, family, version)
     except MissingProgram:
         options = {"datadir": ""}
     if _is_datadir_of(options, datadir):
         return layout_from_options(options, datadir, family, known=True)
     return layout_from_options({}, datadir, family, known=False)
-
-
-def _read_mysql_layout(defaults_file: Path | None, datadir: Path | None, version: str) -> HostLayout:
-    alone = datadir is not None and defaults_file is None
-    try:
-        options = read_server_options(defaults_file, Family.MYSQL, version)
-    except MissingProgram:
-        if not alone:
-            raise
-        options = {"datadir": ""}
-    if datadir is not None and alone and not _is_datadir_of(options, datadir):
-        return layout_from_options({}, datadir, Family.MYSQL, known=False)
-    return layout_from_options(options, datadir, Family.MYSQL, known=True)
 
 
 def _is_datadir_of(options: dict[str, str], datadir: Path) -> bool:
@@ -209,13 +200,9 @@ def read_server_options(defaults_file: Path | None, family: Family, version: str
     if defaults_file is not None and not defaults_file.is_file():
         raise InvalidOption(f"{Option('defaults_file')}: {defaults_file} does not exist", option="defaults_file")
     which = [f"--defaults-file={defaults_file}"] if defaults_file else []
-    groups = ["--mysqld"]
-    if family is Family.MYSQL:
-        series = ".".join(map(str, version_numbers(version)[:2]))
-        groups = [*_MYSQL_GROUPS, *([f"mysqld-{series}"] if series else [])]
     try:
         answer = subprocess.run(
-            [program, *which, *groups],
+            [program, *which, *_LAYOUTS[family].option_groups(version)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_ANSWER_SECONDS,
@@ -254,8 +241,7 @@ def layout_from_options(options: dict[str, str], datadir: Path | None, family: F
     override = os.path.realpath(base) != os.path.realpath(theirs)
     if not override and base != theirs:
         options = _respelled(options, theirs, base)
-    if family is Family.MYSQL:
-        options = {**options, **persisted_variables(base, options)}
+    options = _LAYOUTS[family].server_options(base, options)
 
     def directory(name: str) -> Path:
         return _absolute(base, options.get(name) or ".")
@@ -282,7 +268,7 @@ def layout_from_options(options: dict[str, str], datadir: Path | None, family: F
         named=named_places(base, options),
         plugin_dir=_absolute(base, options["plugin_dir"]) if options.get("plugin_dir") else None,
         family=family,
-        **(_mysql_places(base, options) if family is Family.MYSQL else {}),
+        **_LAYOUTS[family].own_places(base, options),
     )
 
 
@@ -291,17 +277,6 @@ def _respelled(options: dict[str, str], theirs: Path, base: Path) -> dict[str, s
     something in it."""
     path = re.compile(rf"(?<![^;:=\"'\s]){re.escape(str(theirs))}(?=[/;:\"'\s]|$)")
     return {name: path.sub(lambda _found: str(base), value) for name, value in options.items()}
-
-
-def _mysql_places(datadir: Path, options: dict[str, str]) -> dict[str, Any]:
-    def explicit(name: str) -> list[Path]:
-        return [_absolute(datadir, options[name])] if options.get(name) else []
-
-    named = [part.strip() for part in options.get("innodb_directories", "").split(";")]
-    return {
-        "innodb_directories": tuple(_absolute(datadir, part) for part in named if part),
-        "doublewrite_dir": next(iter(explicit("innodb_doublewrite_dir")), None),
-    }
 
 
 def _log_base(datadir: Path, basename: str | None, value: str | None, family: Family) -> Path | None:

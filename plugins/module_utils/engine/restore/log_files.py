@@ -15,22 +15,33 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from ..errors import InvalidOption
 from ..format.family import Family
-from ..format.file_names import encode_name
-from ..host import below
+from ..format.file_kinds import CLUSTER, INDEX_SUFFIX, MASTER_INFO_NAME, RELAY_LOG_INFO_NAME
+from .mariadb import log_files as mariadb_log_files
+from .mysql import log_files as mysql_log_files
 
-_MASTER_INFO = "master.info"
-_RELAY_LOG_INFO = "relay-log.info"
-# MySQL keeps its channels in tables; a member of a group always has these
-_GROUP_CHANNELS = ("group_replication_applier", "group_replication_recovery")
-_CLUSTER_FILES = ("grastate.dat", "gvwstate.dat", "galera.cache")
 _CLUSTER_SETTINGS = ("base_dir", "gcache.dir")  # of wsrep_provider_options
-_LIST_LIMIT = 1 << 20  # bytes of the list of channels that are read
+
+
+class _Channels(Protocol):
+    """What one family knows of its channels: the module ``log_files`` of its folder."""
+
+    def channels(self, _master_info: Path, /) -> list[str]:
+        """The names that channels have in names of files. Raises OSError for what cannot be read."""
+
+    def state_files(self, master_info: Path, relay_log_info: Path, /) -> Iterable[Path]:
+        """The files that this family alone has beside the state of its channels; some may not be there."""
+
+    def log_stem(self, path: Path, /) -> str:
+        """The name of the log ``path`` without what the server takes for an extension."""
+
+
+_CHANNELS: dict[Family, _Channels] = {Family.MARIADB: mariadb_log_files, Family.MYSQL: mysql_log_files}
 
 
 @dataclass(frozen=True)
@@ -65,11 +76,7 @@ class LogFiles:
             pattern = re.compile(rf"{re.escape(base.name)}\.(\d{{6,}}|index|state|info)(\.idx)?")
             names = listed.setdefault(base.parent, _listed(base.parent))
             found |= {base.parent / name for name in names if pattern.fullmatch(name)}
-        if self.family is Family.MYSQL:
-            # what each worker of a channel has applied
-            pattern = re.compile(rf"worker-{re.escape(self.relay_log_info.name)}\.\d+")
-            directory = self.relay_log_info.parent
-            found |= {directory / name for name in _listed(directory) if pattern.fullmatch(name)}
+        found |= set(_CHANNELS[self.family].state_files(self.master_info, self.relay_log_info))
         return {path for path in found if os.path.lexists(path)}
 
     def _named(self, suffixes: list[str]) -> Iterator[Path]:
@@ -78,29 +85,16 @@ class LogFiles:
             if path is not None:
                 yield from _with_extension(path)
         for directory in self.cluster:
-            yield from (directory / name for name in _CLUSTER_FILES)
-        if self.family is not Family.MYSQL:
-            yield self._list_of_channels
+            yield from (directory / name for name in CLUSTER.names)
         for suffix in suffixes:
             yield _suffixed(self.master_info, suffix)
             yield _suffixed(self.relay_log_info, suffix)
             if self.relay_log_index is not None:
                 yield from _with_extension(_suffixed(self.relay_log_index, suffix))
 
-    @property
-    def _list_of_channels(self) -> Path:
-        return self.master_info.with_name(f"multi-{self.master_info.name}")
-
     def _channels(self) -> list[str]:
         """Names of channels as they are in names of files."""
-        if self.family is Family.MYSQL:
-            return list(_GROUP_CHANNELS)
-        try:
-            with below.reading_file(self._list_of_channels) as file:
-                lines = file.read(_LIST_LIMIT).decode("utf-8", "replace").split("\n")
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            return []
-        return [name for line in lines if line for name in _encoded(line.lower())]
+        return _CHANNELS[self.family].channels(self.master_info)
 
 
 def log_files(datadir: Path, options: Mapping[str, str], log_bin: Path | None, family: Family) -> LogFiles:
@@ -111,8 +105,8 @@ def log_files(datadir: Path, options: Mapping[str, str], log_bin: Path | None, f
 
     relay_log = place("relay_log")
     return LogFiles(
-        master_info=place("master_info_file") or datadir / _MASTER_INFO,
-        relay_log_info=place("relay_log_info_file") or datadir / _RELAY_LOG_INFO,
+        master_info=place("master_info_file") or datadir / MASTER_INFO_NAME,
+        relay_log_info=place("relay_log_info_file") or datadir / RELAY_LOG_INFO_NAME,
         log_bin=log_bin,
         relay_log=relay_log and without_extension(relay_log, family),
         log_bin_index=place("log_bin_index"),
@@ -133,8 +127,8 @@ def cluster_directories(options: Mapping[str, str]) -> Iterator[str]:
 
 
 def without_extension(path: Path, family: Family) -> Path:
-    """The base name of a log; the server ignores what is after a dot: MariaDB the first one, MySQL the last one."""
-    stem = path.stem if family is Family.MYSQL else path.name.split(".", 1)[0]
+    """The base name of a log; the server ignores what is after a dot."""
+    stem = _CHANNELS[family].log_stem(path)
     return path.with_name(stem) if stem else path
 
 
@@ -146,15 +140,7 @@ def _suffixed(path: Path, suffix: str) -> Path:
 
 def _with_extension(path: Path) -> tuple[Path, Path]:
     """An index as it is named, and with the extension that it gets in place of another one or none."""
-    return path, path.with_name(f"{path.stem}.index")
-
-
-def _encoded(channel: str) -> list[str]:
-    """A channel's name in names of files, [] for what is no name. Devices' names are not marked in it."""
-    try:
-        return [encode_name(channel).removesuffix("@@@")]
-    except InvalidOption:
-        return []
+    return path, path.with_name(f"{path.stem}{INDEX_SUFFIX}")
 
 
 def _listed(directory: Path) -> list[str]:

@@ -14,12 +14,11 @@ from typing import Any
 
 from ..errors import FormatError
 from ..format import strict_json
+from ..format.file_kinds import MOVING_NAME, RESTORED_NAME
 from ..format.names import LONGEST_PATH, safe_path
 from ..format.record import checked_record
 from ..host import durable
 from ..host.small_files import read_small
-from ..recovery.backup_directory import MOVING_NAME
-from .placement import RESTORED_NAME
 from .request import CarriedOut, Request, carried_out_from, request_from
 
 _FORMAT = 1

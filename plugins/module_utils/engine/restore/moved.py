@@ -11,10 +11,9 @@ from pathlib import Path
 
 from .. import manifest
 from ..errors import UnsafeFile, XtrabackupError
+from ..format.file_kinds import MANIFEST_NAME, MOVING_NAME, is_metadata
 from ..format.names import DEEPEST
 from ..host import below, durable
-from ..manifest import MANIFEST_NAME
-from ..recovery.backup_directory import MOVING_NAME
 
 
 def remove_moved(source: Path) -> list[str]:
@@ -24,10 +23,10 @@ def remove_moved(source: Path) -> list[str]:
     with contextlib.suppress(XtrabackupError):
         listed = [entry.path for entry in manifest.read(source).files]
     top = [entry.name for entry in os.scandir(source) if entry.is_file(follow_symlinks=False)]
-    last = [name for name in top if _is_metadata(name) and name not in (MANIFEST_NAME, MOVING_NAME)]
+    last = [name for name in top if is_metadata(name) and name not in (MANIFEST_NAME, MOVING_NAME)]
     with durable.storage_errors("removing", source):
         with below.Root(source) as root:
-            for name in [*(name for name in listed if not _is_metadata(name)), *last, MANIFEST_NAME, MOVING_NAME]:
+            for name in [*(name for name in listed if not is_metadata(name)), *last, MANIFEST_NAME, MOVING_NAME]:
                 with contextlib.suppress(FileNotFoundError, NotADirectoryError, UnsafeFile):
                     root.unlink(name)
             _remove_empty(root, DEEPEST)
@@ -47,7 +46,3 @@ def _remove_empty(root: below.Root, depth: int) -> None:
                 if depth:
                     _remove_empty(inner, depth - 1)
             os.rmdir(name, dir_fd=root.fileno())
-
-
-def _is_metadata(name: str) -> bool:
-    return name.startswith(("xtrabackup_", "mariadb_backup_")) or name == "backup-my.cnf"

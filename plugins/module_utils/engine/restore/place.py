@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BackupIncomplete, StorageError
+from ..format.file_kinds import MOVING_NAME, NOT_CONTENT, PART_SUFFIX, RESTORED_NAME
 from ..host import below, durable, running, state
-from ..host.copying import PART_SUFFIX, Copier, CopyTask, run_all
+from ..host.copying import Copier, CopyTask, run_all
 from ..host.held import Holding, Owner, holding, owner_of
 from ..progress import Progress
-from ..recovery.backup_directory import MOVING_NAME
 from ..recovery.native import RecoveryReport
 from ..recovery.prepare import PrepareResult, prepare
 from .belongings import carry_over, make_like
@@ -37,7 +37,7 @@ from .labels import relabel
 from .markers import COPY, FILLING, MOVE, PUBLISHING, InProgress, Restored, remove_in_progress
 from .moved import remove_moved
 from .pinned import proven_origin, require_expected_still, restore_origin
-from .placement import ASIDE_NAME, RESTORED_NAME, Placement, file_size, foreign_entries, publishing_order
+from .placement import ASIDE_NAME, Placement, file_size, foreign_entries, publishing_order
 from .plan import RestoreOptions, RestorePlan, plan_restore
 from .request import CarriedOut, utc_now
 from .unpacking import make_unpacking_place, remove_unpacked
@@ -403,7 +403,8 @@ class _Restore:
             # what is in the way was put aside; who owns the directory may have put a link there since
             descriptor = below.open_directory(self._datadir)
             opened.callback(os.close, descriptor)
-            os.rmdir("lost+found", dir_fd=descriptor)
+            for name in NOT_CONTENT:
+                os.rmdir(name, dir_fd=descriptor)
         durable.publish(self._root, self._datadir)
 
     def _publish_inside(self, marker: InProgress) -> None:

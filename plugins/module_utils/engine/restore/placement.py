@@ -13,18 +13,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InvalidOption, Option, TargetUnsafe
-from ..format import metadata
+from ..format import file_kinds
 from ..format.family import Family
+from ..format.file_kinds import (
+    DATADIR_SIGNS,
+    INDEX_SUFFIX,
+    MARIADB_REDO,
+    MOVING_NAME,
+    NOT_CONTENT,
+    REDO_DIRECTORY,
+    RESTORED_NAME,
+    STAGED_SUFFIX,
+    is_left_behind,
+)
 from ..host import durable
-from ..innodb.mysql.redo_logfile import REDO_DIRECTORY
-from ..manifest import MANIFEST_NAME
-from ..recovery.backup_directory import IN_PROGRESS_NAME, MOVING_NAME, BackupDirectory, walk_files
+from ..recovery.backup_directory import BackupDirectory, walk_files
 from ..recovery.families import recovery_family_of
 from ..recovery.strangers import is_strange, require_honest
 from .layout import HostLayout
 
-RESTORED_NAME = "xtrabackup_restored.json"
-STAGED_SUFFIX = ".xtrabackup-staged"
 INNER_STAGING_NAME = ".xtrabackup-restore"
 INNER_LOCK_NAME = ".xtrabackup-restore.lock"
 """Of a lock that earlier versions had in a data directory."""
@@ -36,31 +43,10 @@ ASIDE_NAME = ".xtrabackup"
 _UNPACKED_NAME = "backup"
 
 #: entries of a data directory that are nobody's data
-IGNORED_ENTRIES = frozenset({"lost+found", INNER_LOCK_NAME})
+IGNORED_ENTRIES = NOT_CONTENT | {INNER_LOCK_NAME}
 
-# signs of a data directory: only what has one of them is ever replaced
-_DATADIR_SIGNS = ("ibdata1", "ib_logfile0", "aria_log_control", "mysql", "mysql.ibd", RESTORED_NAME, MOVING_NAME)
-
-# never carried into a data directory: what describes a backup, what belongs to one server alone, and rubbish
-_SKIPPED = {
-    MANIFEST_NAME,
-    MOVING_NAME,
-    IN_PROGRESS_NAME,
-    RESTORED_NAME,
-    metadata.CONFIGURATION_NAME,
-    *metadata.CHECKPOINTS_NAMES,
-    "xtrabackup_binary",
-    "xtrabackup_binlog_pos_innodb",
-    "mariadb_backup_binlog_pos_innodb",
-    "auto.cnf",
-    "ibtmp1",
-    # of MySQL: the log and the list of tablespaces have done their work, persisted variables belong to the source
-    metadata.LOGFILE_NAME,
-    metadata.TABLESPACES_NAME,
-    "mysqld-auto.cnf",
-    "mysql_upgrade_history",
-}
-_SKIPPED_PATTERN = re.compile(r".*\.(pid|sock|qp|zst|lz4|xbcrypt|pmap|tmp|xtrabackup-part)")
+# signs of a data directory, or of a restore into one: only what has one of them is ever replaced
+_SIGNS = DATADIR_SIGNS | {RESTORED_NAME, MOVING_NAME}
 
 # directories that hold other things than one server's data
 _SYSTEM = {
@@ -127,7 +113,7 @@ def choose_staging(datadir: Path) -> Staging:
         return datadir.with_name(datadir.name + suffix)
 
     unpacked = sibling(UNPACKED_SUFFIX) / _UNPACKED_NAME
-    return Staging(sibling(durable.PARTIAL_SUFFIX), beside=True, unpacked=unpacked)
+    return Staging(sibling(file_kinds.PARTIAL_SUFFIX), beside=True, unpacked=unpacked)
 
 
 def is_mount_point(path: Path) -> bool:
@@ -176,7 +162,7 @@ def require_safe(datadir: Path, source: Path, layout: HostLayout) -> None:
 
 def looks_like_datadir(datadir: Path) -> bool:
     """Whether ``datadir`` holds what only a server's data directory (or a restore) has."""
-    return any(os.path.lexists(datadir / sign) for sign in _DATADIR_SIGNS)
+    return any(os.path.lexists(datadir / sign) for sign in _SIGNS)
 
 
 def foreign_entries(datadir: Path, staging: Staging) -> list[str]:
@@ -195,7 +181,7 @@ def backup_files(backup: BackupDirectory) -> list[tuple[str, int, str]]:
     Raises BackupError when its manifest lists one that no server's backup has.
     """
     if backup.manifest is not None and backup.manifest_is_current:
-        require_honest(backup, _carried)
+        require_honest(backup, lambda name: not is_left_behind(name))
         listed: Iterable[tuple[str, int, str]] = ((file.path, file.size, file.digest) for file in backup.manifest.files)
     else:
         found = ((name, status.st_size, "") for name, status in walk_files(backup.path))
@@ -203,14 +189,12 @@ def backup_files(backup: BackupDirectory) -> list[tuple[str, int, str]]:
     family = recovery_family_of(backup, None)
     used_up = set()
     if backup.binary_log:
-        used_up = {backup.binary_log, f"{Path(backup.binary_log).stem}.index"}
-    return [item for item in listed if _carried(item[0]) and item[0] not in used_up and not family.is_used_up(item[0])]
-
-
-def _carried(name: str) -> bool:
-    if "/" in name:
-        return not _SKIPPED_PATTERN.fullmatch(name.rpartition("/")[2])
-    return name not in _SKIPPED and not _SKIPPED_PATTERN.fullmatch(name)
+        used_up = {backup.binary_log, f"{Path(backup.binary_log).stem}{INDEX_SUFFIX}"}
+    return [
+        item
+        for item in listed
+        if not is_left_behind(item[0]) and item[0] not in used_up and not family.is_used_up(item[0])
+    ]
 
 
 def place_files(
@@ -314,7 +298,7 @@ def publishing_order(name: str, data_files: frozenset[str]) -> tuple[int, str]:
     """Sort key for names: the redo log first, the system tablespace (``data_files``) last. A server that is started in
     between refuses a log without a system tablespace, but would take the lack of both for a new directory. MySQL's
     starts on no directory without one for its redo log."""
-    if name.startswith("ib_logfile"):
+    if MARIADB_REDO.matches(name):
         return 0, name
     if name == REDO_DIRECTORY:
         return 3, name

@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Clause, Option, TargetNotEmpty, TargetUnsafe, UnsafeFile
+from ..format.file_kinds import DATA_SUFFIX, DICTIONARY_NAME, MYSQL_UNDO_SUFFIX, RESTORED_NAME
 from ..host import below
 from .belongings import belongings, dropped_identity, require_no_clash
-from .holders import DICTIONARY_NAME, dictionary_of, named_in, require_unclaimed, require_unheld
+from .holders import dictionary_of, named_in, require_unclaimed, require_unheld
 from .layout import HostLayout
 from .markers import Restored
-from .placement import RESTORED_NAME, Placement, Staging, foreign_entries, looks_like_datadir
+from .placement import Placement, Staging, foreign_entries, looks_like_datadir
 
 _WHATEVER_FORCE = Clause(f", {Option('force')} or not")
 _SPACE_ID = struct.Struct(">I")
@@ -175,7 +176,7 @@ def _require_no_stranger_in_the_way(
     ids = {_space_id(path): path for path in strangers}
     ids.pop(None, None)
     for one in placements if ids else ():
-        if one.name.endswith((".ibd", ".ibu")):
+        if one.name.endswith((DATA_SUFFIX, MYSQL_UNDO_SUFFIX)):
             path = ids.get(_space_id(one.source) or _space_id(one.staged))
             if path is not None:
                 found.setdefault(path, f"it has the tablespace id of {one.name} of the backup")

@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..format.file_kinds import REDO_DIRECTORY, REDO_NAME
 from .connection import Connection
 from .data_files import parse_data_files
 from .named_places import named_places
-
-REDO_DIRECTORY = "#innodb_redo"
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class ServerLayout:
     @property
     def redo_log(self) -> Path:
         """MariaDB's one redo log file."""
-        return self.innodb_log_group_home_dir / "ib_logfile0"
+        return self.innodb_log_group_home_dir / REDO_NAME
 
     @property
     def redo_directory(self) -> Path:

@@ -15,6 +15,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..format.file_kinds import KINDS, Backup, pattern_of
+
 # what names a directory, a file that the server writes, and something that belongs to the host and not to the data
 _DIRECTORY = re.compile(r".*(dir|_dirs|directory|directories|_dir_path|_capath|_crlpath|\.dir)|secure_file_priv")
 _FILE = re.compile(
@@ -28,7 +30,11 @@ _SWITCHES = frozenset({"", "0", "1", "ON", "OFF", "YES", "NO", "TRUE", "FALSE", 
 _DATA_FILES = ("innodb_data_file_path", "innodb_temp_data_file_path")
 
 # what shows that a directory is a database, whatever names it
-_TABLE_FILE = re.compile(r".*\.(frm|ibd|MYD|MYI|MAD|MAI|MRG|ARZ|ARM|CSV|CSM|TRG|TRN|opt|par|sdi|isl)")
+_TABLE_FILE = pattern_of(
+    kind
+    for kind in KINDS
+    if kind.nested and kind.backup in (Backup.PAGES, Backup.TABLE, Backup.DEFINITION, Backup.REFUSED)
+)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from ..errors import FormatError, InvalidOption
+from ..format.file_kinds import OPTION_FILE_SUFFIX
 from ..host import durable
 
 _MAX_INCLUDE_DEPTH = 10
@@ -112,7 +113,7 @@ def _included(line: str, path: Path, number: int) -> list[Path]:
         return [target]
     if word == "!includedir" and argument:
         with durable.storage_errors("reading option directory", target):
-            return sorted(entry for entry in target.iterdir() if entry.suffix == ".cnf")
+            return sorted(entry for entry in target.iterdir() if entry.suffix == OPTION_FILE_SUFFIX)
     raise InvalidOption(f"option file {path}, line {number}: unknown directive {word}")
 
 

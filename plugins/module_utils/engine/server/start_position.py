@@ -14,15 +14,14 @@ from ..errors import FormatError, InvalidOption, NotABackup, Option, Replication
 from ..format import strict_json
 from ..format.coordinates import BinlogCoordinates, parse_binlog_info
 from ..format.family import Family, recorded_flavor
+from ..format.file_kinds import BINLOG_INFO_NAMES, RESTORED_NAME
 from ..format.record import checked_record
 from ..host.journal import Journal
 from ..host.small_files import read_small
 from .replication import StartPosition, dialect_of
 
 # the marker that a restore leaves in the data directory; it holds the whole record of the backup
-RESTORE_MARKER = "xtrabackup_restored.json"
 _MAX_MARKER = 16 << 20  # bytes
-BINLOG_INFO_NAMES = ("xtrabackup_binlog_info", "mariadb_backup_binlog_info")
 
 
 def backup_record(path: str | Path) -> dict[str, Any] | None:
@@ -32,7 +31,7 @@ def backup_record(path: str | Path) -> dict[str, Any] | None:
     None when there is neither a restore marker nor a manifest. Raises FormatError when it cannot be read,
     ReplicationError when the journal and the marker of one directory contradict each other.
     """
-    marker = Path(path) / RESTORE_MARKER
+    marker = Path(path) / RESTORED_NAME
     try:
         data = read_small(marker, _MAX_MARKER).data
     except (FileNotFoundError, NotADirectoryError):

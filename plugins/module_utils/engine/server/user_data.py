@@ -20,6 +20,34 @@ from pathlib import Path
 from typing import Any
 
 from ..format.family import Flavor, flavor_of
+from ..format.file_kinds import (
+    ARIA,
+    BINARY_LOG,
+    BINARY_LOG_INDEX,
+    CSV,
+    DATABASE_OPTIONS_NAME,
+    FRM,
+    FRM_SUFFIX,
+    KINDS,
+    LARGE_TRANSACTION,
+    LARGE_TRANSACTIONS_DIRECTORY,
+    LOG_LIST,
+    MYISAM,
+    NOT_CONTENT,
+    REDO_DIRECTORY,
+    REDO_FILE,
+    SDI,
+    SDI_SUFFIX,
+    SESSION_TEMPORARY,
+    SPARE_REDO_FILE,
+    TABLESPACE,
+    TEMPORARY_DIRECTORY,
+    TRIGGER,
+    TRIGGERS,
+    extensions_of,
+    pattern_of,
+    suffixes_of,
+)
 from ..host import below, durable
 from .connection import Connection
 from .privileges import ALL, global_grants
@@ -49,29 +77,23 @@ _OWN_TABLE_NAMES = """
 _OWN_TABLES = frozenset(_OWN_TABLE_NAMES.split())
 _OWN_TABLES_OF_SYS = frozenset({"sys_config"})
 
-# --- names of files (the servers of MariaDB 10.11 and 11.8 and MySQL 9.7 have made all of these) --
 
-_OWN_FILES = re.compile(
-    r"aria_log\.\d{8}|aria_log_control|ib_buffer_pool|ibdata\d+|ibtmp\d+|ib_logfile\d+|undo_?\d{3}"
-    r"|#ib_\d+_\d+\.b?dblwr|mysql\.ibd|auto\.cnf|multi-master\.info|master\.info|relay-log\.info|tc\.log"
-    r"|(mysql|mariadb)_upgrade_(info|history)|ddl_recovery(-backup)?\.log|debian-[\d.]+\.flag"
-    r"|(ca|server|client)-(cert|key)\.pem|ca\.pem|(private|public)_key\.pem"
-    r"|[^/]+\.(pid|err|log|lock)"
-)
-_LOG_NAME = re.compile(r"[^/]+\.(\d{6,}|index|state)")  # binary and relay logs, whatever they are called
+_OWN_FILES = pattern_of(kind for kind in KINDS if kind.own)
+_LOG_NAME = pattern_of((BINARY_LOG, LOG_LIST))  # binary and relay logs, whatever they are called
 _LOG_MAGICS = (b"\xfebin", b"\xfdbin")  # plain, encrypted
-_LOG_POSITIONS = re.compile(r"[^/]+\.\d{6,}\.idx")  # of GTIDs in a binary log, MariaDB 11.4 and later
-_POSITIONS_MAGIC = b"\xfe\xfe\x0c"  # nothing is in it until the log is full
-_LOG_LISTS = (".index", ".state")
+_POSITIONS_MAGIC = b"\xfe\xfe\x0c"  # nothing is in it until the binary log is full
 _VIEW = b"TYPE=VIEW"
 _HEAD = 16  # bytes of a file that are looked at
-_TABLE_FILE = re.compile(r"(?P<table>[^.]+)\.(?:frm|ibd|MAD|MAI|MYD|MYI|CSM|CSV)|(?P<defined>[^.]+)_\d+\.sdi")
+_TABLE_FILE = re.compile(
+    rf"(?P<table>[^.]+)\.(?:{extensions_of(FRM, TABLESPACE, ARIA, MYISAM, CSV)})"
+    rf"|(?P<defined>[^.]+)_\d+\.(?:{extensions_of(SDI)})"
+)
 _OWN_DIRECTORIES = {
-    "#binlog_cache_files": re.compile(r"ML_\d+"),  # of large transactions, MariaDB 11.7 and later
-    "#innodb_redo": re.compile(r"#ib_redo\d+(_tmp)?"),
-    "#innodb_temp": re.compile(r"temp_\d+\.ibt"),
+    LARGE_TRANSACTIONS_DIRECTORY: pattern_of((LARGE_TRANSACTION,)),
+    REDO_DIRECTORY: pattern_of((REDO_FILE, SPARE_REDO_FILE)),
+    TEMPORARY_DIRECTORY: pattern_of((SESSION_TEMPORARY,)),
 }
-_LOOKED_INTO = frozenset({"mysql", "sys", "performance_schema", _EMPTY_SCHEMA, "lost+found", *_OWN_DIRECTORIES})
+_LOOKED_INTO = frozenset({"mysql", "sys", "performance_schema", _EMPTY_SCHEMA, *NOT_CONTENT, *_OWN_DIRECTORIES})
 
 
 @dataclass(frozen=True)
@@ -199,16 +221,16 @@ def _is_own(parent: str, name: str, entry: Entry) -> bool:
         return False
     if parent in _OWN_DIRECTORIES:
         return _OWN_DIRECTORIES[parent].fullmatch(name) is not None
-    if parent == "lost+found":
+    if parent in NOT_CONTENT:
         return False
-    if name == "db.opt":
+    if name == DATABASE_OPTIONS_NAME:
         return True
     if parent == "performance_schema":
-        return name.endswith((".sdi", ".frm"))
+        return name.endswith((SDI_SUFFIX, FRM_SUFFIX))
     if parent == "mysql":
         return _table_of(name) in _OWN_TABLES
     if parent == "sys":
-        trigger = name.endswith((".TRN", ".TRG")) and name.startswith("sys_config")
+        trigger = name.endswith(suffixes_of(TRIGGER, TRIGGERS)) and name.startswith("sys_config")
         return trigger or _table_of(name) in _OWN_TABLES_OF_SYS or entry.head.startswith(_VIEW)
     return False
 
@@ -222,9 +244,9 @@ def _is_own_at_top(name: str, entry: Entry) -> bool:
         return False
     if _OWN_FILES.fullmatch(name):
         return True
-    if _LOG_POSITIONS.fullmatch(name):
+    if BINARY_LOG_INDEX.matches(name):
         return entry.head.startswith(_POSITIONS_MAGIC) or not entry.head
-    return _LOG_NAME.fullmatch(name) is not None and (name.endswith(_LOG_LISTS) or entry.head[:4] in _LOG_MAGICS)
+    return _LOG_NAME.fullmatch(name) is not None and (LOG_LIST.matches(name) or entry.head[:4] in _LOG_MAGICS)
 
 
 def _table_of(name: str) -> str:

@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import Any, Callable
 
 from ..errors import Cancelled, StreamError, XtrabackupError
+from ..format import file_kinds
 from ..format.family import Family
+from ..format.file_kinds import DATA_SUFFIX, DROPPED_SUFFIX, MANIFEST_NAME, NEWER_SUFFIX, VOID_SUFFIX
 from ..host import durable
 from ..host.staging import staged_file
-from ..manifest import MANIFEST_NAME, Manifest
+from ..manifest import Manifest
 from . import cipher, xbstream
 from .codec import Compression
 from .digests import StreamDigests, combine
@@ -107,12 +109,12 @@ class StreamSink(Sink):
         return self._open(path, path, compress)
 
     def replace(self, path: str) -> SinkFile:
-        name = _ddl_name(path, ".new", self.family)
+        name = _ddl_name(path, NEWER_SUFFIX, self.family)
         self._supersede(path)
         return self._open(path, name, True)
 
     def discard(self, path: str) -> None:
-        marker = _ddl_name(path, ".crpt" if self.family is Family.MYSQL else ".del", self.family)
+        marker = _ddl_name(path, VOID_SUFFIX if self.family is Family.MYSQL else DROPPED_SUFFIX, self.family)
         self._supersede(path)
         with self._open(path, marker, False) as file:
             file.close()
@@ -229,9 +231,9 @@ def _ddl_name(path: str, suffix: str, family: Family) -> str:
     in mariadb-backup's the suffix takes the place of ``.ibd``."""
     if family is Family.MYSQL:
         return path + suffix
-    if not path.endswith(".ibd"):
+    if not path.endswith(DATA_SUFFIX):
         raise StreamError(f"{path}: only .ibd files can be replaced or dropped in a stream", entry=path)
-    return path[: -len(".ibd")] + suffix
+    return path[: -len(DATA_SUFFIX)] + suffix
 
 
 # --- a file --------------------------------------------------------------------------------------
@@ -311,7 +313,7 @@ class ArchiveSink(StreamSink):
         StreamDigests(digests)  # refuses unknown ones before anything is made
         with contextlib.ExitStack() as held:
             self._final = held.enter_context(staged_file(dest))
-            self.staging = self._final.with_name(self._final.name + durable.PARTIAL_SUFFIX)
+            self.staging = self._final.with_name(self._final.name + file_kinds.PARTIAL_SUFFIX)
             durable.remove_tree(self.staging)
             self._channel = FileChannel.create(self.staging)
             self._held = held.pop_all()

@@ -24,11 +24,12 @@ from typing import Any
 
 from .. import libraries
 from ..errors import DecryptionFailed, InvalidOption, StreamCorrupt, StreamTruncated
+from ..format.file_kinds import ENCRYPTED_SUFFIX
 from ..host.durable import storage_errors
 from .checksum import crc32
 from .sink import Buffer
 
-SUFFIX = ".xbcrypt"
+SUFFIX = ENCRYPTED_SUFFIX
 ALGORITHMS = {"AES128": 16, "AES192": 24, "AES256": 32}  # name: bytes of the key
 MAX_CHUNK = 64 << 20  # bytes of one encrypted chunk that are read
 HEAD_SIZE = 64  # plain bytes of an entry that are kept: what its kind can be told by

@@ -18,6 +18,7 @@ from typing import Any, Callable, ClassVar
 
 from .. import libraries
 from ..errors import InvalidOption, Option, StreamCorrupt, StreamTruncated
+from ..format.file_kinds import LZ4_SUFFIX, ZSTD_SUFFIX
 from .sink import Buffer
 
 BLOCK_SIZE = 1 << 20  # bytes of a file that make one frame
@@ -113,7 +114,7 @@ class Zstd(Compressor):
     """Zstandard (RFC 8878)."""
 
     NAME = "zstd"
-    SUFFIX = ".zst"
+    SUFFIX = ZSTD_SUFFIX
     LEVELS = (1, 19)
 
     def __init__(self, level: int) -> None:
@@ -262,7 +263,7 @@ class Lz4(Compressor):
     """LZ4 frames with independent blocks; levels above 2 are its slow, high-compression kind."""
 
     NAME = "lz4"
-    SUFFIX = ".lz4"
+    SUFFIX = LZ4_SUFFIX
     LEVELS = (0, 16)
 
     def __init__(self, level: int) -> None:

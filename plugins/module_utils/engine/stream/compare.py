@@ -9,11 +9,11 @@ import os
 from pathlib import Path
 
 from ..errors import BackupError, FormatError, StorageError, StreamError, UnsafeFile
+from ..format.file_kinds import is_metadata
 from ..host.trees import files_below
 from ..manifest import Manifest, read, verify_directory
 from .entry import output_name
 from .listing import Listing, list_archive
-from .pack import is_metadata
 
 
 def identity(manifest: Manifest | None) -> str | None:

@@ -11,6 +11,7 @@ from typing import Union
 
 from ..errors import DecryptionFailed, Option, StreamCorrupt, UnknownFormat
 from ..format.content_digest import XXH128, new_digest
+from ..format.file_kinds import DATA_SUFFIX, NEWER_SUFFIX, QUICKLZ_SUFFIX
 from ..format.holes import PageSizeOf, PageSplitter, digest_zeros
 from ..manifest import FileEntry
 from . import cipher, key_proof
@@ -21,7 +22,7 @@ from .sink import Buffer
 from .xbstream import TYPE_SPARSE, Chunk
 
 #: what the writers of archives call tablespaces: ``t.new`` is one that DDL made while they were reading
-_TABLESPACES = (".ibd", ".new")
+_TABLESPACES = (DATA_SUFFIX, NEWER_SUFFIX)
 
 Decoder = Union[cipher.Decryptor, Decompressor]
 
@@ -53,7 +54,7 @@ class Unpacked:
 def output_name(stored: str) -> str:
     """``stored`` without the suffixes of encryption and compression. Raises UnknownFormat for quicklz."""
     name = stored[: -len(cipher.SUFFIX)] if stored.endswith(cipher.SUFFIX) else stored
-    if name.endswith(".qp"):
+    if name.endswith(QUICKLZ_SUFFIX):
         raise UnknownFormat(
             f"{stored}: compressed with quicklz (.qp), which is not supported",
             remedy="Unpack it with qpress, or take the backup again with zstd.",
@@ -87,7 +88,7 @@ class Decoding:
 
 
 EVERYTHING = Decoding()
-ENCODED = (cipher.SUFFIX, ".qp", *(codec.SUFFIX for codec in CODECS.values()))
+ENCODED = (cipher.SUFFIX, QUICKLZ_SUFFIX, *(codec.SUFFIX for codec in CODECS.values()))
 
 
 def bare_name(stored: str) -> str:

@@ -20,10 +20,11 @@ from typing import Callable, Protocol
 
 from ..errors import Cancelled, InvalidOption, StreamCorrupt, StreamTruncated
 from ..format.content_digest import XXH128
+from ..format.file_kinds import CHECKPOINTS_NAMES, INFO_NAMES, MANIFEST_NAME
 from ..format.holes import PageSizeOf
 from ..host import durable
 from ..host.replaceable import require_source_apart
-from ..manifest import MANIFEST_NAME, MAX_BYTES, Manifest, parse
+from ..manifest import MAX_BYTES, Manifest, parse
 from ..progress import Progress
 from . import cipher, content
 from .buffers import BufferPool, DecoderMemory
@@ -51,8 +52,8 @@ _RANGES_A_CHUNK = 16  # ranges of a sparse chunk, which take as much memory as a
 
 #: a stream of the stock tools is complete, as far as can be told, when it holds one of each
 _FOREIGN_FILES = (
-    ("xtrabackup_checkpoints", "mariadb_backup_checkpoints"),
-    ("xtrabackup_info", "mariadb_backup_info"),
+    CHECKPOINTS_NAMES,
+    INFO_NAMES,
 )
 
 

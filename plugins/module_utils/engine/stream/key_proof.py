@@ -12,6 +12,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..errors import DecryptionFailed
+from ..format.file_kinds import (
+    CHECKPOINTS_NAMES,
+    CONFIGURATION_NAME,
+    DELTA_META_SUFFIX,
+    DELTA_SUFFIX,
+    INFO_NAMES,
+    LZ4_SUFFIX,
+    QUICKLZ_SUFFIX,
+    SYSTEM_NAME,
+    TABLESPACE,
+    ZSTD_SUFFIX,
+)
 from .cipher import Decryptor
 
 NOT_AUTHENTICATED = (
@@ -25,14 +37,14 @@ _TYPE_FSP_HDR = 8
 #: ends of names, and what files of such names begin with
 _BEGINNINGS: tuple[tuple[tuple[str, ...], tuple[bytes, ...]], ...] = (
     # frames, and frames to be skipped
-    ((".zst",), (b"\x28\xb5\x2f\xfd", *(bytes((0x50 + number, 0x2A, 0x4D, 0x18)) for number in range(16)))),
-    ((".lz4",), (b"\x04\x22\x4d\x18", b"\x02\x21\x4c\x18")),
-    ((".qp",), (b"qpress10",)),
-    ((".delta",), (b"xtra", b"XTRA")),
-    ((".meta",), (b"page_size = ",)),
-    (("xtrabackup_checkpoints", "mariadb_backup_checkpoints"), (b"backup_type = ",)),
-    (("xtrabackup_info", "mariadb_backup_info"), (b"uuid = ",)),
-    (("backup-my.cnf",), (b"# This M",)),
+    ((ZSTD_SUFFIX,), (b"\x28\xb5\x2f\xfd", *(bytes((0x50 + number, 0x2A, 0x4D, 0x18)) for number in range(16)))),
+    ((LZ4_SUFFIX,), (b"\x04\x22\x4d\x18", b"\x02\x21\x4c\x18")),
+    ((QUICKLZ_SUFFIX,), (b"qpress10",)),
+    ((DELTA_SUFFIX,), (b"xtra", b"XTRA")),
+    ((DELTA_META_SUFFIX,), (b"page_size = ",)),
+    (CHECKPOINTS_NAMES, (b"backup_type = ",)),
+    (INFO_NAMES, (b"uuid = ",)),
+    ((CONFIGURATION_NAME,), (b"# This M",)),
 )
 
 
@@ -71,7 +83,7 @@ def _is_what_it_is_called(name: str, head: bytes) -> bool | None:
     for endings, beginnings in _BEGINNINGS:
         if name.endswith(endings):
             return any(head.startswith(beginning) for beginning in beginnings)
-    if name.endswith(".ibd") or name == "ibdata1":
+    if TABLESPACE.matches(name) or name == SYSTEM_NAME:
         return _is_first_page(head)
     return None
 

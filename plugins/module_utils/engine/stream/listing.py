@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, replace
 from typing import Callable
 
 from ..errors import Clause, DecryptionFailed, Option, StreamCorrupt, StreamTruncated
+from ..format.file_kinds import MANIFEST_NAME
 from ..host import durable
-from ..manifest import MANIFEST_NAME, MAX_BYTES, Manifest, parse
+from ..manifest import MAX_BYTES, Manifest, parse
 from ..units import some_of
 from .entry import output_name
 from .output import MemoryOutput

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BackupIncomplete, Cancelled
+from ..format.file_kinds import is_metadata
 from ..format.holes import PageSizeOf, PageSplitter
 from ..host import below, durable
 from ..manifest import FileEntry, Manifest, read, verify_directory
@@ -24,12 +25,6 @@ from .stream_file import check_sparse
 
 _READ_SIZE = 4 << 20  # bytes
 #: metadata stays readable in an archive, whatever is done to the data
-_METADATA_PREFIXES = ("xtrabackup_", "mariadb_backup_", "backup-my.cnf")
-
-
-def is_metadata(path: str) -> bool:
-    """Whether the file ``path`` of a backup tells about the backup and is no data of the server."""
-    return "/" not in path and path.startswith(_METADATA_PREFIXES)
 
 
 def create_archive(

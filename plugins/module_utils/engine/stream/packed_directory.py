@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Callable
 
+from ..format.file_kinds import MANIFEST_NAME
 from ..host import durable
 from ..host.staging import open_staging
-from ..manifest import MANIFEST_NAME
 from .archive import Channel, StreamSink, write_all
 from .codec import Compression
 from .sink import Buffer

@@ -12,10 +12,27 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..errors import InvalidOption, Option, Program
+from ..format.file_kinds import (
+    ARCHIVE_DATA,
+    ARCHIVE_META,
+    ARIA,
+    CSV,
+    FRM,
+    LINK,
+    MARIADB_NOTES,
+    MERGE,
+    MYISAM,
+    PARTITIONS,
+    TABLESPACE,
+    TRIGGERS,
+    extensions_of,
+)
 from ..format.file_names import decode_name, encode_name
 
 # files of a table; new, del and ren are what mariadb-backup notes about schema changes in streams of its own
-_TABLE_EXTENSIONS = "ibd|isl|frm|par|TRG|MYD|MYI|MAD|MAI|MRG|CSV|CSM|ARZ|ARM|new|del|ren"
+_TABLE_EXTENSIONS = extensions_of(
+    TABLESPACE, LINK, FRM, PARTITIONS, TRIGGERS, MYISAM, ARIA, MERGE, CSV, ARCHIVE_DATA, ARCHIVE_META, MARIADB_NOTES
+)
 _TABLE_FILE = re.compile(rf"([^/]+)/([^/]+?)(#[Pp]#[^/]+)?\.({_TABLE_EXTENSIONS})", re.DOTALL)
 _GLOB_TOKEN = re.compile(r"(?P<deep>(?:(?<=/)|^)\*\*/)|(?P<all>\*\*)|(?P<some>\*)|(?P<one>\?)|(?P<set>\[!?\]?[^\]]*\])")
 

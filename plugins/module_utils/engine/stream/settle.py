@@ -11,12 +11,21 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import StreamCorrupt
+from ..format.file_kinds import (
+    ARIA_CONTROL_NAME,
+    CONFIGURATION_NAME,
+    DICTIONARY_NAME,
+    LOGFILE_NAME,
+    MANIFEST_NAME,
+    REDO_NAME,
+    SYSTEM_NAME,
+)
 from ..host import durable
-from ..manifest import MANIFEST_NAME, Manifest
+from ..manifest import Manifest
 from .entry import Decoding, Unpacked, bare_name
 
 #: files that only a backup has: where one of them is, all that tells of the backup must be, too
-_SIGNS = {"backup-my.cnf", "ibdata1", "ib_logfile0", "xtrabackup_logfile", "mysql.ibd", "aria_log_control"}
+_SIGNS = {CONFIGURATION_NAME, SYSTEM_NAME, REDO_NAME, LOGFILE_NAME, DICTIONARY_NAME, ARIA_CONTROL_NAME}
 
 
 def looks_like_backup(names: Iterable[str]) -> bool:

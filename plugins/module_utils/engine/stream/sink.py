@@ -16,10 +16,11 @@ from typing import Any, Callable, Union
 from ..errors import StreamError
 from ..format.content_digest import XXH128, new_digest
 from ..format.family import Family
+from ..format.file_kinds import MANIFEST_NAME
 from ..format.holes import HolePages, digest_zeros, split_pages, zeros
 from ..host import durable
 from ..host.staging import open_staging
-from ..manifest import MANIFEST_NAME, FileEntry, Manifest, digest_of
+from ..manifest import FileEntry, Manifest, digest_of
 
 Buffer = Union[bytes, bytearray, memoryview]
 

@@ -18,14 +18,16 @@ from pathlib import Path
 from typing import Callable
 
 from ..errors import BackupIncomplete, DecryptionFailed, FormatError, StorageError, StreamCorrupt, TargetUnsafe
+from ..format import file_kinds
+from ..format.file_kinds import INFO_NAME, MANIFEST_NAME, NOT_CONTENT
 from ..format.holes import PageSizeOf
 from ..format.names import STATE_NAME
 from ..format.state_names import is_state_name
 from ..host import below, durable, trees
 from ..host.anchor import Anchor
-from ..host.filling import NOT_CONTENT, require_finished
+from ..host.filling import require_finished
 from ..host.small_files import read_small
-from ..manifest import MANIFEST_NAME, Manifest, digest_file, read_stored
+from ..manifest import Manifest, digest_file, read_stored
 from ..progress import Progress
 from . import cipher
 from .checksum import crc32
@@ -39,7 +41,6 @@ from .xbstream import TYPE_PAYLOAD, Chunk
 _READ_SIZE = 1 << 20  # bytes
 _STAGING_NAME = ".unpacking"
 _NOTHING = Decoding(decompress=False, decrypt=False)
-_INFO_NAME = "xtrabackup_info"
 _MAX_INFO = 1 << 20  # bytes
 _OURS = b"tool_name = innodb.xtrabackup"
 
@@ -102,7 +103,7 @@ def _unpack_directory(directory: Path, options: UnpackOptions, progress: Progres
     manifest = _manifest(directory)
     with durable.directory_lock(directory, str(directory)):
         _refuse_links(directory)
-        staging = directory / f"{_STAGING_NAME}{durable.PARTIAL_SUFFIX}"
+        staging = directory / f"{_STAGING_NAME}{file_kinds.PARTIAL_SUFFIX}"
         durable.remove_tree(staging)
         planned = _plan(directory, options, manifest, progress)
         _require_mac(directory, manifest, planned.tasks)
@@ -247,7 +248,7 @@ def _require_mac(directory: Path, manifest: Manifest | None, tasks: list[_Task])
 def is_ours(directory: Path) -> bool:
     """Whether the backup in ``directory`` says that this collection has made it."""
     with contextlib.suppress(OSError, FormatError, StorageError):
-        return _OURS in read_small(directory / _INFO_NAME, _MAX_INFO).data
+        return _OURS in read_small(directory / INFO_NAME, _MAX_INFO).data
     return False
 
 

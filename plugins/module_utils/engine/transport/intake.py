@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import TargetNotEmpty
+from ..format import file_kinds
 from ..format.holes import PageSizeOf
 from ..host import durable
 from ..host.staging import staged_file
@@ -143,7 +144,7 @@ class ArchiveIntake(Intake):
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
         with staged_file(self.dest) as final:
-            staging = final.with_name(final.name + durable.PARTIAL_SUFFIX)
+            staging = final.with_name(final.name + file_kinds.PARTIAL_SUFFIX)
             self.require_free()
             durable.remove_tree(staging)
             self._channel = FileChannel.create(staging)

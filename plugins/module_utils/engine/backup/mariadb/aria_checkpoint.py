@@ -32,9 +32,9 @@ from dataclasses import dataclass
 from typing import Callable, Optional
 
 from ...format.aria import LSN_SIZE, Horizon, Lsn, is_of_horizon
+from ...format.file_kinds import ARIA_INDEX_SUFFIX
 from ...host import below
 from ..inventory import Kind, OpenSource, PlainFile
-from .aria_tables import INDEX
 from .inventory import read_head
 
 #: The next checkpoint is waited for so long (s), with DDL blocked, where the states of the last one do not tell. With
@@ -123,5 +123,7 @@ class CheckpointStates:
         return _Look(*found, states) if found is not None else None
 
     def _read(self) -> tuple[Lsn, ...]:
-        indexes = (file.source for file in self._files() if file.kind is Kind.TABLE and file.source.suffix == INDEX)
+        indexes = (
+            file.source for file in self._files() if file.kind is Kind.TABLE and file.source.suffix == ARIA_INDEX_SUFFIX
+        )
         return tuple(is_of_horizon(read_head(index, LSN_SIZE, self._open_source)) for index in indexes)

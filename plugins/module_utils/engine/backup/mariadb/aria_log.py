@@ -27,14 +27,14 @@ from typing import IO
 
 from ...errors import FormatError, LockTimeout, StorageError
 from ...format.aria import TRANSLOG_PAGE_SIZE, ControlFile, Lsn, bounded_header, checkpoint_horizon, first_foreign_page
+from ...format.file_kinds import ARIA_CONTROL_NAME, ARIA_LOG, ARIA_LOG_PREFIX
 from ...host import durable
 from ...manifest import FileEntry
 from ...server.layout import ServerLayout
 from ...stream.sink import Sink, SinkFile
 from ..copier import READ_SIZE, CopierContext
 
-CONTROL_NAME = "aria_log_control"
-_LOG_NAME = re.compile(r"aria_log\.(\d{8})")
+_LOG_NAME = re.compile(ARIA_LOG.expression)
 
 #: The server has 8 buffers of 1 MiB that it may be writing at the same time, in any order: what is further from the end
 #: of the log than that does not change any more.
@@ -106,7 +106,7 @@ class AriaLog:
 
     def read_control(self) -> None:
         """Fix where recovery begins. Before the first table is copied, when there is no DDL any more."""
-        path = self._directory / CONTROL_NAME
+        path = self._directory / ARIA_CONTROL_NAME
         for attempt in range(_CONTROL_ATTEMPTS):
             try:
                 with durable.storage_errors("reading", path):
@@ -162,7 +162,7 @@ class AriaLog:
             entries.append(file.entry)
         if self._control is None:
             raise RuntimeError("the control file was not read")
-        with self._sink.open(CONTROL_NAME) as target:
+        with self._sink.open(ARIA_CONTROL_NAME) as target:
             target.write(self._control.with_last_log(self._last))
             return [target.close(), *entries]
 
@@ -191,7 +191,7 @@ class AriaLog:
         return dict(sorted(sizes.items()))
 
     def _file(self, number: int) -> _LogFile:
-        return self._files.setdefault(number, _LogFile(number, self._directory / f"aria_log.{number:08d}"))
+        return self._files.setdefault(number, _LogFile(number, self._directory / f"{ARIA_LOG_PREFIX}{number:08d}"))
 
     def _settled(self) -> list[tuple[_LogFile, int, bool]]:
         """The files of which something can be copied, each with how far (bytes), and whether that is all of it."""

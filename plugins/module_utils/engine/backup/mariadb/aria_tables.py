@@ -16,14 +16,12 @@ from pathlib import Path
 
 from ...errors import PageCorrupt, UnsupportedTable
 from ...format.aria import HEADER_SIZE, LSN_SIZE, AriaTable, Horizon, Lsn, create_rename_lsn, with_horizon
+from ...format.file_kinds import ARIA, ARIA_INDEX_SUFFIX
 from ...host import below, durable
 from ...manifest import FileEntry
 from ..copier import CopierContext, opened_source, read_source
 from ..inventory import Kind, OpenSource, PlainFile
 from .inventory import read_head
-
-INDEX = ".MAI"
-_DATA = ".MAD"
 
 #: A page reads torn while the server writes it. On a busy device that can take seconds; a damaged page is so for ever.
 _PAGE_ATTEMPTS = 30
@@ -44,9 +42,9 @@ def online_table(file: PlainFile, open_source: OpenSource = below.open_file) -> 
 
     Raises UnsupportedTable when the table is encrypted.
     """
-    if file.kind is not Kind.TABLE or file.source.suffix not in (INDEX, _DATA):
+    if file.kind is not Kind.TABLE or file.source.suffix not in ARIA.suffixes:
         return None
-    table = AriaTable.parse(read_head(file.source.with_suffix(INDEX), HEADER_SIZE, open_source))
+    table = AriaTable.parse(read_head(file.source.with_suffix(ARIA_INDEX_SUFFIX), HEADER_SIZE, open_source))
     if table is not None and table.encrypted:
         raise UnsupportedTable(
             f"{file.source} is an encrypted Aria table, which is not supported yet",
@@ -65,7 +63,7 @@ def copy_online(
 
     A part of a page at the end is one that the server is just adding: it is in the log. Raises PageCorrupt.
     """
-    index = file.source.suffix == INDEX
+    index = file.source.suffix == ARIA_INDEX_SUFFIX
     with opened_source(file.source, context.open_source) as descriptor, context.open_file(file.path) as target:
         offset, size = 0, os.fstat(descriptor).st_size
         size -= size % table.block_size

@@ -11,22 +11,20 @@ and the roots back when all pages are on disk. The log of DDL during backups (dd
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from ...errors import DdlConflict
+from ...format.file_kinds import DATA_SUFFIX, FULLTEXT, SCHEMA_CHANGE_PREFIX
 from ...server.connection import Connection
 from ..copier import CopiedTablespace
 from ..ddl_watch import UNWRITTEN_SPACE_ID
 from ..inventory import InnodbFile, sort_out
 
-_DATA_FILE = ".ibd"
 _NAMED = 5
 
 #: of the tables of a fulltext index, named after the ids of table and index; no user's table may be called so
-_FULLTEXT_NAME = re.compile(r"FTS_[0-9a-f]{16}_(?:[0-9a-f]{16}_INDEX_[1-6]|(?:BEING_)?DELETED(?:_CACHE)?|CONFIG)\.ibd")
 
 
 @dataclass(frozen=True)
@@ -80,10 +78,10 @@ def read_dictionary(connection: Connection) -> MariadbDictionary:
     files = {}
     for row in connection.listing("SELECT SPACE, FILENAME FROM information_schema.INNODB_SYS_TABLESPACES"):
         file_name = str(row["FILENAME"] or "")
-        if file_name.endswith(_DATA_FILE):  # neither the system's, nor the temporary, nor undo tablespaces
+        if file_name.endswith(DATA_SUFFIX):  # neither the system's, nor the temporary, nor undo tablespaces
             files[int(row["SPACE"])] = "/".join(PurePosixPath(file_name).parts[-2:])
     tables = {
-        int(row["SPACE"]): Table(int(row["TABLE_ID"]), f"{row['NAME']}{_DATA_FILE}")
+        int(row["SPACE"]): Table(int(row["TABLE_ID"]), f"{row['NAME']}{DATA_SUFFIX}")
         for row in connection.listing(
             "SELECT SPACE, TABLE_ID, NAME FROM information_schema.INNODB_SYS_TABLES WHERE SPACE <> 0"
         )
@@ -102,7 +100,7 @@ def known_files(files: Iterable[InnodbFile], dictionary: MariadbDictionary) -> t
     paths = dictionary.paths
     return sort_out(
         files,
-        lambda file: not file.path.endswith(_DATA_FILE) or file.path in paths,
+        lambda file: not file.path.endswith(DATA_SUFFIX) or file.path in paths,
         lambda file: is_intermediate(file.path),
     )
 
@@ -138,4 +136,4 @@ def is_intermediate(path: str) -> bool:
     without a copy; then it rolls the ALTER back.
     """
     name = path.rpartition("/")[2]
-    return name.startswith("#sql") or bool(_FULLTEXT_NAME.fullmatch(name))
+    return name.startswith(SCHEMA_CHANGE_PREFIX) or FULLTEXT.matches(name)

@@ -10,11 +10,25 @@ docs/internals/formats-backup-files.md#mariadb-file-set.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ...errors import UnsupportedTable
+from ...format.family import Family
+from ...format.file_kinds import (
+    FRM,
+    FRM_SUFFIX,
+    LARGE_TRANSACTIONS_DIRECTORY,
+    LINK,
+    MARIADB_UNDO,
+    NOT_CONTENT,
+    REDO_DIRECTORY,
+    TABLESPACE,
+    TEMPORARY_DIRECTORY,
+    Backup,
+    kinds_of,
+    pattern_of,
+)
 from ...format.file_names import decode_name
 from ...host import below, durable
 from ...host.server_files import ServerFiles
@@ -33,11 +47,10 @@ from ..inventory import (
     system_files,
 )
 
-_NON_TRANSACTIONAL = frozenset({"MYD", "MYI", "MRG", "ARM", "ARZ", "CSM", "CSV", "MAD", "MAI"})
+_TABLES = pattern_of(kinds_of(Family.MARIADB, backup=Backup.TABLE))
 _FRM_MAGIC, _FRM_MEMORY = 0xFE, 6
-_DEFINITIONS = frozenset({"frm", "TRG", "TRN", "opt", "par"})
-_NOT_DATABASES = frozenset({"lost+found", "#innodb_temp", "#innodb_redo", "#binlog_cache_files"})
-_UNDO_NAME = re.compile(r"undo\d{3}")
+_DEFINITIONS = pattern_of(kinds_of(Family.MARIADB, backup=Backup.DEFINITION))
+_NOT_DATABASES = NOT_CONTENT | {TEMPORARY_DIRECTORY, REDO_DIRECTORY, LARGE_TRANSACTIONS_DIRECTORY}
 _STATISTICS_TABLES = frozenset({"table_stats", "column_stats", "index_stats"})
 
 
@@ -51,19 +64,19 @@ def innodb_files(layout: ServerLayout) -> list[InnodbFile]:
     found = list(system_files(layout))
     with durable.storage_errors("listing", layout.innodb_undo_directory):
         for entry in os.scandir(layout.innodb_undo_directory):
-            size = size_of(entry, files) if _UNDO_NAME.fullmatch(entry.name) else None
+            size = size_of(entry, files) if MARIADB_UNDO.matches(entry.name) else None
             if size is not None:  # a database may be called so, too
                 found.append(InnodbFile(entry.name, Path(entry.path), size))
     for database in databases(layout):
         for entry in entries_of(database):
-            if entry.name.endswith(".isl"):
+            if LINK.matches(entry.name):
                 raise UnsupportedTable(
                     f"{entry.path}: the table {database.name}/{entry.name[:-4]} has a DATA DIRECTORY of its own, "
                     "which this release cannot back up",
                     remedy="Move the table into the data directory (ALTER TABLE ... without DATA DIRECTORY).",
                     path=entry.path,
                 )
-            if entry.name.endswith(".ibd"):
+            if TABLESPACE.matches(entry.name):
                 size = size_of(entry, files)
                 if size is not None:
                     found.append(InnodbFile(f"{database.name}/{entry.name}", Path(entry.path), size))
@@ -80,10 +93,10 @@ def memory_tables(files: Iterable[PlainFile], open_source: OpenSource = below.op
     header is FE 01, a version, and the number of the engine (MariaDB Knowledge Base, ".frm file format")."""
     found = []
     for file in files:
-        if not file.path.endswith(".frm"):
+        if not FRM.matches(file.path):
             continue
         if read_head(file.source, 4, open_source)[::3] == bytes((_FRM_MAGIC, _FRM_MEMORY)):
-            database, _slash, table = file.path[: -len(".frm")].partition("/")
+            database, _slash, table = file.path[: -len(FRM_SUFFIX)].partition("/")
             found.append(f"{decode_name(database)}.{decode_name(table)}")
     return found
 
@@ -100,11 +113,11 @@ def databases(layout: ServerLayout) -> Iterator[os.DirEntry[str]]:
 
 
 def _kind(database: str, name: str) -> Kind | None:
-    stem, _dot, extension = name.rpartition(".")
-    if extension in _DEFINITIONS:
+    if _DEFINITIONS.fullmatch(name):
         return Kind.DEFINITION
-    if extension not in _NON_TRANSACTIONAL:
+    if not _TABLES.fullmatch(name):
         return None
+    stem = name.rpartition(".")[0]
     if database == "mysql" and stem in LOG_TABLES:
         return Kind.LOG_TABLE
     if database == "mysql" and stem in _STATISTICS_TABLES:

@@ -15,13 +15,14 @@ from typing import Callable
 
 from ...errors import DdlConflict
 from ...format.aria import Horizon
+from ...format.file_kinds import ARIA_DATA_SUFFIX, ARIA_INDEX_SUFFIX
 from ...manifest import FileEntry
 from ...stream.sink import Sink
 from ..copier import CopierContext
 from ..inventory import Kind, PlainFile, PlainFiles
 from ..tables import PlainCopies
 from ..workers import CopyPool
-from .aria_tables import INDEX, OnlineCopy, changed_outside_the_log, copy_online, online_table
+from .aria_tables import OnlineCopy, changed_outside_the_log, copy_online, online_table
 
 #: Tables that MariaDB counts as its own (sql/table.cc, is_system_table_name) and writes to until BLOCK_COMMIT. They are
 #: transactional unless an upgrade left them as they were.
@@ -58,14 +59,14 @@ class MariadbPlainCopies(PlainCopies):
         super().copy_late_tables(buffer)
         parts = {file.path: file for file in self.files}
         for index in changed:
-            for path in (index.path, index.path[: -len("MAI")] + "MAD"):
+            for path in (index.path, index.path[: -len(ARIA_INDEX_SUFFIX)] + ARIA_DATA_SUFFIX):
                 if path in parts:
                     self._sink.discard(path)
                     self._entries[path] = self._copy(parts[path], buffer)
 
     def _can_be_copied_early(self, file: PlainFile) -> bool:
         """What an Aria table's index file is to say is known under the lock only."""
-        return not (file.path.endswith(INDEX) and online_table(file, self._context.open_source))
+        return not (file.path.endswith(ARIA_INDEX_SUFFIX) and online_table(file, self._context.open_source))
 
     def _is_written_until_the_end(self, file: PlainFile) -> bool:
         own = file.kind is Kind.TABLE and bool(_SERVERS_OWN.fullmatch(file.path))
@@ -75,7 +76,7 @@ class MariadbPlainCopies(PlainCopies):
         table = online_table(file, self._context.open_source)
         if table is None:
             return super()._copy(file, buffer)
-        if file.path.endswith(INDEX):
+        if file.path.endswith(ARIA_INDEX_SUFFIX):
             # the older of two readings: a change between them is one that happened during the copy
             self._online[file.path] = OnlineCopy(file, table.create_rename_lsn)
         return copy_online(file, table, self._horizon, self._context, buffer)

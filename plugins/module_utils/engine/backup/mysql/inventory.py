@@ -15,13 +15,24 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ...errors import UnsupportedTable
+from ...format.family import Family
+from ...format.file_kinds import (
+    DICTIONARY_NAME,
+    MYSQL_UNDO,
+    MYSQL_UNDO_OF_SQL,
+    NOT_CONTENT,
+    SCHEMA_CHANGE_PREFIX,
+    TABLESPACE,
+    Backup,
+    kinds_of,
+    pattern_of,
+)
 from ...host import durable
 from ...host.server_files import ServerFiles
 from ...server.layout import ServerLayout
 from ...server.mysql.tablespaces import Tablespace, backup_path
 from ..inventory import (
     LOG_TABLES,
-    MYSQL_UNDO_NAME,
     InnodbFile,
     Kind,
     PlainFiles,
@@ -33,10 +44,9 @@ from ..inventory import (
     system_files,
 )
 
-_TABLES = frozenset({"MYD", "MYI", "MAD", "MAI", "MRG", "ARM", "ARZ", "CSM", "CSV"})
-_DEFINITIONS = frozenset({"sdi", "opt"})
-_DICTIONARY_FILE = "mysql.ibd"  # the dictionary does not name its own
-_NOT_A_DATABASE = "lost+found"  # and all that begins with # or a point, which are encoded in the names of databases
+_TABLES = pattern_of(kinds_of(Family.MYSQL, backup=Backup.TABLE))
+_AT_TOP = pattern_of((TABLESPACE, MYSQL_UNDO_OF_SQL))
+_DEFINITIONS = pattern_of(kinds_of(Family.MYSQL, backup=Backup.DEFINITION))
 
 
 def innodb_files(layout: ServerLayout, tablespaces: Iterable[Tablespace]) -> list[InnodbFile]:
@@ -65,11 +75,12 @@ def known_files(
     layout: ServerLayout, tablespaces: Iterable[Tablespace], files: Iterable[InnodbFile]
 ) -> tuple[list[InnodbFile], list[str]]:
     """See ``sort_out``. What a running schema change makes is in the dictionary only when that is done."""
-    named = {backup_path(tablespace, layout) for tablespace in tablespaces} | {_DICTIONARY_FILE}
+    # the dictionary does not name its own file
+    named = {backup_path(tablespace, layout) for tablespace in tablespaces} | {DICTIONARY_NAME}
     return sort_out(
         files,
         lambda file: not file.replaceable or file.path in named,
-        lambda file: file.source.name.startswith("#sql"),
+        lambda file: file.source.name.startswith(SCHEMA_CHANGE_PREFIX),
     )
 
 
@@ -81,14 +92,14 @@ def plain_files(layout: ServerLayout) -> PlainFiles:
 def _listed(layout: ServerLayout) -> Iterator[tuple[str, Path]]:
     """Name in the backup and place of the data files in the data directory and the directory of undo tablespaces."""
     for entry in entries_of(layout.innodb_undo_directory):
-        if MYSQL_UNDO_NAME.fullmatch(entry.name):
+        if MYSQL_UNDO.matches(entry.name):
             yield entry.name, Path(entry.path)
     for entry in entries_of(layout.datadir):
-        if entry.name.endswith((".ibd", ".ibu")):
+        if _AT_TOP.fullmatch(entry.name):
             yield entry.name, Path(entry.path)
     for database in databases(layout):
         for entry in entries_of(database):
-            if entry.name.endswith(".ibd"):
+            if TABLESPACE.matches(entry.name):
                 yield f"{database.name}/{entry.name}", Path(entry.path)
 
 
@@ -117,15 +128,16 @@ def databases(layout: ServerLayout) -> list[Path]:
     found = []
     with durable.storage_errors("listing", layout.datadir):
         for entry in os.scandir(layout.datadir):
-            if entry.name[0] not in "#." and entry.name != _NOT_A_DATABASE and is_database(entry, layout):
+            # other characters than letters, digits and _ are encoded in the names of databases
+            if entry.name[0] not in "#." and entry.name not in NOT_CONTENT and is_database(entry, layout):
                 found.append(Path(entry.path))
     return found
 
 
 def _kind(database: str, name: str) -> Kind | None:
-    stem, _dot, extension = name.rpartition(".")
-    if extension in _DEFINITIONS:
+    if _DEFINITIONS.fullmatch(name):
         return Kind.DEFINITION
-    if extension not in _TABLES:
+    if not _TABLES.fullmatch(name):
         return None
+    stem = name.rpartition(".")[0]
     return Kind.LOG_TABLE if database == "mysql" and stem in LOG_TABLES else Kind.TABLE

@@ -17,12 +17,13 @@ import time
 from dataclasses import dataclass
 
 from ...errors import RedoCorrupt, StorageError
+from ...format.file_kinds import REDO_FILE
 from ...host import below
 from ...host.durable import storage_errors
 from ...innodb.mysql import redo
 from ...innodb.mysql.redo_format import HEADER_SIZE, LogFileHeader, MysqlCheckpoint, RedoFormat, block_start
 
-_NAME = re.compile(r"#ib_redo([0-9]+)")  # not the spare ones
+_NAME = re.compile(REDO_FILE.expression)  # not the spare ones
 _RETRY_WAIT = 0.005  # seconds between looks at a directory that is changing
 _RETRIES = 400
 

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import DdlConflict, StorageError
-from ...format import metadata, tablespaces
+from ...format import file_kinds, metadata, tablespaces
 from ...format.coordinates import BinlogCoordinates, Coordinates, ReplicaChannel
 from ...format.family import Family
+from ...format.file_kinds import INDEX_SUFFIX, TABLESPACE
 from ...host import durable
 from ...innodb.mysql.keyring import Keyring
 from ...manifest import FileEntry
@@ -295,14 +296,14 @@ class MysqlBackup(BackupRun):
                     target.write(data)
                     left -= len(data)
                 self._binlog_entries.append(target.close())
-        with self._sink.open(f"{source.stem}.index", compress=False) as target:
+        with self._sink.open(f"{source.stem}{INDEX_SUFFIX}", compress=False) as target:
             target.write(f"./{name}\n".encode())
             self._binlog_entries.append(target.close())
 
     def _prove_undo_unchanged(self) -> None:
         """Undo tablespaces are truncated by the server itself, by making them anew under other ids. It waits for the
         backup lock; if it did not, the copies would not be those that the redo log is about."""
-        undo = [file for file in self._innodb_files() if file.replaceable and not file.path.endswith(".ibd")]
+        undo = [file for file in self._innodb_files() if file.replaceable and not TABLESPACE.matches(file.path)]
         copied = {path: copy for path, copy in self._copied.items() if path in {file.path for file in undo}}
         changes = compare(copied, (), undo, self._context)
         wrong = sorted(file.path for file in (*changes.add, *changes.replace))
@@ -333,7 +334,7 @@ class MysqlBackup(BackupRun):
         return metadata.Checkpoints(kind.copied_type, kind, self._to_lsn, self._last_lsn, flushed_lsn=0)
 
     def _own_metadata(self) -> dict[str, bytes]:
-        return {metadata.TABLESPACES_NAME: self._tablespaces}
+        return {file_kinds.TABLESPACES_NAME: self._tablespaces}
 
     def _binlog_info(self, binlog: BinlogCoordinates) -> str:
         return render_binlog_info(binlog)

@@ -19,20 +19,15 @@ from typing import Any, Callable
 
 from ...errors import FormatError, StorageError
 from ...format.family import Family
+from ...format.file_kinds import ARIA_DATA_SUFFIX, SYSTEM_DATABASE
 from ...host import below
-from ..tablespace import (
-    COMPRESSION_ALGORITHMS,
-    FIRST_BYTES,
-    FIRST_PAGE_SIZE,
-    TablespaceHeader,
-    compressed_page_size,
-    parse_tablespace_header,
-)
+from ..tablespace import FIRST_BYTES, FIRST_PAGE_SIZE, TablespaceHeader, compressed_page_size, parse_tablespace_header
+from .tablespace import COMPRESSION_ALGORITHMS
 
 PROVIDERS = {f"provider_{name}": name for name in ("lz4", "lzo", "lzma", "bzip2", "snappy")}
 """The algorithm of each plugin."""
 
-_PLUGIN_TABLE = ("mysql", "plugin.MAD")
+_PLUGIN_TABLE = (SYSTEM_DATABASE, f"plugin{ARIA_DATA_SUFFIX}")
 _PLUGIN_TABLE_SIZE = 1 << 20  # bytes: its rows are names
 _PAGE_COMPRESSED = b"\x86\x32"  # page type 34354 at byte 24; the algorithm is a number of 8 bytes behind it
 _PAGE_HEADER = 34

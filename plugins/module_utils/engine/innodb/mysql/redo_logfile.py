@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import BackupError, DecryptionFailed, NotABackup, RedoCorrupt
+from ...format.file_kinds import REDO_DIRECTORY, REDO_FILE_PREFIX
 from ...host import below, durable
 from . import redo
 from .keyring import Keyring
@@ -28,8 +29,7 @@ from .redo_format import (
     block_start,
 )
 
-REDO_DIRECTORY = "#innodb_redo"
-FIRST_FILE = "#ib_redo0"
+FIRST_FILE = f"{REDO_FILE_PREFIX}0"
 _FILE_UNIT = 64 << 10  # bytes: servers take files of whole pages, none smaller than this
 _READ_SIZE = 4 << 20  # bytes
 

@@ -16,9 +16,8 @@ from pathlib import Path
 
 from ...errors import RecoveryFailed
 from ...format.aria import LSN_SIZE, Lsn, is_of_horizon
+from ...format.file_kinds import ARIA_INDEX_SUFFIX
 from ...host import below, durable
-
-_INDEX = ".MAI"
 
 #: so many tables are counted between two questions; their statements must fit into a pipe (64 KiB)
 _AT_ONCE = 50
@@ -77,8 +76,8 @@ def _states(directory: Path) -> dict[str, Lsn]:
         if not database.is_dir(follow_symlinks=False) or not os.access(database.path, os.R_OK | os.X_OK):
             continue  # what we cannot read is no database of the server either
         for entry in os.scandir(database.path):
-            if entry.name.endswith(_INDEX):
+            if entry.name.endswith(ARIA_INDEX_SUFFIX):
                 with durable.storage_errors("reading", entry.path), below.reading_file(entry.path) as index:
                     head = index.read(LSN_SIZE)
-                found[f"{database.name}/{entry.name[: -len(_INDEX)]}"] = is_of_horizon(head)
+                found[f"{database.name}/{entry.name[: -len(ARIA_INDEX_SUFFIX)]}"] = is_of_horizon(head)
     return found

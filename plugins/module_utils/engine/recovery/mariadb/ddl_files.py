@@ -14,13 +14,20 @@ import contextlib
 from pathlib import Path
 
 from ...errors import FormatError
+from ...format.file_kinds import (
+    DATA_SUFFIX,
+    DROPPED_SUFFIX,
+    MARIADB_NOTES,
+    MOVED_NOTE_SUFFIX,
+    NEWER_SUFFIX,
+    RENAMED_SUFFIX,
+    RENAMING_SUFFIX,
+)
 from ...format.names import LONGEST_PATH, safe_path
 from ...host import below, durable
 from ...host.small_files import read_small
 
-_MOVING = ".xtrabackup-renaming"
-_MOVED = ".ren-xtrabackup"  # a note whose file is out of the way
-_SUFFIXES = (".del", ".ren", _MOVED, ".new")
+_SUFFIXES = (*MARIADB_NOTES.suffixes, MOVED_NOTE_SUFFIX)
 
 
 def apply_ddl_files(root: Path) -> list[str]:
@@ -36,12 +43,12 @@ def apply_ddl_files(root: Path) -> list[str]:
     )
     with durable.storage_errors("applying schema changes in", root), below.Root(root) as opened:
         backup = _Directory(opened)
-        for note in _with(notes, ".del"):
-            backup.remove(note.with_suffix(".ibd"))
+        for note in _with(notes, DROPPED_SUFFIX):
+            backup.remove(note.with_suffix(DATA_SUFFIX))
             backup.remove(note)
-        _rename(backup, _with(notes, ".ren"), _with(notes, _MOVED))
-        for note in _with(notes, ".new"):
-            backup.rename(note, note.with_suffix(".ibd"))
+        _rename(backup, _with(notes, RENAMED_SUFFIX), _with(notes, MOVED_NOTE_SUFFIX))
+        for note in _with(notes, NEWER_SUFFIX):
+            backup.rename(note, note.with_suffix(DATA_SUFFIX))
         if notes:
             durable.fsync_tree(root)
     return [str(note.relative_to(root)) for note in notes]
@@ -66,7 +73,7 @@ class _Directory:
         name = safe_path(text.strip().rstrip("\0"), str(note))
         if name.count("/") != 1:
             raise FormatError(f"{note}: {name!r} is not the name of a table", where=str(note))
-        return self._root.path / f"{name}.ibd"
+        return self._root.path / f"{name}{DATA_SUFFIX}"
 
     def make_parent(self, path: Path) -> None:
         self._root.make_directories(self._name(path.parent), 0o700)
@@ -87,7 +94,7 @@ def _rename(backup: _Directory, notes: list[Path], moved: list[Path]) -> None:
     """
     for note in notes:
         backup.target(note)
-        source, moving = note.with_suffix(".ibd"), _moving(note)
+        source, moving = note.with_suffix(DATA_SUFFIX), _moving(note)
         if source.exists() and not moving.exists():
             backup.rename(source, moving)
         backup.rename(note, _moved(note))
@@ -102,9 +109,9 @@ def _rename(backup: _Directory, notes: list[Path], moved: list[Path]) -> None:
 
 def _moving(note: Path) -> Path:
     """The name between two of the file that ``note`` is about."""
-    return note.with_name(durable.shortened(note.stem, len(_MOVING)) + _MOVING)
+    return note.with_name(durable.shortened(note.stem, len(RENAMING_SUFFIX)) + RENAMING_SUFFIX)
 
 
 def _moved(note: Path) -> Path:
     """The name of ``note`` once that file is out of the way; both are made from the same beginning."""
-    return note.with_name(durable.shortened(note.stem, len(_MOVING)) + _MOVED)
+    return note.with_name(durable.shortened(note.stem, len(RENAMING_SUFFIX)) + MOVED_NOTE_SUFFIX)

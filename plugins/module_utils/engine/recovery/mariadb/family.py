@@ -9,23 +9,14 @@ import os
 from pathlib import Path
 
 from ...errors import RecoveryFailed, RecoveryIncomplete
-from ...format import metadata
+from ...format import file_kinds
+from ...format.family import Family
 from ...host import below, durable
 from ...innodb.mariadb import redo as mariadb_redo
 from ...innodb.mariadb.redo_format import HEADER_SIZE, LogHeader, MariadbCheckpoint
 from ..backup_directory import BackupDirectory
-from ..family import LEFTOVER_SUFFIXES, RecoveryFamily
+from ..family import RecoveryFamily
 from ..redo_proof import PrepareMarker
-
-_LEFTOVERS = {
-    "auto.cnf",
-    "ibtmp1",
-    "ib_logfile101",
-    "tc.log",
-    "ddl_recovery.log",
-    "ddl_recovery-backup.log",
-    "ddl-recovery.log",
-}
 
 
 class MariadbFamily(RecoveryFamily):
@@ -40,9 +31,9 @@ class MariadbFamily(RecoveryFamily):
             end = header.first_lsn + header.capacity
             if checkpoint is None or end < last_lsn:
                 raise RecoveryIncomplete(
-                    f"{backup.path / metadata.REDO_NAME} ends at LSN {end}, and the backup reaches to LSN {last_lsn}"
+                    f"{backup.path / file_kinds.REDO_NAME} ends at LSN {end}, and the backup reaches to LSN {last_lsn}"
                     if checkpoint
-                    else f"{backup.path / metadata.REDO_NAME} holds no valid checkpoint",
+                    else f"{backup.path / file_kinds.REDO_NAME} holds no valid checkpoint",
                     path=str(backup.path),
                 )
         elif marker.proven_lsn is None:
@@ -56,7 +47,7 @@ class MariadbFamily(RecoveryFamily):
 
     def redo_bytes(self, backup: BackupDirectory) -> int:
         """The size of the one file."""
-        return (backup.path / metadata.REDO_NAME).stat().st_size
+        return (backup.path / file_kinds.REDO_NAME).stat().st_size
 
     def make_ready(self, backup: BackupDirectory, marker: PrepareMarker) -> None:
         """The log is where it must be."""
@@ -67,7 +58,7 @@ class MariadbFamily(RecoveryFamily):
 
     def is_leftover(self, name: str) -> bool:
         """What a server leaves at its end."""
-        return name in _LEFTOVERS or name.endswith(LEFTOVER_SUFFIXES)
+        return file_kinds.is_leftover(Family.MARIADB, name)
 
     def clean(self, backup: BackupDirectory) -> None:
         """The log stays: a server does not start without it."""
@@ -75,7 +66,7 @@ class MariadbFamily(RecoveryFamily):
 
 def read_redo(backup: BackupDirectory) -> tuple[LogHeader, MariadbCheckpoint | None]:
     """Header and newest checkpoint of the backup's redo log; raises what its format forbids (encrypted, older)."""
-    path = backup.path / metadata.REDO_NAME
+    path = backup.path / file_kinds.REDO_NAME
     with durable.storage_errors("reading", path), below.reading_file(path) as source:
         size = os.fstat(source.fileno()).st_size
         head = source.read(HEADER_SIZE)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Callable, TypeVar
 
 from ...errors import FormatError, RecoveryFailed, XtrabackupError
+from ...format.file_kinds import DATA_SUFFIX, SCHEMA_CHANGE_PREFIX, TEMPORARY_NAME
 from ...format.file_names import decode_name
 from ...host.handover import Handover
 from ...host.small_files import read_small
@@ -56,7 +57,7 @@ def command_line(directory: Path, settings: RecoverySettings, program: ServerPro
         "tmpdir": scratch,
         "secure-file-priv": scratch,
         "innodb-tmpdir": scratch,
-        "innodb-temp-data-file-path": "ibtmp1:12M:autoextend",
+        "innodb-temp-data-file-path": f"{TEMPORARY_NAME}:12M:autoextend",
         "innodb-page-size": settings.page_size,
         "innodb-data-file-path": settings.data_file_path,
         "innodb-undo-tablespaces": settings.undo_tablespaces,
@@ -225,13 +226,17 @@ def _parse_tablespaces(text: str) -> dict[int, str] | None:
     if not text.endswith(_LIST_END):
         return None
     rows = (line.split("\t", 1) for line in text.splitlines())
-    return {int(space): f"{name}.ibd" for space, name in rows if int(space) and "/#sql" not in name}
+    return {
+        int(space): f"{name}{DATA_SUFFIX}"
+        for space, name in rows
+        if int(space) and f"/{SCHEMA_CHANGE_PREFIX}" not in name
+    }
 
 
 def _reading(path: str) -> str:
     """A statement that reads from the table whose data file is ``path``, and puts the number of the error, 0 for none,
     into ``@number``. An error that nobody handles would end the server."""
-    return _handled(f"SELECT 1 INTO @one FROM {_table_of(path[: -len('.ibd')])} LIMIT 1")  # noqa: S608
+    return _handled(f"SELECT 1 INTO @one FROM {_table_of(path[: -len(DATA_SUFFIX)])} LIMIT 1")  # noqa: S608
 
 
 def _handled(statement: str) -> str:

@@ -5,22 +5,18 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from ...errors import BackupError, BackupIncomplete, RecoveryIncomplete
-from ...format import metadata
+from ...format import file_kinds
+from ...format.family import Family
+from ...format.file_kinds import REDO_DIRECTORY
 from ...host import durable
 from ...innodb.mysql.keyring import Keyring
-from ...innodb.mysql.redo_logfile import REDO_DIRECTORY, inspect_logfile, move_into_redo_directory
+from ...innodb.mysql.redo_logfile import inspect_logfile, move_into_redo_directory
 from ..backup_directory import BackupDirectory, walk_files
-from ..family import LEFTOVER_SUFFIXES, RecoveryFamily
+from ..family import RecoveryFamily
 from ..redo_proof import PrepareMarker
-
-_LEFTOVERS = {"auto.cnf", "ibtmp1", "tc.log", "mysql_upgrade_history", "mysqld-auto.cnf"}
-_LEFTOVER_PATTERN = re.compile(r"#ib_\d+_\d+\.[bd]?dblwr|undo_\d+_trunc\.log|.*\.pem")
-_SESSION_TEMPORARY = "#innodb_temp"
-_NOTES = (".del", ".ren", ".ibd.new", ".ibu.new", ".crpt", ".delta", ".meta")
 
 
 class MysqlFamily(RecoveryFamily):
@@ -34,7 +30,7 @@ class MysqlFamily(RecoveryFamily):
     def require_whole_redo(self, backup: BackupDirectory, marker: PrepareMarker) -> None:
         """Every block of the backup's log is verified, up to its last LSN; a log that was given to a server before is
         that server's to verify."""
-        logfile = backup.path / metadata.LOGFILE_NAME
+        logfile = backup.path / file_kinds.LOGFILE_NAME
         last_lsn = backup.checkpoints.last_lsn
         if marker.incomplete:
             raise RecoveryIncomplete(
@@ -75,7 +71,7 @@ class MysqlFamily(RecoveryFamily):
         if marker.recovered is not None or (backup.interrupted and any(_entries(backup.path / REDO_DIRECTORY))):
             return
         raise BackupIncomplete(
-            f"{backup.path} holds no {metadata.LOGFILE_NAME}",
+            f"{backup.path} holds no {file_kinds.LOGFILE_NAME}",
             remedy="A server was started on this directory, or its redo log was removed: start again from another copy "
             "of the backup.",
             path=str(backup.path),
@@ -83,14 +79,14 @@ class MysqlFamily(RecoveryFamily):
 
     def redo_bytes(self, backup: BackupDirectory) -> int:
         """The backup's log, or what a run before has made of it."""
-        logfile = backup.path / metadata.LOGFILE_NAME
+        logfile = backup.path / file_kinds.LOGFILE_NAME
         files = [logfile] if logfile.exists() else list(_entries(backup.path / REDO_DIRECTORY))
         return sum(path.stat().st_size for path in files)
 
     def make_ready(self, backup: BackupDirectory, marker: PrepareMarker) -> None:
         """Once only: after that the server's own log goes on."""
         if not marker.log_in_place:
-            logfile = backup.path / metadata.LOGFILE_NAME
+            logfile = backup.path / file_kinds.LOGFILE_NAME
             move_into_redo_directory(logfile, backup.path, backup.configuration.page_size)
             marker.note(log_in_place=True)
 
@@ -100,24 +96,24 @@ class MysqlFamily(RecoveryFamily):
 
     def is_leftover(self, name: str) -> bool:
         """What a server leaves at its end, and makes anew at its start."""
-        return name in _LEFTOVERS or name.endswith(LEFTOVER_SUFFIXES) or _LEFTOVER_PATTERN.fullmatch(name) is not None
+        return file_kinds.is_leftover(Family.MYSQL, name)
 
     def is_used_up(self, name: str) -> bool:
         """Files of the redo log, temporary tablespaces, and what every server has its own of."""
-        return name.startswith((f"{REDO_DIRECTORY}/", f"{_SESSION_TEMPORARY}/")) or self.is_leftover(name)
+        return name.startswith((f"{REDO_DIRECTORY}/", f"{file_kinds.TEMPORARY_DIRECTORY}/")) or self.is_leftover(name)
 
     def clean(self, backup: BackupDirectory) -> None:
         """An empty directory for the log remains: the next server makes new files there, at the LSN of the data. The
         binary log has told all that it had to."""
         path = backup.path
         with durable.storage_errors("cleaning", path):
-            durable.remove_tree(path / _SESSION_TEMPORARY)
-            durable.remove_tree(path / metadata.LOGFILE_NAME)
+            durable.remove_tree(path / file_kinds.TEMPORARY_DIRECTORY)
+            durable.remove_tree(path / file_kinds.LOGFILE_NAME)
             for entry in _entries(path / REDO_DIRECTORY):
                 entry.unlink()
             (path / REDO_DIRECTORY).mkdir(mode=0o750, exist_ok=True)
             if backup.binary_log:
-                for name in (backup.binary_log, f"{Path(backup.binary_log).stem}.index"):
+                for name in (backup.binary_log, f"{Path(backup.binary_log).stem}{file_kinds.INDEX_SUFFIX}"):
                     (path / name).unlink(missing_ok=True)
 
 
@@ -125,7 +121,7 @@ def _refuse_notes(directory: Path) -> None:
     """Percona's tool notes schema changes during a backup with lock-ddl=REDUCED for its own prepare, which knows them
     by tablespace ids: docs/internals/formats-backup-files.md#schema-change-notes."""
     for name, _status in walk_files(directory):
-        if name.endswith(_NOTES):
+        if file_kinds.MYSQL_NOTES.matches(name):
             raise BackupError(
                 f"{directory / name}: schema changes during the backup, which only the tool that took it can apply",
                 remedy="Prepare it with xtrabackup --prepare; the result can be restored.",

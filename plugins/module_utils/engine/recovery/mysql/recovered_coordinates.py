@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ...format import metadata
+from ...format import file_kinds
 from ...format.coordinates import BinlogCoordinates, ReplicaChannel, render_binlog_pos
 from ...host import durable
 from ...host.small_files import read_small
@@ -67,9 +67,9 @@ def write_coordinates(directory: Path, record: Mapping[str, Any]) -> list[Path]:
     ``record`` has them; may be done again. Returns the paths that were written."""
     written = []
     for name, render in (
-        (metadata.BINLOG_INFO_NAME, _binlog_info),
-        (metadata.SLAVE_INFO_NAME, _slave_info),
-        (metadata.INFO_NAME, _info),
+        (file_kinds.BINLOG_INFO_NAME, _binlog_info),
+        (file_kinds.SLAVE_INFO_NAME, _slave_info),
+        (file_kinds.INFO_NAME, _info),
     ):
         path = directory / name
         with durable.storage_errors("reading", path):

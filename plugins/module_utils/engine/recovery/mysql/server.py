@@ -23,6 +23,16 @@ import time
 from pathlib import Path
 
 from ...errors import FormatError, InvalidOption, Option, ServerError, XtrabackupError
+from ...format.file_kinds import (
+    COMPONENTS_NAME,
+    DATA_SUFFIX,
+    INDEX_SUFFIX,
+    MYSQL_UNDO_SUFFIX,
+    OPTION_FILE_SUFFIX,
+    SCHEMA_CHANGE_PREFIX,
+    SYSTEM_PREFIX,
+    TEMPORARY_NAME,
+)
 from ...host import below, durable
 from ...host.handover import Handover
 from ...innodb.mysql.keyring import Keyring
@@ -62,7 +72,7 @@ def command_line(directory: Path, settings: RecoverySettings, program: ServerPro
         "event-scheduler": "DISABLED",
         "upgrade": "MINIMAL",
         "log-error-verbosity": 3,
-        "innodb-temp-data-file-path": "ibtmp1:12M:autoextend",
+        "innodb-temp-data-file-path": f"{TEMPORARY_NAME}:12M:autoextend",
         "innodb-page-size": settings.page_size,
         "innodb-data-file-path": settings.data_file_path,
         "innodb-buffer-pool-size": settings.buffer_pool_size,
@@ -105,7 +115,7 @@ def _binary_log(settings: RecoverySettings, near: str) -> dict[str, object]:
     mode = "ON" if settings.gtid_mode else "OFF"
     return {
         "log-bin": os.path.join(near, _BINLOG_BASE),
-        "log-bin-index": os.path.join(near, f"{_BINLOG_BASE}.index"),
+        "log-bin-index": os.path.join(near, f"{_BINLOG_BASE}{INDEX_SUFFIX}"),
         "sync-binlog": 0,
         "binlog-expire-logs-seconds": 0,
         "gtid-mode": mode,
@@ -127,7 +137,9 @@ def furnish(settings: RecoverySettings, program: ServerProgram, scratch: Scratch
             name = f"{_BINLOG_BASE}.000001"
             with below.reading_file(settings.binary_log) as source, open(scratch.own / name, "xb") as target:
                 shutil.copyfileobj(source, target, _COPY_BYTES)
-            (scratch.own / f"{_BINLOG_BASE}.index").write_text(f"{os.path.join('.', scratch.path.name, name)}\n")
+            (scratch.own / f"{_BINLOG_BASE}{INDEX_SUFFIX}").write_text(
+                f"{os.path.join('.', scratch.path.name, name)}\n"
+            )
     if settings.keyring_file is not None:
         _furnish_keyring(settings.keyring_file, program, scratch)
 
@@ -150,15 +162,19 @@ def _furnish_keyring(keyring_file: Path, program: ServerProgram, scratch: Scratc
         (scratch.own / "keyring").touch(mode=0o600)
         shutil.copyfile(keyring_file, scratch.own / "keyring")
         # read only: a key that this run made would be known to nobody
-        (plugins / f"{_KEYRING}.cnf").write_text(json.dumps({"path": str(scratch.path / "keyring"), "read_only": True}))
-        (scratch.own / "mysqld.my").write_text(json.dumps({"components": f"file://{_KEYRING}"}))
+        (plugins / f"{_KEYRING}{OPTION_FILE_SUFFIX}").write_text(
+            json.dumps({"path": str(scratch.path / "keyring"), "read_only": True})
+        )
+        (scratch.own / COMPONENTS_NAME).write_text(json.dumps({"components": f"file://{_KEYRING}"}))
 
 
 def file_of_space(directory: Path, space_id: int) -> str | None:
     """The path, relative to ``directory``, of the data file of the tablespace ``space_id``; None when there is none."""
     wanted = space_id.to_bytes(4, "big")
     for name, _status in walk_files(directory):
-        if name.endswith((".ibd", ".ibu")) or os.path.basename(name).startswith(("undo_", "ibdata")):
+        if name.endswith((DATA_SUFFIX, MYSQL_UNDO_SUFFIX)) or os.path.basename(name).startswith(
+            ("undo_", SYSTEM_PREFIX)
+        ):
             with contextlib.suppress(OSError, FormatError), below.reading_file(directory / name) as file:
                 if file.read(_SPACE_ID_END)[_SPACE_ID:] == wanted:
                     return name
@@ -173,7 +189,11 @@ def _tablespaces(connection: Connection) -> dict[int, str]:
     # both columns are VARBINARY in some releases
     paths = {int(row["SPACE"]): os.path.normpath(os.fsdecode(row["PATH"])) for row in files}
     # the system tablespace has several files and no id of its own in them
-    return {space: path for space, path in paths.items() if space not in discarded | {0} and "/#sql" not in path}
+    return {
+        space: path
+        for space, path in paths.items()
+        if space not in discarded | {0} and f"/{SCHEMA_CHANGE_PREFIX}" not in path
+    }
 
 
 class SealedMysql(Sealed):

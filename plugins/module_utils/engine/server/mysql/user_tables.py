@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ...errors import FormatError, UnsupportedServer
 from ...format import strict_json
+from ...format.file_kinds import MERGE_SUFFIX, MYISAM_DATA_SUFFIX, MYISAM_INDEX_SUFFIX, SDI
 from ...format.file_names import encode_name
 from ...host import durable
 from ...host.server_files import ServerFiles
@@ -88,21 +89,21 @@ def broken_in(datadir: Path) -> list[str]:
 def _what_is_wrong(base: Path, engine: str, datadir: Path) -> str:
     """What is wrong with the files of a table, "" when nothing is seen. ``base``: their path without a suffix."""
     if engine == "mrg_myisam":
-        listed = _text_of(base.with_name(f"{base.name}.MRG"), datadir)
+        listed = _text_of(base.with_name(f"{base.name}{MERGE_SUFFIX}"), datadir)
         if listed is None:
             return "its .MRG file is missing"
         for line in filter(None, listed.splitlines()):
             # a table of the same database is listed by its name alone, options begin with #
             child = base.parent / line if "/" not in line else datadir / line
-            if not line.startswith("#") and not child.with_name(f"{child.name}.MYI").exists():
+            if not line.startswith("#") and not child.with_name(f"{child.name}{MYISAM_INDEX_SUFFIX}").exists():
                 return f"its table {line} is missing or no MyISAM table"
         return ""
     if engine != "myisam":
         return ""
-    if not base.with_name(f"{base.name}.MYD").exists():
+    if not base.with_name(f"{base.name}{MYISAM_DATA_SUFFIX}").exists():
         return "its .MYD file is missing"
     try:
-        with ServerFiles(datadir).reading(base.with_name(f"{base.name}.MYI")) as index:
+        with ServerFiles(datadir).reading(base.with_name(f"{base.name}{MYISAM_INDEX_SUFFIX}")) as index:
             return "" if index.read(len(_MYISAM_MAGIC)) == _MYISAM_MAGIC else "its .MYI file is damaged"
     except FileNotFoundError:
         return "its .MYI file is missing"
@@ -141,7 +142,7 @@ def _tables_by_definition(datadir: Path) -> list[tuple[Path, UserTable]]:
 def _definitions(database: str) -> list[str]:
     """The names of the definitions in a database's directory, none when it has just been dropped."""
     try:
-        return sorted(entry.name for entry in os.scandir(database) if entry.name.endswith(".sdi"))
+        return sorted(entry.name for entry in os.scandir(database) if SDI.matches(entry.name))
     except FileNotFoundError:
         return []
 

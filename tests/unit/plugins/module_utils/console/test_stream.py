@@ -14,7 +14,7 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.console import main
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import StreamTruncated, TargetUnsafe
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import MANIFEST_NAME
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_kinds import MANIFEST_NAME
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.entry import Decoding
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import Extractor
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.staging import staging_inside

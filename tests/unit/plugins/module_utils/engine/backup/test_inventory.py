@@ -9,11 +9,11 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import inventory
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import UnsupportedTable
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import metadata
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import file_kinds
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 
 
 def test_a_database_must_not_be_called_as_a_file_of_a_backup_of_its_family() -> None:
-    inventory.require_database_names(["xtrabackup_logfile"], metadata.NAMES[Family.MARIADB])
+    inventory.require_database_names(["xtrabackup_logfile"], file_kinds.METADATA_NAMES[Family.MARIADB])
     with pytest.raises(UnsupportedTable, match="database xtrabackup_logfile"):
-        inventory.require_database_names(["xtrabackup_logfile"], metadata.NAMES[Family.MYSQL])
+        inventory.require_database_names(["xtrabackup_logfile"], file_kinds.METADATA_NAMES[Family.MYSQL])

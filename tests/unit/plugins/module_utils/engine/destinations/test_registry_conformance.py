@@ -41,7 +41,8 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     XtrabackupError,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.content_digest import new_digest
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import MANIFEST_NAME, read
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_kinds import MANIFEST_NAME
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import read
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import Compression
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.entry import Decoding

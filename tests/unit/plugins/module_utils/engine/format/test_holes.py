@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest as manifests
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import InvalidOption
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import file_kinds
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.holes import (
     BLOCK,
     PageSplitter,
@@ -197,7 +198,7 @@ def test_archives_of_every_kind_are_unpacked_with_holes(
     verify_archive(tmp_path / "archive", decrypt_key=key)
     extract_archive(tmp_path / "archive", tmp_path / "dest", decrypt_key=key, page_size_of=compressed_page_size)
     found = tree(tmp_path / "dest")
-    found.pop(manifests.MANIFEST_NAME)
+    found.pop(file_kinds.MANIFEST_NAME)
     assert found == files
     for path in ("d/a.ibd", "d/ends_in_holes.ibd", "d/one_page.ibd"):
         assert allocated(tmp_path / "dest" / path) <= needed(files[path]) + BLOCK

@@ -18,9 +18,9 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     StorageError,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.content_digest import new_digest
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_kinds import PART_SUFFIX
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import copying
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.copying import (
-    PART_SUFFIX,
     Copier,
     CopyTask,
     Ownership,

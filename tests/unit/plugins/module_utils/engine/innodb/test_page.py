@@ -18,11 +18,12 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.fa
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb import page as pages
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.checksum_innodb import innodb_checksums
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.page import PageVerifier
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.page_checks import CHECKSUM_MISMATCH, TORN
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace import (
-    ChecksumKind,
     TablespaceHeader,
     unwritten_tablespace,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace_values import ChecksumKind
 
 SIZES = (4096, 8192, 16384, 32768, 65536)
 LSN = 0x1122334455667788
@@ -274,8 +275,8 @@ def test_faults_are_named_by_page_offset_and_reason() -> None:
     put(data, 5 * 16384 + 20, 1)  # the LSN at the start only
     put(data, 5 * 16384 + 16380, crc(data[5 * 16384 : 6 * 16384 - 4]))
     assert PageVerifier(header(ChecksumKind.FULL_CRC32, 16384)).faults(memoryview(data), 100) == [
-        pages.PageFault(103, 103 * 16384, pages.CHECKSUM_MISMATCH),
-        pages.PageFault(105, 105 * 16384, pages.TORN),
+        pages.PageFault(103, 103 * 16384, CHECKSUM_MISMATCH),
+        pages.PageFault(105, 105 * 16384, TORN),
     ]
 
 

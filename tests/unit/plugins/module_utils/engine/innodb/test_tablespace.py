@@ -7,15 +7,17 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import FormatError, UnknownFormat
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mariadb.tablespace import (
+    TablespaceEncryption,
+)
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace import (
     FIRST_PAGE_SIZE,
-    ChecksumKind,
-    TablespaceEncryption,
     compressed_page_size,
     is_unwritten,
     parse_tablespace_header,
     unwritten_tablespace,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace_values import ChecksumKind
 
 
 def first_page(flags: int, space_id: int = 12, pages: int = 700, page_no: int = 0) -> bytearray:

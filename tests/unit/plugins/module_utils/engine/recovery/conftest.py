@@ -15,6 +15,7 @@ import crc32c
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import file_kinds
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mariadb.redo_10_8 import (
     render_backup_header,
 )
@@ -88,7 +89,7 @@ class Backup:
         """Make it one of ours; returns the manifest's digest."""
         entries = []
         for path in sorted(self.path.rglob("*")):
-            if path.is_file() and path.name != manifest.MANIFEST_NAME:
+            if path.is_file() and path.name != file_kinds.MANIFEST_NAME:
                 with open(path, "rb", buffering=0) as source:
                     size, digest = manifest.digest_file(source)
                 entries.append(FileEntry(str(path.relative_to(self.path)), size, digest))
@@ -101,7 +102,7 @@ class Backup:
             "last_lsn": LAST_LSN,
         }
         data = Manifest({**fields, **record}, tuple(entries)).render()
-        self.put(manifest.MANIFEST_NAME, data)
+        self.put(file_kinds.MANIFEST_NAME, data)
         return manifest.digest_of(data)
 
     def content(self) -> dict[str, bytes]:

@@ -18,9 +18,11 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     NotABackup,
     UnsupportedTable,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.backup_directory import (
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_kinds import (
     IN_PROGRESS_NAME,
     MOVING_NAME,
+)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.backup_directory import (
     is_backup_directory,
     read_backup_directory,
     refuse_what_cannot_be_recovered,

@@ -19,13 +19,13 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     RedoCorrupt,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Flavor
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_kinds import IN_PROGRESS_NAME
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql.redo_8_0_30 import (
     render_block,
     render_header,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql.redo_format import MysqlCheckpoint
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.backup_directory import (
-    IN_PROGRESS_NAME,
     BackupDirectory,
     read_backup_directory,
 )

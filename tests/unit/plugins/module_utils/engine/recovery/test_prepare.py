@@ -27,10 +27,11 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     UnsupportedTable,
     XtrabackupError,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import file_kinds
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_kinds import IN_PROGRESS_NAME
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.backup_directory import (
-    IN_PROGRESS_NAME,
     SCRATCH_NAME,
     read_backup_directory,
 )
@@ -73,7 +74,7 @@ def test_the_new_manifest_describes_the_prepared_files(backup: Backup, server: F
     found = manifest.read(backup.path)
     manifest.verify_directory(backup.path, found, digests=False)
     digests = {entry.path: entry.digest for entry in found.files}
-    assert set(digests) == set(backup.content()) - {manifest.MANIFEST_NAME}
+    assert set(digests) == set(backup.content()) - {file_kinds.MANIFEST_NAME}
     # known for what recovery left alone, and not claimed for what it changed
     assert digests["shop/t.frm"]
     assert digests["ibdata1"]

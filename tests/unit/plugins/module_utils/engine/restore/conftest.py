@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import file_kinds
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.copying import Ownership
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import FileEntry, Manifest
@@ -83,7 +84,7 @@ class Host:
             "prepared": {"source_sha256": self.origin(name)},
         }
         if with_manifest:
-            (path / manifest.MANIFEST_NAME).write_bytes(Manifest(record, tuple(entries)).render())
+            (path / file_kinds.MANIFEST_NAME).write_bytes(Manifest(record, tuple(entries)).render())
             if state == "prepared":
                 manifest.note_preparation(path, self.origin(name))
 

@@ -32,6 +32,7 @@ OWN = {
     "my.cnf": b"[mysqld]\n",
     "mysqld-auto.cnf": b"{}",
     "mysqld.my": b"{}",
+    "mysqld-debug.my": b"{}",
     "component_keyring_file.cnf": b'{"path": "%s/deep/er/ring"}',
     "deep/er/ring": b'{"version":"1.0","elements":[]}',
     "keyring": b"Keyring file version:2.0",

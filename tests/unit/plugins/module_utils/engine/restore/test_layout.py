@@ -93,7 +93,7 @@ def test_a_datadir_alone_stands_alone(monkeypatch: pytest.MonkeyPatch, path: str
 @pytest.mark.parametrize("text", ["--datadir=/data/\n", ""])
 def test_a_datadir_that_is_the_hosts_own_has_the_hosts_layout(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     host = parse_options(f"{text}--innodb-log-group-home-dir=/redo\n--pid-file=/run/s.pid")
-    monkeypatch.setattr(layout_module, "read_server_options", lambda _file, _family: host)
+    monkeypatch.setattr(layout_module, "read_server_options", lambda _file, _family, _version: host)
     layout = read_layout(None, Path("/data" if text else "/var/lib/mysql"), Family.MARIADB)
     assert (layout.log_group_home_dir, layout.pid_file) == (Path("/redo"), Path("/run/s.pid"))
     assert read_layout(None, Path("/other"), Family.MARIADB).log_group_home_dir == Path("/other")

@@ -18,9 +18,12 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     ReplicationError,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import MANIFEST_NAME, Manifest
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_kinds import (
+    MANIFEST_NAME,
+    RESTORED_NAME,
+)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import Manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.start_position import (
-    RESTORE_MARKER,
     start_from_backup,
     start_from_options,
 )
@@ -29,7 +32,7 @@ BINLOG = {"file": "bin.000002", "position": 400, "gtid": "0-1-40"}
 
 
 def write_marker(directory: Path, **record: Any) -> None:
-    (directory / RESTORE_MARKER).write_text(json.dumps({"id": "b1", "backup": {"id": "b1", **record}}))
+    (directory / RESTORED_NAME).write_text(json.dumps({"id": "b1", "backup": {"id": "b1", **record}}))
 
 
 def test_the_marker_of_a_restored_datadir_tells(tmp_path: Path) -> None:
@@ -108,8 +111,8 @@ def test_a_place_without_backup_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"backup": 3}'])
 def test_a_damaged_marker_is_a_format_error(tmp_path: Path, text: str) -> None:
-    (tmp_path / RESTORE_MARKER).write_text(text)
-    with pytest.raises(FormatError, match=RESTORE_MARKER):
+    (tmp_path / RESTORED_NAME).write_text(text)
+    with pytest.raises(FormatError, match=RESTORED_NAME):
         start_from_backup(str(tmp_path), "db1", 3306, Family.MARIADB)
 
 

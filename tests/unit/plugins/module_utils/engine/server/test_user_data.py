@@ -55,7 +55,8 @@ MARIADB = [
 ]
 MYSQL = [
     *files("auto.cnf", "ca-key.pem", "ca.pem", "client-cert.pem", "private_key.pem", "server-key.pem"),
-    *files("#ib_16384_0.dblwr", "#ib_16384_1.bdblwr", "ib_buffer_pool", "ibdata1", "ibtmp1", "mysql.ibd"),
+    *files("#ib_16384_0.dblwr", "#ib_16384_1.bdblwr", "#ib_16384_1.ddblwr", "ib_buffer_pool", "ibdata1", "ibtmp1"),
+    *files("mysql.ibd"),
     *files("mysql_upgrade_history", "undo_001", "undo_002", "mysqlx.sock.lock"),
     *BINLOGS,
     Entry("mysqlx.sock", SOCKET),

@@ -27,6 +27,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     StreamError,
     XtrabackupError,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import file_kinds
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import FileEntry, Manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream import archive
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.archive import (
@@ -182,7 +183,7 @@ def test_files_of_many_threads_spread_over_channels_and_stay_whole() -> None:
     for path, content in contents.items():
         assert b"".join(map(bytes, CODECS["zstd"].decompressor(path).feed(stored[path + ".zst"]))) == content
     assert all(channel.data for channel in sink.channels)
-    assert sink.channels[0].chunks()[-1].path == manifests.MANIFEST_NAME
+    assert sink.channels[0].chunks()[-1].path == file_kinds.MANIFEST_NAME
 
 
 # --- what later schema changes override
@@ -201,7 +202,7 @@ def test_replace_and_discard_add_the_entries_that_mariadb_backup_writes() -> Non
     assert (changed.path, changed.stored) == ("db/changed.ibd", "db/changed.new.zst")
     entries = sink.entries()
     assert entries["db/dropped.del"] == b""
-    manifest = manifests.parse(entries[manifests.MANIFEST_NAME], "the stream")
+    manifest = manifests.parse(entries[file_kinds.MANIFEST_NAME], "the stream")
     assert manifest.discarded == ("db/changed.ibd.zst", "db/dropped.del", "db/dropped.ibd.zst")
     assert published["sha256"] == manifests.digest_of(manifest.plain().render())
 

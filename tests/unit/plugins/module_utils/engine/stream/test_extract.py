@@ -25,11 +25,9 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     TargetUnsafe,
     UnknownFormat,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_kinds import MANIFEST_NAME
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import (
-    MANIFEST_NAME,
-    Manifest,
-)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import Manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream import cipher, extract
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.archive import ArchiveSink

@@ -21,7 +21,8 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     TargetUnsafe,
     XtrabackupError,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import MANIFEST_NAME, Manifest
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_kinds import MANIFEST_NAME
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import Manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream import unpack_directory as unpacking
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.archive import StreamSink

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import file_kinds
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport import credentials
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport import tls_framing as framing
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tls_connection import TlsConnection
@@ -40,7 +40,7 @@ def _ends(tmp_path: Path) -> Ends:
 def assert_arrived(ends: Ends, files: dict[str, bytes] | None = None) -> None:
     files = FILES if files is None else files
     found = {str(path.relative_to(ends.dest)): path for path in ends.dest.rglob("*") if path.is_file()}
-    assert set(found) == {*files, manifest.MANIFEST_NAME}
+    assert set(found) == {*files, file_kinds.MANIFEST_NAME}
     for name, data in files.items():
         assert found[name].read_bytes() == data, name
     assert ends.leftovers() == [ends.dest.name]

@@ -23,8 +23,8 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     StorageError,
     TargetNotEmpty,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_kinds import MANIFEST_NAME
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import MANIFEST_NAME
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.output import FileOutput
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.intake import (
     ArchiveIntake,

@@ -24,6 +24,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     TargetBusy,
     TargetNotEmpty,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import file_kinds
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream import extract
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import Compression
@@ -49,7 +50,7 @@ def test_what_is_sent_arrives_and_the_sender_knows_it(ends: Ends, connections: i
     receiver.join()
     assert receiver.error is None
     assert_arrived(ends)
-    stored = (ends.dest / manifest.MANIFEST_NAME).read_bytes()
+    stored = (ends.dest / file_kinds.MANIFEST_NAME).read_bytes()
     assert answer["path"] == str(ends.dest)
     assert answer["sha256"] == manifest.digest_of(stored)
     assert receiver.manifest == manifest.parse(stored, "arrived")

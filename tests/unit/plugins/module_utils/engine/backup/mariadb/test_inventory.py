@@ -15,7 +15,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.ma
     inventory as mariadb_inventory,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import UnsupportedServer, UnsupportedTable
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import metadata
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import file_kinds
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_names import encode_name
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.layout import ServerLayout
@@ -137,7 +137,7 @@ def test_a_database_that_is_called_as_a_file_of_every_backup_is_refused(datadir:
     (datadir / "xtrabackup_info").mkdir()
     with pytest.raises(UnsupportedTable, match="database xtrabackup_info"):
         names = [database.name for database in mariadb_inventory.databases(_layout(datadir))]
-        inventory.require_database_names(names, metadata.NAMES[Family.MARIADB])
+        inventory.require_database_names(names, file_kinds.METADATA_NAMES[Family.MARIADB])
 
 
 def test_tables_in_memory_are_known_by_their_definitions(datadir: Path) -> None:

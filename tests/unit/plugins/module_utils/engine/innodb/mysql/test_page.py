@@ -23,11 +23,12 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.my
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql.page import plain_page
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.page import PageVerifier
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.page_checks import NO_CHECKSUM_MAGIC
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace import (
-    ChecksumKind,
     TablespaceHeader,
     unwritten_tablespace,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace_values import ChecksumKind
 
 SPACE, LSN = 12, 0x1122334455667788
 KEY = FileKey(bytes(range(32)), bytes(range(100, 116)))
@@ -301,8 +302,8 @@ def test_a_file_without_its_first_page_may_have_any_kind_of_pages(name: str) -> 
 
 def test_the_none_checksum_of_older_servers_is_accepted() -> None:
     page = plain(3)
-    put(page, 0, pages.NO_CHECKSUM_MAGIC)
-    put(page, 4096 - 8, pages.NO_CHECKSUM_MAGIC)
+    put(page, 0, NO_CHECKSUM_MAGIC)
+    put(page, 4096 - 8, NO_CHECKSUM_MAGIC)
     assert verifier().faults(page, 3) == []
 
 

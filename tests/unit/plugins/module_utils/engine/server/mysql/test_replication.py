@@ -18,6 +18,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     ReplicationError,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_kinds import RESTORED_NAME
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.replication import (
     ActualChannel,
     ReplicationState,
@@ -28,7 +29,6 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.re
     summary,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.start_position import (
-    RESTORE_MARKER,
     start_from_backup,
     start_from_options,
 )
@@ -150,7 +150,7 @@ def test_what_the_other_family_does_not_know_is_named() -> None:
 
 def write_marker(directory: Path, **record: Any) -> None:
     backup = {"id": "b1", "server": {"flavor": "mysql"}, **record}
-    (directory / RESTORE_MARKER).write_text(json.dumps({"id": "b1", "backup": backup}))
+    (directory / RESTORED_NAME).write_text(json.dumps({"id": "b1", "backup": backup}))
 
 
 def test_the_restored_backup_says_the_set_or_without_one_file_and_position(tmp_path: Path) -> None:

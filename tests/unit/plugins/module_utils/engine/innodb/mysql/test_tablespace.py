@@ -11,10 +11,10 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.holes import HolePages
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace import (
-    ChecksumKind,
     compressed_page_size,
     parse_tablespace_header,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace_values import ChecksumKind
 
 INFO = b"lCC" + (3).to_bytes(4, "big") + b"u" * 36 + b"w" * 64 + bytes(4)
 

@@ -18,12 +18,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import FormatError, InvalidOption, StorageError
-from ..format import strict_json
-from ..host.small_files import read_small
-from .log_files import cluster_directories
+from ...errors import FormatError, InvalidOption, StorageError
+from ...format import strict_json
+from ...format.file_kinds import PERSISTED_NAME
+from ...host.small_files import read_small
+from ..log_files import cluster_directories
 
-PERSISTED_NAME = "mysqld-auto.cnf"
 _MAX_BYTES = 16 << 20
 _OFF = ("0", "OFF", "FALSE")
 

@@ -1,0 +1,68 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where a MySQL server keeps its files."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...format.file_kinds import DOUBLEWRITE, MYSQL_UNDO, MYSQL_UNDO_OF_SQL, REDO_DIRECTORY, TABLESPACE, pattern_of
+from ...server.connection import version_numbers
+from .persisted import persisted_variables
+
+if TYPE_CHECKING:
+    from ..layout import HostLayout
+
+UNDO_NAMES = pattern_of((MYSQL_UNDO, MYSQL_UNDO_OF_SQL))
+TABLESPACE_NAMES = pattern_of((TABLESPACE, MYSQL_UNDO_OF_SQL))
+_DOUBLEWRITE = pattern_of((DOUBLEWRITE,))
+
+
+def option_groups(version: str) -> list[str]:
+    """The groups that a server of ``version`` ("": not known) reads, with that of its own series: mysqld-9.7."""
+    series = ".".join(map(str, version_numbers(version)[:2]))
+    return ["mysqld", "server", *([f"mysqld-{series}"] if series else [])]
+
+
+def server_options(datadir: Path, options: dict[str, str]) -> dict[str, str]:
+    """``options`` with what the server in ``datadir`` has persisted."""
+    return {**options, **persisted_variables(datadir, options)}
+
+
+def own_places(datadir: Path, options: Mapping[str, str]) -> dict[str, Any]:
+    """The fields of HostLayout that MySQL alone has."""
+
+    def absolute(path: str) -> Path:
+        return Path(os.path.normpath(datadir / path))
+
+    named = [part.strip() for part in options.get("innodb_directories", "").split(";")]
+    doublewrite = options.get("innodb_doublewrite_dir")
+    return {
+        "innodb_directories": tuple(absolute(part) for part in named if part),
+        "doublewrite_dir": absolute(doublewrite) if doublewrite else None,
+    }
+
+
+def redo_directory(layout: HostLayout) -> Path | None:
+    """The directory that holds the redo log and nothing else."""
+    return layout.log_group_home_dir / REDO_DIRECTORY
+
+
+def place_of(layout: HostLayout, name: str) -> Path:
+    """Where the file ``name`` of a backup belongs that is none of the system tablespace."""
+    return (layout.undo_directory if UNDO_NAMES.fullmatch(name) else layout.datadir) / name
+
+
+def file_patterns(layout: HostLayout) -> list[tuple[Path, re.Pattern[str]]]:
+    """Directories, and names of data files in them; but for directories of tablespaces."""
+    return [(layout.undo_directory, UNDO_NAMES), (layout.doublewrite_dir or layout.datadir, _DOUBLEWRITE)]
+
+
+def shown_places(layout: HostLayout) -> dict[str, object]:
+    """Where else the server looks for tablespaces, for results."""
+    return {"innodb_directories": [str(path) for path in layout.innodb_directories]}
