@@ -27,6 +27,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest 
     MANIFEST_NAME,
     Manifest,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.registry import source_at
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream import extract
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import (
     extract_archive,
@@ -152,7 +153,7 @@ def test_a_manifest_that_contradicts_itself_is_refused(
 ) -> None:
     (tmp_path / "archive").write_bytes(raw_archive(files, manifest))
     with pytest.raises((StreamCorrupt, FormatError)):
-        extract_archive(tmp_path / "archive", tmp_path / "dest")
+        extract_archive(source_at(tmp_path / "archive"), tmp_path / "dest")
     assert os.listdir(tmp_path) == ["archive"]
 
 
