@@ -52,14 +52,14 @@ PLAIN = Encoding()
 PACKED = Encoding(Compression("zstd", 1, 2), Encryption("AES256", key=KEY))
 PIECE = 100_000
 
-Any_ = Union[Source, ArrivingSource]
+AnySource = Union[Source, ArrivingSource]
 
 
 @dataclass
 class Place:
     """A source, and who writes to it meanwhile; ``errors``: what those met."""
 
-    source: Any_
+    source: AnySource
     writer: threading.Thread | None = None
     errors: list[BaseException] = field(default_factory=list)
 
