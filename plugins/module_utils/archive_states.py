@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.stag
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace import compressed_page_size
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import Manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.arrivals import arriving
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.network import ArrivingSource
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.registry import source_at
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream import cipher, compare, entry, pack
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import Compression
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.digests import Checksum, StreamDigests
@@ -33,6 +37,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.ex
     extract_archive,
     verify_archive,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract_options import ExtractOptions
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.key_proof import NOT_AUTHENTICATED
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.listing import (
     Listing,
@@ -42,15 +47,12 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.li
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.selection import Selection
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.staging import replaceable_by
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.stream_file import check_sparse
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport import tcp_receiver, tls_receiver
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.door import Sources
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.intake import (
     ArchiveIntake,
     DirectoryIntake,
     Intake,
     Received,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.units import parse_duration
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.module_support import (
     SELECTION_OPTIONS,
     Outcome,
@@ -61,6 +63,11 @@ def decrypt_key(params: dict[str, Any]) -> bytes | None:
     """The key to decrypt with, if one is given."""
     wanted = params["decrypt"]
     return cipher.read_key_file(wanted["key_file"], option="decrypt.key_file") if wanted else None
+
+
+def extract_options(params: dict[str, Any]) -> ExtractOptions:
+    """How to unpack or verify, as the options say. Raises what reading the key raises."""
+    return ExtractOptions(decrypt_key(params), params["parallel"], params["require_manifest"])
 
 
 def warn_of_forgery(module: AnsibleModule, manifest: Manifest | None) -> None:
@@ -108,7 +115,7 @@ def selected(part: Listing | None) -> dict[str, Any]:
 def listed(module: AnsibleModule) -> Outcome:
     """Return what the archive holds."""
     selection = selection_of(module.params)
-    whole = list_archive(module.params["src"])
+    whole = list_archive(source_at(module.params["src"]))
     part = whole.part(selection, module.params["src"]) if selection else None
     listing = part or whole
     files = {file.stored or file.path: file for file in listing.manifest.files} if listing.manifest else {}
@@ -131,12 +138,7 @@ def verified(module: AnsibleModule) -> Outcome:
     digests = digests_of(module.params)
     with contextlib.closing(Progress("xbstream", module.params["progress_file"])) as progress:
         manifest = verify_archive(
-            module.params["src"],
-            decrypt_key=decrypt_key(module.params),
-            parallel=module.params["parallel"],
-            require_manifest=module.params["require_manifest"],
-            digests=digests,
-            progress=progress,
+            source_at(module.params["src"]), extract_options(module.params), digests=digests, progress=progress
         )
     warn_of_forgery(module, manifest)
     return Outcome(False, result=answer(module.params["src"], manifest, digests.hexdigests() if digests else None))
@@ -167,7 +169,7 @@ def created(module: AnsibleModule) -> Outcome:
             path=dest,
         )
     taken = os.path.lexists(dest)
-    if taken and compare.archive_holds(dest, manifest, suffix, sparse=params["sparse"]):
+    if taken and compare.archive_holds(source_at(dest), manifest, suffix, sparse=params["sparse"]):
         return Outcome(False, after, after, answer(dest, manifest))
     if taken and not params["force"]:
         raise TargetNotEmpty(f"{dest} exists and is not this backup's archive", path=dest)
@@ -193,10 +195,11 @@ def extracted(module: AnsibleModule) -> Outcome:
     """Unpack an archive."""
     params = module.params
     dest, force = params["dest"], params["force"]
-    key, digests = decrypt_key(params), digests_of(params)
-    if os.path.exists(params["src"]) and not os.path.isfile(params["src"]):
+    options, digests = extract_options(params), digests_of(params)
+    source = source_at(params["src"])
+    if not source.is_stored:
         raise InvalidOption(f"src: {params['src']} is not a file", option="src")
-    listing = checked_listing(params["src"], require_manifest=params["require_manifest"])
+    listing = checked_listing(source, require_manifest=params["require_manifest"])
     selection = selection_of(params)
     part = listing.part(selection, params["src"]) if selection else None
     listing = part or listing
@@ -207,26 +210,17 @@ def extracted(module: AnsibleModule) -> Outcome:
     if taken and force:
         place = Path(os.path.abspath(dest))
         require_renamable(place)
-        require_replaceable(place, replaceable_by(params["src"], params["require_manifest"]))
-        require_source_apart(Path(params["src"]), place)
+        require_replaceable(place, replaceable_by(source, params["require_manifest"]))
+        if source.path is not None:
+            require_source_apart(source.path, place)
     else:
         require_free(Path(dest))
     before = facts(dest, compare.directory_manifest(dest) if taken else None, "other" if taken else "absent")
     found = {}
     if not module.check_mode:
         with contextlib.closing(Progress("xbstream", params["progress_file"])) as progress:
-            extract_archive(
-                params["src"],
-                dest,
-                decrypt_key=key,
-                parallel=params["parallel"],
-                require_manifest=params["require_manifest"],
-                selection=selection,
-                page_size_of=compressed_page_size,
-                digests=digests,
-                force=force,
-                progress=progress,
-            )
+            wanted = replace(options, selection=selection, page_size_of=compressed_page_size, force=force)
+            extract_archive(source, dest, wanted, digests=digests, progress=progress)
             found = digests.hexdigests() if digests else {}
         warn_of_forgery(module, listing.manifest)
     return Outcome(True, before, after, {**answer(dest, listing.manifest, found), **selected(part)})
@@ -236,38 +230,29 @@ def received(module: AnsibleModule) -> Outcome:
     """Wait for a backup, and unpack it or store it."""
     params = module.params
     dest, listen, storing = params["dest"], params["listen"], params["state"] == "created"
-    if bool(listen["plain"]) == (listen["tls"] is not None):
-        raise InvalidOption("listen: either tls or plain: true is needed", option="listen")
+    source = arriving(listen)
     digests_of(params)
-    Sources.parse(listen["from"])
-    options: dict[str, Any] = {
-        "decrypt_key": decrypt_key(params),
-        "parallel": params["parallel"],
-        "require_manifest": params["require_manifest"],
-    }
+    options = extract_options(params)
     intake: Intake
     if storing:
         for name in ("compress", "encrypt", "sparse"):
             if params[name]:
                 raise InvalidOption(f"{name}: what is received is stored as it comes", option=name)
         taken = os.path.lexists(dest)
-        intake = archive = ArchiveIntake(dest, force=params["force"], **options)
+        intake = archive = ArchiveIntake(dest, replace(options, force=params["force"]))
         archive.require_free()
     else:
         if params["force"]:
             raise InvalidOption("force: what is received is unpacked into an empty place only", option="force")
         taken = False
-        intake = DirectoryIntake(dest, page_size_of=compressed_page_size, **options)
+        intake = DirectoryIntake(dest, replace(options, page_size_of=compressed_page_size))
         require_free(Path(dest))
     before, kind = facts(dest, None, "other" if taken else "absent"), "archive" if storing else "backup"
-    if listen["plain"]:
-        module.warn(
-            f"listen.plain: whoever reaches port {listen['port']} of this host can send a backup, and what is not "
-            "encrypted can be read on its way; with listen.tls both ends prove who they are"
-        )
+    for warning in source.warnings():
+        module.warn(warning)
     arrived = Received(None, verified=False)
     if not module.check_mode:
-        arrived = receive(params, intake)
+        arrived = receive(params, source, intake)
         warn_of_forgery(module, arrived.manifest)
     result = answer(dest, arrived.manifest, arrived.digests)
     if storing:
@@ -275,26 +260,11 @@ def received(module: AnsibleModule) -> Outcome:
     return Outcome(True, before, facts(dest, arrived.manifest, kind), result)
 
 
-def receive(params: dict[str, Any], intake: Intake) -> Received:
-    """Listen, and have ``intake`` take what comes."""
-    listen = params["listen"]
-    place: dict[str, Any] = {
-        "port": listen["port"],
-        "address": listen["address"],
-        "timeout": parse_duration(listen["timeout"], "listen.timeout"),
-        "accept_timeout": parse_duration(listen["accept_timeout"], "listen.accept_timeout"),
-        "sources": Sources.parse(listen["from"]),
-    }
-    with contextlib.closing(Progress("xbstream", listen["progress_file"])) as progress:
-        wanted: dict[str, Any] = {
-            "digests": params["digests"],
-            "checksum": Checksum.parse(params["checksum"]) if params["checksum"] else None,
-            "progress": progress,
-        }
-        if listen["plain"]:
-            return tcp_receiver.receive(tcp_receiver.TcpListenOptions(**place), intake, **wanted)
-        credentials = listen["tls"]["credentials"]
-        return tls_receiver.receive(tls_receiver.ListenOptions(credentials_path=credentials, **place), intake, **wanted)
+def receive(params: dict[str, Any], source: ArrivingSource, intake: Intake) -> Received:
+    """Wait for the sender, and have ``intake`` take what comes."""
+    checksum = Checksum.parse(params["checksum"]) if params["checksum"] else None
+    with contextlib.closing(Progress("xbstream", params["listen"]["progress_file"])) as progress:
+        return source.receive(intake, digests=params["digests"], checksum=checksum, progress=progress)
 
 
 STATES = {"created": created, "extracted": extracted, "listed": listed, "verified": verified}

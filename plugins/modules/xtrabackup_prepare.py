@@ -274,11 +274,11 @@ def _prepare(module: AnsibleModule) -> Outcome:
         disable_events=params["disable_events"],
     )
     target = Path(params["target_dir"]) if params["target_dir"] else None
-    planned = plan(Path(params["src"]), target, options)
+    planned = plan(params["src"], target, options)
     if module.check_mode and planned.changed:
         return Outcome(True, planned.before, planned.after)
     with contextlib.closing(Progress("prepare", params["progress_file"])) as progress:
-        result = prepare(Path(params["src"]), target, options, progress)
+        result = prepare(params["src"], target, options, progress)
         phases = progress.snapshot()["phases"]
     warn(module, result.warnings)
     answer: dict[str, Any] = {"backup": result.record}

@@ -378,6 +378,7 @@ from ..module_utils.engine.restore.place import restore
 from ..module_utils.engine.restore.plan import RestoreOptions, RestorePlan, plan_restore
 from ..module_utils.engine.restore.request import manifest_digest_from_option, request_from_options
 from ..module_utils.engine.restore.source import layout_for
+from ..module_utils.engine.sources.registry import source_at
 from ..module_utils.engine.stream.cipher import read_key_file
 from ..module_utils.engine.units import parse_duration
 from ..module_utils.module_support import DECRYPT_OPTION, OWNER_OPTIONS, Outcome, run, warn
@@ -462,11 +463,10 @@ def _prediction(planned: RestorePlan, options: RestoreOptions, answer: dict[str,
 def _restore(module: AnsibleModule) -> Outcome:
     params = module.params
     if params["look_ahead"] and not module.check_mode:
-        raise InvalidOption(
-            "look_ahead: this is not check mode", remedy="Give the task check_mode: true.", option="look_ahead"
-        )
-    defaults_file, datadir, source = _path(params["defaults_file"]), _path(params["datadir"]), Path(params["src"])
-    original = source if source.exists() or not params["origin"] else Path(params["origin"])
+        remedy = "Give the task check_mode: true."
+        raise InvalidOption("look_ahead: this is not check mode", remedy=remedy, option="look_ahead")
+    defaults_file, datadir, source = _path(params["defaults_file"]), _path(params["datadir"]), params["src"]
+    original = source if source_at(source).is_there() or not params["origin"] else params["origin"]
     layout = layout_for(original, defaults_file, datadir, params["server_program"])
     options = _options(params, layout)
     planned = plan_restore(source, layout, options)

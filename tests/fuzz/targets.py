@@ -54,6 +54,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream im
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.archive import ArchiveSink
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import CODECS, Compression
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import Extractor
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract_options import ExtractOptions
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.xbstream import (
     Chunk,
     ChunkReader,
@@ -137,10 +138,12 @@ def _read_archive(data: bytes) -> None:
         with _checksums(kept=not flags & _UNCHECKED):
             extractor = Extractor(
                 staging if flags & _WRITING else None,
-                decrypt_key=KEY if flags & _KEYED else None,
-                parallel=1,
-                require_manifest=not flags & _FOREIGN,
-                page_size_of=tablespace.compressed_page_size,
+                ExtractOptions(
+                    decrypt_key=KEY if flags & _KEYED else None,
+                    parallel=1,
+                    require_manifest=not flags & _FOREIGN,
+                    page_size_of=tablespace.compressed_page_size,
+                ),
             )
             try:
                 extractor.run([extractor.reader(io.BytesIO(stream), "the archive")])

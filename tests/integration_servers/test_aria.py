@@ -27,6 +27,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.mariadb.aria_counts import AriaCounts
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import Connection
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.registry import source_at
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import extract_archive
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import ServerFactory
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.test_backup import PREPARE, replicate, start_copy
@@ -127,7 +128,7 @@ def prove_slow_stream(
         assert record["locks"]["block_ddl"] > 3000, "the tables were not open to writes long enough to prove it"
         if tool == "ours":
             assert record["locks"]["block_commit"] < 2500, "the log alone takes the stream 3.3 s"
-        extract_archive(backup.with_suffix(".xb"), backup)
+        extract_archive(source_at(backup.with_suffix(".xb")), backup)
         backup.with_suffix(".xb").unlink()
         PREPARE[tool](backup)
         prove(make_server, source, load, backup, record, tool=tool)
@@ -232,7 +233,7 @@ def test_backups_in_a_row_under_writes_to_aria_tables_are_right(make_server: Ser
             else:
                 sink = SlowArchive(workdir / "archive", rate * MIB)
                 record = job.take_backup(options_for(source, **changes), sink, Progress("backup"))
-                extract_archive(workdir / "archive", backup)
+                extract_archive(source_at(workdir / "archive"), backup)
                 (workdir / "archive").unlink()
             tool = chance.choice(["ours", "ours", "stock"])
             PREPARE[tool](backup)

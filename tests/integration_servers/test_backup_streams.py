@@ -16,9 +16,11 @@ import pytest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import job
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import CommandFailed
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.registry import source_at
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.archive import ArchiveSink
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import Compression
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import extract_archive
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract_options import ExtractOptions
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.command import CommandSink
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import ServerFactory
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.test_backup import (
@@ -56,7 +58,7 @@ def test_an_archive_taken_during_schema_changes_is_read_by(
             mbstream_extract(archive, workdir / "backup")
             stock_prepare(workdir / "backup")
         else:
-            extract_archive(archive, workdir / "backup")
+            extract_archive(source_at(archive), workdir / "backup")
             our_prepare(workdir / "backup")
         prove(make_server, source, workdir / "backup", record, load)
 
@@ -72,7 +74,7 @@ def test_a_compressed_and_encrypted_archive_is_unpacked_to_the_same_backup(
         archive = workdir / "backup.xbstream"
         sink = ArchiveSink(archive, compress=Compression("zstd", 1, 2), encrypt_key=key)
         record = job.take_backup(options_for(source, compressed=True), sink, Progress("backup"))
-        extract_archive(archive, workdir / "backup", decrypt_key=key)
+        extract_archive(source_at(archive), workdir / "backup", ExtractOptions(decrypt_key=key))
         our_prepare(workdir / "backup")
         prove(make_server, source, workdir / "backup", record, load)
 
@@ -86,7 +88,7 @@ def test_a_backup_through_a_pipeline_arrives_whole(make_server: ServerFactory, w
         copy = f"import shutil, sys; shutil.copyfileobj(sys.stdin.buffer, open({str(archive)!r}, 'wb'))"
         sink = CommandSink([["zstd", "-q", "-1"], ["zstd", "-q", "-d"], [sys.executable, "-c", copy]])
         record = job.take_backup(options_for(source), sink, Progress("backup"))
-        extract_archive(archive, workdir / "backup")
+        extract_archive(source_at(archive), workdir / "backup")
         our_prepare(workdir / "backup")
         prove(make_server, source, workdir / "backup", record, load)
 
@@ -121,7 +123,7 @@ def test_undo_tablespaces_that_are_truncated_during_a_slow_stream_are_right(
                 cursor.execute("ROLLBACK")
                 record = taken.result(400)
         truncated = [path.name for path in undo if path.stat().st_size < sizes[path]]
-        extract_archive(archive, workdir / "backup")
+        extract_archive(source_at(archive), workdir / "backup")
         copied = {path.name: (workdir / "backup" / path.name).stat().st_size for path in undo}
         assert any(copied[path.name] > path.stat().st_size for path in undo), (truncated, copied)
         our_prepare(workdir / "backup")

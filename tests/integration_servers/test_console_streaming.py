@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.registry import source_at
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import verify_archive
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import ServerFactory
 from ansible_collections.innodb.xtrabackup.tests.support import console, guide, load
@@ -139,11 +140,11 @@ def test_the_commands_of_the_streaming_page_run_as_they_are_written(
         writing.wait_for(20)
         for name in ("file", "compressed", "parallel"):
             assert page.run(name, name).completed
-            assert verify_archive(srv / name / "backup.xbstream") is not None
+            assert verify_archive(source_at(srv / name / "backup.xbstream")) is not None
         assert page.run("encrypted", "encrypted").completed
         decode = 'openssl des3 -d -salt -k "password" -in backup.xbstream.gz.des3 | gzip -dc > plain.xbstream'
         console.require(console.shell(decode, srv / "encrypted"))
-        assert verify_archive(srv / "encrypted" / "plain.xbstream") is not None
+        assert verify_archive(source_at(srv / "encrypted" / "plain.xbstream")) is not None
         console.require(page.run("unpack", "file"))
         unpacked = manifest.read(srv / "file")
         manifest.verify_directory(srv / "file", unpacked, digests=True)
@@ -151,21 +152,21 @@ def test_the_commands_of_the_streaming_page_run_as_they_are_written(
         console.require(page.run("ssh", "ssh"))
         with page.receiving("receive", "receiver"):
             console.require(page.run("send", "sender"))
-        assert verify_archive(arrived) is not None
+        assert verify_archive(source_at(arrived)) is not None
         arrived.unlink()
         with page.receiving("receive and sum", "receiver"):
             console.require(page.run("send and sum", "sender"))
         sums = [(srv / path).read_text() for path in ("sender/source_checksum", "receiver/destination_checksum")]
         assert sums[0] == sums[1]
         assert len(sums[0].split()[0]) == 40
-        assert verify_archive(arrived) is not None
+        assert verify_archive(source_at(arrived)) is not None
         arrived.unlink()
         console.require(page.run("throttled", "throttled"))
-        assert verify_archive(arrived) is not None
+        assert verify_archive(source_at(arrived)) is not None
         arrived.unlink()
         console.require(page.run("one-liner", "sender"))
         page.wait_for_the_end_of_receivers()
-        assert verify_archive(arrived) is not None
+        assert verify_archive(source_at(arrived)) is not None
         for name in ("directory", "directory lz4", "level"):
             assert page.run(name, "packed").completed
             assert any((page.data / "backup").rglob("*.lz4" if name.endswith("lz4") else "*.zst"))

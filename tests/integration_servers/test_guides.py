@@ -15,7 +15,9 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import file_kinds
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.registry import source_at
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import verify_archive
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract_options import ExtractOptions
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import ServerFactory
 from ansible_collections.innodb.xtrabackup.tests.support import guide
 from ansible_collections.innodb.xtrabackup.tests.support.checksums import assert_tables_equal
@@ -85,7 +87,7 @@ def test_every_task_of_the_streaming_guide_works_as_it_is_written(
         ["sha256sum", str(srv / "backups/full-tee.xbstream")], check=True, capture_output=True, text=True
     )
     assert summed.stdout.split()[0] == (srv / "backups/full-tee.sha256").read_text().split()[0]
-    assert verify_archive(srv / "backups/kept.xbstream", decrypt_key=key) is not None
+    assert verify_archive(source_at(srv / "backups/kept.xbstream"), ExtractOptions(decrypt_key=key)) is not None
     assert not (srv / "restore/some/crm/letters.ibd").exists()
     assert (srv / "restore/some/crm/orders.ibd").exists()
     restored = make_server("restored", start=False)
@@ -103,8 +105,10 @@ def test_every_task_of_the_other_guides_works_as_it_is_written(world: guide.Worl
     assert PASSWORD not in output
     srv = world.root / "srv"
     (nightly,) = (srv / "backups/nightly").iterdir()
-    assert verify_archive(nightly) is not None
-    assert verify_archive(srv / "backups/secret.xbstream", decrypt_key=(srv / "keys/archive.key").read_bytes())
+    assert verify_archive(source_at(nightly)) is not None
+    assert verify_archive(
+        source_at(srv / "backups/secret.xbstream"), ExtractOptions(decrypt_key=(srv / "keys/archive.key").read_bytes())
+    )
     patient = srv / "backups/patient"
     manifest.verify_directory(patient, manifest.read(patient), digests=True)
     assert not (srv / "restore/proof").exists()
@@ -118,12 +122,12 @@ def _require_sound(srv: Path) -> None:
         manifest.verify_directory(directory, manifest.read(directory), digests=True)
     names = ["full", "full-zstd", "full-lz4", "full-tee", "packed", "ssh", "netcat", "digested", "parallel", "sparse"]
     for name in names:
-        assert verify_archive(srv / f"backups/{name}.xbstream") is not None
+        assert verify_archive(source_at(srv / f"backups/{name}.xbstream")) is not None
 
 
 def _verify_bytes(archive: bytes, place: Path) -> None:
     place.write_bytes(archive)
-    assert verify_archive(place) is not None
+    assert verify_archive(source_at(place)) is not None
 
 
 def _move_into(source: Path, datadir: Path) -> None:

@@ -17,6 +17,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.prepare import PrepareOptions, prepare
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import ConnectionParameters
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.registry import source_at
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.archive import ArchiveSink
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import Compression
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import verify_archive
@@ -165,6 +166,6 @@ def test_a_stream_holds_what_schema_changes_did_while_it_was_written(
         options = job.BackupOptions(connection=connection, tool_version="0.1.0", throttle=Slow(30 << 20))
         sink = ArchiveSink(archive, compress=Compression(compression) if compression else None)
         job.take_backup(options, sink, Progress("backup"))
-        verify_archive(archive)
+        verify_archive(source_at(archive))
         record = prepare(archive, workdir / "ready", PREPARE, Progress("prepare")).record
         prove(make_mysql, source, workdir / "ready", load, record)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.registry import source_at
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.listing import list_archive
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import ServerFactory
 from ansible_collections.innodb.xtrabackup.tests.support.checksums import TableState, table_states
@@ -118,7 +119,7 @@ def test_holes_stay_holes_through_every_kind_of_archive(make_server: ServerFacto
     plain = estate.backup("plain.xbstream", **xbstream)
     sparse = estate.backup("sparse.xbstream", sparse=True, **xbstream)
     zstd = estate.backup("zstd.xbstream", compress={"algorithm": "zstd"}, **xbstream)
-    assert (list_archive(plain).sparse, list_archive(sparse).sparse) == (False, True)
+    assert (list_archive(source_at(plain)).sparse, list_archive(source_at(sparse)).sparse) == (False, True)
     logical = sum((estate.source.datadir / "holes" / name).stat().st_size for name in estate.room)
     left_out = plain.stat().st_size - sparse.stat().st_size
     assert left_out == pytest.approx(logical - sum(estate.room.values()), rel=0.05)
@@ -140,11 +141,11 @@ def test_a_directory_is_packed_with_sparse_chunks_and_back(make_server: ServerFa
     packing = {"state": "created", "src": str(directory), "dest": str(archive)}
     assert run_module("xbstream", {**packing, "sparse": True})["changed"]
     assert not run_module("xbstream", {**packing, "sparse": True})["changed"]
-    assert list_archive(archive).sparse
+    assert list_archive(source_at(archive)).sparse
     estate.extract(archive, "unpacked")
     # who does not ask for sparse chunks may want to read the archive with mbstream
     assert run_module("xbstream", {**packing, "force": True})["changed"]
-    assert not list_archive(archive).sparse
+    assert not list_archive(source_at(archive)).sparse
     assert not run_module("xbstream", packing)["changed"]
     estate.check_restored(estate.extract(archive, "plain"), "plain")
 

@@ -20,6 +20,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.fi
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_names import decode_name, encode_name
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import ConnectionParameters
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.registry import source_at
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.archive import ArchiveSink
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import Compression
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import extract_archive
@@ -75,7 +76,7 @@ def _zoo() -> Iterator[Zoo]:
             )
         (place / "key").write_bytes(KEY)
         (place / "key").chmod(0o600)
-        extract_archive(place / "plain.xbstream", place / "whole")
+        extract_archive(source_at(place / "plain.xbstream"), place / "whole")
         yield Zoo(server, place, fingerprints(place / "whole"))
     finally:
         server.kill()

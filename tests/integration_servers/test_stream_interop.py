@@ -16,9 +16,11 @@ import pytest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import StreamTruncated
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_kinds import MANIFEST_NAME
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import Manifest
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.registry import source_at
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.archive import ArchiveSink
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import Compression
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import extract_archive
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract_options import ExtractOptions
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.listing import list_archive
 from ansible_collections.innodb.xtrabackup.tests.support.checksums import assert_tables_equal
 from ansible_collections.innodb.xtrabackup.tests.support.datasets import create_zoo
@@ -74,8 +76,8 @@ def test_we_unpack_what_mbstream_packs(workdir: Path, prefix: str) -> None:
     write_tree(workdir / "files", sample_files())
     mbstream_pack(workdir / "files", workdir / "theirs", prefix)
     with pytest.raises(StreamTruncated, match="manifest"):
-        extract_archive(workdir / "theirs", workdir / "dest")
-    extract_archive(workdir / "theirs", workdir / "dest", require_manifest=False)
+        extract_archive(source_at(workdir / "theirs"), workdir / "dest")
+    extract_archive(source_at(workdir / "theirs"), workdir / "dest", ExtractOptions(require_manifest=False))
     assert fingerprints(workdir / "dest") == prints(sample_files())
 
 
@@ -83,7 +85,7 @@ def test_we_unpack_our_archive_after_the_stock_tools_repacked_it(workdir: Path) 
     make_archive(workdir / "ours", sample_files(), algorithm="zstd", key=bytes(32))
     mbstream_unpack(workdir / "ours", workdir / "theirs")
     mbstream_pack(workdir / "theirs", workdir / "repacked")
-    extract_archive(workdir / "repacked", workdir / "dest", decrypt_key=bytes(32))
+    extract_archive(source_at(workdir / "repacked"), workdir / "dest", ExtractOptions(decrypt_key=bytes(32)))
     unpacked = fingerprints(workdir / "dest")
     assert unpacked.pop(MANIFEST_NAME)
     assert unpacked == prints(sample_files())
@@ -122,7 +124,7 @@ def test_we_decompress_what_the_stock_programs_compress(workdir: Path, command: 
             subprocess.run([program(command[0]), *command[1:], "-q", str(path), *output], check=True)
             path.unlink()
     mbstream_pack(workdir / "files", workdir / "theirs")
-    extract_archive(workdir / "theirs", workdir / "dest", require_manifest=False)
+    extract_archive(source_at(workdir / "theirs"), workdir / "dest", ExtractOptions(require_manifest=False))
     assert fingerprints(workdir / "dest") == prints(sample_files())
 
 
@@ -147,7 +149,7 @@ def test_the_stock_tool_finds_its_own_names_for_replaced_and_dropped_tables(work
             "db/dropped.del": b"",
         }
     )
-    extract_archive(workdir / "ours", workdir / "dest")
+    extract_archive(source_at(workdir / "ours"), workdir / "dest")
     ours = fingerprints(workdir / "dest")
     del ours[MANIFEST_NAME]
     assert ours == prints({"db/changed.ibd": b"new"})
@@ -182,9 +184,9 @@ def test_a_stock_backup_stream_unpacks_to_the_same_files_and_can_be_restored(
     workdir: Path, stock_stream: tuple[Path, MariaDBServer], make_server: ServerFactory
 ) -> None:
     archive, source = stock_stream
-    extract_archive(archive, workdir / "ours", require_manifest=False)
+    extract_archive(source_at(archive), workdir / "ours", ExtractOptions(require_manifest=False))
     assert fingerprints(workdir / "ours") == mbstream_unpack(archive, workdir / "theirs")
-    assert list_archive(archive).entries.keys() == fingerprints(workdir / "ours").keys()
+    assert list_archive(source_at(archive)).entries.keys() == fingerprints(workdir / "ours").keys()
     prepare = [program("mariadb-backup"), "--no-defaults", "--prepare", f"--target-dir={workdir}/ours"]
     subprocess.run(prepare, stderr=subprocess.DEVNULL, check=True)
     restored = make_server("restored", start=False)
@@ -199,7 +201,7 @@ def test_a_stock_stream_that_was_cut_is_refused(workdir: Path, stock_stream: tup
     for length in (size - 1, size - 200, size // 2, 100):
         os.truncate(archive, length)
         with pytest.raises(StreamTruncated):
-            extract_archive(archive, workdir / "ours", require_manifest=False)
+            extract_archive(source_at(archive), workdir / "ours", ExtractOptions(require_manifest=False))
         assert not (workdir / "ours").exists()
 
 
@@ -207,7 +209,7 @@ def test_a_packed_stock_backup_keeps_all_its_bytes_through_zstd(
     workdir: Path, stock_stream: tuple[Path, MariaDBServer]
 ) -> None:
     archive, _source = stock_stream
-    extract_archive(archive, workdir / "plain", require_manifest=False)
+    extract_archive(source_at(archive), workdir / "plain", ExtractOptions(require_manifest=False))
     files = tree(workdir / "plain")
     sink = ArchiveSink(workdir / "packed", compress=Compression("zstd", 1, 2))
     entries = []
@@ -216,7 +218,7 @@ def test_a_packed_stock_backup_keeps_all_its_bytes_through_zstd(
             file.write(content)
             entries.append(file.close())
     sink.publish(Manifest({"id": "1"}, tuple(entries)))
-    extract_archive(workdir / "packed", workdir / "dest", parallel=4)
+    extract_archive(source_at(workdir / "packed"), workdir / "dest", ExtractOptions(parallel=4))
     unpacked = fingerprints(workdir / "dest")
     del unpacked[MANIFEST_NAME]
     assert unpacked == prints(files)

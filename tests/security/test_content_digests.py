@@ -32,6 +32,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest 
     verify_directory,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.registry import source_at
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.archive import ArchiveSink
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import Compression
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.entry import Decoding
@@ -40,6 +41,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.ex
     extract_archive,
     verify_archive,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract_options import ExtractOptions
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.listing import list_archive
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.pack import create_archive
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.packed_directory import (
@@ -113,13 +115,15 @@ def test_each_store_has_the_digests_and_each_reader_compares_them(tmp_path: Path
         verify_directory(place, found, digests=True)
         create_archive(place, tmp_path / "again", sparse=None)
         place = tmp_path / "again"
-        assert digests_of(list_archive(place).manifest) == DIGESTS
-    assert digests_of(verify_archive(place, decrypt_key=key)) == DIGESTS
-    assert digests_of(extract_archive(place, tmp_path / "dest", decrypt_key=key)) == DIGESTS
+        assert digests_of(list_archive(source_at(place)).manifest) == DIGESTS
+    assert digests_of(verify_archive(source_at(place), ExtractOptions(decrypt_key=key))) == DIGESTS
+    assert digests_of(extract_archive(source_at(place), tmp_path / "dest", ExtractOptions(decrypt_key=key))) == DIGESTS
     unpacked = tree(tmp_path / "dest")
     assert json.loads(unpacked.pop(MANIFEST_NAME))["digest"] == "sha256"
     assert prints(unpacked) == prints(FILES)
-    part = extract_archive(place, tmp_path / "part", selection=Selection(files=("ibdata1",)), decrypt_key=key)
+    part = extract_archive(
+        source_at(place), tmp_path / "part", ExtractOptions(selection=Selection(files=("ibdata1",)), decrypt_key=key)
+    )
     assert digests_of(part) == {"ibdata1": DIGESTS["ibdata1"]}
 
 
@@ -131,7 +135,7 @@ def test_a_stream_whose_manifest_comes_last_is_compared_with_it(tmp_path: Path, 
         for kept in (staging, None):
             if kept:
                 kept.mkdir()
-            extractor = Extractor(kept, parallel=parallel)
+            extractor = Extractor(kept, ExtractOptions(parallel=parallel))
             with open(archive, "rb", buffering=0) as source:
                 extractor.run([extractor.reader(source, "the stream")])
             if right:
@@ -148,19 +152,19 @@ def test_a_pipe_is_verified(tmp_path: Path) -> None:
         writer = threading.Thread(target=pipe.write_bytes, args=(archive.read_bytes(),))
         writer.start()
         if right:
-            assert digests_of(verify_archive(pipe)) == DIGESTS
+            assert digests_of(verify_archive(source_at(pipe))) == DIGESTS
         else:
             with pytest.raises(StreamCorrupt, match="other content"):
-                verify_archive(pipe)
+                verify_archive(source_at(pipe))
         writer.join()
 
 
 def test_other_content_is_found_in_an_archive(tmp_path: Path) -> None:
     archive = lying_archive(tmp_path / "archive")
     with pytest.raises(StreamCorrupt, match="ibdata1: other content"):
-        verify_archive(archive)
+        verify_archive(source_at(archive))
     with pytest.raises(StreamCorrupt, match="ibdata1: other content"):
-        extract_archive(archive, tmp_path / "dest")
+        extract_archive(source_at(archive), tmp_path / "dest")
     assert os.listdir(tmp_path) == ["archive"]
 
 

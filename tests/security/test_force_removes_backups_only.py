@@ -22,7 +22,9 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_kinds import MANIFEST_NAME
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery import prepare as preparing
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.registry import source_at
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import extract_archive
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract_options import ExtractOptions
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.selection import Selection
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.sink import DirectorySink
 from ansible_collections.innodb.xtrabackup.plugins.modules import xbstream
@@ -42,7 +44,7 @@ def homes(place: Path) -> None:
 
 
 def unpacked(archive: Path, dest: Path) -> None:
-    extract_archive(archive, dest, force=True)
+    extract_archive(source_at(archive), dest, ExtractOptions(force=True))
 
 
 def written(_archive: Path, dest: Path) -> None:
@@ -53,7 +55,7 @@ def prepared(archive: Path, dest: Path) -> None:
     options = preparing.PrepareOptions(force=True)
     preparing._look_at_target(dest, {"id": "1"}, "", options)
     with preparing.staging_place(dest, replace=True):
-        extract_archive(archive, dest.with_name("never"))
+        extract_archive(source_at(archive), dest.with_name("never"))
 
 
 @pytest.fixture(name="archive")
@@ -85,9 +87,9 @@ def test_a_directory_that_is_no_backup_is_never_removed(tmp_path: Path, archive:
 def test_a_backup_with_other_backups_in_it_is_never_removed(
     tmp_path: Path, archive: Path, way: Way, inner: str
 ) -> None:
-    extract_archive(archive, tmp_path / "backups")
+    extract_archive(source_at(archive), tmp_path / "backups")
     if inner == "backup":
-        extract_archive(archive, tmp_path / "backups" / "monday")
+        extract_archive(source_at(archive), tmp_path / "backups" / "monday")
     else:
         make_archive(tmp_path / "backups" / "monday", some_files())
     refused(way, archive, tmp_path / "backups")
@@ -97,7 +99,7 @@ def test_a_backup_with_other_backups_in_it_is_never_removed(
 def test_a_directory_that_has_the_name_for_what_is_replaced_is_never_removed(
     tmp_path: Path, archive: Path, way: Way
 ) -> None:
-    extract_archive(archive, tmp_path / "dest")
+    extract_archive(source_at(archive), tmp_path / "dest")
     homes(tmp_path / "dest.replaced")
     refused(way, archive, tmp_path / "dest")
 
@@ -115,7 +117,7 @@ def test_a_file_that_is_no_archive_stays(tmp_path: Path, archive: Path) -> None:
 
 
 def test_the_archive_itself_is_not_removed_with_what_is_replaced(tmp_path: Path, archive: Path) -> None:
-    extract_archive(archive, tmp_path / "dest")
+    extract_archive(source_at(archive), tmp_path / "dest")
     (tmp_path / "dest" / "sub").mkdir()
     os.rename(archive, tmp_path / "dest" / "sub" / "archive")
     refused(unpacked, tmp_path / "dest" / "sub" / "archive", tmp_path / "dest", TargetUnsafe)
@@ -145,7 +147,7 @@ def test_the_module_refuses_it_as_soon_as_it_looks(tmp_path: Path, archive: Path
 @pytest.mark.parametrize("damage", [None, "ibdata1", "xtrabackup_checkpoints", MANIFEST_NAME])
 def test_a_backup_is_replaced_be_it_damaged(tmp_path: Path, archive: Path, damage: str | None) -> None:
     make_archive(tmp_path / "older", {**some_files(2), "old.ibd": b"old"})
-    extract_archive(tmp_path / "older", tmp_path / "dest")
+    extract_archive(source_at(tmp_path / "older"), tmp_path / "dest")
     if damage:
         (tmp_path / "dest" / damage).unlink()
     unpacked(archive, tmp_path / "dest")
@@ -157,18 +159,22 @@ def test_what_was_unpacked_of_another_tools_archive_is_replaced(tmp_path: Path) 
     archive, dest = tmp_path / "archive", tmp_path / "dest"
     archive.write_bytes(raw_archive(some_files(), None))
     for files in (("ibdata1",), ("ibdata1", "shop/orders.ibd"), ("shop/**",)):
-        extract_archive(archive, dest, require_manifest=False, selection=Selection(files=files), force=True)
+        extract_archive(
+            source_at(archive),
+            dest,
+            ExtractOptions(require_manifest=False, selection=Selection(files=files), force=True),
+        )
     assert all(name.startswith("shop/") for name in tree(dest))
     (dest / "mine").write_bytes(b"precious")
     with pytest.raises(TargetNotEmpty):
-        extract_archive(archive, dest, require_manifest=False, force=True)
+        extract_archive(source_at(archive), dest, ExtractOptions(require_manifest=False, force=True))
 
 
 @pytest.mark.parametrize("left", [["ibdata1"], []])
 def test_what_a_killed_job_had_not_removed_yet_is_removed_by_the_next(
     tmp_path: Path, archive: Path, left: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    extract_archive(archive, tmp_path / "dest")
+    extract_archive(source_at(archive), tmp_path / "dest")
     remove = durable.remove_tree
 
     def killed(path: str | os.PathLike[str]) -> None:

@@ -23,10 +23,12 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery import backup_directory
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import placement
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.registry import source_at
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream import unpack_directory
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import Compression
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.entry import Decoding
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import Extractor, extract_archive
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract_options import ExtractOptions
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.listing import list_archive
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.staging import staging_inside
 from ansible_collections.innodb.xtrabackup.tests.support.children import same_imports
@@ -82,7 +84,7 @@ def test_an_entry_with_a_name_of_our_own_state_is_refused_by_name(tmp_path: Path
     (tmp_path / "archive").write_bytes(raw_archive({**files, name: b"{}"}, manifest))
     for read in (list_archive, lambda source: extract_archive(source, tmp_path / "dest")):
         with pytest.raises(StreamCorrupt, match="keeps for its own state") as caught:
-            read(tmp_path / "archive")
+            read(source_at(tmp_path / "archive"))
         assert f"entry {name})" in str(caught.value)
     assert os.listdir(tmp_path) == ["archive"]
 
@@ -96,7 +98,7 @@ def test_a_manifest_gives_no_entry_a_name_of_our_own_state(tmp_path: Path, name:
         raw_archive({**files, "shop/innocent.new": b"{}"}, Manifest({"id": "1"}, (*named,)))
     )
     with pytest.raises(FormatError, match="keeps for its own state") as caught:
-        extract_archive(tmp_path / "archive", tmp_path / "dest")
+        extract_archive(source_at(tmp_path / "archive"), tmp_path / "dest")
     assert name in str(caught.value)
     assert os.listdir(tmp_path) == ["archive"]
 
@@ -106,7 +108,7 @@ def test_nothing_of_a_stream_vanishes_with_the_place_where_it_was_unpacked(tmp_p
     """As the command line unpacks, into a directory that exists."""
     stream = payload(b"%s/x" % name.encode(), 0, b"data") + end(b"%s/x" % name.encode())
     with pytest.raises(StreamCorrupt, match="its own state"), staging_inside(tmp_path) as staging:
-        extractor = Extractor(staging, require_manifest=False, any_files=True)
+        extractor = Extractor(staging, ExtractOptions(require_manifest=False, any_files=True))
         try:
             extractor.run([extractor.reader(io.BytesIO(stream), "the stream")])
             extractor.finish()

@@ -19,9 +19,11 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest as manifests
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import StreamCorrupt
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.registry import source_at
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream import buffers, cipher, xbstream
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import CODECS
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import Extractor, verify_archive
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract_options import ExtractOptions
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.listing import list_archive
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.xbstream import (
     TYPE_END,
@@ -40,7 +42,7 @@ BACKUP = b"".join(payload(name, 0, b"x") + end(name) for name in (b"xtrabackup_c
 
 def verify(path: Path, stream: bytes) -> None:
     path.write_bytes(stream)
-    verify_archive(path, require_manifest=False)
+    verify_archive(source_at(path), ExtractOptions(require_manifest=False))
 
 
 # --- holes ---------------------------------------------------------------------------------------
@@ -56,7 +58,7 @@ def test_thousands_of_huge_holes_in_a_few_bytes_are_refused_and_not_digested(tmp
     with pytest.raises(StreamCorrupt, match="entry t.ibd.*holes of [0-9]+ bytes"):
         verify(tmp_path / "archive", stream)
     with pytest.raises(StreamCorrupt, match="holes of"):
-        list_archive(tmp_path / "archive")
+        list_archive(source_at(tmp_path / "archive"))
 
 
 def test_holes_of_many_entries_count_together(tmp_path: Path) -> None:
@@ -96,12 +98,12 @@ def test_entries_without_end_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_pa
     with pytest.raises(StreamCorrupt, match="more than 5000 entries"):
         verify(tmp_path / "archive", b"".join(map(end, names)))
     with pytest.raises(StreamCorrupt, match="more than 5000 entries"):
-        list_archive(tmp_path / "archive")
+        list_archive(source_at(tmp_path / "archive"))
 
 
 def test_more_incomplete_entries_than_any_writer_has_are_refused(tmp_path: Path) -> None:
     stream = b"".join(payload(b"t%d" % number, 0, b"") for number in range(1001))
-    for read in (lambda: verify(tmp_path / "archive", stream), lambda: list_archive(tmp_path / "archive")):
+    for read in (lambda: verify(tmp_path / "archive", stream), lambda: list_archive(source_at(tmp_path / "archive"))):
         with pytest.raises(StreamCorrupt, match="more than 1000 entries are incomplete at once"):
             read()
 
@@ -153,9 +155,11 @@ def test_the_memory_that_a_hostile_stream_takes_is_bounded(tmp_path: Path) -> No
     (tmp_path / "archive").write_bytes(b"".join(payload(b"t%d.ibd.zst" % n, 0, frame) for n in range(40)))
     script = (
         "import resource, sys\n"
-        "from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import verify_archive\n"
+        "from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.registry import source_at\n"
+        "from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream import extract\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "try:\n    verify_archive(sys.argv[1], require_manifest=False)\n"
+        "try:\n    wanted = extract.ExtractOptions(require_manifest=False)\n"
+        "    extract.verify_archive(source_at(sys.argv[1]), wanted)\n"
         "except Exception as error:\n    print(type(error).__name__)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
     )
@@ -175,7 +179,7 @@ def test_the_memory_that_a_hostile_stream_takes_is_bounded(tmp_path: Path) -> No
 def test_encrypted_chunks_that_never_end_are_part_of_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(buffers, "MAX_DECODERS", 4 << 20)
     sealed = b"".join(map(bytes, cipher.Encryptor(KEY).seal(bytes(1 << 20))))
-    extractor = Extractor(None, decrypt_key=KEY, require_manifest=False)
+    extractor = Extractor(None, ExtractOptions(decrypt_key=KEY, require_manifest=False))
     extractor._memory = buffers.DecoderMemory(4 << 20)
     stream = b"".join(payload(b"t%d.ibd.xbcrypt" % number, 0, sealed[:-1]) for number in range(6))
     with pytest.raises(StreamCorrupt, match="bytes of memory"):

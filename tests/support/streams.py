@@ -22,13 +22,18 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import ma
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import XtrabackupError
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_kinds import MANIFEST_NAME
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import FileEntry, Manifest
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import (
+    FileEntry,
+    Manifest,
+)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.registry import source_at
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.archive import ArchiveSink
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import Compression
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import (
     extract_archive,
     verify_archive,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract_options import ExtractOptions
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.sink import Sink
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.xbstream import ChunkReader
 
@@ -144,13 +149,13 @@ def unpacks(stream: bytes, directory: Path, **options: Any) -> dict[str, bytes]:
     archive.write_bytes(stream)
     durable.remove_tree(dest)
     try:
-        extract_archive(archive, dest, **options)
+        extract_archive(source_at(archive), dest, ExtractOptions(**options))
     except XtrabackupError:
         assert sorted(os.listdir(directory)) == ["archive"]
         with pytest.raises(XtrabackupError):
-            verify_archive(archive, **options)
+            verify_archive(source_at(archive), ExtractOptions(**options))
         raise
-    verify_archive(archive, **options)
+    verify_archive(source_at(archive), ExtractOptions(**options))
     assert sorted(os.listdir(directory)) == ["archive", "dest"]
     return tree(dest)
 

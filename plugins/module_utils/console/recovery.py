@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import contextlib
 
-from ..engine.errors import InvalidOption, NotABackup
+from ..engine.errors import InvalidOption
 from ..engine.format.file_kinds import MANIFEST_NAME
 from ..engine.innodb.tablespace import compressed_page_size
 from ..engine.recovery.backup_directory import was_recovered
 from ..engine.recovery.prepare import PrepareOptions, prepare
+from ..engine.sources.place import DirectorySource
 from ..engine.stream import cipher
 from ..engine.stream.entry import Decoding
 from ..engine.stream.key_proof import NOT_AUTHENTICATED
@@ -60,8 +61,7 @@ def run_unpack(session: ConsoleSession) -> None:
     arguments = session.arguments
     algorithm = arguments.text("decrypt")
     directory = session.target_dir
-    if not directory.is_dir():
-        raise NotABackup(f"{directory} is not a directory", path=str(directory))
+    DirectorySource(directory).require_there()
     options = UnpackOptions(
         decoding=Decoding(decompress=arguments.flag("decompress"), decrypt=algorithm is not None),
         decrypt_key=session.key(algorithm) if algorithm else None,

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import stat
 from pathlib import Path
@@ -18,11 +17,13 @@ from ..engine.host import durable
 from ..engine.host.filling import require_finished
 from ..engine.host.trees import files_below
 from ..engine.innodb.tablespace import compressed_page_size
+from ..engine.sources.descriptor import DescriptorSource
 from ..engine.stream import xbstream
 from ..engine.stream.archive import Channel
 from ..engine.stream.descriptor_sink import DescriptorChannel
 from ..engine.stream.entry import Decoding
 from ..engine.stream.extract import Extractor
+from ..engine.stream.extract_options import ExtractOptions
 from ..engine.stream.key_proof import NOT_AUTHENTICATED
 from ..engine.stream.staging import staging_inside
 from ..engine.stream.stream_file import EntryChunks, StreamFile
@@ -31,7 +32,7 @@ from ..engine.units import some_of
 from .session import ConsoleSession, stop_on_signals
 
 _READ_SIZE = 4 << 20  # bytes
-_WHERE = "standard input"
+_INPUT = DescriptorSource()
 
 
 def run_extract(session: ConsoleSession) -> None:
@@ -45,19 +46,18 @@ def run_extract(session: ConsoleSession) -> None:
     decoding = Decoding(decompress=arguments.flag("decompress"), decrypt=algorithm is not None)
     threads = ("parallel", "decompress-threads", "encrypt-threads")
     with staging_inside(arguments.text("directory") or ".") as staging:
-        extractor = Extractor(
-            staging,
-            decrypt_key=key,
-            parallel=max(arguments.number(name, 1) for name in threads),
+        options = ExtractOptions(
+            key,
+            max(arguments.number(name, 1) for name in threads),
             require_manifest=False,
             page_size_of=compressed_page_size,
             decoding=decoding,
             any_files=True,
-            where=_WHERE,
         )
+        extractor = Extractor(staging, options, where=_INPUT.location)
         try:
-            with io.FileIO(0, closefd=False) as source:
-                extractor.run([extractor.reader(source, _WHERE)])
+            with _INPUT.reading() as reading:
+                extractor.run([extractor.reader(reading, _INPUT.location)])
             manifest = extractor.finish()
         except BaseException as error:
             extractor.abort(error)
@@ -75,15 +75,15 @@ def _require_complete(staging: Path) -> None:
     files = files_below(staging)
     if not files:
         raise StreamTruncated(
-            f"{_WHERE}: an empty stream",
+            f"{_INPUT.location}: an empty stream",
             remedy="Whoever should have sent it has failed: look at its error.",
-            where=_WHERE,
+            where=_INPUT.location,
         )
     if is_ours(staging) and not (staging / MANIFEST_NAME).exists():
         raise StreamTruncated(
-            f"{_WHERE}: ends before {MANIFEST_NAME}, the last file of every complete backup of ours",
+            f"{_INPUT.location}: ends before {MANIFEST_NAME}, the last file of every complete backup of ours",
             remedy="The sending side stopped early: look at its error. Nothing was unpacked.",
-            where=_WHERE,
+            where=_INPUT.location,
         )
 
 

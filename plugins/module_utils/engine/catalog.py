@@ -15,7 +15,7 @@ from .errors import BackupError, BackupPartial, FormatError, StorageError, Strea
 from .format import file_kinds, strict_json
 from .format.content_digest import OPTIONS
 from .format.file_kinds import DATADIR_SIGNS, ENCRYPTED_SUFFIX, MANIFEST_NAME, MOVING_NAME, NOT_CONTENT, RESTORED_NAME
-from .host import below, durable, running
+from .host import durable, running
 from .host.anchor import followed
 from .host.filling import is_unfinished
 from .host.small_files import read_object, read_small
@@ -26,6 +26,8 @@ from .restore.markers import read_restored
 from .restore.placement import UNPACKED_SUFFIX
 from .server.start_position import backup_record
 from .server.user_data import ServerObjects, entries_of, judge
+from .sources.base import Source
+from .sources.registry import source_at
 from .stream.listing import list_archive
 from .stream.xbstream import MAGIC
 
@@ -41,12 +43,13 @@ def describe_place(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[s
     """
     place = Path(path)
     facts: dict[str, Any] = {"kind": "absent", "path": str(place), "partial": _partial(place)}
-    if not os.path.lexists(place):
+    source = source_at(path)
+    if not os.path.lexists(place) and not source.is_there():
         return facts, None
-    if place.is_dir():
-        return _describe_directory(place, facts)
-    if place.is_file():
-        return _describe_file(place, facts)
+    if source.directory is not None:
+        return _describe_directory(source.directory, facts)
+    if source.is_stored and source.is_there():
+        return _describe_archive(source, facts)
     return {**facts, "kind": "other"}, None
 
 
@@ -127,13 +130,13 @@ def _describe_backup(place: Path, facts: dict[str, Any]) -> tuple[dict[str, Any]
     return facts, backup.record
 
 
-def _describe_file(place: Path, facts: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    with durable.storage_errors("reading", place), below.reading_file(os.path.realpath(place)) as source:
-        if source.read(len(MAGIC)) != MAGIC:
-            return {**facts, "kind": "other"}, None
-    facts.update(kind="archive", stored_bytes=place.stat().st_size, complete=False, problem=None)
+def _describe_archive(source: Source, facts: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    size = source.size()
+    if not _begins_as_archive(source):
+        return {**facts, "kind": "other"}, None
+    facts.update(kind="archive", stored_bytes=size, complete=False, problem=None)
     try:
-        listing = list_archive(place)
+        listing = list_archive(source)
     except (StreamError, FormatError) as error:
         return {**facts, "problem": error.message}, None
     if listing.manifest is None:
@@ -142,6 +145,15 @@ def _describe_file(place: Path, facts: dict[str, Any]) -> tuple[dict[str, Any], 
     state = str(listing.manifest.backup.get("state") or "copied")
     facts.update(_manifest_facts(listing.manifest), complete=state != PARTIAL, state=state, encrypted=encrypted)
     return facts, listing.manifest.record
+
+
+def _begins_as_archive(source: Source) -> bool:
+    """Whether the first bytes are those of an archive; the rest is for who reads it."""
+    opening = source.ranges()
+    if opening is None:
+        return True
+    with opening as ranges:
+        return ranges.size() >= len(MAGIC) and ranges.read_at(None, 0, len(MAGIC)) == MAGIC
 
 
 def _manifest_facts(found: Manifest) -> dict[str, Any]:

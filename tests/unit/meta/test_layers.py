@@ -32,6 +32,7 @@ LAYERS = (
     ("server",),
     ("stream",),
     ("transport",),
+    ("sources",),
     ("destinations",),
     ("backup", "recovery"),
     ("restore",),

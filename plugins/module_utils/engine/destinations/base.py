@@ -12,13 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypedDict
 
-from .. import manifest
-from ..errors import NotABackup, Option, TargetNotEmpty, TargetUnsafe, XtrabackupError
-from ..format import file_kinds
+from ..errors import Option, TargetNotEmpty, TargetUnsafe, XtrabackupError
 from ..host.replaceable import holds_backup
+from ..sources.registry import source_at
 from ..stream.cipher import key_of, read_key_file
 from ..stream.codec import Compression
-from ..stream.listing import list_archive
 from ..stream.sink import Sink
 from ..stream.stream_file import check_sparse
 
@@ -135,8 +133,10 @@ class PathDestination(Destination):
         if not self.path.exists() or self._is_free():
             return None
         try:
-            found = self._manifest()
-            return {**found.record, "path": str(self.path), "manifest": self._manifest_facts(found)}
+            source = source_at(self.path)
+            found = source.require_complete()
+            told = {"path": source.manifest_location, "sha256": found.own_sha256}
+            return {**found.record, "path": str(self.path), "manifest": told}
         except XtrabackupError as error:
             if not holds_backup(self.path):
                 raise TargetNotEmpty(
@@ -157,20 +157,6 @@ class PathDestination(Destination):
 
     def _require_replaceable(self) -> None:
         """Raises TargetUnsafe when what is there cannot be replaced."""
-
-    def _manifest(self) -> manifest.Manifest:
-        if self.path.is_dir():
-            found = manifest.read(self.path)
-            manifest.verify_directory(self.path, found, digests=False)
-            return found
-        listed = list_archive(self.path).manifest
-        if listed is None:
-            raise NotABackup(f"{self.path} holds no {file_kinds.MANIFEST_NAME}", path=str(self.path))
-        return listed
-
-    def _manifest_facts(self, found: manifest.Manifest) -> dict[str, str]:
-        path = self.path / file_kinds.MANIFEST_NAME if self.path.is_dir() else self.path
-        return {"path": str(path), "sha256": found.own_sha256}
 
 
 class StreamDestination(Destination):

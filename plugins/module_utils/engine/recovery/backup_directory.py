@@ -34,7 +34,9 @@ from ..innodb.mariadb.page_compression import PROVIDERS, Providers, parse_plugin
 from ..manifest import Manifest
 from ..server.data_files import DataFile, parse_data_files
 from ..server.option_file import parse_options
+from ..sources.place import DirectorySource
 from ..stream.listing import checked_listing
+from ..stream.readable import Readable
 
 SCRATCH_NAME = ".xtrabackup-scratch"
 """Of the server that recovers the directory: what a killed run has left of it is removed by the next one."""
@@ -144,7 +146,7 @@ class BackupDirectory:
 
 def is_backup_directory(path: Path) -> bool:
     """Whether ``path`` is a directory that holds an unpacked backup."""
-    return path.is_dir() and any((path / name).is_file() for name in (*file_kinds.CHECKPOINTS_NAMES, MANIFEST_NAME))
+    return any((path / name).is_file() for name in (*file_kinds.CHECKPOINTS_NAMES, MANIFEST_NAME))
 
 
 def told_change(backup: BackupDirectory) -> str:
@@ -167,8 +169,7 @@ def was_recovered(path: Path) -> bool:
 def read_backup_directory(path: Path, *, being_moved: bool = False) -> BackupDirectory:
     """What the backup in ``path`` says about itself. Raises NotABackup, BackupIncomplete, FormatError, and BackupError
     for kinds of backups that cannot be used alone. ``being_moved``: a restore that goes on moving it may read it."""
-    if not path.is_dir():
-        raise NotABackup(f"{path} is not a directory", path=str(path))
+    DirectorySource(path).require_there()
     require_finished(path)
     found = _manifest(path)
     changed = _changed_file(path, found)
@@ -210,14 +211,15 @@ def read_backup_directory(path: Path, *, being_moved: bool = False) -> BackupDir
     )
 
 
-def read_archived_backup(archive: Path, directory: Path) -> BackupDirectory:
-    """What the backup in ``archive`` says about itself, as if it were unpacked in ``directory`` already.
+def read_archived_backup(source: Readable, directory: Path) -> BackupDirectory:
+    """What the backup in the archive ``source`` says about itself, as if it were unpacked in ``directory`` already.
 
     Only headers and a few small entries are read, so nothing is verified. Raises what ``read_backup_directory`` does,
     and StreamError for an archive that is not complete.
     """
+    archive = Path(source.location)
     listing = checked_listing(
-        archive,
+        source,
         require_manifest=False,
         keep=(*file_kinds.CHECKPOINTS_NAMES, file_kinds.CONFIGURATION_NAME, file_kinds.TABLESPACES_NAME),
     )

@@ -16,7 +16,6 @@ from ..errors import (
     BackupIncomplete,
     Clause,
     InvalidOption,
-    NotABackup,
     Option,
     Program,
     TargetNotEmpty,
@@ -34,7 +33,10 @@ from ..innodb.mysql.keyring import Keyring
 from ..innodb.tablespace import compressed_page_size
 from ..manifest import FileEntry
 from ..progress import Progress
+from ..sources.base import Source
+from ..sources.registry import source_at
 from ..stream.extract import extract_archive
+from ..stream.extract_options import ExtractOptions
 from ..stream.listing import require_no_key
 from ..stream.unpack_directory import settle_directory
 from . import events
@@ -43,12 +45,12 @@ from .backup_directory import (
     SCRATCH_NAME,
     BackupDirectory,
     is_backup_directory,
-    read_archived_backup,
     read_backup_directory,
     refuse_what_cannot_be_recovered,
     told_change,
     walk_files,
 )
+from .backup_source import read_backup
 from .mariadb.providers import to_load
 from .native import RecoveryReport
 from .program import check_version, find_server
@@ -86,7 +88,7 @@ class PrepareOptions:
 class PreparePlan:
     """What is there and what is to be done. ``record``: the backup's; ``before`` and ``after``: for diff mode."""
 
-    source: Path
+    source: Source
     target: Path
     in_place: bool
     changed: bool
@@ -109,48 +111,49 @@ class PrepareResult:
 # --- what is to be done --------------------------------------------------------------------------
 
 
-def plan(src: Path, target_dir: Path | None, options: PrepareOptions) -> PreparePlan:
-    """Look at the backup ``src`` (a directory or an archive) and at the target; nothing is changed.
+def plan(src: str | os.PathLike[str], target_dir: Path | None, options: PrepareOptions) -> PreparePlan:
+    """Look at the backup at ``src`` and at the target; nothing is changed.
 
     Raises what ``prepare`` would raise before it starts: NotABackup, BackupIncomplete, TargetNotEmpty, TargetUnsafe,
     InvalidOption, UnsupportedServer, UnsupportedTable, MissingProgram, StorageError.
     """
-    source = Path(os.path.abspath(src))
-    target = Path(os.path.abspath(target_dir)) if target_dir is not None else source
     # files may vanish while they are looked at
-    with durable.storage_errors("looking at", source):
+    with durable.storage_errors("looking at", os.path.abspath(src)):
+        source = source_at(src).absolute()
+        target = Path(os.path.abspath(target_dir)) if target_dir is not None else Path(source.location)
         return _plan(source, target, options)
 
 
-def _plan(source: Path, target: Path, options: PrepareOptions) -> PreparePlan:
+def _plan(source: Source, target: Path, options: PrepareOptions) -> PreparePlan:
     if options.parallel < 1:
         raise InvalidOption(f"{Option('parallel')}: {options.parallel} is not a number of files", option="parallel")
-    backup = _look_at_source(source)
+    in_place, directory = target == Path(source.location), source.directory
+    backup = read_backup(source)
     record, sha256, state = backup.record, backup.proven_sha256, backup.state
-    if target == source:
-        if not source.is_dir():
+    if in_place:
+        if directory is None:
             raise InvalidOption(
-                f"{source} is an archive, which cannot be prepared in place",
+                f"{source.location} is an archive, which cannot be prepared in place",
                 remedy=str(_ELSEWHERE),
                 option="target_dir",
             )
-        changed, before = state != PREPARED, {"path": str(source), "id": record["id"], "state": state}
+        changed, before = state != PREPARED, {"path": source.location, "id": record["id"], "state": state}
     else:
-        _require_apart(source, target)
+        _require_apart(source.path, target)
         changed, before = _look_at_target(target, record, sha256, options)
-    if changed and source.is_dir():
+    if changed and directory is not None:
         PrepareMarker(backup)  # raises for one that somebody else has put there
     if state == PREPARED and options.disable_events:
-        events.require_disabled(_events_disabled(record), source)
+        events.require_disabled(_events_disabled(record), Path(source.location))
     if changed:
-        require_recoverable(backup, source, options)
-        if source.is_dir() and state != PREPARED:
-            refuse_what_cannot_be_recovered(source, in_place=target == source)
+        require_recoverable(backup, source.location, options)
+        if directory is not None and state != PREPARED:
+            refuse_what_cannot_be_recovered(directory, in_place=in_place)
             require_honest(backup)
     return PreparePlan(
         source=source,
         target=target,
-        in_place=target == source,
+        in_place=in_place,
         changed=changed,
         record=record,
         source_sha256=sha256,
@@ -159,11 +162,11 @@ def _plan(source: Path, target: Path, options: PrepareOptions) -> PreparePlan:
     )
 
 
-def require_recoverable(backup: BackupDirectory, source: Path, options: PrepareOptions) -> None:
-    """Raises what is known beforehand to keep ``backup``, at ``source``, from being unpacked and recovered here:
+def require_recoverable(backup: BackupDirectory, where: str, options: PrepareOptions) -> None:
+    """Raises what is known beforehand to keep ``backup``, at ``where``, from being unpacked and recovered here:
     DecryptionFailed, MissingProgram, UnsupportedServer, InvalidOption."""
     if backup.manifest is not None and options.decrypt_key is None:
-        require_no_key(backup.manifest, str(source))
+        require_no_key(backup.manifest, where)
     program = find_server(options.server_program, backup.family)
     check_version(program, _source_version(backup.record), backup.flavor)
     to_load(program, backup.providers())
@@ -177,28 +180,20 @@ def require_recoverable(backup: BackupDirectory, source: Path, options: PrepareO
         libraries.require("crc32c")
 
 
-def _look_at_source(source: Path) -> BackupDirectory:
-    """What the backup at ``source`` says about itself, unpacked or not."""
-    if source.is_dir():
-        return read_backup_directory(source)
-    if not source.exists():
-        raise NotABackup(f"{source} does not exist", path=str(source))
-    return read_archived_backup(source, source)
-
-
 def _source_version(record: dict[str, Any]) -> str:
     server = record.get("server") or {}
     return str(server.get("version") or "")
 
 
-def _require_apart(source: Path, target: Path) -> None:
-    """Raises TargetUnsafe when the target cannot be a directory of its own."""
+def _require_apart(source: Path | None, target: Path) -> None:
+    """Raises TargetUnsafe when the target cannot be a directory of its own; ``source``: None for a backup that is not
+    on this host."""
     reason = None
     if target.parent == target:
         reason = "the root directory"
     elif target.is_symlink():
         reason = "a symbolic link"
-    elif source in target.parents or target in source.parents:
+    elif source is not None and (source in target.parents or target in source.parents):
         reason = "inside the backup, or the backup inside it"
     elif target.exists() and not target.is_dir():
         reason = "not a directory"
@@ -248,8 +243,10 @@ def _look_at_target(
 # --- doing it ------------------------------------------------------------------------------------
 
 
-def prepare(src: Path, target_dir: Path | None, options: PrepareOptions, progress: Progress) -> PrepareResult:
-    """Prepare the backup ``src``, in place or into ``target_dir``; see the class of each error for what can go wrong.
+def prepare(
+    src: str | os.PathLike[str], target_dir: Path | None, options: PrepareOptions, progress: Progress
+) -> PrepareResult:
+    """Prepare the backup at ``src``, in place or into ``target_dir``; the class of each error tells what can go wrong.
 
     With a target directory the backup itself is only read, and the target appears complete or not at all. In place,
     an interrupted run is taken up again by the next one.
@@ -274,8 +271,12 @@ def prepare(src: Path, target_dir: Path | None, options: PrepareOptions, progres
         program = find_server(options.server_program, flavor.family)
         warnings = check_version(program, _source_version(planned.record), flavor)
         if not planned.source_sha256:
-            warnings.append(f"{planned.source} has no manifest: another tool made it, and its files cannot be verified")
-        warnings += events.warnings_of(_events_disabled(planned.record), options.disable_events, planned.source)
+            warnings.append(
+                f"{planned.source.location} has no manifest: another tool made it, and its files cannot be verified"
+            )
+        warnings += events.warnings_of(
+            _events_disabled(planned.record), options.disable_events, Path(planned.source.location)
+        )
         keyring_file = Path(os.path.abspath(options.keyring_file)) if options.keyring_file else None
         job = RecoveryJob(
             program,
@@ -287,7 +288,7 @@ def prepare(src: Path, target_dir: Path | None, options: PrepareOptions, progres
             options.disable_events,
         )
         report = (
-            _prepare_in_place(planned.source, job, options.parallel)
+            _prepare_in_place(planned.target, job, options.parallel)
             if place is None
             else _prepare_copy(planned, job, options, place)
         )
@@ -314,8 +315,8 @@ def _prepare_copy(
 ) -> RecoveryReport | None:
     """Make the prepared copy where it is out of the way, then give it its place."""
     staging = place.staging
-    if planned.source.is_dir():
-        _copy_backup(read_backup_directory(planned.source), staging, job.progress, options.parallel)
+    if planned.source.directory is not None:
+        _copy_backup(read_backup_directory(planned.source.directory), staging, job.progress, options.parallel)
     else:
         _extract(planned, staging, job.progress, options)
     backup = read_backup_directory(staging)
@@ -339,11 +340,10 @@ def _prepare_copy(
 
 def _require_unchanged(planned: PreparePlan) -> None:
     """Raises BackupIncomplete when files of the prepared source were changed while they were copied."""
-    source = read_backup_directory(planned.source)
+    source = read_backup(planned.source)
     if source.proven_sha256 != planned.source_sha256:
-        raise BackupIncomplete(
-            f"{planned.source} was changed while it was copied: {told_change(source)}", path=str(planned.source)
-        )
+        where = planned.source.location
+        raise BackupIncomplete(f"{where} was changed while it was copied: {told_change(source)}", path=where)
 
 
 def _copy_backup(backup: BackupDirectory, staging: Path, progress: Progress, parallel: int) -> None:
@@ -380,18 +380,11 @@ def _copy_backup(backup: BackupDirectory, staging: Path, progress: Progress, par
 
 
 def _extract(planned: PreparePlan, staging: Path, progress: Progress, options: PrepareOptions) -> None:
-    size = int((planned.record.get("bytes") or {}).get("read") or planned.source.stat().st_size)
+    size = int((planned.record.get("bytes") or {}).get("read") or planned.source.size() or 0)
     durable.require_space(staging, size + _SPACE_MARGIN, "the unpacked backup")
     progress.phase("extracting", size)
-    extract_archive(
-        planned.source,
-        staging,
-        decrypt_key=options.decrypt_key,
-        parallel=options.parallel,
-        require_manifest=True,
-        page_size_of=compressed_page_size,
-        progress=progress,
-    )
+    wanted = ExtractOptions(options.decrypt_key, options.parallel, page_size_of=compressed_page_size)
+    extract_archive(planned.source, staging, wanted, progress=progress)
 
 
 def _wait_until_unused(directory: Path) -> None:

@@ -19,6 +19,7 @@ from ..format.names import LONGEST_PATH, safe_path
 from ..format.record import checked_record
 from ..host import durable
 from ..host.small_files import read_small
+from ..sources.registry import source_at
 from .request import CarriedOut, Request, carried_out_from, request_from
 
 _FORMAT = 1
@@ -87,7 +88,7 @@ def in_progress_from(found: dict[str, Any], where: str) -> InProgress:
         return InProgress(
             id=_text(found["id"], where),
             source_sha256=_text(found["source_sha256"], where),
-            source=_path(found["source"], where),
+            source=_location(found["source"], where),
             datadir=_path(found["datadir"], where),
             method=_text(found["method"], where),
             phase=_one_of((FILLING, PUBLISHING), found["phase"], where),
@@ -95,7 +96,7 @@ def in_progress_from(found: dict[str, Any], where: str) -> InProgress:
             outside=tuple((_path(one, where), _path(other, where)) for one, other in found["outside"]),
             unpacked=_path(found["unpacked"], where) if found.get("unpacked") else "",
             request=request_from(found["request"], where) if found.get("request") else None,
-            origin=_path(found["origin"], where) if found.get("origin") else "",
+            origin=_location(found["origin"], where) if found.get("origin") else "",
             requests=tuple(carried_out_from(entry, where) for entry in found.get("requests", ())),
             kept=tuple(safe_path(name, where) for name in found.get("kept", ())),
             dropped=tuple(safe_path(name, where) for name in found.get("dropped", ())),
@@ -166,7 +167,7 @@ def restored_from(found: dict[str, Any], where: str) -> Restored:
         return Restored(
             id=_text(found["id"], where),
             manifest_sha256=_text(found["manifest_sha256"], where),
-            source=_path(found["source"], where),
+            source=_location(found["source"], where),
             method=_text(found["method"], where),
             finished_at=_text(found["finished_at"], where),
             backup=checked_record(found["backup"], where),
@@ -193,6 +194,14 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def _text(value: object, where: str) -> str:
     return strict_json.text(value, where, "a name in it", LONGEST_PATH)
+
+
+def _location(value: object, where: str) -> str:
+    """``value`` when it is the location of a source: on this host an absolute path without detours; raises
+    FormatError."""
+    location = _text(value, where)
+    elsewhere = not location.startswith("/") and "\0" not in location and source_at(location).path is None
+    return location if elsewhere else _path(value, where)
 
 
 def _path(value: object, where: str) -> str:

@@ -71,7 +71,7 @@ def restore(plan: RestorePlan, options: RestoreOptions, progress: Progress) -> R
     with restoring, journal.locked(), holding(journal) as held:
         _hold(plan, held)
         # another job may have been here since the plan was made
-        plan = plan_restore(Path(plan.wanted.source), plan.layout, options)
+        plan = plan_restore(plan.wanted.source, plan.layout, options)
         if not plan.changed:
             return RestoreResult(False, plan.record)
         _hold(plan, held)
@@ -129,7 +129,7 @@ def _unpack(plan: RestorePlan, options: RestoreOptions, progress: Progress, held
     make_unpacking_place(plan.staging)
     wanted = replace(options.recovery, parallel=options.parallel, force=True, own_place=True)
     try:
-        return prepare(Path(plan.wanted.source), plan.staging.unpacked, wanted, progress)
+        return prepare(plan.wanted.source, plan.staging.unpacked, wanted, progress)
     except BaseException:
         with contextlib.suppress(OSError):
             plan.staging.unpacking_place.rmdir()
@@ -139,7 +139,7 @@ def _unpack(plan: RestorePlan, options: RestoreOptions, progress: Progress, held
 def _plan_unpacked(plan: RestorePlan, options: RestoreOptions) -> RestorePlan:
     """What is left to do once an archive is unpacked, which may have taken hours: all is looked at again."""
     try:
-        again = plan_restore(Path(plan.wanted.source), plan.layout, options)
+        again = plan_restore(plan.wanted.source, plan.layout, options)
         if again.unpack:
             raise BackupIncomplete(
                 f"{plan.source} is not what was unpacked into it",

@@ -29,12 +29,14 @@ from ..host.copying import Ownership
 from ..recovery.backup_directory import (
     PREPARED,
     BackupDirectory,
-    read_archived_backup,
     read_backup_directory,
 )
+from ..recovery.backup_source import read_backup
 from ..recovery.mariadb.providers import require_for_restore
 from ..recovery.prepare import PrepareOptions, require_recoverable
 from ..recovery.program import find_server
+from ..sources.base import Source
+from ..sources.registry import source_at
 from .journal import Known, RestoreJournal
 from .layout import HostLayout
 from .markers import COPY, FILLING, MOVE, PUBLISHING, InProgress, Restored, read_in_progress
@@ -71,7 +73,7 @@ class RestoreOptions:
     recovery: PrepareOptions = field(default_factory=PrepareOptions)
     manifest_sha256: str = ""
     request: Request | None = None
-    origin: Path | None = None
+    origin: str | os.PathLike[str] | None = None
     look_ahead: bool = False
 
 
@@ -112,8 +114,8 @@ class RestorePlan:
         return sum(placement.size for placement in self.placements)
 
 
-def plan_restore(src: Path, layout: HostLayout, options: RestoreOptions) -> RestorePlan:
-    """Look at the backup and at this host; nothing is changed.
+def plan_restore(src: str | os.PathLike[str], layout: HostLayout, options: RestoreOptions) -> RestorePlan:
+    """Look at the backup at ``src`` and at this host; nothing is changed.
 
     Raises what a restore would raise before it starts: TargetUnsafe, NotABackup, NotPrepared, BackupIncomplete,
     ServerRunning, FileInUse, TargetNotEmpty, InvalidOption, DiskFull, BackupMismatch, RequestError; for an archive
@@ -124,15 +126,16 @@ def plan_restore(src: Path, layout: HostLayout, options: RestoreOptions) -> Rest
         return _plan(src, layout, options)
 
 
-def _plan(src: Path, layout: HostLayout, options: RestoreOptions) -> RestorePlan:
+def _plan(src: str | os.PathLike[str], layout: HostLayout, options: RestoreOptions) -> RestorePlan:
     staging = choose_staging(layout.datadir)
     journal = RestoreJournal(layout.datadir)
     known = journal.known(staging)
     restored, there = known.restored, known.unfinished
-    wanted_source = Path(os.path.abspath(src))
+    wanted_source = source_at(src).absolute()
     source = _chosen_source(wanted_source, there, options)
     for place in dict.fromkeys((source, wanted_source)):
-        require_safe(layout.datadir, place, layout)
+        if place.path is not None:
+            require_safe(layout.datadir, place.path, layout)
     if options.parallel < 1:
         raise InvalidOption(f"{Option('parallel')}: {options.parallel} is not a number of files", option="parallel")
     if options.request and (there is None or there.request != options.request):
@@ -141,14 +144,14 @@ def _plan(src: Path, layout: HostLayout, options: RestoreOptions) -> RestorePlan
         done = find_carried_out(options.request, known.requests)
         if done is not None:
             return _plan_carried_out(source, layout, staging, known, done)
-    if restored and (not source.exists() or _is_ending(there, staging, source)):
+    if restored and (not source.is_there() or _is_ending(there, staging, source)):
         return _plan_without_backup(source, layout, staging, restored, there, options)
-    archived = source.is_file()
-    backup = read_archived_backup(source, staging.unpacked) if archived else _read_source(source)
+    archived = source.directory is None
+    backup = read_backup(source, staging.unpacked, being_moved=True)
     wanted = InProgress(
         backup.id,
         backup.source_sha256,
-        str(source),
+        source.location,
         str(layout.datadir),
         MOVE if archived else options.method,
         FILLING,
@@ -159,7 +162,7 @@ def _plan(src: Path, layout: HostLayout, options: RestoreOptions) -> RestorePlan
         pinned=options.manifest_sha256,
     )
     if archived or wanted.method != MOVE or not was_pinned(there, wanted):
-        require_expected(backup, options.manifest_sha256, source)
+        require_expected(backup, options.manifest_sha256, Path(source.location))
     if not archived:
         _require_usable(backup, wanted, options)
     _require_providers(backup, layout, options)
@@ -183,7 +186,7 @@ def _plan(src: Path, layout: HostLayout, options: RestoreOptions) -> RestorePlan
     unproven = journal.unproven() if there is None else None
     require_replaceable(layout, staging, unproven, begun=there is not None, force=options.force)
     if options.look_ahead and (backup.state != PREPARED or wanted_source != source):
-        plan = _plan_unprepared(plan, backup, wanted_source, options)
+        plan = _plan_unprepared(plan, backup, Path(wanted_source.location), options)
     else:
         plan = _plan_archive(plan, backup, options) if archived else _plan_files(plan, backup)
     return _plan_replaced(plan, restored, there, options)
@@ -217,33 +220,35 @@ def _require_providers(backup: BackupDirectory, layout: HostLayout, options: Res
         require_for_restore(program, providers, None if layout.plugins is None else dict(layout.plugins))
 
 
-def _chosen_source(source: Path, there: InProgress | None, options: RestoreOptions) -> Path:
+def _chosen_source(source: Source, there: InProgress | None, options: RestoreOptions) -> Source:
     """``source``; when looking ahead, its origin as long as ``source`` is not made from it."""
     if not options.look_ahead or options.origin is None:
         return source
-    if there is not None and there.source == str(source) and there.request == options.request:
+    if there is not None and there.source == source.location and there.request == options.request:
         return source
-    with contextlib.suppress(XtrabackupError):
-        found = read_backup_directory(source)
-        if found.state == PREPARED and options.manifest_sha256 in ("", *found.pins):
-            return source
-    return Path(os.path.abspath(options.origin))
+    if source.directory is not None:
+        with contextlib.suppress(XtrabackupError):
+            found = read_backup_directory(source.directory)
+            if found.state == PREPARED and options.manifest_sha256 in ("", *found.pins):
+                return source
+    return source_at(options.origin).absolute()
 
 
 def _plan_carried_out(
-    source: Path, layout: HostLayout, staging: Staging, known: Known, done: CarriedOut
+    source: Source, layout: HostLayout, staging: Staging, known: Known, done: CarriedOut
 ) -> RestorePlan:
     """Nothing is to be done for a request that was carried out, whether or not its data are still the latest."""
     restored = known.restored
     state = _state(layout.datadir, restored.id, "restored") if restored else _before(layout.datadir, known)
     method, record = (restored.method, restored.backup) if restored else (COPY, {})
-    wanted = InProgress(done.id, done.manifest_sha256, str(source), str(layout.datadir), method, FILLING)
-    return RestorePlan(source, layout, staging, record, wanted, state, changed=False, before=state, carried_out=done)
+    wanted = InProgress(done.id, done.manifest_sha256, source.location, str(layout.datadir), method, FILLING)
+    place = Path(source.location)
+    return RestorePlan(place, layout, staging, record, wanted, state, changed=False, before=state, carried_out=done)
 
 
 def _plan_unprepared(plan: RestorePlan, backup: BackupDirectory, src: Path, options: RestoreOptions) -> RestorePlan:
     """What is known of a backup that will be prepared into ``src`` first. Raises what is known to keep it from that."""
-    require_recoverable(backup, Path(plan.wanted.source), options.recovery)
+    require_recoverable(backup, plan.wanted.source, options.recovery)
     plan = replace(plan, placements=tuple(place_files(backup, backup_files(backup), plan.layout, plan.staging)))
     require_room_unprepared(plan, src)
     return plan
@@ -271,7 +276,7 @@ def _plan_archive(plan: RestorePlan, archived: BackupDirectory, options: Restore
             plan = replace(plan, unfinished=None, clearing=plan.unfinished or plan.clearing)
         with contextlib.suppress(BackupIncomplete):
             return _plan_files(replace(plan, record=recovered.record), recovered)
-    require_recoverable(archived, Path(plan.wanted.source), options.recovery)
+    require_recoverable(archived, plan.wanted.source, options.recovery)
     placements = tuple(place_files(archived, backup_files(archived), plan.layout, plan.staging))
     plan = replace(
         plan,
@@ -304,16 +309,10 @@ def _state(datadir: Path, backup_id: str, now: str) -> dict[str, Any]:
     return {"datadir": str(datadir), "id": backup_id, "state": now}
 
 
-def _is_ending(there: InProgress | None, staging: Staging, source: Path) -> bool:
+def _is_ending(there: InProgress | None, staging: Staging, source: Source) -> bool:
     """Whether everything is in place and only the clean-up of that run is left: the backup may be half removed."""
     published = there is not None and there.phase == PUBLISHING and not staging.root.exists()
-    return published and there is not None and there.source == str(source)
-
-
-def _read_source(source: Path) -> BackupDirectory:
-    if not source.exists():
-        raise NotABackup(f"{source} does not exist", path=str(source))
-    return read_backup_directory(source, being_moved=True)
+    return published and there is not None and there.source == source.location
 
 
 def _require_usable(backup: BackupDirectory, wanted: InProgress, options: RestoreOptions) -> None:
@@ -340,7 +339,7 @@ def _require_usable(backup: BackupDirectory, wanted: InProgress, options: Restor
 
 
 def _plan_without_backup(
-    source: Path,
+    source: Source,
     layout: HostLayout,
     staging: Staging,
     restored: Restored,
@@ -348,15 +347,15 @@ def _plan_without_backup(
     options: RestoreOptions,
 ) -> RestorePlan:
     """The backup is gone, or going: right when it was moved here, as the journal tells."""
-    moved = restored.method == options.method == MOVE and restored.source == str(source)
-    if (not moved or (options.request and there is None)) and not source.exists():
-        raise NotABackup(f"{source} does not exist", path=str(source))
-    require_restored(restored, options.manifest_sha256, source)
+    moved = restored.method == options.method == MOVE and restored.source == source.location
+    if (not moved or (options.request and there is None)) and not source.is_there():
+        raise NotABackup(f"{source.location} does not exist", path=source.location)
+    require_restored(restored, options.manifest_sha256, Path(source.location))
     after = _state(layout.datadir, restored.id, "restored")
     wanted = InProgress(
-        restored.id, restored.manifest_sha256, str(source), str(layout.datadir), restored.method, FILLING
+        restored.id, restored.manifest_sha256, source.location, str(layout.datadir), restored.method, FILLING
     )
-    taken_from = staging.unpacked if there and there.unpacked else source
+    taken_from = staging.unpacked if there and there.unpacked else Path(source.location)
     plan = RestorePlan(taken_from, layout, staging, restored.backup, wanted, after, changed=False, before=after)
     if not _is_ending(there, staging, source):
         return plan

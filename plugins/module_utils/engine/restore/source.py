@@ -6,19 +6,21 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 from typing import Any
 
 from ..errors import Cancelled, InvalidOption, XtrabackupError
 from ..format.family import Family, recorded_flavor
-from ..recovery.backup_directory import read_archived_backup, read_backup_directory
+from ..recovery.backup_source import read_backup
 from ..recovery.program import find_server
+from ..sources.registry import source_at
 from .journal import RestoreJournal
 from .layout import HostLayout, read_layout
 
 
 def layout_for(
-    src: Path, defaults_file: Path | None, datadir: Path | None, server_program: str | None = None
+    src: str | os.PathLike[str], defaults_file: Path | None, datadir: Path | None, server_program: str | None = None
 ) -> HostLayout:
     """The layout of this host for the backup ``src``; for one that was moved away, of what was restored from it.
 
@@ -46,18 +48,14 @@ def layout_for(
     return read_layout(defaults_file, datadir, family, version)
 
 
-def _record_of(src: Path) -> dict[str, Any] | None:
+def _record_of(src: str | os.PathLike[str]) -> dict[str, Any] | None:
     """The record of the backup ``src``; None when it cannot be read, which the restore will tell."""
     try:
-        if src.is_dir():
-            return read_backup_directory(src, being_moved=True).record
-        if src.is_file():
-            return read_archived_backup(src, src).record
+        return read_backup(source_at(src), being_moved=True).record
     except Cancelled:
         raise
     except XtrabackupError:
-        pass
-    return None
+        return None
 
 
 def _installed(family: Family, server_program: str | None) -> str:

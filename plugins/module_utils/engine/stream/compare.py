@@ -14,6 +14,7 @@ from ..host.trees import files_below
 from ..manifest import Manifest, read, verify_directory
 from .entry import output_name
 from .listing import Listing, list_archive
+from .readable import Readable
 
 
 def identity(manifest: Manifest | None) -> str | None:
@@ -31,7 +32,7 @@ def directory_manifest(directory: str | os.PathLike[str]) -> Manifest | None:
     return manifest
 
 
-def _archive_listing(archive: str | os.PathLike[str]) -> Listing | None:
+def _archive_listing(archive: Readable) -> Listing | None:
     """What the complete ``archive`` holds, with stored names and all; None for anything else."""
     try:
         return list_archive(archive)
@@ -56,12 +57,12 @@ def directory_holds(directory: str | os.PathLike[str], listing: Listing) -> bool
     )
 
 
-def archive_holds(archive: str | os.PathLike[str], manifest: Manifest, suffix: str, *, sparse: bool = False) -> bool:
+def archive_holds(archive: Readable, manifest: Manifest, suffix: str, *, sparse: bool = False) -> bool:
     """Whether ``archive`` is that backup, its data compressed and encrypted as ``suffix`` says (``.zst.xbcrypt``).
 
     With ``sparse`` it may have sparse chunks.
     """
-    listing = _archive_listing(archive)
+    listing = _archive_listing(archive) if archive.is_stored else None
     found = listing.manifest if listing else None
     return (
         listing is not None

@@ -6,7 +6,6 @@ the last entry of a stream."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,6 +18,7 @@ from ..manifest import FileEntry, Manifest, digest_file
 from ..units import some_of
 from .entry import Unpacked
 from .listing import list_archive
+from .readable import Readable
 
 #: for a stream of which nothing is known and nothing is kept
 ALL = (XXH128, SHA256)
@@ -29,12 +29,12 @@ def algorithms_of(manifest: Manifest | None) -> tuple[str, ...]:
     return (manifest.digest_algorithm if manifest else XXH128,)
 
 
-def algorithms_in(src: str | os.PathLike[str]) -> tuple[str, ...]:
-    """``algorithms_of`` the archive ``src``; all of them where that cannot be told before it is read."""
-    if not os.path.isfile(src):
+def algorithms_in(source: Readable) -> tuple[str, ...]:
+    """``algorithms_of`` the archive ``source``; all of them where that cannot be told before it is read."""
+    if not source.is_stored:
         return ALL
     try:
-        return algorithms_of(list_archive(src).manifest)
+        return algorithms_of(list_archive(source).manifest)
     except (StreamError, FormatError):
         return ALL  # whoever reads it will tell
 

@@ -21,7 +21,6 @@ from typing import Callable, Protocol
 from ..errors import Cancelled, InvalidOption, StreamCorrupt, StreamTruncated
 from ..format.content_digest import XXH128
 from ..format.file_kinds import CHECKPOINTS_NAMES, INFO_NAMES, MANIFEST_NAME
-from ..format.holes import PageSizeOf
 from ..host import durable
 from ..host.replaceable import require_source_apart
 from ..manifest import MAX_BYTES, Manifest, parse
@@ -29,19 +28,18 @@ from ..progress import Progress
 from . import cipher, content
 from .buffers import BufferPool, DecoderMemory
 from .digests import DigestingSource, StreamDigests
-from .entry import EVERYTHING, Decoding, EntrySkipper, EntryWriter, Unpacked, bare_name
+from .entry import EntrySkipper, EntryWriter, Unpacked, bare_name
+from .extract_options import DEFAULTS, ExtractOptions
 from .key_proof import require_proof
 from .listing import (
     Listing,
     check_entries,
     checked_listing,
     no_manifest,
-    opened,
     require_no_key,
-    skipper,
 )
 from .output import EntryOutput, FileOutput, FileSyncer, MemoryOutput, NoOutput
-from .selection import Selection
+from .readable import Readable
 from .settle import looks_like_backup, settle
 from .staging import replaceable_by, staging_directory
 from .xbstream import TYPE_END, ByteSource, Chunk, ChunkReader, EntryLedger
@@ -85,40 +83,26 @@ class Extractor:
 
     Feed it from any number of threads (``feed``, or ``run`` with readers), then call ``finish`` once, or ``abort``.
     Each uses ``reader`` to make its ChunkReader. The first error of any thread ends all. With ``part`` (see
-    ``Listing.part``) only its entries are unpacked. With ``keep_sealed`` and no key, encrypted entries are no error:
-    they are compared with the checksums of their chunks only, and ``sealed`` says afterwards whether there were any.
-    ``page_size_of`` tells whose zeros become holes (see EntryWriter). Where ``decoding`` leaves entries encoded, they
-    are files as they are stored, with a manifest that says so. ``algorithms``: of the digests that the manifest will
-    have, where that is known; others are computed from what was unpacked. With ``any_files`` a stream that is no backup
-    is taken, too."""
+    ``Listing.part``) only its entries are unpacked: what ``options.selection`` chooses in a stored archive. ``sealed``
+    says afterwards whether encrypted entries were only compared with the checksums of their chunks. ``algorithms``: of
+    the digests that the manifest will have, where that is known; others are computed from what was unpacked."""
 
     def __init__(
         self,
         staging: str | os.PathLike[str] | None,
+        options: ExtractOptions = DEFAULTS,
         *,
-        decrypt_key: bytes | None = None,
-        parallel: int = 2,
-        require_manifest: bool = True,
         part: Listing | None = None,
-        keep_sealed: bool = False,
-        page_size_of: PageSizeOf | None = None,
-        decoding: Decoding = EVERYTHING,
         algorithms: Sequence[str] | None = None,
-        any_files: bool = False,
         progress: Progress | None = None,
         where: str = "the stream",
     ) -> None:
         self.sealed = False
-        self._decoding = decoding
+        self._options = options
         self._algorithms = algorithms or ((XXH128,) if staging else content.ALL)
-        self._parallel = parallel
-        self._any_files = any_files
         self._staging = None if staging is None else Path(staging)
-        self._decrypt_key = decrypt_key
-        self._require_manifest = require_manifest
         self._part = part
-        self._keep_sealed = keep_sealed and decrypt_key is None
-        self._page_size_of = page_size_of
+        self._keep_sealed = options.keep_sealed and options.decrypt_key is None
         self._progress = progress
         self._where = where
         self._pool = BufferPool(_MEMORY)
@@ -139,7 +123,7 @@ class Extractor:
         self._directory_lock = threading.Lock()
         self._workers = [
             threading.Thread(target=self._work, name=f"unpack {number}", daemon=True)
-            for number in range(max(parallel, 1))
+            for number in range(max(options.parallel, 1))
         ]
         for worker in self._workers:
             worker.start()
@@ -151,7 +135,7 @@ class Extractor:
 
         ``skip`` moves the source forward over what is not wanted, unless the MAC needs it (see ChunkReader).
         """
-        if self._decrypt_key is not None:
+        if self._options.decrypt_key is not None:
             skip = None
         return ChunkReader(source, where, allocate=self._pool.take, verify=False, skip=skip, wanted=self._wanted)
 
@@ -199,7 +183,7 @@ class Extractor:
                 self._changed.notify_all()
 
     def _open_entry(self, chunk: Chunk, where: str) -> _OpenEntry:
-        name = self._decoding.output_name(chunk.path)
+        name = self._options.decoding.output_name(chunk.path)
         if name in self._names:
             raise StreamCorrupt(f"{where}: two entries unpack to {name}", where=where, entry=chunk.path)
         self._names.add(name)
@@ -244,14 +228,14 @@ class Extractor:
                 entry.writer = EntryWriter(
                     entry.stored,
                     self._output(entry.stored),
-                    self._decrypt_key,
-                    self._page_size_of,
-                    self._decoding,
+                    self._options.decrypt_key,
+                    self._options.page_size_of,
+                    self._options.decoding,
                     self._memory,
                     self._algorithms,
                 )
             else:
-                entry.writer = EntrySkipper(entry.stored, self._decrypt_key)
+                entry.writer = EntrySkipper(entry.stored, self._options.decrypt_key)
             with self._changed:
                 self._writing.add(entry.writer)
         if chunk.kind == TYPE_END:
@@ -272,7 +256,7 @@ class Extractor:
             return self._manifest_output
         if self._staging is None:
             return NoOutput()
-        target = self._staging / self._decoding.output_name(stored)
+        target = self._staging / self._options.decoding.output_name(stored)
         with self._directory_lock:
             if target.parent not in self._made:
                 with durable.storage_errors("creating", target.parent):
@@ -336,25 +320,25 @@ class Extractor:
             manifest = parse(bytes(self._manifest_output.data), f"{self._where}: {MANIFEST_NAME}")
             check_entries(manifest, entries, self._where)
             self._check_mac(manifest)
-        elif self._require_manifest:
+        elif self._options.require_manifest:
             raise no_manifest(self._where)
-        elif not self._any_files or looks_like_backup(self._unpacked):
+        elif not self._options.any_files or looks_like_backup(self._unpacked):
             self._check_foreign()
         if self._part is not None:
             manifest = self._chosen(self._part.manifest, manifest)
         if manifest is not None:
             self._check_content(manifest)
         if self._staging is not None:
-            settle(self._staging, manifest, self._unpacked, self._decoding, self._where)
+            settle(self._staging, manifest, self._unpacked, self._options.decoding, self._where)
         return manifest.plain() if manifest else None
 
     def _check_mac(self, manifest: Manifest) -> None:
-        if self._decrypt_key is not None:
+        if self._options.decrypt_key is not None:
             stored = {one.stored: one.stored_digest or b"" for one in self._unpacked.values()}
             stored.pop(MANIFEST_NAME)
             authenticated = replace(manifest, mac=None).render()
-            cipher.check_manifest_mac(self._decrypt_key, authenticated, stored, manifest.mac, self._where)
-        elif not self._keep_sealed and self._decoding.decrypt:
+            cipher.check_manifest_mac(self._options.decrypt_key, authenticated, stored, manifest.mac, self._where)
+        elif not self._keep_sealed and self._options.decoding.decrypt:
             require_no_key(manifest, self._where)
 
     def _chosen(self, chosen: Manifest | None, found: Manifest | None) -> Manifest | None:
@@ -368,9 +352,9 @@ class Extractor:
         plain = {
             stored: unpacked
             for stored, unpacked in self._unpacked.items()
-            if not self._is_sealed(stored) and not self._decoding.keeps(stored)
+            if not self._is_sealed(stored) and not self._options.decoding.keeps(stored)
         }
-        content.require_content(manifest, plain, self._staging, self._parallel, self._where)
+        content.require_content(manifest, plain, self._staging, self._options.parallel, self._where)
 
     def _check_foreign(self) -> None:
         names = {bare_name(stored) for stored in self._unpacked}
@@ -385,16 +369,16 @@ class Extractor:
 # --- archives ------------------------------------------------------------------------------------
 
 
-def _unpack(src: str | os.PathLike[str], extractor: Extractor, digests: StreamDigests | None) -> Manifest | None:
+def _unpack(source: Readable, extractor: Extractor, digests: StreamDigests | None) -> Manifest | None:
     try:
-        with opened(src) as source:
+        with source.reading() as reading:
             if digests is None:
-                reader = extractor.reader(source, os.fspath(src), skipper(source))
+                reader = extractor.reader(reading, source.location, reading.skip)
             else:
-                reader = extractor.reader(DigestingSource(source, digests.update), os.fspath(src))
+                reader = extractor.reader(DigestingSource(reading, digests.update), source.location)
             extractor.run([reader])
         if digests is not None:
-            digests.check(os.fspath(src))
+            digests.check(source.location)
         return extractor.finish()
     except BaseException as error:
         extractor.abort(error)
@@ -402,95 +386,63 @@ def _unpack(src: str | os.PathLike[str], extractor: Extractor, digests: StreamDi
 
 
 def verify_archive(
-    src: str | os.PathLike[str],
+    source: Readable,
+    options: ExtractOptions = DEFAULTS,
     *,
-    decrypt_key: bytes | None = None,
-    parallel: int = 2,
-    require_manifest: bool = True,
     digests: StreamDigests | None = None,
     progress: Progress | None = None,
 ) -> Manifest | None:
-    """Read, unpack and compare all of the archive ``src`` without writing anything; returns its manifest (as of the
+    """Read, unpack and compare all of the archive ``source`` without writing anything; returns its manifest (as of the
     unpacked directory). ``digests`` get its bytes and are checked. Raises StreamError, DecryptionFailed, FormatError,
     StorageError."""
-    return _unpack(
-        src,
-        Extractor(
-            None,
-            decrypt_key=decrypt_key,
-            parallel=parallel,
-            require_manifest=require_manifest,
-            algorithms=content.algorithms_in(src),
-            progress=progress,
-            where=os.fspath(src),
-        ),
-        digests,
-    )
+    algorithms = content.algorithms_in(source)
+    extractor = Extractor(None, options, algorithms=algorithms, progress=progress, where=source.location)
+    return _unpack(source, extractor, digests)
 
 
 def extract_archive(
-    src: str | os.PathLike[str],
+    source: Readable,
     dest: str | os.PathLike[str],
+    options: ExtractOptions = DEFAULTS,
     *,
-    decrypt_key: bytes | None = None,
-    parallel: int = 2,
-    require_manifest: bool = True,
-    selection: Selection | None = None,
-    page_size_of: PageSizeOf | None = None,
     digests: StreamDigests | None = None,
-    force: bool = False,
     progress: Progress | None = None,
 ) -> Manifest | None:
-    """Unpack the archive ``src`` into the directory ``dest``, which appears only when all is there and right.
+    """Unpack the archive ``source`` into the directory ``dest``, which appears only when all is there and right.
 
-    With ``selection`` only that part of an archive that is a file; what else it holds is skipped, or read for the MAC.
-    ``digests`` get all bytes of the archive and are checked before anything is published. ``page_size_of`` tells whose
-    zeros become holes (see EntryWriter).
-    Returns the manifest, None for an archive of another tool (with ``require_manifest=False``). Raises StreamError,
+    With ``options.selection`` only that part of a stored archive; what else it holds is skipped, or read for the MAC.
+    ``digests`` get all bytes of the archive and are checked before anything is published.
+    Returns the manifest, None for an archive of another tool (without ``require_manifest``). Raises StreamError,
     DecryptionFailed, FormatError, StorageError (DiskFull before anything is written, when the manifest tells),
     InvalidOption for a selection of what is not there. With ``force`` a backup that is at ``dest`` is replaced, or what
     was unpacked there; TargetNotEmpty for anything else.
     """
-    if force:
-        require_source_apart(Path(src), Path(dest))
-    with staging_directory(dest, force=force, replaceable=replaceable_by(src, require_manifest)) as staging:
+    if options.force and source.path is not None:
+        require_source_apart(source.path, Path(dest))
+    replaceable = replaceable_by(source, options.require_manifest)
+    with staging_directory(dest, force=options.force, replaceable=replaceable) as staging:
         part = algorithms = None
-        if os.path.isfile(src):
-            listing, part = _preflight(src, staging, require_manifest, selection, progress)
+        if source.is_stored:
+            listing, part = _preflight(source, staging, options, progress)
             algorithms = content.algorithms_of(listing.manifest)
-        elif selection:
-            raise InvalidOption(f"{src} is not a file, so it can only be unpacked as a whole", option="src")
-        return _unpack(
-            src,
-            Extractor(
-                staging,
-                decrypt_key=decrypt_key,
-                parallel=parallel,
-                require_manifest=require_manifest,
-                part=part,
-                page_size_of=page_size_of,
-                algorithms=algorithms,
-                progress=progress,
-                where=os.fspath(src),
-            ),
-            digests,
+        elif options.selection:
+            raise InvalidOption(f"{source.location} is not a file, so it can only be unpacked as a whole", option="src")
+        extractor = Extractor(
+            staging, options, part=part, algorithms=algorithms, progress=progress, where=source.location
         )
+        return _unpack(source, extractor, digests)
 
 
 def _preflight(
-    src: str | os.PathLike[str],
-    staging: Path,
-    require_manifest: bool,
-    selection: Selection | None,
-    progress: Progress | None,
+    source: Readable, staging: Path, options: ExtractOptions, progress: Progress | None
 ) -> tuple[Listing, Listing | None]:
     """A look at the headers is cheap, and refuses at once what could only fail after hours; returns what is there and
     what of it is selected, None for all."""
-    listing = checked_listing(src, require_manifest=require_manifest)
-    part = listing.part(selection, os.fspath(src)) if selection else None
+    listing = checked_listing(source, require_manifest=options.require_manifest)
+    part = listing.part(options.selection, source.location) if options.selection else None
     wanted = part or listing
     needed = wanted.manifest.total_bytes if wanted.manifest else sum(wanted.entries.values())
-    durable.require_space(staging, needed, f"unpacking {os.fspath(src)}")
+    durable.require_space(staging, needed, f"unpacking {source.location}")
     if progress:
         progress.phase("unpacking", needed)
     return listing, part

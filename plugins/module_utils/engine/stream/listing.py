@@ -5,21 +5,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import os
-import stat
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Callable
 
 from ..errors import Clause, DecryptionFailed, Option, StreamCorrupt, StreamTruncated
 from ..format.file_kinds import MANIFEST_NAME
-from ..host import durable
 from ..manifest import MAX_BYTES, Manifest, parse
 from ..units import some_of
 from .entry import output_name
 from .output import MemoryOutput
+from .readable import Readable
 from .selection import Selection
 from .xbstream import TYPE_SPARSE, ChunkReader, EntryLedger
 
@@ -58,35 +53,18 @@ class Listing:
         return replace(self, entries=entries, manifest=manifest)
 
 
-@contextlib.contextmanager
-def opened(src: str | os.PathLike[str]) -> Iterator[io.FileIO]:
-    """The archive ``src``, to be read from its beginning to its end without buffering. Raises StorageError."""
-    with durable.storage_errors("opening", src):
-        source = io.FileIO(os.fspath(src))
-    with source:
-        with contextlib.suppress(OSError):  # pipes have no such hint
-            os.posix_fadvise(source.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        yield source
-
-
-def skipper(source: io.FileIO) -> Callable[[int], object] | None:
-    """How to move ``source`` forward; None when it can only be read."""
-    regular = stat.S_ISREG(os.fstat(source.fileno()).st_mode)
-    return (lambda count: source.seek(count, os.SEEK_CUR)) if regular else None
-
-
-def list_archive(src: str | os.PathLike[str], keep: Collection[str] = ()) -> Listing:
-    """What the archive ``src`` says that it holds; payloads are skipped, but for those of the small entries ``keep``.
+def list_archive(source: Readable, keep: Collection[str] = ()) -> Listing:
+    """What the archive ``source`` says that it holds; payloads are skipped, except those of the small entries ``keep``.
 
     Raises StreamError for broken framing, StreamTruncated when an entry has no end, FormatError for a manifest that
-    cannot be read.
+    cannot be read, StorageError.
     """
-    where, ledger = os.fspath(src), EntryLedger()
+    where, ledger = source.location, EntryLedger()
     kept = {MANIFEST_NAME: MemoryOutput(MANIFEST_NAME, MAX_BYTES)}
     kept.update((name, MemoryOutput(name, _MAX_KEPT)) for name in keep)
-    with opened(src) as source:
+    with source.reading() as reading:
         sparse = False
-        reader = ChunkReader(source, where, skip=skipper(source), wanted=kept.__contains__)
+        reader = ChunkReader(reading, where, skip=reading.skip, wanted=kept.__contains__)
         for chunk in reader:
             ledger.accept(chunk, where)
             sparse = sparse or chunk.kind == TYPE_SPARSE
@@ -100,15 +78,13 @@ def list_archive(src: str | os.PathLike[str], keep: Collection[str] = ()) -> Lis
     return Listing(entries, manifest, size, content, sparse)
 
 
-def checked_listing(
-    src: str | os.PathLike[str], *, require_manifest: bool = True, keep: Collection[str] = ()
-) -> Listing:
+def checked_listing(source: Readable, *, require_manifest: bool = True, keep: Collection[str] = ()) -> Listing:
     """``list_archive``, refused when its headers show already that the archive is incomplete."""
-    listing = list_archive(src, keep)
+    listing = list_archive(source, keep)
     if listing.manifest is not None:
-        check_entries(listing.manifest, listing.entries, os.fspath(src))
+        check_entries(listing.manifest, listing.entries, source.location)
     elif require_manifest:
-        raise no_manifest(os.fspath(src))
+        raise no_manifest(source.location)
     return listing
 
 

@@ -17,6 +17,7 @@ from ..host.staging import staging_place
 from ..host.trees import files_below
 from .entry import output_name
 from .listing import list_archive
+from .readable import Readable
 
 
 @contextlib.contextmanager
@@ -55,14 +56,14 @@ def staging_inside(dest: str | os.PathLike[str]) -> Iterator[Path]:
         raise
 
 
-def replaceable_by(src: str | os.PathLike[str], require_manifest: bool) -> Replaceable:
-    """What unpacking the archive ``src`` may replace: a backup; of an archive without a manifest also what was unpacked
-    of it, which may have nothing that tells: files that it holds itself, and no others."""
+def replaceable_by(source: Readable, require_manifest: bool) -> Replaceable:
+    """What unpacking the archive ``source`` may replace: a backup; of an archive without a manifest also what was
+    unpacked of it, which may have nothing that tells: files that it holds itself, and no others."""
 
     def is_replaceable(path: Path) -> bool:
         if require_manifest or not path.is_dir() or path.is_symlink():
             return holds_backup(path)
         found = set(files_below(path))
-        return holds_backup(path) or (bool(found) and found <= set(map(output_name, list_archive(src).entries)))
+        return holds_backup(path) or (bool(found) and found <= set(map(output_name, list_archive(source).entries)))
 
     return is_replaceable

@@ -9,18 +9,18 @@ import abc
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import TargetNotEmpty
 from ..format import file_kinds
-from ..format.holes import PageSizeOf
 from ..host import durable
 from ..host.staging import staged_file
 from ..manifest import Manifest
 from ..stream.archive import FileChannel
 from ..stream.digests import DigestingSource
 from ..stream.extract import Extractor
+from ..stream.extract_options import DEFAULTS, ExtractOptions
 from ..stream.staging import staging_directory
 from ..stream.xbstream import ByteSource, Chunk
 
@@ -38,7 +38,8 @@ class Received:
 class Intake(abc.ABC):
     """A place for one backup.
 
-    Within ``opened``, any number of threads ``consume`` one stream each, then one calls ``finish``, or ``abort``.
+    ``options`` say how it is unpacked or verified. Within ``opened``, any number of threads ``consume`` one stream
+    each, then one calls ``finish``, or ``abort``.
     """
 
     _extractor: Extractor  # from opened on
@@ -46,18 +47,11 @@ class Intake(abc.ABC):
     def __init__(
         self,
         dest: str | os.PathLike[str],
-        *,
-        decrypt_key: bytes | None = None,
-        parallel: int = 2,
-        require_manifest: bool = True,
-        page_size_of: PageSizeOf | None = None,
+        options: ExtractOptions = DEFAULTS,
     ) -> None:
         self.dest = Path(dest)
         self.where = f"the stream to {self.dest}"
-        self._decrypt_key = decrypt_key
-        self._parallel = parallel
-        self._require_manifest = require_manifest
-        self._page_size_of = page_size_of
+        self._options = options
 
     @abc.abstractmethod
     def opened(self) -> contextlib.AbstractContextManager[None]:
@@ -81,15 +75,8 @@ class Intake(abc.ABC):
 
     @contextlib.contextmanager
     def _extracting(self, staging: Path | None) -> Iterator[None]:
-        self._extractor = Extractor(
-            staging,
-            decrypt_key=self._decrypt_key,
-            parallel=self._parallel,
-            require_manifest=self._require_manifest,
-            keep_sealed=staging is None,
-            page_size_of=self._page_size_of,
-            where=self.where,
-        )
+        options = replace(self._options, keep_sealed=staging is None)
+        self._extractor = Extractor(staging, options, where=self.where)
         try:
             yield
         except BaseException as error:
@@ -98,7 +85,7 @@ class Intake(abc.ABC):
 
 
 class DirectoryIntake(Intake):
-    """Unpacks into the directory ``dest``, which must be empty or absent; ``page_size_of`` as for Extractor."""
+    """Unpacks into the directory ``dest``, which must be empty or absent, with ``force``, too."""
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
@@ -113,22 +100,10 @@ class ArchiveIntake(Intake):
     """Writes the archive ``dest``: the bytes of a single stream as they come, the chunks of several as they arrive.
 
     All of it is verified meanwhile, as if it were unpacked. Of encrypted files without a key, only that they are
-    complete and that their chunks have the right checksums.
+    complete and that their chunks have the right checksums. With ``force`` a file that is there is replaced.
     """
 
     _channel: FileChannel  # from opened on
-
-    def __init__(
-        self,
-        dest: str | os.PathLike[str],
-        *,
-        decrypt_key: bytes | None = None,
-        parallel: int = 2,
-        require_manifest: bool = True,
-        force: bool = False,
-    ) -> None:
-        super().__init__(dest, decrypt_key=decrypt_key, parallel=parallel, require_manifest=require_manifest)
-        self._force = force
 
     def require_free(self) -> None:
         """Raises TargetNotEmpty when ``dest`` is there, unless it is a file and may be replaced."""
@@ -138,7 +113,7 @@ class ArchiveIntake(Intake):
                 remedy="Name the file that is to be written.",
                 path=str(self.dest),
             )
-        if os.path.lexists(self.dest) and not self._force:
+        if os.path.lexists(self.dest) and not self._options.force:
             raise TargetNotEmpty(f"{self.dest} exists", path=str(self.dest))
 
     @contextlib.contextmanager

@@ -18,7 +18,9 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest as manifests
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_kinds import MANIFEST_NAME
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.registry import source_at
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream import extract
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract_options import ExtractOptions
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tcp_sender import TcpSink, TcpTarget
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tls_sender import TlsSink
 from ansible_collections.innodb.xtrabackup.tests.support.children import same_imports
@@ -76,7 +78,7 @@ def archive(tmp_path: Path) -> Path:
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     make_archive(tmp_path / "packed", some_files())
-    extract.extract_archive(tmp_path / "packed", tmp_path / "directory")
+    extract.extract_archive(source_at(tmp_path / "packed"), tmp_path / "directory")
     (tmp_path / "packed").unlink()
     return tmp_path / "directory"
 
@@ -127,7 +129,9 @@ def test_a_directory_is_packed_once(
     if encrypted:
         options = {**options, "encrypt": {"algorithm": "AES256", **key}}
     done = predicted_then_done(state="created", src=directory, dest=tmp_path / "made", **options)
-    manifest = extract.verify_archive(tmp_path / "made", decrypt_key=SECRET if encrypted else None)
+    manifest = extract.verify_archive(
+        source_at(tmp_path / "made"), ExtractOptions(decrypt_key=SECRET if encrypted else None)
+    )
     assert manifest == manifests.read(directory)
     assert done["manifest"]["sha256"] == manifests.digest_of((directory / MANIFEST_NAME).read_bytes())
     assert b"uuid = 1" in (tmp_path / "made").read_bytes()  # metadata can be read without tools
@@ -338,7 +342,7 @@ def test_a_listening_module_stores_what_comes_over_plain_tcp_and_warns(
     assert answer["manifest"]["sha256"] == published["sha256"]
     assert answer["diff"]["after"] == {"path": answer["path"], "state": "archive", "backup": "backup-1"}
     assert "whoever reaches port" in str(answer["warnings"])
-    extract.verify_archive(answer["path"], decrypt_key=SECRET)
+    extract.verify_archive(source_at(answer["path"]), ExtractOptions(decrypt_key=SECRET))
     assert call(fails=True, **arguments)["error"]["code"] == "target_not_empty"
     assert call(check=True, force=True, **arguments)["diff"]["before"]["state"] == "other"
 

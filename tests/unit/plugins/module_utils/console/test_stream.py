@@ -17,6 +17,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_kinds import MANIFEST_NAME
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.entry import Decoding
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import Extractor
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract_options import ExtractOptions
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.staging import staging_inside
 from ansible_collections.innodb.xtrabackup.tests.support.children import same_imports
 from ansible_collections.innodb.xtrabackup.tests.support.streams import (
@@ -64,7 +65,7 @@ def test_a_backup_that_ends_between_two_files_is_incomplete_also_while_it_stays_
     ends = ends_of_entries(stream)
     assert len(ends) == len(some_files())
     for length in ends[:-1]:  # the last one has xtrabackup_info, and the program looks into it
-        extractor = Extractor(None, require_manifest=False, decoding=AS_STORED, any_files=True)
+        extractor = Extractor(None, ExtractOptions(require_manifest=False, decoding=AS_STORED, any_files=True))
         with pytest.raises(StreamTruncated, match="every complete backup"):
             extractor.run([extractor.reader(io.BytesIO(stream[:length]), "standard input")])
             extractor.finish()

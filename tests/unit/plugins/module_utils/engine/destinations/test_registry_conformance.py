@@ -44,9 +44,11 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.co
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_kinds import MANIFEST_NAME
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import read
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.registry import source_at
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import Compression
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.entry import Decoding
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import extract_archive
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract_options import ExtractOptions
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.unpack_directory import (
     UnpackOptions,
     unpack_directory,
@@ -92,7 +94,7 @@ def unpacked(archive: Path, encoding: Encoding) -> Path | None:
     """What a stream in a file holds; None for one that is not complete."""
     dest = archive.with_name(f"{archive.name}.unpacked")
     try:
-        extract_archive(archive, dest, decrypt_key=key_of(encoding))
+        extract_archive(source_at(archive), dest, ExtractOptions(decrypt_key=key_of(encoding)))
     except XtrabackupError:
         return None
     return dest
@@ -134,7 +136,7 @@ def received(run: Callable[[Intake], Any], dest: Path, encoding: Encoding) -> Ca
 
     def work() -> None:
         try:
-            run(DirectoryIntake(dest, decrypt_key=key_of(encoding)))
+            run(DirectoryIntake(dest, ExtractOptions(decrypt_key=key_of(encoding))))
         except XtrabackupError:
             return
 

@@ -25,6 +25,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.ho
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace import compressed_page_size
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import Manifest
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.registry import source_at
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream import pack, xbstream
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.archive import ArchiveSink
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import Compression
@@ -32,6 +33,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.ex
     extract_archive,
     verify_archive,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract_options import ExtractOptions
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.sink import DirectorySink, Sink
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.stream_file import (
     CHUNK_SIZE,
@@ -195,8 +197,12 @@ def test_archives_of_every_kind_are_unpacked_with_holes(
 ) -> None:
     write_pages(ArchiveSink(tmp_path / "archive", **options), files)
     key = options.get("encrypt_key")
-    verify_archive(tmp_path / "archive", decrypt_key=key)
-    extract_archive(tmp_path / "archive", tmp_path / "dest", decrypt_key=key, page_size_of=compressed_page_size)
+    verify_archive(source_at(tmp_path / "archive"), ExtractOptions(decrypt_key=key))
+    extract_archive(
+        source_at(tmp_path / "archive"),
+        tmp_path / "dest",
+        ExtractOptions(decrypt_key=key, page_size_of=compressed_page_size),
+    )
     found = tree(tmp_path / "dest")
     found.pop(file_kinds.MANIFEST_NAME)
     assert found == files
@@ -225,7 +231,9 @@ def test_an_ordinary_tablespace_is_unpacked_without_holes(tmp_path: Path) -> Non
     content = bytearray(page_compressed(100))
     content[54:58] = (0x15).to_bytes(4, "big")
     write_pages(ArchiveSink(tmp_path / "archive"), {"d/t.ibd": bytes(content), "d/t.MYD": page_compressed(100)})
-    extract_archive(tmp_path / "archive", tmp_path / "dest", page_size_of=compressed_page_size)
+    extract_archive(
+        source_at(tmp_path / "archive"), tmp_path / "dest", ExtractOptions(page_size_of=compressed_page_size)
+    )
     for name in ("t.ibd", "t.MYD"):
         assert allocated(tmp_path / "dest" / "d" / name) >= len(content)
 
@@ -239,7 +247,9 @@ def test_a_tablespace_that_ddl_made_meanwhile_gets_its_holes_too(tmp_path: Path)
         file.write_pages(memoryview(content), 16384)
         entry = file.close()
     sink.publish(Manifest({"id": "1"}, (entry,)))
-    extract_archive(tmp_path / "archive", tmp_path / "dest", page_size_of=compressed_page_size)
+    extract_archive(
+        source_at(tmp_path / "archive"), tmp_path / "dest", ExtractOptions(page_size_of=compressed_page_size)
+    )
     assert (tmp_path / "dest" / "d" / "t.ibd").read_bytes() == content
     assert allocated(tmp_path / "dest" / "d" / "t.ibd") <= needed(content) + BLOCK
 
@@ -337,7 +347,9 @@ def test_a_directory_is_packed_with_and_without_its_holes(files: dict[str, bytes
     # a file of zeros alone says nothing about its pages
     assert (tmp_path / "sparse").stat().st_size < physical + len(files["d/zero.ibd"]) + 100_000
     for name in ("plain", "sparse"):
-        extract_archive(tmp_path / name, tmp_path / f"{name}.dest", page_size_of=compressed_page_size)
+        extract_archive(
+            source_at(tmp_path / name), tmp_path / f"{name}.dest", ExtractOptions(page_size_of=compressed_page_size)
+        )
         found = tree(tmp_path / f"{name}.dest")
         assert found == tree(tmp_path / "backup")
         assert allocated(tmp_path / f"{name}.dest" / "d" / "a.ibd") <= needed(files["d/a.ibd"]) + BLOCK

@@ -18,10 +18,12 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.ho
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace import compressed_page_size
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import Manifest
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.registry import source_at
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream import pack
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.archive import ArchiveSink
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import Compression
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import extract_archive
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract_options import ExtractOptions
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.sink import DirectorySink
 
 SIZE = 16384
@@ -91,7 +93,9 @@ def test_holes_stay_holes_on_the_way_through_an_archive(tmp_path: Path, options:
                 file.write(content)
                 file.close()
         archive.publish(Manifest({"id": "1"}, tuple(entries)))
-    extract_archive(tmp_path / "archive", tmp_path / "dest", page_size_of=compressed_page_size)
+    extract_archive(
+        source_at(tmp_path / "archive"), tmp_path / "dest", ExtractOptions(page_size_of=compressed_page_size)
+    )
     for directory in ("backup", "dest"):
         for path, content in files.items():
             copy = tmp_path / directory / path

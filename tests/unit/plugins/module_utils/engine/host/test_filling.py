@@ -36,6 +36,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.backup_directory import (
     read_backup_directory,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.registry import source_at
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import Compression
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.entry import Decoding
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import extract_archive
@@ -85,7 +86,7 @@ def to_packed_directory(dest: Path) -> None:
 
 
 def by_unpacking(dest: Path) -> None:
-    extract_archive(dest.parent / "archive", dest)
+    extract_archive(source_at(dest.parent / "archive"), dest)
 
 
 def by_streaming(dest: Path) -> None:

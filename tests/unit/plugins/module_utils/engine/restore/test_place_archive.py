@@ -37,11 +37,15 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore i
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.layout import layout_from_options
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.place import RestoreResult, restore
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.plan import RestoreOptions, plan_restore
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources import registry
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.registry import source_at
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import Compression
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import extract_archive
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract_options import ExtractOptions
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.pack import create_archive
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.selection import Selection
 from ansible_collections.innodb.xtrabackup.tests.support.dying import killed_at
+from ansible_collections.innodb.xtrabackup.tests.support.sources import VaultSource
 from ansible_collections.innodb.xtrabackup.tests.support.streams import raw_archive
 from ansible_collections.innodb.xtrabackup.tests.unit.plugins.module_utils.engine.recovery.conftest import (
     LAST_LSN,
@@ -201,7 +205,11 @@ def test_what_is_known_to_fail_is_refused_before_anything_is_written(archived: A
     archived.options["innodb_page_size"] = "8k"
     refused(InvalidOption, "innodb_page_size is 16384 in the backup")
     del archived.options["innodb_page_size"]
-    extract_archive(archived.archive, tmp_path / "part", decrypt_key=KEY, selection=Selection(databases=("shop",)))
+    extract_archive(
+        source_at(archived.archive),
+        tmp_path / "part",
+        ExtractOptions(decrypt_key=KEY, selection=Selection(databases=("shop",))),
+    )
     refused(BackupPartial, "only 2 selected files", tmp_path / "part")
     (tmp_path / "cut.xbstream").write_bytes(archived.archive.read_bytes()[:-7])
     refused(StreamTruncated, "ends at offset", tmp_path / "cut.xbstream")
@@ -337,3 +345,17 @@ def test_what_a_kill_left_is_removed_by_whatever_is_restored_next(archived: Arch
     assert result.record["id"] == "ours-1"
     assert archived.leftovers() == []
     assert manifest.read(host.backup).id == "ours-1"
+
+
+def test_an_archive_that_is_on_no_file_system_is_restored_and_remembered(
+    archived: Archived, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    location = VaultSource.put(archived.archive.read_bytes())
+    archived.archive.unlink()
+    monkeypatch.setattr(registry, "LOCATED", [VaultSource, *registry.LOCATED])
+    options = archived.wanted()
+    layout = layout_from_options(archived.options, None, Family.MARIADB, known=True)
+    assert restore(plan_restore(location, layout, options), options, Progress("restore")).changed
+    assert set(tree(archived.datadir)) == RESTORED
+    assert json.loads((archived.datadir / MARKER).read_text())["source"] == location
+    assert not plan_restore(location, layout, options).changed

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import InvalidOption, StreamCorrupt
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.registry import source_at
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.digests import (
     ALGORITHMS,
     Checksum,
@@ -22,6 +23,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.ex
     extract_archive,
     verify_archive,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract_options import ExtractOptions
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.selection import Selection
 from ansible_collections.innodb.xtrabackup.tests.support.streams import make_archive, some_files
 
@@ -76,10 +78,10 @@ def test_all_bytes_of_an_archive_count_and_nothing_is_published_when_they_are_ot
     right = StreamDigests(("xxh3",), Checksum.parse(f"sha1:{digest}"))
     wrong = Checksum.parse("sha1:" + "0" * 40)
     with pytest.raises(StreamCorrupt, match=digest):
-        extract_archive(archive, dest, digests=StreamDigests((), wrong), selection=selection)
+        extract_archive(source_at(archive), dest, ExtractOptions(selection=selection), digests=StreamDigests((), wrong))
     assert [path.name for path in tmp_path.iterdir()] == ["archive"]
-    extract_archive(archive, dest, digests=right, selection=selection)
+    extract_archive(source_at(archive), dest, ExtractOptions(selection=selection), digests=right)
     assert right.hexdigests()["sha1"] == digest
     with pytest.raises(StreamCorrupt, match="sha1"):
-        verify_archive(archive, digests=StreamDigests((), wrong))
-    verify_archive(archive, digests=StreamDigests((), Checksum.parse(f"sha1:{digest}")))
+        verify_archive(source_at(archive), digests=StreamDigests((), wrong))
+    verify_archive(source_at(archive), digests=StreamDigests((), Checksum.parse(f"sha1:{digest}")))

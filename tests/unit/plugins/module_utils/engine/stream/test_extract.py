@@ -29,6 +29,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.fi
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import Manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.registry import source_at
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream import cipher, extract
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.archive import ArchiveSink
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.buffers import BufferPool
@@ -38,6 +39,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.ex
     extract_archive,
     verify_archive,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract_options import ExtractOptions
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.listing import list_archive
 from ansible_collections.innodb.xtrabackup.tests.support.streams import (
     ShortSource,
@@ -64,7 +66,7 @@ def test_an_unpacked_archive_is_the_backup_with_a_plain_manifest(
     tmp_path: Path, algorithm: str | None, key: bytes | None
 ) -> None:
     published = make_archive(tmp_path / "archive", some_files(), algorithm=algorithm, key=key, backup={"to_lsn": 5})
-    manifest = extract_archive(tmp_path / "archive", tmp_path / "dest", decrypt_key=key)
+    manifest = extract_archive(source_at(tmp_path / "archive"), tmp_path / "dest", ExtractOptions(decrypt_key=key))
     unpacked = tree(tmp_path / "dest")
     stored = unpacked.pop(MANIFEST_NAME)
     assert unpacked == some_files()
@@ -84,7 +86,7 @@ def test_one_backup_may_come_in_several_streams(tmp_path: Path, readers: int) ->
     parts = [dict(list(files.items())[number::readers]) for number in range(readers)]
     streams = [raw_archive(part, manifest if not number else None) for number, part in enumerate(parts)]
     (tmp_path / "dest").mkdir()
-    extractor = Extractor(tmp_path / "dest", parallel=3)
+    extractor = Extractor(tmp_path / "dest", ExtractOptions(parallel=3))
     extractor.run(
         [extractor.reader(ShortSource(stream, most=100_000), f"stream {n}") for n, stream in enumerate(streams)]
     )
@@ -160,14 +162,14 @@ def test_an_entry_below_a_file_is_refused(tmp_path: Path) -> None:
     extra = payload(b"ibdata1/t.ibd", 0, b"x") + end(b"ibdata1/t.ibd")
     with pytest.raises(StorageError, match="ibdata1"):
         (tmp_path / "archive").write_bytes(raw_archive(STOCK, None, extra))
-        extract_archive(tmp_path / "archive", tmp_path / "dest", require_manifest=False)
+        extract_archive(source_at(tmp_path / "archive"), tmp_path / "dest", ExtractOptions(require_manifest=False))
     assert os.listdir(tmp_path) == ["archive"]
 
 
 def test_thousands_of_unfinished_entries_do_not_use_up_the_descriptors(tmp_path: Path) -> None:
     extra = b"".join(payload(b"t%d" % number, 0, b"x") for number in range(1500))
     with pytest.raises(StreamCorrupt, match="incomplete at once"):
-        extractor = Extractor(tmp_path, require_manifest=False)
+        extractor = Extractor(tmp_path, ExtractOptions(require_manifest=False))
         extractor.run([extractor.reader(ShortSource(raw_archive(STOCK, None, extra)), "the stream")])
     extractor.abort(RuntimeError())
 
@@ -180,7 +182,7 @@ def test_what_is_there_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "dest").mkdir()
     (tmp_path / "dest" / "mine").write_bytes(b"precious")
     with pytest.raises(TargetNotEmpty):
-        extract_archive(tmp_path / "archive", tmp_path / "dest")
+        extract_archive(source_at(tmp_path / "archive"), tmp_path / "dest")
     assert tree(tmp_path / "dest") == {"mine": b"precious"}
     assert sorted(os.listdir(tmp_path)) == ["archive", "dest"]
 
@@ -193,9 +195,9 @@ def test_force_replaces_what_is_there_only_by_something_complete(tmp_path: Path)
     (tmp_path / "dest" / "mine").write_bytes(b"old")
     (tmp_path / "bad").write_bytes(stream[:-1])
     with pytest.raises(StreamTruncated):
-        extract_archive(tmp_path / "bad", tmp_path / "dest", force=True)
+        extract_archive(source_at(tmp_path / "bad"), tmp_path / "dest", ExtractOptions(force=True))
     assert tree(tmp_path / "dest") == {"xtrabackup_checkpoints": b"old", "mine": b"old"}
-    extract_archive(tmp_path / "archive", tmp_path / "dest", force=True)
+    extract_archive(source_at(tmp_path / "archive"), tmp_path / "dest", ExtractOptions(force=True))
     assert tree(tmp_path / "dest").keys() == {*some_files(), MANIFEST_NAME}
     assert sorted(os.listdir(tmp_path)) == ["archive", "bad", "dest"]
 
@@ -205,7 +207,7 @@ def test_an_empty_directory_and_the_rest_of_a_killed_run_are_no_obstacle(tmp_pat
     (tmp_path / "dest").mkdir()
     (tmp_path / "dest.partial").mkdir()
     (tmp_path / "dest.partial" / "ibdata1").write_bytes(b"half")
-    extract_archive(tmp_path / "archive", tmp_path / "dest")
+    extract_archive(source_at(tmp_path / "archive"), tmp_path / "dest")
     assert sorted(os.listdir(tmp_path)) == ["archive", "dest"]
 
 
@@ -214,14 +216,14 @@ def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "dest").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(TargetNotEmpty):
-        extract_archive(tmp_path / "archive", tmp_path / "dest")
+        extract_archive(source_at(tmp_path / "archive"), tmp_path / "dest")
     assert not os.listdir(tmp_path / "elsewhere")
 
 
 def test_two_jobs_do_not_unpack_into_one_place(tmp_path: Path) -> None:
     make_archive(tmp_path / "archive", some_files())
     with durable.exclusive_lock(tmp_path / "dest.lock", "the test"), pytest.raises(TargetBusy):
-        extract_archive(tmp_path / "archive", tmp_path / "dest")
+        extract_archive(source_at(tmp_path / "archive"), tmp_path / "dest")
     assert os.listdir(tmp_path) == ["archive"]
 
 
@@ -229,13 +231,14 @@ def test_two_jobs_do_not_unpack_into_one_place(tmp_path: Path) -> None:
 def test_a_root_or_mount_point_is_no_target(tmp_path: Path, dest: str) -> None:
     make_archive(tmp_path / "archive", some_files())
     with pytest.raises(TargetUnsafe):
-        extract_archive(tmp_path / "archive", dest, force=True)
+        extract_archive(source_at(tmp_path / "archive"), dest, ExtractOptions(force=True))
 
 
 def test_a_missing_archive_is_named(tmp_path: Path) -> None:
-    for function in (list_archive, verify_archive, lambda path: extract_archive(path, tmp_path / "dest")):
+    missing = source_at(tmp_path / "no-such-archive")
+    for function in (list_archive, verify_archive, lambda source: extract_archive(source, tmp_path / "dest")):
         with pytest.raises(StorageError, match="no-such-archive"):
-            function(tmp_path / "no-such-archive")
+            function(missing)
     assert not os.listdir(tmp_path)
 
 
@@ -246,7 +249,7 @@ def test_too_little_space_is_refused_before_anything_is_written(
     monkeypatch.setattr(durable, "free_bytes", lambda _path: 1000)
     monkeypatch.setattr(Extractor, "__init__", lambda *_arguments, **_options: pytest.fail("unpacking began"))
     with pytest.raises(DiskFull, match="1000 bytes free"):
-        extract_archive(tmp_path / "archive", tmp_path / "dest")
+        extract_archive(source_at(tmp_path / "archive"), tmp_path / "dest")
     assert os.listdir(tmp_path) == ["archive"]
 
 
@@ -266,7 +269,7 @@ def test_a_disk_that_fails_at_any_call_ends_unpacking_with_its_error(
         return real(*arguments, **options)
 
     monkeypatch.setattr(os, call, failing)
-    extractor = Extractor(staging, parallel=3)
+    extractor = Extractor(staging, ExtractOptions(parallel=3))
     with pytest.raises(DiskFull, match=r"big\.ibd"):
         with open(tmp_path / "archive", "rb", buffering=0) as source:
             extractor.run([extractor.reader(source, "the archive")])
@@ -288,7 +291,7 @@ def test_a_failure_to_store_that_the_kernel_reports_once_is_not_lost(
 
     monkeypatch.setattr(os, "fsync", once)
     with pytest.raises(StorageError, match=r"Input/output error"):
-        extract_archive(tmp_path / "archive", tmp_path / "dest")
+        extract_archive(source_at(tmp_path / "archive"), tmp_path / "dest")
     assert not (tmp_path / "dest").exists()
     calls.clear()
     with pytest.raises(StorageError, match=r"again\.partial: Input/output error"):
@@ -312,7 +315,7 @@ def test_memory_between_readers_and_workers_is_bounded(tmp_path: Path, monkeypat
     monkeypatch.setattr(BufferPool, "take", take)
     files = {f"t{number}.ibd": random.Random(number).randbytes(7 << 20) for number in range(4)}
     make_archive(tmp_path / "archive", files, algorithm="zstd")
-    extract_archive(tmp_path / "archive", tmp_path / "dest")
+    extract_archive(source_at(tmp_path / "archive"), tmp_path / "dest")
     assert max(lent) <= 6 << 20
     assert len(lent) > 20
 
@@ -328,7 +331,7 @@ def test_an_error_of_a_worker_reaches_readers_that_wait(tmp_path: Path, monkeypa
     bad = bytearray(payload(b"t.ibd", 0, bytes(1 << 20)))
     bad[-1] ^= 1
     stream = bytes(bad) + b"".join(payload(b"t.ibd", n << 20, bytes(1 << 20)) for n in range(1, 20))
-    extractor = Extractor(tmp_path, parallel=1)
+    extractor = Extractor(tmp_path, ExtractOptions(parallel=1))
     first = extractor.reader(ShortSource(stream), "first")
     second = extractor.reader(ShortSource(stream.replace(b"t.ibd", b"u.ibd")), "second")
 
@@ -350,9 +353,9 @@ def test_neither_threads_nor_descriptors_are_left_behind(tmp_path: Path) -> None
     gc.collect()
     threads, descriptors = set(threading.enumerate()), set(os.listdir("/proc/self/fd"))
     for number in range(3):
-        extract_archive(tmp_path / "archive", tmp_path / f"dest{number}")
+        extract_archive(source_at(tmp_path / "archive"), tmp_path / f"dest{number}")
         with pytest.raises(StreamTruncated):
-            extract_archive(tmp_path / "bad", tmp_path / "bad-dest", require_manifest=False)
+            extract_archive(source_at(tmp_path / "bad"), tmp_path / "bad-dest", ExtractOptions(require_manifest=False))
     # what other tests have left may vanish meanwhile
     assert set(threading.enumerate()) <= threads
     assert set(os.listdir("/proc/self/fd")) <= descriptors
@@ -361,7 +364,7 @@ def test_neither_threads_nor_descriptors_are_left_behind(tmp_path: Path) -> None
 def test_progress_counts_the_unpacked_bytes(tmp_path: Path) -> None:
     make_archive(tmp_path / "archive", some_files(), algorithm="zstd")
     progress = Progress("test")
-    extract_archive(tmp_path / "archive", tmp_path / "dest", progress=progress)
+    extract_archive(source_at(tmp_path / "archive"), tmp_path / "dest", progress=progress)
     snapshot = progress.snapshot()
     total = sum(map(len, some_files().values()))
     assert snapshot["bytes_total"] == total
@@ -374,7 +377,7 @@ def test_progress_counts_the_unpacked_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("algorithm", "key"), ENCODINGS)
 def test_a_listing_names_everything_without_the_key(tmp_path: Path, algorithm: str | None, key: bytes | None) -> None:
     published = make_archive(tmp_path / "archive", some_files(), algorithm=algorithm, key=key)
-    listing = list_archive(tmp_path / "archive")
+    listing = list_archive(source_at(tmp_path / "archive"))
     assert listing.size == (tmp_path / "archive").stat().st_size
     assert listing.manifest is not None
     assert manifests.digest_of(listing.manifest.plain().render()) == published["sha256"]
@@ -392,7 +395,7 @@ def test_a_listing_of_a_cut_archive_fails_wherever_it_is_cut_but_between_files(t
     for cut in {*boundaries(stream), *(source.randrange(1, len(stream)) for _repeat in range(100))} - starts_of_files:
         (tmp_path / "cut").write_bytes(stream[:cut])
         with pytest.raises(StreamTruncated):
-            list_archive(tmp_path / "cut")
+            list_archive(source_at(tmp_path / "cut"))
 
 
 def test_an_archive_of_many_files_of_one_sink_is_listed_in_order_of_writing(tmp_path: Path) -> None:
@@ -402,7 +405,7 @@ def test_an_archive_of_many_files_of_one_sink_is_listed_in_order_of_writing(tmp_
         with sink.open(name) as file:
             entries.append(file.close())
     sink.publish(Manifest({"id": "1"}, tuple(entries)))
-    assert list(list_archive(tmp_path / "archive").entries) == [
+    assert list(list_archive(source_at(tmp_path / "archive")).entries) == [
         "b.ibd" + cipher.SUFFIX,
         "a.ibd" + cipher.SUFFIX,
         MANIFEST_NAME,

@@ -25,6 +25,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_kinds import MANIFEST_NAME
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import Manifest
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.registry import source_at
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream import extract
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import (
     extract_archive,
@@ -150,7 +151,7 @@ def test_a_manifest_that_contradicts_itself_is_refused(
 ) -> None:
     (tmp_path / "archive").write_bytes(raw_archive(files, manifest))
     with pytest.raises((StreamCorrupt, FormatError)):
-        extract_archive(tmp_path / "archive", tmp_path / "dest")
+        extract_archive(source_at(tmp_path / "archive"), tmp_path / "dest")
     assert os.listdir(tmp_path) == ["archive"]
 
 

@@ -23,9 +23,11 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_kinds import MANIFEST_NAME
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import Manifest
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.registry import source_at
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream import compare, listing
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.archive import ArchiveSink
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import extract_archive
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract_options import ExtractOptions
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.pack import create_archive
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.selection import Selection
 from ansible_collections.innodb.xtrabackup.tests.support.streams import (
@@ -157,7 +159,9 @@ def test_only_what_is_selected_is_unpacked_with_a_manifest_of_it(
     tmp_path: Path, algorithm: str | None, key: bytes | None
 ) -> None:
     published = make_archive(tmp_path / "archive", some_files(), algorithm=algorithm, key=key)
-    manifest = extract_archive(tmp_path / "archive", tmp_path / "dest", decrypt_key=key, selection=ORDERS)
+    manifest = extract_archive(
+        source_at(tmp_path / "archive"), tmp_path / "dest", ExtractOptions(decrypt_key=key, selection=ORDERS)
+    )
     assert manifest is not None
     assert held(tmp_path / "dest") == ORDERS_FILES
     assert manifests.read(tmp_path / "dest") == manifest
@@ -176,13 +180,13 @@ def damaged(archive: Path, where: bytes) -> None:
 def test_of_a_plain_archive_the_rest_is_not_read(tmp_path: Path) -> None:
     make_archive(tmp_path / "archive", some_files())
     damaged(tmp_path / "archive", some_files()["ibdata1"][:50])
-    extract_archive(tmp_path / "archive", tmp_path / "dest", selection=ORDERS)
+    extract_archive(source_at(tmp_path / "archive"), tmp_path / "dest", ExtractOptions(selection=ORDERS))
     assert held(tmp_path / "dest") == ORDERS_FILES
     with pytest.raises(StreamCorrupt):
-        extract_archive(tmp_path / "archive", tmp_path / "all")
+        extract_archive(source_at(tmp_path / "archive"), tmp_path / "all")
     damaged(tmp_path / "archive", ORDERS_FILES["shop/orders.frm"][:50])
     with pytest.raises(StreamCorrupt):
-        extract_archive(tmp_path / "archive", tmp_path / "other", selection=ORDERS)
+        extract_archive(source_at(tmp_path / "archive"), tmp_path / "other", ExtractOptions(selection=ORDERS))
     assert sorted(os.listdir(tmp_path)) == ["archive", "dest"]
 
 
@@ -194,10 +198,16 @@ def test_of_an_encrypted_archive_everything_is_authenticated(tmp_path: Path) -> 
     assert plain in good
     (tmp_path / "archive").write_bytes(good.replace(plain, forged))
     with pytest.raises(DecryptionFailed):
-        extract_archive(tmp_path / "archive", tmp_path / "dest", decrypt_key=KEY, selection=ORDERS)
+        extract_archive(
+            source_at(tmp_path / "archive"), tmp_path / "dest", ExtractOptions(decrypt_key=KEY, selection=ORDERS)
+        )
     (tmp_path / "archive").write_bytes(good)
     with pytest.raises(DecryptionFailed):
-        extract_archive(tmp_path / "archive", tmp_path / "dest", selection=Selection(files=("xtrabackup_*",)))
+        extract_archive(
+            source_at(tmp_path / "archive"),
+            tmp_path / "dest",
+            ExtractOptions(selection=Selection(files=("xtrabackup_*",))),
+        )
     assert os.listdir(tmp_path) == ["archive"]
 
 
@@ -212,11 +222,17 @@ def test_a_replaced_file_is_the_newer_one_and_a_dropped_one_is_not_there(tmp_pat
         newer = file.close()
     sink.discard("shop/b.ibd")
     sink.publish(Manifest({"id": "1"}, (newer, last)))
-    extract_archive(tmp_path / "archive", tmp_path / "dest", selection=Selection(tables=("shop.a",)))
+    extract_archive(
+        source_at(tmp_path / "archive"), tmp_path / "dest", ExtractOptions(selection=Selection(tables=("shop.a",)))
+    )
     assert held(tmp_path / "dest") == {"shop/a.ibd": b"newer"}
     with pytest.raises(InvalidOption):
-        extract_archive(tmp_path / "archive", tmp_path / "none", selection=Selection(tables=("shop.b",)))
-    extract_archive(tmp_path / "archive", tmp_path / "all", selection=Selection(files=("**",)))
+        extract_archive(
+            source_at(tmp_path / "archive"), tmp_path / "none", ExtractOptions(selection=Selection(tables=("shop.b",)))
+        )
+    extract_archive(
+        source_at(tmp_path / "archive"), tmp_path / "all", ExtractOptions(selection=Selection(files=("**",)))
+    )
     assert held(tmp_path / "all") == {"shop/a.ibd": b"newer", "shop/c.ibd": b"C"}
 
 
@@ -229,9 +245,11 @@ def test_an_archive_without_a_manifest(tmp_path: Path) -> None:
         "xtrabackup_info": b"",
     }
     (tmp_path / "archive").write_bytes(raw_archive(files, None))
-    extract_archive(tmp_path / "archive", tmp_path / "dest", selection=ORDERS, require_manifest=False)
+    extract_archive(
+        source_at(tmp_path / "archive"), tmp_path / "dest", ExtractOptions(selection=ORDERS, require_manifest=False)
+    )
     assert tree(tmp_path / "dest") == {"shop/orders.ibd": b"O", "shop/orders.new": b"N"}
-    whole = listing.list_archive(tmp_path / "archive")
+    whole = listing.list_archive(source_at(tmp_path / "archive"))
     assert compare.directory_holds(tmp_path / "dest", whole.part(ORDERS, "x"))
     assert not compare.directory_holds(tmp_path / "dest", whole)
 
@@ -247,20 +265,24 @@ def test_an_archive_that_is_replaced_meanwhile_is_noticed(tmp_path: Path, monkey
 
     monkeypatch.setattr(durable, "require_space", replaced)
     with pytest.raises(StreamCorrupt, match="another archive"):
-        extract_archive(tmp_path / "archive", tmp_path / "dest", selection=ORDERS)
+        extract_archive(source_at(tmp_path / "archive"), tmp_path / "dest", ExtractOptions(selection=ORDERS))
 
 
 def test_only_the_selected_bytes_have_to_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_archive(tmp_path / "archive", some_files())
     monkeypatch.setattr(durable, "free_bytes", lambda _path: 1000)
-    extract_archive(tmp_path / "archive", tmp_path / "dest", selection=Selection(files=("shop/orders.frm",)))
+    extract_archive(
+        source_at(tmp_path / "archive"),
+        tmp_path / "dest",
+        ExtractOptions(selection=Selection(files=("shop/orders.frm",))),
+    )
     with pytest.raises(DiskFull):
-        extract_archive(tmp_path / "archive", tmp_path / "more", selection=ORDERS)
+        extract_archive(source_at(tmp_path / "archive"), tmp_path / "more", ExtractOptions(selection=ORDERS))
 
 
 def test_a_part_is_not_packed(tmp_path: Path) -> None:
     make_archive(tmp_path / "archive", some_files())
-    extract_archive(tmp_path / "archive", tmp_path / "dest", selection=ORDERS)
+    extract_archive(source_at(tmp_path / "archive"), tmp_path / "dest", ExtractOptions(selection=ORDERS))
     with pytest.raises(BackupPartial, match="only 2 selected files"):
         create_archive(tmp_path / "dest", tmp_path / "made")
     assert sorted(os.listdir(tmp_path)) == ["archive", "dest"]
@@ -276,8 +298,8 @@ def test_the_digests_that_a_prepared_backup_does_not_know_are_no_hindrance(tmp_p
     manifest = Manifest({"id": "1", "state": "prepared", "prepared": {"source_sha256": "first"}}, files)
     (directory / MANIFEST_NAME).write_bytes(manifest.render())
     create_archive(directory, tmp_path / "made")
-    assert compare.archive_holds(tmp_path / "made", manifest, "")
-    assert extract_archive(tmp_path / "made", tmp_path / "again") == manifest
+    assert compare.archive_holds(source_at(tmp_path / "made"), manifest, "")
+    assert extract_archive(source_at(tmp_path / "made"), tmp_path / "again") == manifest
     assert tree(tmp_path / "again") == tree(directory)
     (directory / "xtrabackup_info").write_bytes(unknown)
     with pytest.raises(XtrabackupError, match="other content"):

@@ -20,7 +20,9 @@ import xxhash
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import DecryptionFailed, StreamError
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.registry import source_at
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import extract_archive
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract_options import ExtractOptions
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.listing import list_archive
 from ansible_collections.innodb.xtrabackup.tests.support.streams import end, payload, sparse, tree
 
@@ -109,21 +111,27 @@ def stream(suffix: str, *, encrypted: bool) -> bytes:
 def test_a_percona_stream_unpacks_to_its_files(tmp_path: Path, suffix: str, encrypted: bool) -> None:
     (tmp_path / "archive").write_bytes(stream(suffix, encrypted=encrypted))
     key = KEY if encrypted else None
-    extract_archive(tmp_path / "archive", tmp_path / "dest", decrypt_key=key, require_manifest=False)
+    extract_archive(
+        source_at(tmp_path / "archive"), tmp_path / "dest", ExtractOptions(decrypt_key=key, require_manifest=False)
+    )
     assert tree(tmp_path / "dest") == FILES
 
 
 @pytest.mark.parametrize("suffix", ENCODINGS)
 def test_a_percona_stream_is_listed_without_the_key(tmp_path: Path, suffix: str) -> None:
     (tmp_path / "archive").write_bytes(stream(suffix, encrypted=True))
-    names = set(list_archive(tmp_path / "archive").entries)
+    names = set(list_archive(source_at(tmp_path / "archive")).entries)
     assert names == {name if name == PLAIN else f"{name}{suffix}.xbcrypt" for name in FILES}
 
 
 def test_another_key_is_refused(tmp_path: Path) -> None:
     (tmp_path / "archive").write_bytes(stream(".zst", encrypted=True))
     with pytest.raises(DecryptionFailed):
-        extract_archive(tmp_path / "archive", tmp_path / "dest", decrypt_key=bytes(32), require_manifest=False)
+        extract_archive(
+            source_at(tmp_path / "archive"),
+            tmp_path / "dest",
+            ExtractOptions(decrypt_key=bytes(32), require_manifest=False),
+        )
     assert not (tmp_path / "dest").exists()
 
 
@@ -143,7 +151,11 @@ def test_a_flipped_bit_in_any_field_of_an_encoding_is_detected(tmp_path: Path, s
         archive.write_bytes(payload(name.encode(), 0, bytes(damaged)) + end(name.encode()) + required)
         dest = tmp_path / f"dest-{position}"
         try:
-            extract_archive(archive, dest, decrypt_key=KEY if encrypted else None, parallel=1, require_manifest=False)
+            extract_archive(
+                source_at(archive),
+                dest,
+                ExtractOptions(decrypt_key=KEY if encrypted else None, parallel=1, require_manifest=False),
+            )
         except (StreamError, DecryptionFailed):
             continue
         if (dest / "t.ibd").read_bytes() != b"row " * 60:
@@ -156,7 +168,7 @@ def test_a_sparse_percona_stream_keeps_its_holes(tmp_path: Path) -> None:
     chunks = sparse(b"t.ibd", 0, [(0, 4096), (12288, 4096), (12288, 0)], page + page) + end(b"t.ibd")
     chunks += b"".join(payload(name, 0, b"x") + end(name) for name in (b"xtrabackup_checkpoints", b"xtrabackup_info"))
     (tmp_path / "archive").write_bytes(chunks)
-    extract_archive(tmp_path / "archive", tmp_path / "dest", require_manifest=False)
+    extract_archive(source_at(tmp_path / "archive"), tmp_path / "dest", ExtractOptions(require_manifest=False))
     found = tmp_path / "dest" / "t.ibd"
     assert found.read_bytes() == page + bytes(12288) + page + bytes(12288)
     assert found.stat().st_blocks * 512 <= 3 * 4096

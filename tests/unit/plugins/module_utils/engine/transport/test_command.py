@@ -22,6 +22,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     XtrabackupError,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import Manifest
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.registry import source_at
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream import extract, listing
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import Compression
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.command import CommandSink
@@ -54,7 +55,7 @@ def test_the_last_command_gets_the_archive(tmp_path: Path) -> None:
     sink = CommandSink([["cat"], ["cat"], store(tmp_path / "got")], compress=Compression("zstd"))
     published = write_backup(sink, some_files())
     assert published["path"] is None
-    manifest = extract.verify_archive(tmp_path / "got")
+    manifest = extract.verify_archive(source_at(tmp_path / "got"))
     assert manifest is not None
     assert {file.path for file in manifest.files} == set(some_files())
 
@@ -193,4 +194,4 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
 
 def test_publishing_an_empty_backup_still_writes_the_manifest(tmp_path: Path) -> None:
     CommandSink([store(tmp_path / "got")]).publish(Manifest({"id": "1"}, ()))
-    assert listing.list_archive(tmp_path / "got").manifest is not None
+    assert listing.list_archive(source_at(tmp_path / "got")).manifest is not None

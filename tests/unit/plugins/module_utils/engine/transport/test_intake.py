@@ -23,6 +23,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     TargetNotEmpty,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.registry import source_at
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.archive import FileChannel
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import Compression
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.digests import Checksum
@@ -30,6 +31,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.ex
     extract_archive,
     verify_archive,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract_options import ExtractOptions
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.sink import Buffer
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport import tls_framing as framing
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.intake import ArchiveIntake, Received
@@ -58,7 +60,7 @@ def ends(tmp_path: Path) -> Ends:
 
 def store(stream: bytes, dest: Path, key: bytes | None = None, *, require_manifest: bool = True) -> Received:
     """Have an archive made of ``stream``, which comes in pieces of any length."""
-    intake = ArchiveIntake(dest, decrypt_key=key, require_manifest=require_manifest)
+    intake = ArchiveIntake(dest, ExtractOptions(decrypt_key=key, require_manifest=require_manifest))
     with intake.opened():
         intake.consume(ShortSource(stream, most=200_000), "the sender")
         return intake.finish()
@@ -110,7 +112,7 @@ def test_an_encrypted_stream_without_a_key_is_stored_and_said_not_to_be_verified
     received = store(archive_of(tmp_path, KEY), tmp_path / "dest")
     assert received.manifest
     assert not received.verified
-    verify_archive(tmp_path / "dest", decrypt_key=KEY)
+    verify_archive(source_at(tmp_path / "dest"), ExtractOptions(decrypt_key=KEY))
 
 
 def test_with_the_wrong_key_nothing_is_stored(tmp_path: Path) -> None:
@@ -154,7 +156,7 @@ def test_the_rest_of_a_killed_run_is_no_obstacle_and_another_job_is(tmp_path: Pa
 @pytest.mark.parametrize("connections", [1, 3, 8])
 @pytest.mark.parametrize("key", [None, KEY])
 def test_chunks_of_several_connections_make_one_archive(ends: Ends, connections: int, key: bytes | None) -> None:
-    receiver = Receiver(ends, ArchiveIntake(ends.dest, decrypt_key=key))
+    receiver = Receiver(ends, ArchiveIntake(ends.dest, ExtractOptions(decrypt_key=key)))
     sink = TlsSink(ends.target(connections=connections), compress=Compression("zstd"), encrypt_key=key)
     published = sink.publish(send(sink, FILES))
     receiver.join()
@@ -163,7 +165,7 @@ def test_chunks_of_several_connections_make_one_archive(ends: Ends, connections:
     assert receiver.received.verified
     assert published["path"] == str(ends.dest)
     assert ends.leftovers() == [ends.dest.name]
-    extract_archive(ends.dest, ends.directory / "unpacked", decrypt_key=key)
+    extract_archive(source_at(ends.dest), ends.directory / "unpacked", ExtractOptions(decrypt_key=key))
     unpacked = tree(ends.directory / "unpacked")
     assert hashlib.sha256(unpacked.pop("xtrabackup_manifest.json")).hexdigest() == published["sha256"]
     assert prints(unpacked) == prints(FILES)

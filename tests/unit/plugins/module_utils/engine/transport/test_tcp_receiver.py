@@ -25,6 +25,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_kinds import MANIFEST_NAME
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract_options import ExtractOptions
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.output import FileOutput
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.intake import (
     ArchiveIntake,
@@ -94,7 +95,7 @@ def test_connections_that_send_nothing_are_not_the_sender(tmp_path: Path, port: 
 
 def test_a_foreign_stream_is_taken_when_asked_for(tmp_path: Path, port: int) -> None:
     files = {"db/t.ibd": b"page", "xtrabackup_checkpoints": b"", "xtrabackup_info": b""}
-    receiver = Receiver(port, DirectoryIntake(tmp_path / "dest", require_manifest=False))
+    receiver = Receiver(port, DirectoryIntake(tmp_path / "dest", ExtractOptions(require_manifest=False)))
     connection = send_bytes(port, raw_archive(files, None))
     connection.shutdown(socket.SHUT_WR)
     assert ended_in_order(connection)
@@ -265,7 +266,7 @@ def test_an_archive_that_is_there_is_left_alone_unless_it_may_be_replaced(tmp_pa
     dest.write_bytes(b"precious")
     Receiver(port, ArchiveIntake(dest)).failed_with(TargetNotEmpty)
     assert dest.read_bytes() == b"precious"
-    receiver = Receiver(port, ArchiveIntake(dest, force=True))
+    receiver = Receiver(port, ArchiveIntake(dest, ExtractOptions(force=True)))
     sink = sender(port)
     sink.abort(RuntimeError("why"))
     write_backup(sender(port), FILES)
@@ -273,4 +274,4 @@ def test_an_archive_that_is_there_is_left_alone_unless_it_may_be_replaced(tmp_pa
     assert receiver.received
     assert os.listdir(tmp_path) == ["archive"]
     assert dest.read_bytes() != b"precious"
-    Receiver(port, ArchiveIntake(tmp_path, force=True)).failed_with(TargetNotEmpty)
+    Receiver(port, ArchiveIntake(tmp_path, ExtractOptions(force=True))).failed_with(TargetNotEmpty)

@@ -24,6 +24,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     StreamTruncated,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.digests import Checksum
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract_options import ExtractOptions
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.intake import (
     ArchiveIntake,
     DirectoryIntake,
@@ -53,7 +54,7 @@ def test_nobody_who_sends_is_a_time_out(tmp_path: Path, port: int) -> None:
 
 def test_an_aborted_backup_is_never_taken_for_a_whole_one(tmp_path: Path, port: int) -> None:
     # every entry is there, and another tool's stream needs no manifest: only the reset tells
-    receiver = Receiver(port, DirectoryIntake(tmp_path / "dest", require_manifest=False))
+    receiver = Receiver(port, DirectoryIntake(tmp_path / "dest", ExtractOptions(require_manifest=False)))
     sink = sender(port)
     for name, data in FILES.items():
         with sink.open(name) as file:
@@ -94,7 +95,7 @@ def test_a_backup_is_aborted_while_a_thread_is_stuck_in_writing(port: int) -> No
 
 def test_a_killed_sender_is_never_taken_for_a_finished_one(tmp_path: Path, port: int) -> None:
     files = {"db/t.ibd": b"page", "xtrabackup_checkpoints": b"", "xtrabackup_info": b""}
-    receiver = Receiver(port, DirectoryIntake(tmp_path / "dest", require_manifest=False))
+    receiver = Receiver(port, DirectoryIntake(tmp_path / "dest", ExtractOptions(require_manifest=False)))
     program = (
         f"import time; from {TcpSink.__module__} import TcpSink, TcpTarget\n"
         f"sink = TcpSink(TcpTarget({HERE!r}, {port}))\n"

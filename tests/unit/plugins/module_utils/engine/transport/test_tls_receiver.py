@@ -28,6 +28,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format im
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream import extract
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import Compression
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract_options import ExtractOptions
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport import credentials
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport import tls_framing as framing
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.intake import DirectoryIntake, Received
@@ -70,7 +71,7 @@ def test_hundreds_of_megabytes_arrive_intact_over_parallel_connections(ends: End
 def test_a_compressed_and_encrypted_stream_arrives_as_it_was(ends: Ends) -> None:
     key = b"k" * 32
     outcome: list[Received] = []
-    intake = DirectoryIntake(ends.dest, decrypt_key=key)
+    intake = DirectoryIntake(ends.dest, ExtractOptions(decrypt_key=key))
     thread = threading.Thread(target=lambda: outcome.append(receive(ends.listen(), intake)))
     thread.start()
     sink = TlsSink(ends.target(), compress=Compression("zstd", 1, 2), encrypt_key=key)

@@ -1,0 +1,129 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sources that connect to this host: a sender over TLS or over plain TCP."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ..progress import Progress
+from ..stream.digests import Checksum
+from ..transport import tcp_receiver, tls_receiver
+from ..transport.door import Sources
+from ..transport.intake import Intake, Received
+from ..transport.tcp_receiver import TcpListenOptions
+from ..transport.tls_listener import ListenOptions
+from ..units import parse_duration
+from .base import SourceKind
+
+
+class ArrivingSource(abc.ABC):
+    """Whoever connects first and may send, named by one key of the module's option ``listen``. A frozen value.
+
+    It cannot be opened, since nothing is there yet: it is received, and an intake takes what comes.
+    """
+
+    kind: ClassVar[SourceKind] = SourceKind.STREAM
+    #: the key in the module's option ``listen``
+    key: ClassVar[str] = ""
+
+    @classmethod
+    @abc.abstractmethod
+    def from_options(cls, listen: Mapping[str, Any]) -> ArrivingSource:
+        """The source that the option ``listen`` describes; raises InvalidOption."""
+
+    @property
+    @abc.abstractmethod
+    def location(self) -> str:
+        """Where it is waited for."""
+
+    def warnings(self) -> list[str]:
+        """What to know before anything is received."""
+        return []
+
+    @abc.abstractmethod
+    def receive(
+        self,
+        intake: Intake,
+        *,
+        digests: Sequence[str] = (),
+        checksum: Checksum | None = None,
+        progress: Progress | None = None,
+    ) -> Received:
+        """Wait for the sender; ``intake`` publishes what came once all is verified and durable.
+
+        The ``digests`` of its bytes are told, ``checksum`` is compared. Raises PeerTimeout, PeerFailed, StreamError,
+        StorageError and others; nothing is left then."""
+
+
+def _place(listen: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "port": listen["port"],
+        "address": listen["address"],
+        "timeout": parse_duration(listen["timeout"], "listen.timeout"),
+        "accept_timeout": parse_duration(listen["accept_timeout"], "listen.accept_timeout"),
+        "sources": Sources.parse(listen["from"]),
+    }
+
+
+@dataclass(frozen=True)
+class TcpSource(ArrivingSource):
+    """A sender that is not authenticated, such as socat."""
+
+    listen: TcpListenOptions
+
+    key: ClassVar[str] = "plain"
+
+    @classmethod
+    def from_options(cls, listen: Mapping[str, Any]) -> TcpSource:
+        return cls(TcpListenOptions(**_place(listen)))
+
+    @property
+    def location(self) -> str:
+        return self.listen.where
+
+    def warnings(self) -> list[str]:
+        sender = f"listen.plain: whoever reaches port {self.listen.port} of this host can send a backup"
+        plain = "what is not encrypted can be read on its way"
+        return [f"{sender}, and {plain}; with listen.tls both ends prove who they are"]
+
+    def receive(
+        self,
+        intake: Intake,
+        *,
+        digests: Sequence[str] = (),
+        checksum: Checksum | None = None,
+        progress: Progress | None = None,
+    ) -> Received:
+        return tcp_receiver.receive(self.listen, intake, digests=digests, checksum=checksum, progress=progress)
+
+
+@dataclass(frozen=True)
+class TlsSource(ArrivingSource):
+    """A sender of ours; both ends prove who they are."""
+
+    listen: ListenOptions
+
+    key: ClassVar[str] = "tls"
+
+    @classmethod
+    def from_options(cls, listen: Mapping[str, Any]) -> TlsSource:
+        return cls(ListenOptions(credentials_path=listen["tls"]["credentials"], **_place(listen)))
+
+    @property
+    def location(self) -> str:
+        return self.listen.where
+
+    def receive(
+        self,
+        intake: Intake,
+        *,
+        digests: Sequence[str] = (),
+        checksum: Checksum | None = None,
+        progress: Progress | None = None,
+    ) -> Received:
+        return tls_receiver.receive(self.listen, intake, digests=digests, checksum=checksum, progress=progress)
