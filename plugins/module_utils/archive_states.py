@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.stag
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace import compressed_page_size
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import Manifest
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream import cipher, compare, entry, pack
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import Compression
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.digests import Checksum, StreamDigests
@@ -54,6 +52,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.units imp
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.module_support import (
     SELECTION_OPTIONS,
     Outcome,
+    progress_of,
 )
 
 
@@ -129,7 +128,7 @@ def listed(module: AnsibleModule) -> Outcome:
 def verified(module: AnsibleModule) -> Outcome:
     """Read all of the archive."""
     digests = digests_of(module.params)
-    with contextlib.closing(Progress("xbstream", module.params["progress_file"])) as progress:
+    with progress_of("xbstream", module.params["progress_file"]) as progress:
         manifest = verify_archive(
             module.params["src"],
             decrypt_key=decrypt_key(module.params),
@@ -173,7 +172,7 @@ def created(module: AnsibleModule) -> Outcome:
         raise TargetNotEmpty(f"{dest} exists and is not this backup's archive", path=dest)
     digests = {}
     if not module.check_mode:
-        with contextlib.closing(Progress("xbstream", params["progress_file"])) as progress:
+        with progress_of("xbstream", params["progress_file"]) as progress:
             made = pack.create_archive(
                 src,
                 dest,
@@ -214,7 +213,7 @@ def extracted(module: AnsibleModule) -> Outcome:
     before = facts(dest, compare.directory_manifest(dest) if taken else None, "other" if taken else "absent")
     found = {}
     if not module.check_mode:
-        with contextlib.closing(Progress("xbstream", params["progress_file"])) as progress:
+        with progress_of("xbstream", params["progress_file"]) as progress:
             extract_archive(
                 params["src"],
                 dest,
@@ -285,7 +284,7 @@ def receive(params: dict[str, Any], intake: Intake) -> Received:
         "accept_timeout": parse_duration(listen["accept_timeout"], "listen.accept_timeout"),
         "sources": Sources.parse(listen["from"]),
     }
-    with contextlib.closing(Progress("xbstream", listen["progress_file"])) as progress:
+    with progress_of("xbstream", listen["progress_file"]) as progress:
         wanted: dict[str, Any] = {
             "digests": params["digests"],
             "checksum": Checksum.parse(params["checksum"]) if params["checksum"] else None,

@@ -12,6 +12,7 @@ import contextlib
 import errno
 import fcntl
 import itertools
+import logging
 import os
 import stat
 import threading
@@ -25,6 +26,8 @@ from ..errors import BackupIncomplete, Cancelled, StorageError
 from ..format.content_digest import algorithm_of, new_digest
 from ..format.holes import digest_zeros
 from . import below, durable, trees
+
+_log = logging.getLogger(__name__)
 
 PART_SUFFIX = ".xtrabackup-part"
 """Suffix of a file that is still being copied."""
@@ -142,6 +145,7 @@ class Copier:
                         self._transfer(task, source, target, size)
                     self._finish(source, target)
                     os.rename(part, task.target)
+                    _log.debug("copied %s to %s, %d bytes", task.source, task.target, size)
                 except BaseException:
                     with contextlib.suppress(OSError):
                         os.unlink(part)
