@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +25,6 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.stag
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace import compressed_page_size
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import Manifest
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.arrivals import arriving
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.network import ArrivingSource
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.registry import source_at
@@ -56,6 +54,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.module_support import (
     SELECTION_OPTIONS,
     Outcome,
+    progress_of,
 )
 
 
@@ -136,7 +135,7 @@ def listed(module: AnsibleModule) -> Outcome:
 def verified(module: AnsibleModule) -> Outcome:
     """Read all of the archive."""
     digests = digests_of(module.params)
-    with contextlib.closing(Progress("xbstream", module.params["progress_file"])) as progress:
+    with progress_of("xbstream", module.params["progress_file"]) as progress:
         manifest = verify_archive(
             source_at(module.params["src"]), extract_options(module.params), digests=digests, progress=progress
         )
@@ -175,7 +174,7 @@ def created(module: AnsibleModule) -> Outcome:
         raise TargetNotEmpty(f"{dest} exists and is not this backup's archive", path=dest)
     digests = {}
     if not module.check_mode:
-        with contextlib.closing(Progress("xbstream", params["progress_file"])) as progress:
+        with progress_of("xbstream", params["progress_file"]) as progress:
             made = pack.create_archive(
                 src,
                 dest,
@@ -218,7 +217,7 @@ def extracted(module: AnsibleModule) -> Outcome:
     before = facts(dest, compare.directory_manifest(dest) if taken else None, "other" if taken else "absent")
     found = {}
     if not module.check_mode:
-        with contextlib.closing(Progress("xbstream", params["progress_file"])) as progress:
+        with progress_of("xbstream", params["progress_file"]) as progress:
             wanted = replace(options, selection=selection, page_size_of=compressed_page_size, force=force)
             extract_archive(source, dest, wanted, digests=digests, progress=progress)
             found = digests.hexdigests() if digests else {}
@@ -263,7 +262,7 @@ def received(module: AnsibleModule) -> Outcome:
 def receive(params: dict[str, Any], source: ArrivingSource, intake: Intake) -> Received:
     """Wait for the sender, and have ``intake`` take what comes."""
     checksum = Checksum.parse(params["checksum"]) if params["checksum"] else None
-    with contextlib.closing(Progress("xbstream", params["listen"]["progress_file"])) as progress:
+    with progress_of("xbstream", params["listen"]["progress_file"]) as progress:
         return source.receive(intake, digests=params["digests"], checksum=checksum, progress=progress)
 
 

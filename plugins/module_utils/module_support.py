@@ -9,15 +9,18 @@ nothing of Ansible, and returns an Outcome. Of the module utilities, this and ar
 
 from __future__ import annotations
 
+import contextlib
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Callable, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
+from .engine import job_log
 from .engine.errors import Cancelled, XtrabackupError
 from .engine.printable import printable
+from .engine.progress import Progress
 
 LOGIN_OPTIONS: dict[str, dict[str, Any]] = {
     "login_user": {"type": "str"},
@@ -94,6 +97,13 @@ def warn(module: AnsibleModule, warnings: Iterable[str]) -> None:
     """Have Ansible show ``warnings`` of the engine, each on one line."""
     for warning in warnings:
         module.warn(printable(warning))
+
+
+@contextlib.contextmanager
+def progress_of(name: str, progress_file: str | None) -> Iterator[Progress]:
+    """The progress of the job ``name`` for the block, in ``progress_file`` if that is given, with a log beside it."""
+    with job_log.kept_beside(progress_file), contextlib.closing(Progress(name, progress_file)) as progress:
+        yield progress
 
 
 def run(module: AnsibleModule, action: Callable[[AnsibleModule], Outcome]) -> NoReturn:

@@ -128,6 +128,8 @@ options:
         description:
           - A file that tells, while the transfer runs, how far it is; see M(innodb.xtrabackup.xtrabackup_info).
           - It appears when the receiver listens.
+          - Beside it, under its name with C(.log) at the end, the receiver writes a log, which only its owner can read.
+            It stays when the transfer fails or is killed.
         type: path
   sparse:
     description:
@@ -176,6 +178,8 @@ options:
     description:
       - A file that tells, while an archive is unpacked, checked or made, how far it is; see
         M(innodb.xtrabackup.xtrabackup_info).
+      - Beside it, under its name with C(.log) at the end, the job writes a log, which only its owner can read. It stays
+        when the job fails or is killed.
     type: path
   force:
     description:

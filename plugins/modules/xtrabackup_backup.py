@@ -169,6 +169,8 @@ options:
   progress_file:
     description:
       - File that tells how far the job is while it runs; M(innodb.xtrabackup.xtrabackup_info) reads it.
+      - Beside it, under its name with C(.log) at the end, the job writes a log, which only its owner can read. It stays
+        when the job fails or is killed.
     type: path
   force:
     description:
@@ -369,7 +371,6 @@ error:
     details: {capacity: 50319360}
 """
 
-import contextlib
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -377,7 +378,6 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import job
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.destinations import registry
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.content_digest import OPTIONS
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import ConnectionParameters
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.throttle import Throttle
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.units import parse_duration, parse_size
@@ -389,6 +389,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.module_support i
     LOCKING_OPTIONS,
     LOGIN_OPTIONS,
     Outcome,
+    progress_of,
     run,
     warn,
 )
@@ -478,7 +479,7 @@ def _backup(module: AnsibleModule) -> Outcome:
     if module.check_mode:
         job.preflight(options)
         return Outcome(True, before, after)
-    with contextlib.closing(Progress("backup", params["progress_file"])) as progress:
+    with progress_of("backup", params["progress_file"]) as progress:
         record = job.take_backup(options, destination.open(), progress)
     warn(module, record["warnings"])
     return Outcome(True, before, after, {"backup": record})

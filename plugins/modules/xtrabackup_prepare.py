@@ -79,6 +79,8 @@ options:
   progress_file:
     description:
       - File that tells how far the job is while it runs; M(innodb.xtrabackup.xtrabackup_info) reads it.
+      - Beside it, under its name with C(.log) at the end, the job writes a log, which only its owner can read. It stays
+        when the job fails or is killed.
     type: path
   force:
     description:
@@ -231,17 +233,15 @@ error:
     details: {found_lsn: 4711, last_lsn: 4815}
 """
 
-import contextlib
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.engine.progress import Progress
 from ..module_utils.engine.recovery.prepare import PrepareOptions, plan, prepare
 from ..module_utils.engine.stream.cipher import read_key_file
 from ..module_utils.engine.units import parse_duration
-from ..module_utils.module_support import DECRYPT_OPTION, Outcome, run, warn
+from ..module_utils.module_support import DECRYPT_OPTION, Outcome, progress_of, run, warn
 
 
 def _argument_spec() -> dict[str, Any]:
@@ -277,7 +277,7 @@ def _prepare(module: AnsibleModule) -> Outcome:
     planned = plan(params["src"], target, options)
     if module.check_mode and planned.changed:
         return Outcome(True, planned.before, planned.after)
-    with contextlib.closing(Progress("prepare", params["progress_file"])) as progress:
+    with progress_of("prepare", params["progress_file"]) as progress:
         result = prepare(params["src"], target, options, progress)
         phases = progress.snapshot()["phases"]
     warn(module, result.warnings)

@@ -113,6 +113,8 @@ options:
   progress_file:
     description:
       - File that tells how far the job is while it runs; M(innodb.xtrabackup.xtrabackup_info) reads it.
+      - Beside it, under its name with C(.log) at the end, the job writes a log, which only its owner can read. It stays
+        when the job fails or is killed.
     type: path
   owner:
     description:
@@ -360,7 +362,6 @@ error:
     details: {path: /var/lib/mysql, pid: 4711}
 """
 
-import contextlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -370,7 +371,6 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils.engine.errors import InvalidOption
 from ..module_utils.engine.host.held import give_back_of_the_dead
 from ..module_utils.engine.host.ownership import resolve_ownership
-from ..module_utils.engine.progress import Progress
 from ..module_utils.engine.recovery.prepare import PrepareOptions
 from ..module_utils.engine.restore.forecast import forecast
 from ..module_utils.engine.restore.layout import HostLayout
@@ -381,7 +381,7 @@ from ..module_utils.engine.restore.source import layout_for
 from ..module_utils.engine.sources.registry import source_at
 from ..module_utils.engine.stream.cipher import read_key_file
 from ..module_utils.engine.units import parse_duration
-from ..module_utils.module_support import DECRYPT_OPTION, OWNER_OPTIONS, Outcome, run, warn
+from ..module_utils.module_support import DECRYPT_OPTION, OWNER_OPTIONS, Outcome, progress_of, run, warn
 
 
 def _argument_spec() -> dict[str, Any]:
@@ -475,7 +475,7 @@ def _restore(module: AnsibleModule) -> Outcome:
         give_back_of_the_dead()
     if not planned.changed or module.check_mode:
         return _prediction(planned, options, answer)
-    with contextlib.closing(Progress("restore", params["progress_file"])) as progress:
+    with progress_of("restore", params["progress_file"]) as progress:
         result = restore(planned, options, progress)
     warn(module, result.warnings)
     answer.update(

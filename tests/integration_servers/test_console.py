@@ -172,8 +172,13 @@ def test_a_lock_that_is_not_granted_in_time_and_a_signal_leave_nothing(
         late = console.run(*words, "--startup-wait-timeout=1", f"--target-dir={workdir}/late")
         assert late.status == 1
         assert "was not granted within 1 s" in late.said
-        stopped = subprocess.Popen([*map(str, words), f"--target-dir={workdir}/stopped"], stderr=subprocess.PIPE)
-        time.sleep(3)
+        assert "or raise --ftwrl-wait-timeout." in late.said
+        assert " asked for, " not in late.said
+        command = [*map(str, words), "--verbose", f"--target-dir={workdir}/stopped"]
+        stopped = subprocess.Popen(command, stderr=subprocess.PIPE)
+        assert stopped.stderr is not None
+        assert any(b"BACKUP STAGE START asked for, 60 s at most" in line for line in stopped.stderr)
+        time.sleep(1)
         stopped.send_signal(signal.SIGTERM)
         _out, said = stopped.communicate(timeout=60)
         assert stopped.returncode == 1

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import MySQLFactory, ServerFactory
 from ansible_collections.innodb.xtrabackup.tests.support.canaries import Finding, Watch, forms_of, search
 from ansible_collections.innodb.xtrabackup.tests.support.checksums import assert_tables_equal
 from ansible_collections.innodb.xtrabackup.tests.support.estate import Estate
@@ -229,3 +230,37 @@ def _generated(contents: list[bytes]) -> dict[str, bytes]:
             if value and value.encode() not in found.values():
                 found[f"{kind} {len(found)}"] = value.encode()
     return found
+
+
+@pytest.mark.parametrize("flavor", ["mariadb", "mysql"])
+def test_the_log_of_a_failed_backup_tells_what_was_done_and_no_secret(
+    workdir: Path, make_server: ServerFactory, make_mysql: MySQLFactory, flavor: str
+) -> None:
+    source = make_server("source") if flavor == "mariadb" else make_mysql("source")
+    known = {name: canary() for name in ("backup password", "encryption key", "token")}
+    source.execute(
+        f"CREATE USER taker@localhost IDENTIFIED BY '{known['backup password']}'", "GRANT ALL ON *.* TO taker@localhost"
+    )
+    (key := workdir / "key").touch(mode=0o600)
+    key.write_text(known["encryption key"])
+    (logs := workdir / "logs").mkdir()
+    failed_job = run_module(
+        "xtrabackup_backup",
+        {
+            **source.login("taker", known["backup password"]),
+            "stream_to": {"command": [["sh", "-c", "cat >/dev/null; exit 3", known["token"]]]},
+            "encrypt": {"key_file": str(key)},
+            "progress_file": str(logs / "job.json"),
+        },
+        fails=True,
+    )
+    assert failed_job["error"]["code"] == "command_failed"
+    assert [path.name for path in logs.iterdir()] == ["job.json.log"]
+    text = (logs / "job.json.log").read_text(encoding="utf-8")
+    lock = "BACKUP STAGE BLOCK_COMMIT granted after" if flavor == "mariadb" else "lock instance granted after"
+    for said in (" session ", lock, "following the redo log", "copying InnoDB files", "sh started as process"):
+        assert said in text
+    assert text.splitlines()[-1].endswith(f"the job failed: CommandFailed: {failed_job['error']['message']}")
+    secrets_of_it = {name: secret.encode() for name, secret in known.items()}
+    assert search(logs, secrets_of_it) == set()
+    assert {one.where for one in search(workdir, {"key": known["encryption key"].encode()})} == {str(key)}

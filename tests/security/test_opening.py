@@ -53,6 +53,11 @@ ALLOWED = {
     ("host/journal.py", "is_at_work"): _STATE,
     ("host/running.py", "_is_server"): _PROC,
     ("host/running.py", "open_again"): _PROC,
+    (
+        "job_log.py",
+        "JobLog.__init__",
+    ): "a new file, O_EXCL, that gets the name beside the user's progress file",
+    ("job_log.py", "JobLog.remove"): "our own file, by the name that it was given",
     ("progress.py", "Progress._write"): "a new file, O_EXCL, that gets the name that the user gave",
     ("progress.py", "Progress.close"): "the name that the user gave",
     ("recovery/memory.py", "_groups"): _PROC,

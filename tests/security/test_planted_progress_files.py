@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Links that somebody plants where a job of root's is going to write its progress file."""
+"""Links that somebody plants where a job of root's is going to write its progress file, or the log beside it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import job_log
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import StreamError
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 
 
@@ -61,3 +63,40 @@ def test_a_name_of_the_greatest_length_has_a_progress_file_too(tmp_path: Path) -
     Progress("backup", path).phase("copying")
     assert path.is_file()
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("kind", ["symbolic", "hard", "dangling", "fifo"])
+def test_a_link_planted_at_the_log_of_a_job_leads_nowhere(tmp_path: Path, kind: str) -> None:
+    victim, directory = tmp_path / "victim", tmp_path / "everybodys"
+    directory.mkdir()
+    if kind != "dangling":
+        victim.write_text("precious", encoding="utf-8")
+    planted = directory / "job.json.log"
+    if kind == "hard":
+        planted.hardlink_to(victim)
+    elif kind == "fifo":
+        os.mkfifo(planted)
+    else:
+        planted.symlink_to(victim)
+    with pytest.raises(StreamError), job_log.kept_beside(directory / "job.json"):
+        raise StreamError("broken")
+    assert "broken" in planted.read_text(encoding="utf-8")
+    assert stat.S_ISREG(os.lstat(planted).st_mode)
+    assert stat.S_IMODE(os.lstat(planted).st_mode) == 0o600
+    assert victim.exists() is (kind != "dangling")
+    assert kind == "dangling" or victim.read_text(encoding="utf-8") == "precious"
+    assert [path.name for path in directory.iterdir()] == ["job.json.log"]
+
+
+def test_a_file_that_took_the_place_of_the_log_stays(tmp_path: Path) -> None:
+    with job_log.kept_beside(tmp_path / "job.json"):
+        (tmp_path / "job.json.log").unlink()
+        (tmp_path / "job.json.log").write_text("of somebody else", encoding="utf-8")
+    assert (tmp_path / "job.json.log").read_text(encoding="utf-8") == "of somebody else"
+
+
+def test_a_log_beside_a_name_of_the_greatest_length(tmp_path: Path) -> None:
+    with pytest.raises(StreamError), job_log.kept_beside(tmp_path / ("ü" * 127)):
+        raise StreamError("broken")
+    (log,) = tmp_path.iterdir()
+    assert log.name.endswith(".log")

@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import traceback
 
+from ..engine import job_log
 from ..engine.errors import InvalidOption, XtrabackupError
 from . import help as help_texts
 from . import process_list, standard_output
 from .dialects import BACKUP, DIALECTS, ToolDialect, choose
-from .messages import Messages
+from .messages import ConsoleLog, Messages
 from .option import ACTION
 from .parser import UnknownOption
 from .session import ConsoleSession, raise_limits, read
@@ -77,7 +79,10 @@ def _run(dialect: ToolDialect, words: list[str], messages: Messages, output: int
     for warning in dict.fromkeys(arguments.warnings):
         messages.warn(warning)
     raise_limits(arguments)
-    _act(session, action)
+    # of streams, --verbose names the files
+    verbose = dialect.tool == BACKUP and arguments.flag("verbose")
+    with job_log.attached(ConsoleLog(messages)) if verbose else contextlib.nullcontext():
+        _act(session, action)
     if dialect.tool == BACKUP:
         messages.note("completed OK!")
     return 0

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 import threading
 import time
 from typing import Any
 
+from ..engine import job_log
 from ..engine.errors import XtrabackupError
 from ..engine.printable import printable
 from ..engine.progress import Progress
@@ -58,6 +60,17 @@ class Messages:
             self._shown = ""
             sys.stderr.write(f"{head}{printable(line)}\n")
             sys.stderr.flush()
+
+
+class ConsoleLog(logging.Handler):
+    """What the engine logs, as lines of the tool (``--verbose``)."""
+
+    def __init__(self, messages: Messages) -> None:
+        super().__init__()
+        self._messages = messages
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._messages.note(job_log.render(record))
 
 
 class ConsoleProgress(Progress):

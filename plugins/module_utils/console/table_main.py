@@ -290,5 +290,11 @@ DATA = (
         parameter="RLIMIT_NOFILE",
         default=0,
     ),
-    Option("verbose", FLAG, "Say more.", short="V", vendors=BOTH),
+    Option(
+        "verbose",
+        FLAG,
+        "Say what is done: sessions, locks with the time that they took, files, the redo log, processes.",
+        short="V",
+        vendors=BOTH,
+    ),
 )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import threading
 import time
@@ -20,6 +21,8 @@ from typing import Any
 from .errors import StorageError, TargetUnsafe
 from .host import durable
 from .host.anchor import Anchor
+
+_log = logging.getLogger(__name__)
 
 _WRITE_INTERVAL = 1.0  # seconds between two writes of the status file
 _MODE = 0o644  # of the status file, less the umask
@@ -58,6 +61,9 @@ class Progress:
         with self._lock:
             now = time.time()
             self._phases[self._phase] = self._phases.get(self._phase, 0.0) + now - self._phase_started
+            _log.info(
+                "%s: %s, %s bytes, after %.1f s of %s", self._job, name, total, now - self._phase_started, self._phase
+            )
             self._phase, self._phase_started = name, now
             self._done, self._total = 0, total
             self._write(now)
@@ -86,6 +92,7 @@ class Progress:
     def close(self) -> None:
         """The job is over: remove the status file."""
         with self._lock:
+            _log.info("%s: over, in phase %s, %d bytes of it done", self._job, self._phase, self._done)
             if self._path:
                 self._path.unlink(missing_ok=True)
                 self._path = None

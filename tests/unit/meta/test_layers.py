@@ -27,7 +27,7 @@ LAYERS = (
     ("addresses", "libraries", "units"),
     ("format",),
     ("host",),
-    ("manifest", "progress"),
+    ("job_log", "manifest", "progress"),
     ("innodb",),
     ("server",),
     ("stream",),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import struct
 import threading
@@ -32,6 +33,8 @@ from ..progress import Progress
 from ..stream.sink import SinkFile
 from .inventory import InnodbFile, OpenSource
 from .torn_pages import PageReader, TruncatedFile, UnsettledPages, attempts_for, pause, read_into
+
+_log = logging.getLogger(__name__)
 
 READ_SIZE = 4 << 20
 _LARGEST_PAGE = 64 << 10
@@ -160,6 +163,7 @@ def copy_tablespace(
         source = _Source(descriptor, file, identity, verifier, context.open_source)
         page_size, hole_pages = header.physical_size, header.hole_pages
         size -= size % page_size
+        _log.debug("copying %s, %d bytes, tablespace %d", file.source, size, header.space_id)
         unstable: UnstableFile | None = None
         copied = 0
         reader = PageReader(
@@ -193,7 +197,9 @@ def copy_tablespace(
                 copied += left
             entry = target.close()
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    _log.debug("copied %s, %d bytes, %d pages read again", file.source, copied, reader.retried)
     if unstable is not None:
+        _log.info("%s", unstable)
         raise UnstableFile(str(unstable), written=True)
     return CopiedTablespace(
         file,
@@ -212,6 +218,7 @@ def copy_plain(path: str, source: Path, context: CopierContext, buffer: memoryvi
     with opened_source(source, context.open_source) as descriptor, context.open_file(path) as target:
         offset = 0
         size = os.fstat(descriptor).st_size
+        _log.debug("copying %s, %d bytes", source, size)
         while offset < size:
             wanted = min(len(buffer), size - offset)
             context.before_read(wanted)
@@ -221,6 +228,7 @@ def copy_plain(path: str, source: Path, context: CopierContext, buffer: memoryvi
             target.write(buffer[:count])
             context.progress.advance(count)
             offset += count
+        _log.debug("copied %s, %d bytes", source, offset)
         return target.close()
 
 

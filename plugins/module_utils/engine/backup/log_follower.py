@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from typing import Callable, Protocol, Union
 
 from ..errors import Cancelled, ServerError, XtrabackupError
 
+_log = logging.getLogger(__name__)
+
 _STOP_WAIT = 10.0  # seconds that stop() gives the thread to leave its output
+_TELL_INTERVAL = 10.0  # seconds between two lines of the log about how far the follower is
 _RATE_INTERVAL = 1.0  # seconds over which a rate is measured
 
 
@@ -74,6 +78,7 @@ class LogFollower:
         self._rate = _PeakRate()
         self._lsn = 0
         self._copied = 0
+        self._told = time.monotonic()
 
     # --- what the job sees
 
@@ -103,6 +108,7 @@ class LogFollower:
         ``target_lsn`` must be in the log or be on its way there (FLUSH ENGINE LOGS). Raises what the follower failed
         with, or ServerError after ``timeout`` seconds.
         """
+        _log.info("following the redo log to LSN %d, from LSN %d, for %g s at most", target_lsn, self._lsn, timeout)
         self._limit = target_lsn
         self._wake.set()
         thread = self._started_thread()
@@ -118,6 +124,7 @@ class LogFollower:
 
     def stop(self) -> None:
         """Abort: the thread ends as soon as its output lets it; the copy is not usable. Harmless when ended."""
+        _log.debug("stopping to follow the redo log at LSN %d", self._lsn)
         self._stopped.set()
         self._wake.set()
         self._running.set()
@@ -143,8 +150,10 @@ class LogFollower:
         self._thread.start()
 
     def _run(self) -> None:
+        _log.info("following the redo log %s from LSN %d", self._path, self._lsn)
         try:
             self._follow()
+            self._tell()
         except XtrabackupError as error:
             self._fail(error)
         except Exception as error:  # noqa: BLE001 -- a thread has no caller: whatever it is goes to the job
@@ -153,6 +162,7 @@ class LogFollower:
             self._close()
 
     def _fail(self, error: XtrabackupError) -> None:
+        _log.info("following the redo log failed at LSN %d: %s", self._lsn, error)
         self._error = error
         if not self._stopped.is_set():
             self._on_failure(error)
@@ -170,6 +180,12 @@ class LogFollower:
         self._lsn = lsn
         self._copied += len(data)
         self._rate.count(len(data))
+        if time.monotonic() - self._told >= _TELL_INTERVAL:
+            self._tell()
+
+    def _tell(self) -> None:
+        self._told = time.monotonic()
+        _log.info("the redo log is copied to LSN %d, %d bytes", self._lsn, self._copied)
 
     def _pause(self, seconds: float) -> None:
         """Wait, but not when there is a new target or an order to stop."""

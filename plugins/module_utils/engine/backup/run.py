@@ -8,6 +8,7 @@ The order of the steps is that of the family: see mariadb/timeline.py and mysql/
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections.abc import Iterable
@@ -48,6 +49,8 @@ from .options import BackupOptions
 from .redo_output import RedoOutput
 from .tables import PlainCopies
 from .workers import CopyPool, Failure
+
+_log = logging.getLogger(__name__)
 
 #: how far (bytes) the redo follower may be behind when commits are blocked, and how long (s) it may take to get there
 _CLOSE_BEHIND = 1 << 20
@@ -116,6 +119,13 @@ class BackupRun:
 
     def run(self) -> dict[str, Any]:
         """Take the backup; returns its record. On an error all locks are released and the error is raised."""
+        _log.info(
+            "backup %s of %s %s, data in %s",
+            self._id,
+            self._identity.name,
+            self._identity.version,
+            self._layout.datadir,
+        )
         self._sink.require_space(self._size)
         try:
             # first, as the stock tools do it: a stream that is cut off anywhere is known as the beginning of a backup
@@ -124,6 +134,7 @@ class BackupRun:
             entries = self._finish_redo()
         except BaseException as error:
             self._failure.set(error)
+            _log.info("giving the backup up, files so far: %d", len(self._copied))
             if self._output:
                 self._output.cancel()
             if not self._sink.can_rewrite:
@@ -432,6 +443,7 @@ class BackupRun:
         self._write_extra_copies(texts)
         entries.extend(self._write_metadata(name, data) for name, data in texts.items())
         record = self._record(entries, coordinates, ended)
+        _log.info("publishing %d files; the redo log ends at LSN %d", len(entries), self._last_lsn)
         published = self._sink.publish(Manifest(record, tuple(entries), digest_algorithm=self._sink.digest_algorithm))
         manifest = {"path": published.get("path"), "sha256": published["sha256"]}
         return {**record, "manifest": manifest, "digests": published.get("digests", {})}

@@ -15,6 +15,7 @@ kernel's page cache, in which a torn page stays as it was read.
 from __future__ import annotations
 
 import contextlib
+import logging
 import mmap
 import os
 import threading
@@ -27,6 +28,8 @@ from .. import libraries
 from ..errors import Cancelled, Option, PageCorrupt
 from ..host import durable
 from ..innodb.page import PageFault, PageVerifier
+
+_log = logging.getLogger(__name__)
 
 #: a write can be stalled for as long as a kernel waits for a device, but no longer
 _STALLED_SECONDS = 30.0
@@ -194,8 +197,11 @@ class PageReader:
         faults = self._verifier.faults(pages, offset // size, opaque)
         self.retried += len(faults)
         left = attempts_for(self._descriptor) if faults else 0
+        if faults:
+            _log.debug("%s: reading %d pages at offset %d again", self._path, len(faults), offset)
         while faults:
             if not left or (left % _QUIET_ATTEMPTS == 0 and not self._as_it_was()):
+                _log.info("%s: %d pages stay faulty, the first at offset %d", self._path, len(faults), faults[0].offset)
                 raise UnsettledPages(faults)
             left -= 1
             pause(self._cancelled)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -12,6 +13,8 @@ from typing import Callable, TypeVar
 
 from ..errors import Cancelled
 from .copier import READ_SIZE
+
+_log = logging.getLogger(__name__)
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -29,6 +32,7 @@ class Failure:
         """Remember ``error`` if it is the first one (a Cancelled is a consequence, never a cause)."""
         with self._lock:
             if self._error is None or isinstance(self._error, Cancelled):
+                _log.info("failed: %s: %s", type(error).__name__, error)
                 self._error = error
         self.cancelled.set()
 

@@ -50,7 +50,7 @@ class XtrabackupError(Exception):
 
     @message.setter
     def message(self, text: str) -> None:
-        self._message = Wording.of(text, _clean)
+        self._message = Wording.of(text, clean)
 
     @property
     def remedy(self) -> str:
@@ -59,7 +59,7 @@ class XtrabackupError(Exception):
 
     @remedy.setter
     def remedy(self, text: str) -> None:
-        self._remedy = Wording.of(text, _clean)
+        self._remedy = Wording.of(text, clean)
 
     def spelled(self, spelling: Spelling) -> tuple[str, str]:
         """Message and remedy for a front end that has another ``spelling`` of options."""
@@ -78,8 +78,9 @@ class XtrabackupError(Exception):
         }
 
 
-def _clean(text: str) -> str:
-    """``text`` on one line: names in it can hold line ends and escape sequences, which would forge lines of a log."""
+def clean(text: str) -> str:
+    """``text`` on one line, with real paths: names in it can hold line ends and escape sequences, which would forge
+    lines of a log."""
     return printable(str(_named(text)))
 
 

@@ -12,6 +12,7 @@ import contextlib
 import errno
 import fcntl
 import itertools
+import logging
 import os
 import stat
 import threading
@@ -27,7 +28,7 @@ from ..format.file_kinds import PART_SUFFIX
 from ..format.holes import digest_zeros
 from . import below, durable, trees
 
-"""Suffix of a file that is still being copied."""
+_log = logging.getLogger(__name__)
 
 FILE_PERMISSIONS = 0o777
 """What a copy of a file has of the original's mode: with setuid or setgid it would run as the copy's owner."""
@@ -142,6 +143,7 @@ class Copier:
                         self._transfer(task, source, target, size)
                     self._finish(source, target)
                     os.rename(part, task.target)
+                    _log.debug("copied %s to %s, %d bytes", task.source, task.target, size)
                 except BaseException:
                     with contextlib.suppress(OSError):
                         os.unlink(part)

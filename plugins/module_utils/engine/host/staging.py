@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,8 @@ from ..format import file_kinds
 from . import below, durable, filling
 from .anchor import Anchor, NewDirectory, is_anchored
 from .replaceable import Replaceable, holds_backup, require_replaceable
+
+_log = logging.getLogger(__name__)
 
 
 class StagingPlace(abc.ABC):
@@ -33,6 +36,7 @@ class StagingPlace(abc.ABC):
 
     def publish(self) -> None:
         """Give what is in staging its place. Raises StorageError, TargetUnsafe; then this is to be abandoned."""
+        _log.info("publishing what is in %s", self.staging)
         self._publish()
         self._over = True
 
@@ -40,6 +44,7 @@ class StagingPlace(abc.ABC):
         """Remove what was written; nothing is done once it is published."""
         if not self._over:
             self._over = True
+            _log.info("removing what is in %s", self.staging)
             self._abandon()
 
     @abc.abstractmethod

@@ -10,6 +10,7 @@ fails. What differs is in ``mariadb/server.py`` and ``mysql/server.py``.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import queue
 import signal
@@ -31,6 +32,8 @@ from .process import POLL_SECONDS, ActivityWatch, HeldSignals, die_with_parent, 
 from .program import ServerProgram
 from .sealed import ANSWER_SECONDS, RecoverySettings, Scratch, Sealed
 from .tablespaces import require_tablespaces
+
+_log = logging.getLogger(__name__)
 
 __all__ = ["RecoveryReport", "RecoverySettings", "recover"]
 
@@ -158,6 +161,9 @@ class _Run:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
             )
+            _log.info("server %s started as process %d for %s", program.path, process.pid, self._held.account)
+            if self.unsealed:
+                _log.info("it has no namespaces of its own: %s", self.unsealed)
             self._accompany(process, signals)
         finally:
             signals.release()
@@ -177,11 +183,13 @@ class _Run:
             self._judge(self._wait(process))
         finally:
             if process.poll() is None:
+                _log.info("killing process %d", process.pid)
                 process.kill()
                 process.wait()
             self._sealed.close()
             with contextlib.suppress(BrokenPipeError):
                 stdin.close()
+            _log.info("process %d ended with status %s", process.pid, process.returncode)
             reader.join(_KILL_SECONDS)
             stderr.close()
 
@@ -204,6 +212,7 @@ class _Run:
             if asking and self._sealed.has_rolled_back():
                 self._rolled_back = True
                 self._enter("shutting down", None)
+                _log.info("recovery is done; ending the server")
                 self._sealed.end()
 
     def _check_end_of_log(self) -> None:
@@ -221,6 +230,7 @@ class _Run:
                 last_lsn=self._last_lsn,
             )
         self._proven = True
+        _log.info("the redo log ends at LSN %d, wanted %d", found, self._last_lsn)
         self._redo_proven(found)
 
     def _check_stalled(self, watch: ActivityWatch) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import itertools
+import logging
 import os
 import threading
 import time
@@ -41,6 +42,8 @@ from .placement import ASIDE_NAME, Placement, file_size, foreign_entries, publis
 from .plan import RestoreOptions, RestorePlan, plan_restore
 from .request import CarriedOut, utc_now
 from .unpacking import make_unpacking_place, remove_unpacked
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,13 @@ def restore(plan: RestorePlan, options: RestoreOptions, progress: Progress) -> R
             _hold(plan, held)
         elif not plan.wanted.unpacked:
             remove_unpacked(plan.staging)
+        _log.info(
+            "restoring %s into %s, %d files, %d bytes",
+            plan.source,
+            plan.layout.datadir,
+            len(plan.placements),
+            plan.bytes,
+        )
         run = _Restore(plan, options, progress, held)
         run.warnings.extend([*plan.replaced.warnings, *event_warnings(plan.record, plan.placements)])
         if prepared is not None:
@@ -295,6 +305,7 @@ class _Restore:
 
     def _undo(self, marker: InProgress, origin: str | None) -> None:
         """Give back what was moved and remove what was copied; what cannot be undone is left for the next run."""
+        _log.info("undoing what was brought into %s", self._root)
         with contextlib.suppress(Exception):
             for placement in self._plan.placements:
                 moved = marker.method == MOVE and not marker.unpacked
@@ -314,6 +325,7 @@ class _Restore:
 
     def clear(self, other: InProgress) -> None:
         """Remove what an interrupted restore of something else staged. From now on it is not taken for whole."""
+        _log.info("removing what an interrupted restore of %s has left", other.source)
         done = self._journal.becoming()
         if other.phase == PUBLISHING and not os.path.lexists(self._root) and done is not None:
             self._journal.note_restored(done)
@@ -394,6 +406,7 @@ class _Restore:
                 target.parent.mkdir(mode=0o700, exist_ok=True)
                 if not state.is_ours(target.parent):
                     raise StorageError(f"{target.parent} was made by somebody else meanwhile", path=str(target.parent))
+            _log.info("putting %s aside as %s", source, target)
             os.rename(source, target)
             durable.fsync_directory(target.parent)
 

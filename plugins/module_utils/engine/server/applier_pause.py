@@ -9,6 +9,7 @@ also stopped while no temporary table of a statement-based source is open, for s
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Callable
 
@@ -18,6 +19,8 @@ from .applier_guard import ApplierGuard, restart
 from .appliers import Applier, Appliers
 from .connection import Connection
 from .privileges import require_stopping_privileges
+
+_log = logging.getLogger(__name__)
 
 _AGAIN = 1.0  # seconds that SQL threads go on before they are stopped once more
 _LEAST_SECONDS = 1.0  # in which a thread without a transaction stops
@@ -114,6 +117,7 @@ class ApplierPause:
             # not every server gives a STOP up when it is told to: who waits for it must give up
             with self._open_bounded(max(_LEAST_SECONDS, until - time.monotonic())) as session:
                 self._session = session.thread_id
+                _log.info("stopping the SQL thread of channel %r", channel)
                 if channel not in self._stopped:
                     self._stopped.append(channel)
                 guard.will_stop(session.thread_id, self._stopped)
@@ -130,6 +134,7 @@ class ApplierPause:
             raise self._too_late(running[0])
 
     def _start(self, patience: float) -> list[str]:
+        _log.info("starting the SQL threads of %r", self._stopped)
         self._stopped = restart(
             lambda: self._open_bounded(patience), self._family, self._session, self._stopped, patience
         )

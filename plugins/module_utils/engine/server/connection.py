@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pwd
 import re
@@ -24,6 +25,8 @@ from ..units import is_digits
 from . import login_channel, session
 from .login_remedies import is_refused_login, missing_library, remedy_of
 from .option_file import read_options
+
+_log = logging.getLogger(__name__)
 
 CLIENT_GROUPS = ("client", "client-server", "client-mariadb", "mariadb-backup", "mariabackup", "xtrabackup")
 # where the packages of Debian and Red Hat put the server's socket
@@ -287,6 +290,7 @@ class Connection:
         with self._lock:
             if not self._raw.open:
                 return
+            _log.debug("ending session %s", self._raw.thread_id())
             try:
                 self._raw.close()
             except (self._driver.err.Error, OSError):
@@ -319,7 +323,9 @@ class Connection:
         else:
             settings.update(host=parameters.host, port=parameters.port)
         try:
-            return self._log_in(settings)
+            raw = self._log_in(settings)
+            _log.info("session %s with the server at %s", raw.thread_id(), parameters.where)
+            return raw
         except (self._driver.err.Error, OSError, RuntimeError, ValueError, LookupError) as error:
             library = missing_library(error, parameters.user)
             if library is not None:
@@ -327,7 +333,9 @@ class Connection:
             if isinstance(error, RuntimeError) and "cryptography" in str(error):
                 # without TLS, MySQL's usual account plugin wants the password encrypted with the server's key
                 libraries.require("cryptography")
-            raise self._connect_error(error) from None
+            refused = self._connect_error(error)
+            _log.info("no session: %s", refused)
+            raise refused from None
 
     def _log_in(self, settings: dict[str, Any]) -> Any:
         """The driver's connection with ``settings``. Where TLS is asked for, all that is sent is encrypted."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Collection
@@ -13,6 +14,8 @@ from typing import Callable
 from ..errors import ConnectionFailed, ServerError, XtrabackupError
 from .blockers import Blocker
 from .connection import Connection
+
+_log = logging.getLogger(__name__)
 
 _LOCK_WAIT_TIMEOUT = 1205  # ER_LOCK_WAIT_TIMEOUT
 _QUERY_INTERRUPTED = 1317  # ER_QUERY_INTERRUPTED
@@ -64,6 +67,7 @@ class DeadlineGuard:
                 self.blockers = self._look(second, {self._thread_id, second.thread_id})
                 if passed(self._deadline + _KILL_QUERY_GRACE):
                     self.fired = True
+                    _log.info("ending the statement of session %s, after its deadline", self._thread_id)
                     second.execute(f"KILL QUERY {self._thread_id}")
                     if passed(self._deadline + _KILL_CONNECTION_GRACE):
                         second.execute(f"KILL CONNECTION {self._thread_id}")
@@ -106,6 +110,7 @@ class WaitGuard(DeadlineGuard):
             if waited >= self._deadline:
                 self.blockers = self._look(second, {self._thread_id, second.thread_id})
                 self.fired = True
+                _log.info("ending the statement of session %s, which waited for %.1f s", self._thread_id, waited)
                 second.execute(f"KILL QUERY {self._thread_id}")
                 if not self._done.wait(_KILL_CONNECTION_GRACE):
                     second.execute(f"KILL CONNECTION {self._thread_id}")

@@ -10,6 +10,7 @@ digest and write them. The chunks of one file are handled in order by one worker
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 from collections import deque
@@ -43,6 +44,8 @@ from .readable import Readable
 from .settle import looks_like_backup, settle
 from .staging import replaceable_by, staging_directory
 from .xbstream import TYPE_END, ByteSource, Chunk, ChunkReader, EntryLedger
+
+_log = logging.getLogger(__name__)
 
 _MEMORY = 64 << 20  # bytes of payloads between readers and workers
 _MAX_QUEUED = 4096  # chunks; those with many ranges count for more
@@ -243,6 +246,7 @@ class Extractor:
             with self._changed:
                 self._writing.discard(entry.writer)
                 self._unpacked[entry.stored] = unpacked
+            _log.debug("unpacked %s", entry.stored)
         else:
             written = entry.writer.take(chunk, where)
             if self._progress:
@@ -266,6 +270,7 @@ class Extractor:
 
     def _fail(self, error: BaseException) -> None:
         with self._changed:
+            _log.debug("unpacking stops: %s: %s", type(error).__name__, error)
             # who was only stopped by an error is not its cause
             if self._failure is None or (isinstance(self._failure, Cancelled) and not isinstance(error, Cancelled)):
                 self._failure = error

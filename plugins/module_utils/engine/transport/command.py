@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import select
 import signal
@@ -26,6 +27,8 @@ from ..host.durable import storage_errors
 from ..stream.archive import IOV_MAX, Channel, StreamSink, drop_written
 from ..stream.codec import Compression
 from ..stream.sink import Buffer
+
+_log = logging.getLogger(__name__)
 
 _PIPE_SIZE = 1 << 20  # bytes
 _STDERR_KEPT = 8 << 10  # bytes of each member's messages, the last ones
@@ -50,6 +53,8 @@ class _Member:
             raise MissingProgram(f"{self.argv[0]}: no such program", program=self.argv[0]) from error
         except OSError as error:
             raise CommandFailed(f"{self.argv[0]}: cannot be started: {error.strerror}", argv=self.argv) from error
+        # what follows the program's name can hold secrets
+        _log.info("%s started as process %d", self.argv[0], self.process.pid)
         self._messages: deque[bytes] = deque()
         self._kept = 0
         self._drain = threading.Thread(
@@ -202,6 +207,7 @@ class Pipeline(Channel):
         if not self._wait(None, stop_on_failure=True):
             self._wait(time.monotonic() + _GRACE, stop_on_failure=False)
         error = self._error()
+        _log.info("the pipeline has ended: %s", error or "well")
         self.kill()
         if error:
             raise error
@@ -211,6 +217,7 @@ class Pipeline(Channel):
         for send in (subprocess.Popen.terminate, subprocess.Popen.kill):
             for member in self._members:
                 if member.process.poll() is None:
+                    _log.info("ending process %d, %s", member.process.pid, member.argv[0])
                     with contextlib.suppress(ProcessLookupError):
                         send(member.process)
             if self._wait(time.monotonic() + _GRACE, stop_on_failure=False):

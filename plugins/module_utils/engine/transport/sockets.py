@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import math
 import os
 import select
@@ -17,6 +18,8 @@ from typing import Any, Callable, TypeVar
 from ..addresses import endpoint
 from ..errors import InvalidOption, PeerFailed, PeerTimeout
 from .door import address_of
+
+_log = logging.getLogger(__name__)
 
 _KEEPALIVE_PROBES = 3
 _ATTEMPT_TIME = 10.0  # seconds for one attempt to connect
@@ -93,6 +96,7 @@ def connect(
 
     Raises PeerTimeout at ``deadline`` (time.monotonic), ``seconds`` after the first attempt of this transfer.
     """
+    _log.info("connecting to %s, %g s at most", peer, seconds)
     while True:
         try:
             patience = max(0.1, min(deadline - time.monotonic(), _ATTEMPT_TIME))
@@ -101,8 +105,11 @@ def connect(
                 # on one host, a port on which nobody listens may be given to this very attempt
                 raw.close()
                 raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
-            return enter(raw)
+            entered = enter(raw)
+            _log.info("connected to %s", peer)
+            return entered
         except (OSError, OverflowError, ConnectionLost, PeerTimeout) as error:
+            _log.debug("not connected to %s: %s", peer, error)
             if time.monotonic() + RETRY_PAUSE >= deadline:
                 cause = getattr(error, "strerror", None) or str(error)
                 raise PeerTimeout(

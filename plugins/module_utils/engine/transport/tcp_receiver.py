@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import select
 import socket
 import time
@@ -18,6 +19,8 @@ from . import sockets
 from .door import ANYWHERE, Sources, Waiting
 from .intake import Intake, Received
 from .tcp_connection import PlainConnection
+
+_log = logging.getLogger(__name__)
 
 _PAUSE = 0.05  # seconds to wait when this host can take no connection just now
 _SLICE = 0.2  # seconds after which this end looks up (and signals are handled)
@@ -82,6 +85,7 @@ def receive(
             connection.require_sound()
     except BaseException:
         if connection is not None:
+            _log.info("resetting the connection with %s", connection.peer)
             connection.reset()
         raise
     connection.close()
@@ -107,6 +111,7 @@ def _first_sender(listening: socket.socket, options: TcpListenOptions) -> PlainC
                     continue
                 silent.leave(found)
                 if _has_sent(found.raw):
+                    _log.info("taking what %s sends", found.peer)
                     return PlainConnection(found.raw, found.peer, options.timeout)
                 poll.unregister(descriptor)
                 found.raw.close()

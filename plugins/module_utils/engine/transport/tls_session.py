@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from . import tls_framing as framing
 from .sockets import ConnectionLost
 from .tls_connection import TlsConnection
 from .tls_framing import Buffer, FrameType
+
+_log = logging.getLogger(__name__)
 
 _HEARTBEAT_INTERVAL = 5.0  # seconds; less when a time-out is short
 _LOSS_GRACE = 0.5  # seconds for the peer's reason to arrive on any connection after the loss of one
@@ -46,6 +49,7 @@ class TlsSession:
         """Take ``connection`` in; ``reader`` receives from it in a thread of its own, until it returns or raises."""
         connection.join(self._idle_timeout, self.check, self._check_in_frame)
         self.connections.append(connection)
+        _log.info("connection %d of the session, with %s", len(self.connections), connection.peer)
 
         def run() -> None:
             with self.failures():
@@ -63,6 +67,7 @@ class TlsSession:
         with self._lock:
             if not self.settled.is_set():
                 self.failure, self._failed_at = error, time.monotonic()
+                _log.info("the session failed: %s: %s", type(error).__name__, error)
                 self.settled.set()
 
     def succeed(self) -> None:

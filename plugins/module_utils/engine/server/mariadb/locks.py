@@ -11,6 +11,7 @@ non-transactional tables; BLOCK_COMMIT for commits in progress. Reads and open t
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Collection
@@ -21,6 +22,8 @@ from ..blockers import describe
 from ..connection import Connection
 from ..deadline import DeadlineGuard, is_timeout, milliseconds
 from .blockers import find_blockers
+
+_log = logging.getLogger(__name__)
 
 START, FLUSH, BLOCK_DDL, BLOCK_COMMIT = "START", "FLUSH", "BLOCK_DDL", "BLOCK_COMMIT"
 STAGES = (START, FLUSH, BLOCK_DDL, BLOCK_COMMIT)
@@ -87,6 +90,7 @@ class BackupStages:
         """
         if self._stage is None:
             return
+        _log.info("BACKUP STAGE END")
         try:
             self._connection.execute("BACKUP STAGE END")
         except ServerError:
@@ -101,6 +105,7 @@ class BackupStages:
     def _enter_stage(self, stage: str, deadline: float | None) -> None:
         seconds = self._deadline if deadline is None else deadline
         self._connection.execute(f"SET SESSION lock_wait_timeout = {max(1, math.ceil(seconds))}")
+        _log.info("BACKUP STAGE %s asked for, %g s at most", stage, seconds)
         asked = time.monotonic()
         guard = DeadlineGuard(
             self._connection.thread_id,
@@ -130,16 +135,19 @@ class BackupStages:
         self._note_held()
         self._stage, self._since = stage, granted
         self.times_ms[f"{stage.lower()}_wait"] = milliseconds(granted - asked)
+        _log.info("BACKUP STAGE %s granted after %.1f ms", stage, (granted - asked) * 1000)
 
     def _note_held(self) -> None:
         if self._stage is not None:
             self.times_ms[self._stage.lower()] = milliseconds(time.monotonic() - self._since)
+            _log.debug("stage %s was held for %.1f ms", self._stage, self.times_ms[self._stage.lower()])
             self._stage = None
 
     def _release(self) -> None:
         """Release without a word: an error is on its way already."""
         if self._stage is None:
             return
+        _log.info("BACKUP STAGE END, after an error in stage %s", self._stage)
         try:
             self._connection.execute("BACKUP STAGE END")
         except XtrabackupError:

@@ -30,6 +30,7 @@ What was found on 9.7, and is why this looks as it does:
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import time
 from collections.abc import Collection, Sequence
@@ -51,6 +52,8 @@ from .blockers import (
     waiting_schema_changes,
 )
 from .user_tables import UserTable, broken_tables, non_transactional_tables
+
+_log = logging.getLogger(__name__)
 
 __all__ = ("MysqlLocks", "missing_table_privileges", "non_transactional_tables", "require_table_privileges")
 
@@ -123,6 +126,7 @@ class MysqlLocks:
         session = self._connection.thread_id
         # a bound of the server's own, somewhat later
         self._connection.execute(f"SET SESSION lock_wait_timeout = {math.ceil(self._deadline) + _LATER}")
+        _log.info("reading the dictionary, %g s of waiting at most", self._deadline)
         asked = time.monotonic()
         guard = WaitGuard(
             session,
@@ -158,6 +162,7 @@ class MysqlLocks:
         except ServerError as error:
             if error.details.get("errno") in _ACCESS_DENIED:
                 raise missing_table_privileges(self._connection, chosen) from error
+            _log.info("tables cannot be locked by themselves, so all writes are: %s", error)
             self._lock_all_writes(error, seconds)
 
     def _lock_tables(self, chosen: Sequence[UserTable], deadline: float) -> None:
@@ -310,10 +315,12 @@ class MysqlLocks:
 
     def _wait(self, name: str, session: Connection, statement: str, look: Look, deadline: float | None) -> None:
         """Run ``statement`` on ``session``, and know the lock ``name`` as held once it is granted."""
+        _log.info("lock %s asked for in session %s", name, session.thread_id)
         asked = time.monotonic()
         self._run(name, session, statement, look, deadline)
         self._since[name] = time.monotonic()
         self.times_ms[f"{name}_wait"] = milliseconds(self._since[name] - asked)
+        _log.info("lock %s granted after %.1f ms", name, self.times_ms[f"{name}_wait"])
 
     def _run(self, name: str, session: Connection, statement: str, look: Look, deadline: float | None) -> None:
         """Run a ``statement`` that may wait. When it may not have what it wants in time, everything is released."""
@@ -370,6 +377,7 @@ class MysqlLocks:
         since = self._since.pop(name, None)
         if since is not None:
             self.times_ms[name] = milliseconds(time.monotonic() - since)
+            _log.info("lock %s released, held for %.1f ms", name, self.times_ms[name])
 
     def _release(self) -> None:
         """Release without a word: an error is on its way already."""
