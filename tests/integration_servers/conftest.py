@@ -18,15 +18,18 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Callable, TypeVar
 
 import pytest
 
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import state
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.journal import RESTORES
 from ansible_collections.innodb.xtrabackup.tests.support.estate import Estate
 from ansible_collections.innodb.xtrabackup.tests.support.mysql import MySQLServer
+from ansible_collections.innodb.xtrabackup.tests.support.replica_pairs import PAIRS, Pair, Stopped, stopped_server
 from ansible_collections.innodb.xtrabackup.tests.support.servers import (
     DatabaseServer,
     MariaDBServer,
@@ -38,6 +41,8 @@ HERE = Path(__file__).parent
 _ENDED = 600.0  # seconds after which a journal that is empty belongs to no job
 ServerFactory = Callable[..., MariaDBServer]
 MySQLFactory = Callable[..., MySQLServer]
+AnyServerFactory = Callable[..., DatabaseServer]
+PairFactory = Callable[..., Pair]
 _Server = TypeVar("_Server", bound=DatabaseServer)
 
 
@@ -133,9 +138,10 @@ def workdir() -> Iterator[Path]:
 
 
 @pytest.fixture
-def estate(workdir: Path) -> Iterator[Estate]:
-    """A primary, and hosts for playbooks, all of whose servers end with the test."""
-    made = Estate(workdir)
+def estate(request: pytest.FixtureRequest, workdir: Path) -> Iterator[Estate]:
+    """A primary, and hosts for playbooks, whose servers end with the test: MariaDB's, or those of the flavor that
+    the test gives as its parameter."""
+    made = Estate(workdir, flavor=getattr(request, "param", "mariadb"))
     try:
         yield made
     finally:
@@ -156,6 +162,49 @@ def make_server(workdir: Path) -> Iterator[ServerFactory]:
 def make_mysql(workdir: Path) -> Iterator[MySQLFactory]:
     """As ``make_server``, for MySQL servers."""
     yield from _servers(MySQLServer, workdir)
+
+
+@pytest.fixture
+def make_any(family: Family, make_server: ServerFactory, make_mysql: MySQLFactory) -> AnyServerFactory:
+    """As ``make_server``, for servers of the ``family`` that the test module names."""
+    return make_server if family is Family.MARIADB else make_mysql
+
+
+@pytest.fixture(scope="module")
+def stopped(family: Family) -> Iterator[Stopped]:
+    """The data of a source that was shut down, from which pairs are made."""
+    with stopped_server(family) as data:
+        yield data
+
+
+@pytest.fixture
+def make_pair(family: Family, make_any: AnyServerFactory, stopped: Stopped) -> PairFactory:
+    """A function that makes a pair; options of the source, of the replica."""
+
+    def make(
+        source: Mapping[str, OptionValue | bool] | None = None, replica: Mapping[str, OptionValue | bool] | None = None
+    ) -> Pair:
+        servers = make_any("source", source, start=False), make_any("replica", replica, start=False)
+        shutil.copytree(stopped.datadir, servers[0].datadir)
+        stopped.restore_to(servers[1].datadir)
+        with ThreadPoolExecutor() as starting:
+            list(starting.map(DatabaseServer.start, servers))
+        return PAIRS[family](*servers, stopped.gtid)
+
+    return make
+
+
+@pytest.fixture
+def pair(make_pair: PairFactory) -> Pair:
+    """A source, and a replica to be."""
+    return make_pair()
+
+
+@pytest.fixture
+def replicating(pair: Pair) -> Pair:
+    """The pair with a channel that is up."""
+    pair.run(caught_up_within="30s")
+    return pair
 
 
 def _servers(kind: type[_Server], workdir: Path) -> Iterator[Callable[..., _Server]]:

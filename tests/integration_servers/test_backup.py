@@ -41,6 +41,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.co
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import ServerFactory
 from ansible_collections.innodb.xtrabackup.tests.support import checksums, datasets
 from ansible_collections.innodb.xtrabackup.tests.support.backups import Slow, take
+from ansible_collections.innodb.xtrabackup.tests.support.held_still import held_still
 from ansible_collections.innodb.xtrabackup.tests.support.load import AS_FAST_AS_IT_CAN, WriteLoad, check_invariants
 from ansible_collections.innodb.xtrabackup.tests.support.servers import DatabaseServer, MariaDBServer
 
@@ -295,13 +296,12 @@ class _StallFollower:
             for thread in threading.enumerate():
                 if thread.name == "redo-follower":
                     follower = thread._target.__self__  # type: ignore[attr-defined]
-            follower._running.clear()
-            begun = int(self._load.server.status("Innodb_lsn_current"))
-            deadline = time.monotonic() + 60
-            while int(self._load.server.status("Innodb_lsn_current")) < begun + (30 << 20):
-                assert time.monotonic() < deadline, "the load is too slow for this test"
-                time.sleep(0.1)
-            follower._running.set()
+            with held_still(follower):
+                begun = int(self._load.server.status("Innodb_lsn_current"))
+                deadline = time.monotonic() + 60
+                while int(self._load.server.status("Innodb_lsn_current")) < begun + (30 << 20):
+                    assert time.monotonic() < deadline, "the load is too slow for this test"
+                    time.sleep(0.1)
 
 
 def test_a_damaged_page_of_the_source_is_named_and_never_copied(make_server: ServerFactory, workdir: Path) -> None:

@@ -34,6 +34,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.co
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.redo_consumer import RedoConsumer
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.redo_status import RedoStatus
+from ansible_collections.innodb.xtrabackup.tests.support.held_still import held_still
 from ansible_collections.innodb.xtrabackup.tests.support.load import AS_FAST_AS_IT_CAN, WriteLoad, check_invariants
 from ansible_collections.innodb.xtrabackup.tests.support.mysql import MySQLServer
 from ansible_collections.innodb.xtrabackup.tests.support.mysql_keyring import KeyringMySQLServer
@@ -206,11 +207,10 @@ def test_a_consumer_lets_no_redo_be_lost_while_the_follower_stands_still(
         following(source, workdir / "log", consumer=True) as copy,
     ):
         wait_for(lambda: copy.has_copied(MIB))
-        copy.follower._running.clear()
-        time.sleep(2.5)  # the server is full after one: it waits
-        held_at = copy.status().current_lsn
-        assert held_at - copy.follower.lsn < 8 * MIB
-        copy.follower._running.set()
+        with held_still(copy.follower):
+            time.sleep(2.5)  # the server is full after one: it waits
+            held_at = copy.status().current_lsn
+            assert held_at - copy.follower.lsn < 8 * MIB
         wait_for(lambda: copy.follower.lsn > held_at)
         load.wait_for(100)
         target, _gtids = copy.finish()
@@ -260,11 +260,10 @@ def test_a_follower_that_was_stopped_without_a_consumer_fails_and_copied_nothing
         following(source, workdir / "log") as copy,
     ):
         wait_for(lambda: copy.has_copied(MIB))
-        copy.follower._running.clear()
-        held_at = read_lsn(source)
-        wait_for(lambda: read_lsn(source) > held_at + 24 * MIB, 60)
-        copied = copy.follower.copied_bytes
-        copy.follower._running.set()
+        with held_still(copy.follower):
+            held_at = read_lsn(source)
+            wait_for(lambda: read_lsn(source) > held_at + 24 * MIB, 60)
+            copied = copy.follower.copied_bytes
         wait_for(lambda: bool(copy.failures), 10)
         (error,) = copy.failures
         assert isinstance(error, RedoOverwritten)

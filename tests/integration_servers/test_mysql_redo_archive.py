@@ -29,6 +29,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.co
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.redo_archive import RedoArchive
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.redo_consumer import RedoConsumer
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.sink import DirectorySink
+from ansible_collections.innodb.xtrabackup.tests.support.held_still import held_still
 from ansible_collections.innodb.xtrabackup.tests.support.load import AS_FAST_AS_IT_CAN, WriteLoad, check_invariants
 from ansible_collections.innodb.xtrabackup.tests.support.mysql import SERVER_PROGRAM, MySQLServer
 from ansible_collections.innodb.xtrabackup.tests.support.mysql_keyring import KeyringMySQLServer
@@ -98,13 +99,12 @@ def stand_still(copy: Copy) -> None:
     """
     reached = read_lsn(copy.server)
     wait_for(lambda: copy.has_copied(0) and copy.follower.lsn > reached)
-    copy.follower._running.clear()
-    time.sleep(0.1)
-    stood_at = copy.follower.lsn
-    wait_for(lambda: read_lsn(copy.server) > stood_at + STALL, 120)
-    # the server replaces files while we look: where the log begins cannot be told at every moment
-    wait_for(lambda: _oldest(copy, stood_at) > stood_at + MIB)
-    copy.follower._running.set()
+    with held_still(copy.follower):
+        time.sleep(0.1)
+        stood_at = copy.follower.lsn
+        wait_for(lambda: read_lsn(copy.server) > stood_at + STALL, 120)
+        # the server replaces files while we look: where the log begins cannot be told at every moment
+        wait_for(lambda: _oldest(copy, stood_at) > stood_at + MIB)
 
 
 def _oldest(copy: Copy, lsn: int) -> int:
@@ -238,9 +238,8 @@ class Stalling(MysqlRedoFollower):
         super().start()
         reached = self._status().current_lsn
         wait_for(lambda: self.lsn > reached)
-        self._running.clear()
-        wait_for(lambda: self._status().current_lsn > reached + STALL, 120)
-        self._running.set()
+        with held_still(self):
+            wait_for(lambda: self._status().current_lsn > reached + STALL, 120)
 
 
 def take(server: MySQLServer, dest: Path) -> dict[str, Any]:

@@ -39,6 +39,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.ta
     unwritten_tablespace,
 )
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import ServerFactory
+from ansible_collections.innodb.xtrabackup.tests.support.held_still import held_still
 from ansible_collections.innodb.xtrabackup.tests.support.load import AS_FAST_AS_IT_CAN, WriteLoad, check_invariants
 from ansible_collections.innodb.xtrabackup.tests.support.servers import MariaDBServer
 
@@ -210,11 +211,10 @@ def test_a_follower_that_was_held_up_for_a_lap_fails_and_copies_nothing_wrong(
         following(source, workdir / "copied") as copy,
     ):
         wait_for(lambda: copy.has_copied(1 << 20))
-        copy.follower._running.clear()
-        held_at = copy.current_lsn()
-        wait_for(lambda: copy.current_lsn() > held_at + (12 << 20), 120)
-        copied = copy.follower.copied_bytes
-        copy.follower._running.set()
+        with held_still(copy.follower):
+            held_at = copy.current_lsn()
+            wait_for(lambda: copy.current_lsn() > held_at + (12 << 20), 120)
+            copied = copy.follower.copied_bytes
         assert copy.failed.wait(10)
         load.wait_for(1)
     (error,) = copy.failures

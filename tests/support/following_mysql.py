@@ -17,6 +17,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.my
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.redo_status import RedoStatus
 
 from . import redo_files_mysql as made
+from .held_still import held_still
 from .redo_files_mysql import SyntheticRedo
 
 
@@ -74,11 +75,10 @@ def overtake(following: Following, archive: ArchivedLog, blocks: int = 200, behi
     """The log goes on, and recycles its files, while the follower stands still at its tail."""
     log = following.log
     following.expect(lambda: following.follower.lsn == redo_format.block_start(log.lsn))
-    following.follower._running.clear()
-    time.sleep(0.1)
-    log.fill(blocks)
-    log.append(b"tail")
-    archive.catch_up()
-    following.status = RedoStatus(log.lsn, log.lsn - behind, made.UUID)
-    log.checkpoint(log.lsn - behind)
-    following.follower._running.set()
+    with held_still(following.follower):
+        time.sleep(0.1)
+        log.fill(blocks)
+        log.append(b"tail")
+        archive.catch_up()
+        following.status = RedoStatus(log.lsn, log.lsn - behind, made.UUID)
+        log.checkpoint(log.lsn - behind)

@@ -70,8 +70,6 @@ class LogFollower:
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
         self._stopped = threading.Event()
-        self._running = threading.Event()  # cleared by tests to hold the follower still
-        self._running.set()
         self._error: XtrabackupError | None = None
         self._limit: int | None = None
         self._at_tail = False
@@ -127,7 +125,6 @@ class LogFollower:
         _log.debug("stopping to follow the redo log at LSN %d", self._lsn)
         self._stopped.set()
         self._wake.set()
-        self._running.set()
         if self._thread and self._thread is not threading.current_thread():
             self._thread.join(_STOP_WAIT)
         elif self._thread is None:
@@ -166,13 +163,6 @@ class LogFollower:
         self._error = error
         if not self._stopped.is_set():
             self._on_failure(error)
-
-    def _may_run(self) -> bool:
-        """Waits while a test holds the follower still; False when it was stopped."""
-        while not self._running.wait(0.05):
-            if self._stopped.is_set():
-                return False
-        return True
 
     def _copy(self, data: Union[bytes, bytearray, memoryview], lsn: int) -> None:
         """Write ``data``, which leads to ``lsn``."""

@@ -158,8 +158,6 @@ class RedoFollower(LogFollower):
         """Read once, copy what is verified, wait if that was the tail."""
         log = self._open_log()
         window = log.read(self._lsn, self._read_size)
-        if not self._may_run():
-            return
         walked = log.format.walk(window, self._lsn, log.header, limit)
         size = walked.size if self._reaches(limit, walked) else walked.settled
         if size:

@@ -222,8 +222,6 @@ class MysqlRedoFollower(LogFollower):
         window = file.read(self._next_lsn, self._read_size)
         # in this order: what was read before hold() was in the log before the target was asked for
         held, limit = self._held, self._limit
-        if not self._may_run():
-            return
         walked = self._walk(window)
         self._search(window, walked)
         if held or limit is not None:

@@ -32,6 +32,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.ma
     redo_format,
 )
 from ansible_collections.innodb.xtrabackup.tests.support import redo_log
+from ansible_collections.innodb.xtrabackup.tests.support.held_still import held_still
 from ansible_collections.innodb.xtrabackup.tests.support.redo_log import SyntheticLog, record
 
 HEADER_SIZE = 12288
@@ -196,11 +197,11 @@ def test_it_ends_at_the_first_boundary_behind_the_target(log: SyntheticLog, foll
     following = follow(log)
     following.expect(lambda: following.follower.lsn == log.lsn)
     boundary = log.lsn + 106
-    following.follower._running.clear()
-    for _number in range(5):
-        log.append(record(101))
-    threading.Timer(0.1, following.follower._running.set).start()
-    assert following.follower.follow_until(boundary - 3, 10) == boundary
+    with held_still(following.follower) as let_go:
+        for _number in range(5):
+            log.append(record(101))
+        threading.Timer(0.1, let_go).start()
+        assert following.follower.follow_until(boundary - 3, 10) == boundary
     assert following.copied == linear_from(log, following.follower.checkpoint_lsn)[: len(following.copied)]
     assert following.follower.lsn == boundary
 
@@ -246,14 +247,13 @@ def test_an_overwritten_log_is_noticed_and_nothing_of_it_is_copied(log: Syntheti
     """The follower is held still while the server goes round; with two laps even the sequence bits look right."""
     following = follow(log)
     following.expect(lambda: following.follower.lsn == log.lsn)
-    following.follower._running.clear()
-    time.sleep(0.12)
-    before, lsn = following.copied, log.lsn
-    size = 5 + 123
-    while log.lsn < lsn + laps * log.capacity + 2 * size:
-        log.append(record(size - 5, fill=0x5A))
-    log.checkpoint(log.lsn)
-    following.follower._running.set()
+    with held_still(following.follower):
+        time.sleep(0.12)
+        before, lsn = following.copied, log.lsn
+        size = 5 + 123
+        while log.lsn < lsn + laps * log.capacity + 2 * size:
+            log.append(record(size - 5, fill=0x5A))
+        log.checkpoint(log.lsn)
     with pytest.raises(RedoOverwritten) as caught:
         following.follower.follow_until(log.lsn, 10)
     assert following.failures == [caught.value]
@@ -270,16 +270,15 @@ def test_two_laps_that_parse_are_refused_only_by_the_proof(log: SyntheticLog, fo
     """At the follower's place, the bytes of two laps later form a perfect mini-transaction."""
     following = follow(log)
     following.expect(lambda: following.follower.lsn == log.lsn)
-    following.follower._running.clear()
-    time.sleep(0.12)
-    before, lsn = following.copied, log.lsn
-    log.lsn = lsn + 2 * log.capacity
-    log.append(record(50))
-    window = bytearray(os.pread(log.descriptor, 55, 12288 + (lsn - 12288) % log.capacity))
-    header = redo_format.LogHeader(12288, "", log.file_size)
-    assert redo_10_8.walk(window, lsn, header).count == 1
-    log.write_checkpoint(log.lsn - 55, log.lsn - 55)
-    following.follower._running.set()
+    with held_still(following.follower):
+        time.sleep(0.12)
+        before, lsn = following.copied, log.lsn
+        log.lsn = lsn + 2 * log.capacity
+        log.append(record(50))
+        window = bytearray(os.pread(log.descriptor, 55, 12288 + (lsn - 12288) % log.capacity))
+        header = redo_format.LogHeader(12288, "", log.file_size)
+        assert redo_10_8.walk(window, lsn, header).count == 1
+        log.write_checkpoint(log.lsn - 55, log.lsn - 55)
     with pytest.raises(RedoOverwritten):
         following.follower.follow_until(lsn + 10, 10)
     assert following.copied == before
@@ -294,15 +293,14 @@ def test_what_was_read_in_time_is_copied_though_the_server_is_a_lap_ahead_when_i
     followings.append(following)
     for number in range(20):
         log.append(record(500, fill=number))
-    following.follower._running.clear()
-    following.follower.start()
-    read = following.follower.checkpoint_lsn
-    time.sleep(0.12)  # it has read now
-    lsn = log.lsn
-    while log.lsn < read + laps * log.capacity:
-        log.append(record(700))
-    log.checkpoint(log.lsn)
-    following.follower._running.set()
+    with held_still(following.follower):
+        following.follower.start()
+        read = following.follower.checkpoint_lsn
+        time.sleep(0.12)  # it has read now
+        lsn = log.lsn
+        while log.lsn < read + laps * log.capacity:
+            log.append(record(700))
+        log.checkpoint(log.lsn)
     with pytest.raises(RedoOverwritten) as caught:
         following.follower.follow_until(log.lsn, 10)
     end_lsn = following.follower.end_lsn
@@ -313,13 +311,12 @@ def test_what_was_read_in_time_is_copied_though_the_server_is_a_lap_ahead_when_i
 def test_just_less_than_a_lap_is_still_good(log: SyntheticLog, follow: Any) -> None:
     following = follow(log)
     following.expect(lambda: following.follower.lsn == log.lsn)
-    following.follower._running.clear()
-    time.sleep(0.12)
-    lsn = log.lsn
-    while log.lsn < lsn + log.capacity - 4096 - 1200:
-        log.append(record(995, fill=3))
-    log.checkpoint(log.lsn)
-    following.follower._running.set()
+    with held_still(following.follower):
+        time.sleep(0.12)
+        lsn = log.lsn
+        while log.lsn < lsn + log.capacity - 4096 - 1200:
+            log.append(record(995, fill=3))
+        log.checkpoint(log.lsn)
     following.follower.follow_until(log.lsn, 10)
     assert following.copied == linear_from(log, following.follower.checkpoint_lsn)
     assert following.asked > 0
@@ -382,14 +379,13 @@ def test_a_deleted_log_is_noticed(log: SyntheticLog, follow: Any) -> None:
 def test_damage_before_a_checkpoint_is_corruption(log: SyntheticLog, follow: Any) -> None:
     following = follow(log)
     following.expect(lambda: following.follower.lsn == log.lsn)
-    following.follower._running.clear()
-    time.sleep(0.12)
-    lsn = log.lsn
-    log.append(record(101))
-    log.append(record(101))
-    log.write(lsn + 50, b"\x7f")
-    log.checkpoint(log.lsn)
-    following.follower._running.set()
+    with held_still(following.follower):
+        time.sleep(0.12)
+        lsn = log.lsn
+        log.append(record(101))
+        log.append(record(101))
+        log.write(lsn + 50, b"\x7f")
+        log.checkpoint(log.lsn)
     with pytest.raises(RedoCorrupt) as caught:
         following.follower.follow_until(log.lsn, 10)
     assert caught.value.details["lsn"] == lsn
@@ -401,14 +397,13 @@ def test_damage_before_a_checkpoint_is_corruption(log: SyntheticLog, follow: Any
 def test_a_torn_read_is_read_again(log: SyntheticLog, follow: Any) -> None:
     following = follow(log)
     following.expect(lambda: following.follower.lsn == log.lsn)
-    following.follower._running.clear()
-    time.sleep(0.12)
-    lsn = log.lsn
-    data = log.render(record(101))
-    log.append(record(101))
-    log.write(lsn + 50, b"\x7f")
-    log.checkpoint(log.lsn)
-    following.follower._running.set()
+    with held_still(following.follower):
+        time.sleep(0.12)
+        lsn = log.lsn
+        data = log.render(record(101))
+        log.append(record(101))
+        log.write(lsn + 50, b"\x7f")
+        log.checkpoint(log.lsn)
     time.sleep(0.2)
     log.write(lsn, data)
     following.follower.follow_until(log.lsn, 10)
@@ -488,11 +483,10 @@ def test_a_lost_connection_ends_the_follower(log: SyntheticLog) -> None:
     follower = RedoFollower(str(log.path), "10.11", lost, io.BytesIO(), failures.append)
     follower.start()
     time.sleep(0.1)
-    follower._running.clear()
-    time.sleep(0.12)
-    log.append(record(20))
-    log.checkpoint(log.lsn)
-    follower._running.set()
+    with held_still(follower):
+        time.sleep(0.12)
+        log.append(record(20))
+        log.checkpoint(log.lsn)
     with pytest.raises(ServerError, match="connection lost"):
         follower.follow_until(log.lsn, 10)
     assert len(failures) == 1

@@ -33,6 +33,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.my
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.redo_status import RedoStatus
 from ansible_collections.innodb.xtrabackup.tests.support import redo_files_mysql as made
 from ansible_collections.innodb.xtrabackup.tests.support.following_mysql import ArchivedLog, Following, overtake
+from ansible_collections.innodb.xtrabackup.tests.support.held_still import held_still
 from ansible_collections.innodb.xtrabackup.tests.support.redo_files_mysql import SyntheticRedo
 
 
@@ -247,11 +248,10 @@ def test_an_archive_that_is_behind_is_waited_for(log: SyntheticRedo, archive: Ar
     overtake(following, archive)
     following.expect(lambda: follower.lsn == redo_format.block_start(log.lsn))
     archive.catch_up()
-    follower._running.clear()
-    time.sleep(0.1)
-    log.fill(200)
-    log.checkpoint(log.lsn - 100)
-    follower._running.set()
+    with held_still(follower):
+        time.sleep(0.1)
+        log.fill(200)
+        log.checkpoint(log.lsn - 100)
     following.expect(lambda: follower._in_archive)
     time.sleep(0.1)
     assert follower.lsn < log.lsn - 100 * 512
@@ -325,13 +325,12 @@ def test_a_log_that_went_on_without_the_follower_is_overwritten(log: SyntheticRe
     following = follow(log)
     follower = following.follower
     following.expect(lambda: follower.lsn == redo_format.block_start(log.lsn))
-    follower._running.clear()
-    time.sleep(0.1)
-    log.fill(200)
-    following.status = RedoStatus(log.lsn, log.lsn - 100, made.UUID)
-    log.checkpoint(log.lsn - 100)
-    copied = follower.copied_bytes
-    follower._running.set()
+    with held_still(follower):
+        time.sleep(0.1)
+        log.fill(200)
+        following.status = RedoStatus(log.lsn, log.lsn - 100, made.UUID)
+        log.checkpoint(log.lsn - 100)
+        copied = follower.copied_bytes
     following.expect(lambda: following.failures)
     (error,) = following.failures
     assert isinstance(error, RedoOverwritten)

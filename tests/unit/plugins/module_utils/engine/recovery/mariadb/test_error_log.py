@@ -5,21 +5,8 @@
 
 from __future__ import annotations
 
-import pytest
-
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
-    BackupIncomplete,
-    DiskFull,
-    PageCorrupt,
-    RecoveryFailed,
-    RecoveryIncomplete,
-    TargetBusy,
-    UnsupportedServer,
-    XtrabackupError,
-)
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.mariadb.error_log import (
     MariadbRecoveryState,
-    translate,
 )
 
 STAMP = "2026-11-21  3:33:54 0 "
@@ -80,71 +67,3 @@ def test_prepared_xa_transactions_are_counted_and_no_warning_of_the_server() -> 
     state = state_after("[Warning] Found 3 prepared XA transactions\n")
     assert state.prepared_transactions == 3
     assert state.warnings == []
-
-
-def test_warnings_and_errors_are_kept_without_their_time() -> None:
-    state = state_after("[Warning] strange\n[ERROR] InnoDB: bad\n")
-    assert (state.warnings, state.errors) == (["strange"], ["InnoDB: bad"])
-
-
-def test_a_flood_of_errors_keeps_the_first_ones_and_stays_bounded() -> None:
-    state = MariadbRecoveryState()
-    for number in range(5000):
-        state.feed(STAMP + f"[ERROR] InnoDB: error {number}")
-    assert state.errors[0] == "InnoDB: error 0"
-    assert len(state.errors) <= 20
-    assert len(state.tail) <= 100
-    assert state.tail[-1].endswith("error 4999")
-
-
-@pytest.mark.parametrize(
-    ("text", "kind", "fact"),
-    [
-        (
-            "[ERROR] InnoDB: Missing FILE_CHECKPOINT(15139755) at 81016719",
-            RecoveryIncomplete,
-            "81016719",
-        ),
-        ("[ERROR] InnoDB: Tablespace 8 was not found at ./sb/sbtest1.ibd.", BackupIncomplete, "./sb/sbtest1.ibd"),
-        (
-            "[ERROR] InnoDB: Unable to apply log to corrupted page 5 in file ./sb/sbtest1.ibd",
-            PageCorrupt,
-            "page 5 in file ./sb/sbtest1.ibd",
-        ),
-        ("[ERROR] InnoDB: Cannot map innodb_buffer_pool_size_max=943718400m", RecoveryFailed, "memory"),
-        ("[ERROR] InnoDB: Unable to lock ./ibdata1 error: 11", TargetBusy, "ibdata1"),
-        (
-            "[ERROR] mariadbd: Can't lock aria control file '/r/aria_log_control', error: 11",
-            TargetBusy,
-            "aria_log_control",
-        ),
-        (
-            "[ERROR] InnoDB: preallocating 100663296 bytes for file ./ib_logfile101 failed with error 28",
-            DiskFull,
-            "full",
-        ),
-        ("[ERROR] mariadbd: Can't create file '/r/x' (Errcode: 13 \"Permission denied\")", RecoveryFailed, "may not"),
-        ("[ERROR] InnoDB: Unsupported redo log format. The redo log was created with X", UnsupportedServer, "version"),
-        ("[ERROR] /usr/sbin/mariadbd: unknown variable 'innodb-undo-directory=x'", RecoveryFailed, "unknown variable"),
-    ],
-)
-def test_each_failure_becomes_the_error_that_tells_what_to_do(
-    text: str, kind: type[XtrabackupError], fact: str
-) -> None:
-    error = translate(state_after(text + "\n[ERROR] Aborting\n"), "exit status 1")
-    assert error.__class__ is kind
-    assert fact in error.message
-    assert "exit status 1" in error.message
-    assert error.remedy
-
-
-def test_an_unknown_failure_shows_the_first_errors() -> None:
-    error = translate(state_after("[Note] hello\n[ERROR] something new\n[ERROR] Aborting\n"), "signal SIGSEGV")
-    assert error.__class__ is RecoveryFailed
-    assert "something new" in error.message
-    assert "SIGSEGV" in error.message
-    assert any("hello" in line for line in error.details["log"])
-
-
-def test_a_silent_failure_says_so() -> None:
-    assert "said nothing" in translate(MariadbRecoveryState(), "exit status 7").message

@@ -5,19 +5,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
-    BackupIncomplete,
-    DecryptionFailed,
-    DiskFull,
-    PageCorrupt,
-    RecoveryFailed,
-    RecoveryIncomplete,
-    TargetBusy,
-    UnsupportedServer,
-    XtrabackupError,
-)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import RecoveryFailed
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.mysql.error_log import (
     MysqlRecoveryState,
     translate,
@@ -78,34 +66,6 @@ def test_a_printed_page_is_not_kept() -> None:
     state = state_after("")
     state.feed(" len 16384; hex " + "ab" * 16384)
     assert len(state.tail[0]) <= 1000
-
-
-ERROR = "[ERROR] [MY-012345] [InnoDB] "
-
-
-@pytest.mark.parametrize(
-    ("text", "kind"),
-    [
-        ("Error number 28 means 'No space left on device'", DiskFull),
-        ("Unable to lock ./ibdata1 error: 11", TargetBusy),
-        ("Cannot allocate memory for the buffer pool", RecoveryFailed),
-        ("Check keyring fail, please check the keyring is loaded.", DecryptionFailed),
-        ("Encryption can't find master key, please check the keyring is loaded.", DecryptionFailed),
-        ("Cannot upgrade server earlier than 8.0 to 9.7", UnsupportedServer),
-        ("Page [page id: space=5, page number=3] log sequence number 9 is in the future!", RecoveryIncomplete),
-        ("Redo log file ./#innodb_redo/#ib_redo3 is missing", RecoveryIncomplete),
-        ("Database page corruption on disk of page [page id: space=2, page number=4]. You may", PageCorrupt),
-        ("Could not find any file associated with the tablespace ID: 5", BackupIncomplete),
-        ("The size of tablespace file './shop/t.ibd' is only 65536, should be at least 114688!", BackupIncomplete),
-        ("something else", RecoveryFailed),
-    ],
-)
-def test_a_failure_has_a_name_and_the_servers_words(text: str, kind: type[XtrabackupError]) -> None:
-    state = state_after(UP_TO_READY + ERROR + text)
-    error = translate(state, "exit status 1")
-    assert error.code == kind.code
-    assert text in error.message
-    assert error.details["log"]
 
 
 def test_what_notes_name_explains_no_failure() -> None:
