@@ -11,7 +11,7 @@ a fresh server's own was found, or where there is nothing.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Callable
 
@@ -98,14 +98,16 @@ def decide(primary: Primary, host: Host, journal: Journal, request: Request) -> 
         problems += problems_of(FOR_A_NEW_ONE, primary, host, request)
     before, after = states(plan, world)
     if problems:
-        first = problems[0]
-        return Plan(
-            Step.REFUSE, first.code, first.message, remedy=first.remedy, problems=tuple(problems), before=before,
-            after=before,
-        )  # fmt: skip
+        return replace(refusal(problems), before=before, after=before)
     return replace(
         plan, received=_is_received(plan, world), channel=channel_options(plan, world), before=before, after=after
     )
+
+
+def refusal(problems: Sequence[Problem]) -> Plan:
+    """The plan that tells ``problems``, of which there is at least one; the first of them names it."""
+    first = problems[0]
+    return Plan(Step.REFUSE, first.code, first.message, remedy=first.remedy, problems=tuple(problems))
 
 
 def require_still_free(host: Host) -> Problem | None:
@@ -139,6 +141,14 @@ class World:
     host: Host
     journal: Journal
     request: Request
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The settings that are given for the channel and that the host's family knows."""
+        settings = dict(self.request.settings)
+        if self.host.family is not Family.MYSQL:
+            settings.pop("get_source_public_key", None)
+        return settings
 
     @property
     def channels(self) -> tuple[Channel, ...]:
@@ -377,12 +387,12 @@ def _is_received(plan: Plan, world: World) -> bool:
 
 def changed_settings(world: World, channel: Channel) -> list[str]:
     """The settings that are given for the channel and are not so, by name."""
-    return [name for name, value in world.request.settings.items() if channel.settings.get(name) != value]
+    return [name for name, value in world.given.items() if channel.settings.get(name) != value]
 
 
 def channel_options(plan: Plan, world: World) -> dict[str, Any]:
     """The options of xtrabackup_replica: of a channel that is kept, what nobody gives stays as it is."""
-    given, request = world.request.settings, world.request
+    given, request = world.given, world.request
     mysql = world.host.family is Family.MYSQL
     options: dict[str, Any] = {"channel": "", "source_host": request.source_host, "source_port": request.source_port}
     kept: Mapping[str, Any] = {
