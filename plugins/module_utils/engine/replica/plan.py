@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Callable
 
 from ..format.family import Family
+from ..printable import printable
 from ..server.replication import compare_gtid
 from .compatibility import ALWAYS, FOR_A_NEW_ONE, problems_of
 from .model import PLACE, Channel, Host, Journal, Primary, Problem, Request
@@ -66,17 +67,17 @@ class Plan:
         """The decision in one sentence, for a person; of a refusal, all its problems."""
         if self.step is Step.REFUSE:
             told = [f"{problem.message}. {problem.remedy}" for problem in self.problems]
-            return f"Nothing was touched: {' Also: '.join(told)}"
-        return f"{'Would' if check_mode else 'Will'} {self.what}: {self.why}"
+            return printable(f"Nothing was touched: {' Also: '.join(told)}")
+        return printable(f"{'Would' if check_mode else 'Will'} {self.what}: {self.why}")
 
     def as_dict(self) -> dict[str, Any]:
         """The plan in JSON types."""
         return {
             "step": self.step.value,
             "rule": self.rule,
-            "what": self.what,
-            "why": self.why,
-            "remedy": self.remedy,
+            "what": printable(self.what),
+            "why": printable(self.why),
+            "remedy": printable(self.remedy),
             "replaces": self.replaces,
             "consent": self.consent,
             "fresh": self.fresh,
