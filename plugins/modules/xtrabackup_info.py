@@ -15,6 +15,7 @@ description:
   - Tells whether a server can be backed up, and why not; what privileges the account lacks; where the server stands in
     its binary log; and how its replication channels are.
   - Tells how far a running job is (O(progress_file)).
+  - Tells everything about a host that may become a replica, in one run (O(host)).
   - Changes nothing.
 author:
   - The innodb.xtrabackup authors (@innodb-xtrabackup)
@@ -41,6 +42,60 @@ options:
         makes no difference.
     type: bool
     default: false
+  host:
+    description:
+      - Looks for the server that is installed on the host, by its program and option files. Its data directory is then
+        O(src), and its socket is that of the login, unless they are given.
+      - With O(login_user), the server is asked as well, as with O(server_optional=true), and the journal of the role
+        P(innodb.xtrabackup.replica#role) is read. Without it nobody logs in, and RV(host) is all that is returned.
+    type: dict
+    version_added: 0.1.0
+    suboptions:
+      flavor:
+        description: V(mariadb) or V(mysql) (Percona Server, too). Empty for the one that is installed.
+        type: str
+        default: ''
+      server_program:
+        description: The server's program, where it is not in the usual places.
+        type: str
+        default: ''
+      defaults_file:
+        description: The server's option file, where it is not its own.
+        type: str
+        default: ''
+      datadir:
+        description: The data directory. Empty for that of the option files.
+        type: str
+        default: ''
+      socket:
+        description: The server's Unix socket. Empty for that of the option files.
+        type: str
+        default: ''
+      service:
+        description: The server's service. Empty for V(mariadb), V(mysql) or V(mysqld), as the system has it.
+        type: str
+        default: ''
+      service_managed:
+        description: Whether a service manager stops and starts the server, and is asked about O(host.service).
+        type: bool
+        default: true
+      admin_user:
+        description: Who is asked where O(login_user) cannot see everything.
+        type: str
+        default: ''
+      admin_password:
+        description: The password of O(host.admin_user).
+        type: str
+        default: ''
+      incoming:
+        description: Where a backup arrives. Empty for beside the data directory.
+        type: str
+        default: ''
+      files:
+        description: Files that must be there. Relative ones are not looked for.
+        type: list
+        elements: str
+        default: []
 seealso:
   - module: innodb.xtrabackup.xtrabackup_backup
   - module: innodb.xtrabackup.xtrabackup_restore
@@ -284,6 +339,84 @@ server:
     galera:
       description: Whether the server is a node of a Galera cluster.
       type: bool
+host:
+  description: The server that is installed.
+  returned: when O(host) is given
+  type: dict
+  contains:
+    installed:
+      description: Whether there is one.
+      type: bool
+    flavor:
+      description: V(mariadb) or V(mysql).
+      type: str
+    version:
+      description: Its version, empty where none is installed.
+      type: str
+      sample: 10.11.19
+    options:
+      description: What its option files say of C(datadir), C(gtid_mode), C(server_id) and C(socket).
+      type: dict
+    datadir:
+      description: Its data directory.
+      type: str
+    socket:
+      description: Its socket.
+      type: str
+    running:
+      description: Whether a server runs on the data directory.
+      type: bool
+    answers:
+      description: Whether it greets who connects to the socket.
+      type: bool
+    pid:
+      description: Its process, null when it does not run.
+      type: int
+    service:
+      description: Its service.
+      type: str
+    service_known:
+      description: Whether the service manager knows that service, null when nobody can be asked.
+      type: bool
+    service_datadir:
+      description: The data directory of the server that the service runs, empty when it runs none, or null.
+      type: str
+    missing_files:
+      description: Those of O(host.files) that are not there.
+      type: list
+      elements: str
+administrator:
+  description: RV(server), RV(replication) and RV(user_data) as O(host.admin_user) sees them.
+  returned: when O(host) is given and O(login_user) could not see everything
+  type: dict
+journal:
+  description: The journal of a run of the role P(innodb.xtrabackup.replica#role) that was interrupted.
+  returned: when O(host) and O(login_user) are given
+  type: dict
+  contains:
+    exists:
+      description: Whether there is one.
+      type: bool
+    record:
+      description: What it says.
+      type: dict
+incoming:
+  description: The place where a backup arrives.
+  returned: when O(host) and O(login_user) are given
+  type: dict
+  contains:
+    path:
+      description: The place.
+      type: str
+    overlap:
+      description: Whether it and the data directory are one inside the other.
+      type: bool
+    source:
+      description: What is there, as RV(source). Null where there is no journal.
+      type: dict
+    backup:
+      description: The record of the backup that is there.
+      type: dict
 server_error:
   description: Why the server could not be reached.
   returned: when it could not be and that is no failure
@@ -333,6 +466,7 @@ error:
   type: dict
 """
 
+from dataclasses import replace
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -343,6 +477,11 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.catalog i
     read_job,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import ConnectionFailed, XtrabackupError
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.look import (
+    HostQuestion,
+    read_all,
+    read_host,
+)
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import (
     Connection,
     ConnectionParameters,
@@ -352,9 +491,26 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.fa
     replication_facts,
     server_facts,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.installed import ServerWishes
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.user_data import ServerObjects
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.module_support import LOGIN_OPTIONS, Outcome, run
 
+HOST_OPTION: dict[str, Any] = {
+    "type": "dict",
+    "options": {
+        "flavor": {"type": "str", "default": ""},
+        "server_program": {"type": "str", "default": ""},
+        "defaults_file": {"type": "str", "default": ""},
+        "datadir": {"type": "str", "default": ""},
+        "socket": {"type": "str", "default": ""},
+        "service": {"type": "str", "default": ""},
+        "service_managed": {"type": "bool", "default": True},
+        "admin_user": {"type": "str", "default": ""},
+        "admin_password": {"type": "str", "default": "", "no_log": True},
+        "incoming": {"type": "str", "default": ""},
+        "files": {"type": "list", "elements": "str", "default": []},
+    },
+}
 LOGIN_SAID = ("login_user", "login_password", "login_host", "login_port", "login_unix_socket", "config_file")
 
 
@@ -373,9 +529,28 @@ def server_part(params: dict[str, Any]) -> tuple[dict[str, Any], ServerObjects |
         return {"server": None, "server_error": error.as_dict()}, None
 
 
+def host_part(params: dict[str, Any]) -> dict[str, Any]:
+    """The host, and all that is on it where a login is given."""
+    host = params["host"]
+    wishes = ServerWishes(
+        host["flavor"],
+        host["server_program"],
+        host["defaults_file"],
+        params["src"] or host["datadir"],
+        params["login_unix_socket"] or host["socket"],
+    )
+    question = HostQuestion(wishes, host["service"], host["service_managed"], host["incoming"], host["files"])
+    if params["login_user"] is None:
+        return {"host": read_host(question)}
+    login = ConnectionParameters.from_options(params)
+    return read_all(question, login, replace(login, user=host["admin_user"], password=host["admin_password"]))
+
+
 def look(module: AnsibleModule) -> Outcome:
     """Gather what was asked for."""
     params = module.params
+    if params["host"] is not None:
+        return Outcome(False, result=host_part(params))
     result, objects = server_part(params)
     if params["src"] is not None:
         result["source"], result["backup"] = describe_place(params["src"])
@@ -393,6 +568,7 @@ def main() -> None:
             "src": {"type": "path"},
             "progress_file": {"type": "path"},
             "server_optional": {"type": "bool", "default": False},
+            "host": HOST_OPTION,
         },
         supports_check_mode=True,
     )

@@ -259,6 +259,12 @@ replication:
     last_error:
       description: Last error of either thread, empty when there is none.
       type: str
+    source_server_id:
+      description: The source's C(server_id), as the channel last saw it; 0 when it never was connected.
+      type: int
+    source_uuid:
+      description: The source's C(server_uuid), as the channel last saw it; empty on MariaDB.
+      type: str
 statements:
   description: The statements that were run, or would be, with passwords masked.
   returned: success, except for O(state=valid)

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import StorageError
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.look import read_journal
+
 SCRIPT = Path(__file__).resolve().parents[3] / "roles" / "replica" / "files" / "journal.py"
 RECORD = {"source": "db1:3306", "phase": "place", "id": "x", "time": 1, "replaces": True}
 
@@ -25,10 +28,8 @@ def journal(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def read(path: Path) -> object:
-    """What the script says of ``path``."""
-    answer = journal("read", str(path))
-    assert answer.returncode == 0, answer.stderr
-    return json.loads(answer.stdout)
+    """What the engine reads at ``path``."""
+    return read_journal(str(path))
 
 
 def test_a_note_is_read_as_it_was_written_last_and_is_its_owners(tmp_path: Path) -> None:
@@ -75,7 +76,13 @@ def test_what_somebody_else_has_planted_is_no_note(kind: str, tmp_path: Path) ->
     assert json.loads(secret.read_text())["consent"]
 
 
-@pytest.mark.parametrize("command", [("read",), ("write", "{}"), ("remove",)])
+def test_an_error_of_reading_names_the_path(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match=r"file/note.*Not a directory"):
+        read(tmp_path / "file" / "note")
+
+
+@pytest.mark.parametrize("command", [("write", "{}"), ("remove",)])
 def test_an_error_names_the_path_and_leaves_nothing(command: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     path = tmp_path / "file" / "note"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..format.family import Family
+from ..printable import printable
 
 #: phases of a run that the journal notes
 TRANSFER, PLACE = "transfer", "place"
@@ -38,7 +39,7 @@ class Problem:
 
     def as_dict(self) -> dict[str, str]:
         """The problem in JSON types, as ``error`` of a module's result."""
-        return {"code": self.code, "message": self.message, "remedy": self.remedy}
+        return {"code": self.code, "message": printable(self.message), "remedy": printable(self.remedy)}
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ a fresh server's own was found, or where there is nothing.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Callable
 
 from ..format.family import Family
+from ..printable import printable
 from ..server.replication import compare_gtid
 from .compatibility import ALWAYS, FOR_A_NEW_ONE, problems_of
 from .model import PLACE, Channel, Host, Journal, Primary, Problem, Request
@@ -66,17 +67,17 @@ class Plan:
         """The decision in one sentence, for a person; of a refusal, all its problems."""
         if self.step is Step.REFUSE:
             told = [f"{problem.message}. {problem.remedy}" for problem in self.problems]
-            return f"Nothing was touched: {' Also: '.join(told)}"
-        return f"{'Would' if check_mode else 'Will'} {self.what}: {self.why}"
+            return printable(f"Nothing was touched: {' Also: '.join(told)}")
+        return printable(f"{'Would' if check_mode else 'Will'} {self.what}: {self.why}")
 
     def as_dict(self) -> dict[str, Any]:
         """The plan in JSON types."""
         return {
             "step": self.step.value,
             "rule": self.rule,
-            "what": self.what,
-            "why": self.why,
-            "remedy": self.remedy,
+            "what": printable(self.what),
+            "why": printable(self.why),
+            "remedy": printable(self.remedy),
             "replaces": self.replaces,
             "consent": self.consent,
             "fresh": self.fresh,
@@ -98,14 +99,16 @@ def decide(primary: Primary, host: Host, journal: Journal, request: Request) -> 
         problems += problems_of(FOR_A_NEW_ONE, primary, host, request)
     before, after = states(plan, world)
     if problems:
-        first = problems[0]
-        return Plan(
-            Step.REFUSE, first.code, first.message, remedy=first.remedy, problems=tuple(problems), before=before,
-            after=before,
-        )  # fmt: skip
+        return replace(refusal(problems), before=before, after=before)
     return replace(
         plan, received=_is_received(plan, world), channel=channel_options(plan, world), before=before, after=after
     )
+
+
+def refusal(problems: Sequence[Problem]) -> Plan:
+    """The plan that tells ``problems``, of which there is at least one; the first of them names it."""
+    first = problems[0]
+    return Plan(Step.REFUSE, first.code, first.message, remedy=first.remedy, problems=tuple(problems))
 
 
 def require_still_free(host: Host) -> Problem | None:
@@ -139,6 +142,14 @@ class World:
     host: Host
     journal: Journal
     request: Request
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The settings that are given for the channel and that the host's family knows."""
+        settings = dict(self.request.settings)
+        if self.host.family is not Family.MYSQL:
+            settings.pop("get_source_public_key", None)
+        return settings
 
     @property
     def channels(self) -> tuple[Channel, ...]:
@@ -377,12 +388,12 @@ def _is_received(plan: Plan, world: World) -> bool:
 
 def changed_settings(world: World, channel: Channel) -> list[str]:
     """The settings that are given for the channel and are not so, by name."""
-    return [name for name, value in world.request.settings.items() if channel.settings.get(name) != value]
+    return [name for name, value in world.given.items() if channel.settings.get(name) != value]
 
 
 def channel_options(plan: Plan, world: World) -> dict[str, Any]:
     """The options of xtrabackup_replica: of a channel that is kept, what nobody gives stays as it is."""
-    given, request = world.request.settings, world.request
+    given, request = world.given, world.request
     mysql = world.host.family is Family.MYSQL
     options: dict[str, Any] = {"channel": "", "source_host": request.source_host, "source_port": request.source_port}
     kept: Mapping[str, Any] = {

@@ -228,6 +228,8 @@ def channel_facts(state: ReplicationState, name: str) -> dict[str, Any]:
             executed_position=channel.executed_position,
             gtid_io_pos=channel.gtid_io_pos,
             last_error=channel.sql_error or channel.io_error,
+            source_server_id=channel.source_server_id,
+            source_uuid=channel.source_uuid,
         )
     return facts
 

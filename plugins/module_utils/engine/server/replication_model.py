@@ -96,6 +96,8 @@ class ActualChannel:
     gtid_io_pos: str
     seconds_behind: int | None
     get_source_public_key: bool | None = None  # None: the server knows no such thing
+    source_server_id: int = 0  # 0: it never was connected
+    source_uuid: str = ""  # MySQL only
 
     @property
     def by_gtid(self) -> bool:

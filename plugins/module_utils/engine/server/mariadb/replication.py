@@ -158,6 +158,7 @@ def channel_from_row(row: dict[str, Any]) -> ActualChannel:
         executed_position=int(row["Exec_Master_Log_Pos"]),
         gtid_io_pos=normal_gtid(str(row["Gtid_IO_Pos"] or "")),
         seconds_behind=None if behind is None else int(behind),
+        source_server_id=int(row.get("Master_Server_Id") or 0),
     )
 
 

@@ -164,6 +164,8 @@ def channel_from_row(row: dict[str, Any]) -> ActualChannel:
         gtid_io_pos=str(GtidSet.parse(str(row["Retrieved_Gtid_Set"] or ""))),
         seconds_behind=None if behind is None else int(behind),
         get_source_public_key=str(row["Get_Source_public_key"]) == "1",
+        source_server_id=int(row.get("Source_Server_Id") or 0),
+        source_uuid=str(row.get("Source_UUID") or ""),
     )
 
 

@@ -31,7 +31,12 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.m
 SERVER = PrimaryServer(Family.MYSQL, (8, 4, 3), 1, gtid_mode="ON")
 PRIMARY = Primary("db1", SERVER)
 HOST = Host("db2", "/data", True, Family.MYSQL, (8, 4, 3), Place("absent"), server_id=2, gtid_mode="ON")
-ACCOUNTS = {"backup_user": "b", "backup_password": "b", "replication_user": "r", "replication_password": "r"}
+ACCOUNTS: dict[str, Any] = {
+    "backup_user": "b",
+    "backup_password": "b",
+    "replication_user": "r",
+    "replication_password": "r",
+}
 REQUEST = Request("10.0.0.1", **ACCOUNTS)
 MARIADB: dict[str, Any] = {"family": Family.MARIADB, "version": (10, 11, 6)}
 

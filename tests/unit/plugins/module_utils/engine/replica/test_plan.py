@@ -377,6 +377,14 @@ def test_what_a_new_replica_needs_is_not_asked_of_one_that_is_kept() -> None:
     ]
 
 
+def test_names_from_the_host_cannot_forge_a_line() -> None:
+    data = replace(FOUND, databases=("crm\n\x1b[2Jok: [db2]",))
+    made = plan(replace(RUNS, data=data))
+    told = f"{made.text(check_mode=False)}{made.as_dict()}"
+    assert "crm\\n\\x1b[2Jok" in told
+    assert not {"\n", "\x1b"} & set(told)
+
+
 def test_a_plan_is_shown_without_a_password() -> None:
     secret = replace(REQUEST, replication_password="canary", backup_password="canary")
     assert "canary" not in f"{plan(HOST, request=secret)}{plan(HOST, request=secret).as_dict()}{secret}"

@@ -1,48 +1,38 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the roles learn of a host's server, from programs that answer as the real ones do."""
+"""The server that is found on a host, from programs that answer as the real ones do."""
 
 from __future__ import annotations
 
-import json
-import os
 import stat
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[3] / "roles" / "restore" / "files" / "server.py"
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import InvalidOption, MissingProgram
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server import installed
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.installed import ServerWishes
+
 MARIADB = "echo 'mariadbd  Ver 10.11.6-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)'"
 MYSQL = "echo '/usr/sbin/mysqld  Ver 8.4.3-0ubuntu1 for Linux on x86_64 ((Ubuntu))'"
-NOTHING = {"flavor": "", "program": "", "defaults_file": "", "datadir": "", "socket": ""}
 
 
-def facts(directory: Path, programs: dict[str, str], **wishes: str) -> subprocess.CompletedProcess[str]:
-    """Run the script where only ``programs`` (shell commands by name) are installed."""
+@pytest.fixture(autouse=True)
+def _only_our_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only programs of the test are installed, and those that a shell needs."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(installed, "_SYSTEM_DIRECTORIES", ())
+
+
+def found(directory: Path, programs: dict[str, str], **wishes: str) -> dict[str, Any]:
+    """What is found where only ``programs`` (shell commands by name) are installed."""
     for name, command in programs.items():
         program = directory / name
         program.write_text(f"#!/bin/sh\n{command}\n")
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    return subprocess.run(
-        [sys.executable, "-c", SCRIPT.read_text(), "facts", json.dumps({**NOTHING, **wishes})],
-        env={**os.environ, "PATH": str(directory)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def found(directory: Path, programs: dict[str, str], **wishes: str) -> dict[str, Any]:
-    """What the script has found."""
-    answer = facts(directory, programs, **wishes)
-    assert answer.returncode == 0, answer.stderr
-    result = json.loads(answer.stdout)
-    assert isinstance(result, dict)
-    return result
+    return installed.find_installed(ServerWishes(**wishes)).as_dict()
 
 
 def test_a_host_without_a_server_has_its_usual_places(tmp_path: Path) -> None:
@@ -71,9 +61,10 @@ def test_the_last_line_of_an_option_counts_and_secrets_stay_where_they_are(tmp_p
 @pytest.mark.parametrize("said", ["Warning: {} is ignored", "my_print_defaults: [Warning] {} is ignored."])
 def test_an_option_file_that_the_server_ignores_is_told_of(tmp_path: Path, said: str) -> None:
     warning = said.format("World-writable config file '/etc/a b.cnf'")
-    answer = facts(tmp_path, {"mariadbd": MARIADB, "my_print_defaults": f'echo --port=1; echo "{warning}" >&2'})
-    assert (answer.returncode, answer.stdout) == (1, "")
-    assert "chmod o-w /etc/a b.cnf" in answer.stderr
+    programs = {"mariadbd": MARIADB, "my_print_defaults": f'echo --port=1; echo "{warning}" >&2'}
+    with pytest.raises(InvalidOption) as caught:
+        found(tmp_path, programs)
+    assert caught.value.remedy == "chmod o-w /etc/a b.cnf"
 
 
 def test_what_mysql_has_persisted_counts_more_than_option_files(tmp_path: Path) -> None:
@@ -127,10 +118,19 @@ def test_a_program_outside_the_path_is_the_server_that_was_named(tmp_path: Path)
     assert (host["flavor"], host["version"]) == ("mysql", "8.4.3")
 
 
+def test_the_programs_beside_one_that_was_named_come_first(tmp_path: Path) -> None:
+    (tmp_path / "other" / "bin").mkdir(parents=True)
+    beside = tmp_path / "other" / "sbin"
+    beside.mkdir()
+    found(tmp_path / "other" / "bin", {"my_print_defaults": "echo --datadir=/theirs"})
+    found(beside, {"mysqld": MYSQL})
+    host = found(tmp_path, {"my_print_defaults": "echo --datadir=/ours"}, program=str(beside / "mysqld"))
+    assert host["datadir"] == "/theirs"
+
+
 def test_option_files_that_cannot_be_read_are_no_empty_ones(tmp_path: Path) -> None:
-    missing = facts(tmp_path, {"mariadbd": MARIADB})
-    assert missing.returncode == 1
-    assert "my_print_defaults, which reads the server's option files, cannot be run" in missing.stderr
-    failing = facts(tmp_path, {"my_print_defaults": "echo no such file >&2; exit 1"}, defaults_file="/my.cnf")
-    assert failing.returncode == 1
-    assert "my_print_defaults --defaults-file=/my.cnf --mysqld ended with status 1: no such file" in failing.stderr
+    with pytest.raises(MissingProgram, match="my_print_defaults, which reads the server's option files, cannot be run"):
+        found(tmp_path, {"mariadbd": MARIADB})
+    expected = "my_print_defaults --defaults-file=/my.cnf --mysqld ended with status 1: no such file"
+    with pytest.raises(InvalidOption, match=expected):
+        found(tmp_path, {"my_print_defaults": "echo no such file >&2; exit 1"}, defaults_file="/my.cnf")

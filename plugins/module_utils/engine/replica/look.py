@@ -1,0 +1,190 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All that is on a host which may become a replica, read in one go. Changes nothing.
+
+The server is asked as the account of backups; as its administrator only where that account cannot see everything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..catalog import describe_place, describe_user_data
+from ..errors import ConnectionFailed
+from ..host import below, durable, running
+from ..server.connection import Connection, ConnectionParameters
+from ..server.facts import objects_of, replication_facts, server_facts
+from ..server.installed import InstalledServer, ServerWishes, find_installed
+
+_LARGEST_JOURNAL = 1 << 20  # bytes
+_SYSTEMD = "/run/systemd/system"
+_DEBIAN = "/etc/debian_version"
+_ANSWER_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class HostQuestion:
+    """What is asked of a host. ``service`` empty: the usual name; ``service_managed``: whether a service manager stops
+    and starts the server. ``incoming``: where a backup arrives, "" for beside the data directory. ``files``: those that
+    must be there."""
+
+    server: ServerWishes
+    service: str = ""
+    service_managed: bool = True
+    incoming: str = ""
+    files: Sequence[str] = ()
+
+
+def read_host(question: HostQuestion) -> dict[str, Any]:
+    """The server that is installed, its service, and which of the files are missing. Needs no login.
+
+    Raises what ``find_installed`` does.
+    """
+    server = find_installed(question.server)
+    name = question.service or _usual_service(server.flavor)
+    # a relative one starts at the server's data directory
+    missing = [path for path in question.files if os.path.isabs(path) and not os.path.isfile(path)]
+    return {
+        **server.as_dict(),
+        "service": name,
+        "service_known": None,
+        "service_datadir": None,
+        "missing_files": missing,
+        **(_service_facts(name, server) if question.service_managed else {}),
+    }
+
+
+def read_all(
+    question: HostQuestion, login: ConnectionParameters, administrator: ConnectionParameters
+) -> dict[str, Any]:
+    """All of it: the host as ``read_host``, the data directory, the server as both logins see it, the journal of an
+    earlier run, and what has arrived."""
+    host = read_host(question)
+    datadir = host["datadir"]
+    result: dict[str, Any] = {"host": host}
+    result["source"], result["backup"] = describe_place(datadir)
+    is_datadir = result["source"]["kind"] == "datadir"
+    result.update(_asked(datadir, is_datadir, replace(login, unix_socket=login.unix_socket or host["socket"])))
+    if host["answers"] and not _has_seen_enough(result):
+        place = administrator.unix_socket or host["socket"]
+        result["administrator"] = _asked(datadir, is_datadir, replace(administrator, unix_socket=place))
+    incoming = question.incoming or f"{datadir}.incoming"
+    result["journal"] = read_journal(f"{incoming}.journal")
+    result["incoming"] = {"path": incoming, "overlap": _overlap(datadir, incoming), "source": None, "backup": None}
+    if result["journal"]["exists"]:
+        result["incoming"]["source"], result["incoming"]["backup"] = describe_place(incoming)
+    return result
+
+
+def _asked(datadir: str, is_datadir: bool, login: ConnectionParameters) -> dict[str, Any]:
+    """What the server says to ``login``, and whether ``datadir`` holds user data as far as that account sees."""
+    answer: dict[str, Any] = {"server": None, "replication": None}
+    objects = None
+    try:
+        with Connection(login) as connection:
+            server = server_facts(connection)
+            _require_on(server["datadir"], datadir, login.unix_socket)
+            answer.update(server=server, replication=replication_facts(connection))
+            objects = objects_of(connection, datadir)
+    except ConnectionFailed as error:
+        answer["server_error"] = error.as_dict()
+    if is_datadir:
+        answer["user_data"] = describe_user_data(datadir, objects)
+    return answer
+
+
+def _require_on(there: str, datadir: str, socket: str | None) -> None:
+    """Raises ConnectionFailed when the server that answers is another one than that of ``datadir``."""
+    with contextlib.suppress(OSError):
+        if os.path.samefile(there, datadir):
+            return
+    raise ConnectionFailed(
+        f"the server that answers at {socket} runs on {there}, not on {datadir}",
+        remedy="Correct xtrabackup_login_unix_socket or xtrabackup_datadir.",
+        path=datadir,
+    )
+
+
+def _has_seen_enough(answer: dict[str, Any]) -> bool:
+    """Whether the first account has seen a channel, or everything and nothing of a user."""
+    if answer["replication"]:
+        return True
+    return answer["replication"] is not None and answer.get("user_data", {}).get("state") == "none"
+
+
+# --- the journal ---------------------------------------------------------------------------------
+
+
+def read_journal(path: str) -> dict[str, Any]:
+    """The note of an earlier run: ``exists`` and ``record``; a file that holds no note is there, with an empty record.
+
+    What somebody else has put there is no note: the directory may belong to the server's account.
+    """
+    absent: dict[str, Any] = {"exists": False, "record": {}}
+    with durable.storage_errors("reading", path):
+        try:
+            if not _is_ours(os.lstat(path)):
+                return absent
+        except FileNotFoundError:
+            return absent
+        # it may be another one by now: no link is followed, and nothing is waited for
+        with below.reading_file(path) as source:
+            if not _is_ours(os.fstat(source.fileno())):
+                return absent
+            data = source.read(_LARGEST_JOURNAL)
+    record = None
+    with contextlib.suppress(ValueError, RecursionError):
+        record = json.loads(data.decode("utf-8", "replace"))
+    return {"exists": True, "record": record if isinstance(record, dict) else {}}
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_nlink == 1
+
+
+# --- places and the service ----------------------------------------------------------------------
+
+
+def _overlap(datadir: str, incoming: str) -> bool:
+    """Whether one of two places is the other or inside it, links followed."""
+    one, other = os.path.realpath(datadir), os.path.realpath(incoming)
+    return os.path.commonpath([one, other]) in (one, other)
+
+
+def _usual_service(flavor: str) -> str:
+    if flavor == "mariadb":
+        return "mariadb"
+    return "mysql" if os.path.exists(_DEBIAN) else "mysqld"
+
+
+def _service_facts(name: str, server: InstalledServer) -> dict[str, Any]:
+    """Whether systemd knows the service, and on which data directory it runs a server; nothing without systemd."""
+    if not os.path.isdir(_SYSTEMD):
+        return {}
+    unit = name if name.endswith(".service") else f"{name}.service"
+    try:
+        answer = subprocess.run(
+            ["systemctl", "show", "--property=LoadState,MainPID", "--", unit],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_ANSWER_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    told = dict(line.split("=", 1) for line in answer.stdout.splitlines() if "=" in line)
+    if answer.returncode or "LoadState" not in told:
+        return {}
+    own = next((one for one in running.servers() if str(one.pid) == told.get("MainPID")), None)
+    directory = "" if own is None else server.datadir if own.works_in(Path(server.datadir)) else own.directory
+    return {"service_known": told["LoadState"] != "not-found", "service_datadir": directory}

@@ -1,0 +1,191 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The database server of a host, found without a login: which one is installed, its option files, whether it runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import InvalidOption, MissingProgram, XtrabackupError
+from ..format.family import Family, flavor_of
+from ..host import running
+from ..host.small_files import read_small
+from .option_file import require_heeded
+
+DEFAULT_DATADIR, DEFAULT_SOCKET = "/var/lib/mysql", "/run/mysqld/mysqld.sock"
+#: what is told of the option files, which may hold secrets
+TOLD_OPTIONS = ("datadir", "gtid_mode", "server_id", "socket")
+# never taken from a file that the server's account can write
+_PLACES = ("datadir", "socket")
+_LARGEST_PERSISTED = 16 << 20  # bytes
+_PROGRAMS = ("mariadbd", "mysqld")
+_SYSTEM_DIRECTORIES = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+_GREETING_SECONDS = 5.0
+_ANSWER_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class ServerWishes:
+    """What is known of the server beforehand; each that is empty is found out."""
+
+    flavor: str = ""
+    program: str = ""
+    defaults_file: str = ""
+    datadir: str = ""
+    socket: str = ""
+
+
+@dataclass(frozen=True)
+class InstalledServer:
+    """The server of a host. ``version`` is empty where none is installed. ``options``: those of TOLD_OPTIONS that its
+    option files have. ``pid`` is that of the server that runs on ``datadir``, ``answers`` whether it greets."""
+
+    installed: bool
+    flavor: str
+    version: str
+    datadir: str
+    socket: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    running: bool = False
+    answers: bool = False
+    pid: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The server in JSON types."""
+        return {**asdict(self), "options": dict(self.options)}
+
+
+def find_installed(wishes: ServerWishes) -> InstalledServer:
+    """The server of this host.
+
+    Raises MissingProgram when my_print_defaults is missing, InvalidOption when it cannot read the option files.
+    """
+    search = _search_path(wishes.program)
+    flavor, answer = _installed(wishes.program, wishes.flavor, search)
+    found = re.search(r"Ver ([0-9.]+)", answer)
+    version = found[1] if found else ""
+    options = _read_options(flavor, version, wishes.defaults_file, search) if version else {}
+    datadir = (wishes.datadir or options.get("datadir") or DEFAULT_DATADIR).rstrip("/")
+    if flavor == Family.MYSQL.value:
+        options.update(_read_persisted(datadir))
+    path = wishes.socket or options.get("socket") or DEFAULT_SOCKET
+    pid = next((server.pid for server in running.servers() if server.works_in(Path(datadir))), None)
+    return InstalledServer(
+        installed=bool(answer),
+        flavor=flavor,
+        version=version,
+        datadir=datadir,
+        socket=path,
+        options=options,
+        running=pid is not None,
+        answers=pid is not None and _greets(path),
+        pid=pid,
+    )
+
+
+def _search_path(program: str) -> str:
+    """Where programs are looked for: beside ``program`` first, where the others of its server are."""
+    beside = [os.path.dirname(program), os.path.join(os.path.dirname(program), "..", "bin")] if program else []
+    return os.pathsep.join([*beside, os.environ.get("PATH", os.defpath), *_SYSTEM_DIRECTORIES])
+
+
+def _installed(program: str, flavor: str, search: str) -> tuple[str, str]:
+    """The family of the server that is installed, and its answer to ``--version``, empty where there is none.
+
+    MariaDB's packages have a mysqld, too. MySQL's programs name themselves nowhere, MariaDB's do.
+    """
+    found = {family.value: "" for family in Family}
+    names = {"mariadb": ["mariadbd"], "mysql": ["mysqld"]}.get(flavor, list(_PROGRAMS))
+    for name in [program] if program else names:
+        path = shutil.which(name, path=search)
+        answer = _run([path, "--version"], search) if path else None
+        if answer is None or answer.returncode:
+            continue
+        family = flavor_of(answer.stdout, "").family.value
+        found[family] = found[family] or answer.stdout
+    kind = flavor or ("mysql" if found["mysql"] and not found["mariadb"] else "mariadb")
+    return kind, found[kind]
+
+
+def _run(argv: list[str], search: str) -> subprocess.CompletedProcess[str] | None:
+    """The end of a program; None when it cannot be run."""
+    try:
+        return subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",
+            timeout=_ANSWER_SECONDS,
+            check=False,
+            env={**os.environ, "PATH": search},
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+
+
+def _read_options(flavor: str, version: str, defaults_file: str, search: str) -> dict[str, str]:
+    """The options of TOLD_OPTIONS in the server's option files; the last line wins, as in the server."""
+    series = ".".join(version.split(".")[:2])
+    sections = ["--mysqld"] if flavor == Family.MARIADB.value else ["mysqld", "server", f"mysqld-{series}"]
+    argv = ["my_print_defaults", *([f"--defaults-file={defaults_file}"] if defaults_file else []), *sections]
+    path = shutil.which(argv[0], path=search)
+    answer = _run([path, *argv[1:]], search) if path else None
+    if answer is None:
+        raise MissingProgram(
+            "my_print_defaults, which reads the server's option files, cannot be run", program="my_print_defaults"
+        )
+    if answer.returncode:
+        raise InvalidOption(
+            f"{' '.join(argv)} ended with status {answer.returncode}: {answer.stderr.strip()}", option="defaults_file"
+        )
+    require_heeded(os.fsencode(answer.stderr))
+    options = {}
+    for line in answer.stdout.splitlines():
+        name, __, value = line.partition("=")
+        name = name[2:].replace("-", "_")
+        if line.startswith("--") and name in TOLD_OPTIONS:
+            options[name] = value
+    return options
+
+
+def _read_persisted(datadir: str) -> dict[str, str]:
+    """The options of TOLD_OPTIONS that SET PERSIST has noted in the data directory, places excepted: MySQL reads them
+    after its option files."""
+    try:
+        # whoever runs as the server's user can write there
+        noted = json.loads(read_small(Path(datadir) / "mysqld-auto.cnf", _LARGEST_PERSISTED).data)
+        wanted = [name for name in TOLD_OPTIONS if name not in _PLACES]
+        return {name: value for name, value in _persisted_values(noted) if name in wanted}
+    except (OSError, ValueError, RecursionError, XtrabackupError):
+        return {}
+
+
+def _persisted_values(node: Any, name: str = "") -> list[tuple[str, str]]:
+    """Name and value of each variable in the file, whose groups differ between versions."""
+    if not isinstance(node, dict):
+        return []
+    if name and "Value" in node:
+        return [(name, str(node["Value"]))]
+    return [pair for key, child in node.items() for pair in _persisted_values(child, key)]
+
+
+def _greets(path: str) -> bool:
+    """Whether a server greets who connects to the Unix socket ``path``; an error packet is an answer as well."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(_GREETING_SECONDS)
+        try:
+            connection.connect(path)
+            return len(connection.recv(5)) == 5
+        except OSError:
+            return False
