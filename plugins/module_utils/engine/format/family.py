@@ -22,6 +22,8 @@ class FamilyFacts:
     ``redo_name``: the copied redo log in a backup. ``prepared_type``: the backup_type of a prepared backup.
     ``server_programs``: the names of the server's program, the usual one first. ``server_package``: what installs it.
     ``log_updates_variable``: makes a replica write to its binary log what it applies.
+    ``binary_log_in_backup``: the backup holds the binary log, which recovery looks into.
+    ``compression_plugins``: pages may need plugins to be read.
     """
 
     display_name: str
@@ -30,6 +32,8 @@ class FamilyFacts:
     server_programs: tuple[str, ...]
     server_package: str
     log_updates_variable: str
+    binary_log_in_backup: bool
+    compression_plugins: bool
 
 
 class Family(enum.Enum):
@@ -57,6 +61,8 @@ _FACTS = {
         server_programs=("mariadbd", "mysqld"),
         server_package="mariadb-server (or mariadb-server-core)",
         log_updates_variable="log_slave_updates",
+        binary_log_in_backup=False,
+        compression_plugins=True,
     ),
     Family.MYSQL: FamilyFacts(
         display_name="MySQL",
@@ -65,6 +71,8 @@ _FACTS = {
         server_programs=("mysqld",),
         server_package="mysql-server (or mysql-server-core)",
         log_updates_variable="log_replica_updates",
+        binary_log_in_backup=True,
+        compression_plugins=False,
     ),
 }
 

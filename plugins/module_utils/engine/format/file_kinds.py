@@ -449,6 +449,22 @@ METADATA_NAMES = {
     for family, more in ((Family.MARIADB, (REDO_NAME,)), (Family.MYSQL, (LOGFILE_NAME, TABLESPACES_NAME)))
 }
 
+
+@dataclass(frozen=True)
+class OverrideNames:
+    """How the stock tool of a family names an entry of a stream that overrides an earlier tablespace: the suffix for a
+    newer copy, and for one that makes it void, is put after the name without ``replaced``."""
+
+    newer: str
+    void: str
+    replaced: str
+
+
+OVERRIDES = {
+    Family.MARIADB: OverrideNames(NEWER_SUFFIX, DROPPED_SUFFIX, replaced=DATA_SUFFIX),
+    Family.MYSQL: OverrideNames(NEWER_SUFFIX, VOID_SUFFIX, replaced=""),
+}
+
 _LEFT = [kind for kind in KINDS if kind.restore is Restore.LEFT and not kind.inside]
 _LEFT_AT_TOP = pattern_of(_LEFT)
 _LEFT_NESTED = pattern_of(kind for kind in _LEFT if kind.nested)

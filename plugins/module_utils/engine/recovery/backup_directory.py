@@ -111,13 +111,14 @@ class BackupDirectory:
     def binary_log(self) -> str | None:
         """The name of the binary log file in the backup of a MySQL server; None when there is none."""
         binlog = self.record.get("binlog")
-        return str(binlog["file"]) if binlog and binlog.get("file") and self.family is Family.MYSQL else None
+        held = binlog and binlog.get("file") and self.family.facts.binary_log_in_backup
+        return str(binlog["file"]) if binlog and held else None
 
     def providers(self) -> Providers:
         """The plugins for page compression that its tables need: as recorded, or, where there is no record, found in
         the unpacked files."""
         found = (self.record.get("layout") or {}).get("compression_providers")
-        if found is not None or self.family is Family.MYSQL:
+        if found is not None or not self.family.facts.compression_plugins:
             return Providers.from_dict(found)
         files = (self.path / name for name, _status in walk_files(self.path) if name.endswith(file_kinds.DATA_SUFFIX))
         return providers_of(files, self.path, self.configuration.plugins)
@@ -184,7 +185,7 @@ def read_backup_directory(path: Path, *, being_moved: bool = False) -> BackupDir
     else:
         record = found.record if changed is None else found.record_of(found.own_sha256)
     family = recorded_flavor(record).family
-    if checkpoints.backup_type == metadata.APPLY_LOG_ONLY and family is Family.MYSQL:
+    if checkpoints.backup_type == metadata.APPLY_LOG_ONLY != family.facts.prepared_type:
         raise BackupError(
             f"{path} was prepared with --apply-log-only, so that incremental backups could be applied to it",
             remedy="Finish it with the tool that made it (xtrabackup --prepare without --apply-log-only).",

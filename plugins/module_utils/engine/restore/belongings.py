@@ -19,7 +19,6 @@ from typing import Any
 
 from ..errors import FormatError, InvalidOption, StorageError, UnsafeFile
 from ..format import strict_json
-from ..format.family import Family
 from ..format.file_kinds import KEYRING, KINDS, OPTION_FILE_SUFFIX, SERVER_FILE, SERVER_IDENTITY, Restore, pattern_of
 from ..format.names import DEEPEST
 from ..host import below, durable, trees
@@ -37,7 +36,6 @@ _NAMES = pattern_of(kind for kind in KINDS if kind.restore is Restore.HOSTS_OWN 
 _HOME_DIRECTORIES = frozenset({".ssh", ".gnupg"})  # the data directory is the home of the server's account
 _CHUNK = 1 << 20  # bytes
 _LARGEST = 4 << 20  # bytes of a file that may be a key
-_PLUGIN_DIRECTORIES = ("/usr/lib/mysql/plugin", "/usr/lib64/mysql/plugin", "/usr/local/mysql/lib/plugin")
 
 
 def belongings(layout: HostLayout) -> list[str]:
@@ -146,9 +144,7 @@ def _is_key(head: bytes) -> bool:
 
 def _global_configurations(layout: HostLayout) -> list[Path]:
     """The configuration of keyring components beside the server's plugins."""
-    places = [Path(place) for place in _PLUGIN_DIRECTORIES] if layout.family is Family.MYSQL else []
-    places += sorted(Path("/usr/lib").glob("*/mysql/plugin")) if layout.family is Family.MYSQL else []
-    places += [layout.plugin_dir] if layout.plugin_dir else []
+    places = [*layout.usual_plugin_directories(), *([layout.plugin_dir] if layout.plugin_dir else [])]
     return [path for place in places for path in sorted(place.glob(f"component_*{OPTION_FILE_SUFFIX}"))]
 
 

@@ -62,6 +62,9 @@ class _FamilyLayout(Protocol):
     def file_patterns(self, layout: HostLayout, /) -> list[tuple[Path, re.Pattern[str]]]:
         """Directories, and names of data files in them; but for directories of tablespaces."""
 
+    def usual_plugin_directories(self) -> list[Path]:
+        """Where plugins usually are whose components have their configuration beside them."""
+
     def shown_places(self, layout: HostLayout, /) -> dict[str, object]:
         """What results tell of the places that this family alone has."""
 
@@ -102,6 +105,10 @@ class HostLayout:
     def redo_directory(self) -> Path | None:
         """MySQL's directory for its redo log; None for MariaDB."""
         return _LAYOUTS[self.family].redo_directory(self)
+
+    def usual_plugin_directories(self) -> list[Path]:
+        """Where a server's plugins usually are whose components have their configuration beside them."""
+        return _LAYOUTS[self.family].usual_plugin_directories()
 
     def finds_tablespaces_in(self, directory: Path) -> bool:
         """Whether a MySQL server with this layout looks for tablespaces in ``directory``, outside its datadir."""

@@ -21,7 +21,7 @@ from typing import Any, Callable
 from ..errors import Cancelled, StreamError, XtrabackupError
 from ..format import file_kinds
 from ..format.family import Family
-from ..format.file_kinds import DATA_SUFFIX, DROPPED_SUFFIX, MANIFEST_NAME, NEWER_SUFFIX, VOID_SUFFIX
+from ..format.file_kinds import MANIFEST_NAME, OVERRIDES
 from ..host import durable
 from ..host.staging import staged_file
 from ..manifest import Manifest
@@ -109,12 +109,12 @@ class StreamSink(Sink):
         return self._open(path, path, compress)
 
     def replace(self, path: str) -> SinkFile:
-        name = _ddl_name(path, NEWER_SUFFIX, self.family)
+        name = _override_name(path, OVERRIDES[self.family].newer, self.family)
         self._supersede(path)
         return self._open(path, name, True)
 
     def discard(self, path: str) -> None:
-        marker = _ddl_name(path, VOID_SUFFIX if self.family is Family.MYSQL else DROPPED_SUFFIX, self.family)
+        marker = _override_name(path, OVERRIDES[self.family].void, self.family)
         self._supersede(path)
         with self._open(path, marker, False) as file:
             file.close()
@@ -226,14 +226,12 @@ class StreamSink(Sink):
             raise
 
 
-def _ddl_name(path: str, suffix: str, family: Family) -> str:
-    """The entry by which the stock tool of ``family`` overrides the tablespace ``path``: Percona's adds to its name,
-    in mariadb-backup's the suffix takes the place of ``.ibd``."""
-    if family is Family.MYSQL:
-        return path + suffix
-    if not path.endswith(DATA_SUFFIX):
-        raise StreamError(f"{path}: only .ibd files can be replaced or dropped in a stream", entry=path)
-    return path[: -len(DATA_SUFFIX)] + suffix
+def _override_name(path: str, suffix: str, family: Family) -> str:
+    """The entry by which the stock tool of ``family`` overrides the tablespace ``path``."""
+    replaced = OVERRIDES[family].replaced
+    if not path.endswith(replaced):
+        raise StreamError(f"{path}: only {replaced} files can be replaced or dropped in a stream", entry=path)
+    return path[: len(path) - len(replaced)] + suffix
 
 
 # --- a file --------------------------------------------------------------------------------------

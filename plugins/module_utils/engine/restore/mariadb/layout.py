@@ -51,6 +51,11 @@ def file_patterns(layout: HostLayout) -> list[tuple[Path, re.Pattern[str]]]:
     return [(layout.log_group_home_dir, _REDO), (layout.undo_directory, _UNDO), (layout.aria_log_dir, _ARIA)]
 
 
+def usual_plugin_directories() -> list[Path]:
+    """None: there are no components."""
+    return []
+
+
 def shown_places(layout: HostLayout) -> dict[str, object]:
     """Aria's directory, for results."""
     return {"aria_log_dir_path": str(layout.aria_log_dir)}

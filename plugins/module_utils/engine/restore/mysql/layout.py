@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 UNDO_NAMES = pattern_of((MYSQL_UNDO, MYSQL_UNDO_OF_SQL))
 TABLESPACE_NAMES = pattern_of((TABLESPACE, MYSQL_UNDO_OF_SQL))
+_PLUGIN_DIRECTORIES = ("/usr/lib/mysql/plugin", "/usr/lib64/mysql/plugin", "/usr/local/mysql/lib/plugin")
 _DOUBLEWRITE = pattern_of((DOUBLEWRITE,))
 
 
@@ -61,6 +62,11 @@ def place_of(layout: HostLayout, name: str) -> Path:
 def file_patterns(layout: HostLayout) -> list[tuple[Path, re.Pattern[str]]]:
     """Directories, and names of data files in them; but for directories of tablespaces."""
     return [(layout.undo_directory, UNDO_NAMES), (layout.doublewrite_dir or layout.datadir, _DOUBLEWRITE)]
+
+
+def usual_plugin_directories() -> list[Path]:
+    """Where plugins usually are whose components have their configuration beside them."""
+    return [*map(Path, _PLUGIN_DIRECTORIES), *sorted(Path("/usr/lib").glob("*/mysql/plugin"))]
 
 
 def shown_places(layout: HostLayout) -> dict[str, object]:
