@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The playbooks on MySQL hosts, run by ansible-playbook: what differs from MariaDB's, and the whole of it once."""
+"""The playbooks on MySQL hosts, run by ansible-playbook: what differs from MariaDB's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.tests.support.checksums import assert_tables_equal, wait_until_caught_up
 from ansible_collections.innodb.xtrabackup.tests.support.estate import PASSWORDS, Estate
-from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad, check_invariants
+from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad
 from ansible_collections.innodb.xtrabackup.tests.support.mysql import MySQLServer
 from ansible_collections.innodb.xtrabackup.tests.support.plays import failed, succeeded
 from ansible_collections.innodb.xtrabackup.tests.support.servers import DatabaseServer, program
@@ -28,37 +28,6 @@ def estate(workdir: Path) -> Iterator[Estate]:
         yield made
     finally:
         made.close()
-
-
-def test_an_empty_host_becomes_a_replica_under_load_and_a_second_run_changes_nothing(estate: Estate) -> None:
-    replica = estate.host("replica")  # event_scheduler is on by default
-    estate.create_ticking_event()
-    # for tables that are not InnoDB's
-    estate.primary.execute("GRANT LOCK TABLES, SELECT ON *.* TO backup@localhost")
-    with WriteLoad(estate.primary, per_second=100, step_engines=("MyISAM",)):
-        predicted = succeeded(estate.play("--check", "--diff"))
-        assert predicted.changed["replica"] > 0
-        assert "Would copy primary to" in predicted.output
-        assert not replica.datadir.exists()
-        assert estate.leftovers() == []
-
-        first = succeeded(estate.play(xtrabackup_replica_report=str(estate.directory / "report.json")))
-        assert first.changed["replica"] > 0
-        estate.assert_replica(replica)
-        assert estate.leftovers() == []
-        assert '"get_source_public_key": false' in (estate.directory / "report.json").read_text()
-
-        assert set(succeeded(estate.play()).changed.values()) == {0}
-        estate.assert_replica(replica)
-        estate.assert_events_fire_on_the_primary_only(replica)
-    check_invariants(replica)
-    for result in (predicted, first):
-        assert not any(password in result.output for password in PASSWORDS.values())
-    # two servers, two identities; the replica has made no transaction of its own
-    uuids = {server.value("SELECT @@server_uuid") for server in (estate.primary, replica)}
-    assert len(uuids) == 2
-    assert replica.value("SELECT @@server_uuid") not in replica.value("SELECT @@GLOBAL.gtid_executed")
-    assert replica.rows("SHOW REPLICA STATUS")[0]["Source_SSL_Allowed"] == "Yes"
 
 
 @pytest.mark.slow
@@ -155,22 +124,3 @@ def executed_all(primary: DatabaseServer, replica: DatabaseServer) -> None:
     """Wait until ``replica`` has executed all that ``primary``, which is idle, has in its binary log."""
     row = primary.rows("SHOW BINARY LOG STATUS")[0]
     assert replica.value("SELECT SOURCE_POS_WAIT(%s, %s, 60)", [row["File"], row["Position"]]) is not None
-
-
-@pytest.mark.slow
-def test_a_backup_is_taken_once_a_day_and_restored_once(estate: Estate) -> None:
-    target = estate.host("target")
-    backups = estate.directory / "backups"
-    names = {"xtrabackup_backup_directory": str(backups), "xtrabackup_backup_name": "monday"}
-    assert succeeded(estate.play(playbook="backup.yml", **names)).changed["primary"] > 0
-    assert succeeded(estate.play(playbook="backup.yml", **names)).changed["primary"] == 0
-    restore = {
-        "xtrabackup_hosts": "target",
-        "xtrabackup_restore_src": str(backups / "monday"),
-        "xtrabackup_restore_prepared_dir": str(estate.directory / "prepared"),
-    }
-    assert succeeded(estate.play("--check", playbook="restore.yml", **restore)).changed["target"] > 0
-    assert not target.datadir.exists()
-    assert succeeded(estate.play(playbook="restore.yml", **restore)).changed["target"] > 0
-    assert_tables_equal(estate.primary, target)
-    assert succeeded(estate.play(playbook="restore.yml", **restore)).changed["target"] == 0

@@ -16,14 +16,21 @@ import pytest
 from ansible_collections.innodb.xtrabackup.tests.support import plays
 from ansible_collections.innodb.xtrabackup.tests.support.checksums import assert_tables_equal, wait_until_caught_up
 from ansible_collections.innodb.xtrabackup.tests.support.estate import PASSWORDS, Estate
-from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad
+from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad, check_invariants
 from ansible_collections.innodb.xtrabackup.tests.support.plays import failed, run_playbook, succeeded, write_private
+from ansible_collections.innodb.xtrabackup.tests.support.servers import DatabaseServer
+
+EACH_FLAVOR = pytest.mark.parametrize("estate", ["mariadb", "mysql"], indirect=True)
 
 
+@EACH_FLAVOR
 def test_an_empty_host_becomes_a_replica_under_load_and_a_second_run_changes_nothing(estate: Estate) -> None:
+    mysql = estate.primary.flavor == "mysql"
     replica = estate.host("replica", {"event_scheduler": "ON"})
     estate.create_ticking_event()
-    with WriteLoad(estate.primary, per_second=100, step_engines=("MyISAM", "Aria")):
+    if mysql:  # for tables that are not InnoDB's
+        estate.primary.execute("GRANT LOCK TABLES, SELECT ON *.* TO backup@localhost")
+    with WriteLoad(estate.primary, per_second=100, step_engines=("MyISAM",) if mysql else ("MyISAM", "Aria")):
         predicted = succeeded(estate.play("--check", "--diff"))
         assert predicted.changed["replica"] > 0
         assert "Would copy primary to" in predicted.output
@@ -34,7 +41,7 @@ def test_an_empty_host_becomes_a_replica_under_load_and_a_second_run_changes_not
         assert first.changed["replica"] > 0
         estate.assert_replica(replica)
         assert estate.leftovers() == []
-        assert (estate.directory / "report.json").exists()
+        report = (estate.directory / "report.json").read_text()
 
         assert set(succeeded(estate.play()).changed.values()) == {0}
         assert set(succeeded(estate.play("--check", "--diff")).changed.values()) == {0}
@@ -42,6 +49,18 @@ def test_an_empty_host_becomes_a_replica_under_load_and_a_second_run_changes_not
         estate.assert_events_fire_on_the_primary_only(replica)
     for result in (predicted, first):
         assert not any(password in result.output for password in PASSWORDS.values())
+    if mysql:
+        check_invariants(replica)
+        _assert_two_servers_over_tls(estate.primary, replica)
+        assert '"get_source_public_key": false' in report
+
+
+def _assert_two_servers_over_tls(primary: DatabaseServer, replica: DatabaseServer) -> None:
+    """Two MySQL servers, two identities; the replica has made no transaction of its own."""
+    uuids = {server.value("SELECT @@server_uuid") for server in (primary, replica)}
+    assert len(uuids) == 2
+    assert replica.value("SELECT @@server_uuid") not in replica.value("SELECT @@GLOBAL.gtid_executed")
+    assert replica.rows("SHOW REPLICA STATUS")[0]["Source_SSL_Allowed"] == "Yes"
 
 
 @pytest.mark.slow
@@ -238,6 +257,7 @@ def test_what_cannot_work_is_refused_before_anything_is_touched(estate: Estate) 
 
 
 @pytest.mark.slow
+@EACH_FLAVOR
 def test_a_backup_is_taken_once_a_day_and_restored_once(estate: Estate) -> None:
     target = estate.host("target")
     backups = estate.directory / "backups"

@@ -16,6 +16,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.ma
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mysql.redo_archive import ArchivedRedo
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mysql.redo_files import RedoFile
 
+_READERS: tuple[Any, ...] = (LogFile, RedoFile, ArchivedRedo)
 _PAUSE = 0.05  # seconds between two looks whether the follower was stopped
 
 
@@ -37,6 +38,6 @@ def held_still(follower: LogFollower) -> Iterator[Callable[[], None]]:
 
     with contextlib.ExitStack() as patches:
         patches.callback(arrived.set)
-        for kind in (LogFile, RedoFile, ArchivedRedo):
+        for kind in _READERS:
             patches.enter_context(mock.patch.object(kind, "read", late(kind.read)))
         yield arrived.set

@@ -38,8 +38,8 @@ smoke() {
     local venv=.cache/core-$1 servers=tests/integration_servers
     PATH=$PWD/$venv/bin:$PATH "$venv/bin/python" -m pytest -q tests/unit/plugins/modules tests/unit/docs \
         $servers/test_module_backup.py \
-        $servers/test_playbooks.py::test_an_empty_host_becomes_a_replica_under_load_and_a_second_run_changes_nothing \
-        $servers/test_playbooks.py::test_a_backup_is_taken_once_a_day_and_restored_once \
+        "$servers/test_playbooks.py::test_an_empty_host_becomes_a_replica_under_load_and_a_second_run_changes_nothing[mariadb]" \
+        "$servers/test_playbooks.py::test_a_backup_is_taken_once_a_day_and_restored_once[mariadb]" \
         $servers/test_guides.py::test_every_task_of_the_other_guides_works_as_it_is_written \
         $servers/test_gitops.py::test_what_cannot_be_carried_out_is_refused_in_review_before_anything_is_touched
 }
