@@ -140,17 +140,21 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             f"{name} is no variable of this collection; did you mean {known}?"
             for name, known in misspelt(name for name in variables if str(name).startswith("xtrabackup_"))
         ]
-        told = _failure(refusal(problems)) if problems else {"changed": False, "primary": arguments["primary"]}
-        return {**told, "warnings": warnings} if warnings else told
+        reported = _failure(refusal(problems)) if problems else {"changed": False, "primary": arguments["primary"]}
+        return {**reported, "warnings": warnings} if warnings else reported
 
     def _told(self, plan: Plan) -> dict[str, Any]:
         if plan.step is Step.REFUSE:
             return _failure(plan)
         check_mode = bool(self._task.check_mode)
-        told = {"changed": check_mode and plan.changes, "plan": plan.as_dict(), "msg": plan.text(check_mode=check_mode)}
+        reported = {
+            "changed": check_mode and plan.changes,
+            "plan": plan.as_dict(),
+            "msg": plan.text(check_mode=check_mode),
+        }
         if plan.changes and self._task.diff:
-            told["diff"] = {"before": dict(plan.before), "after": dict(plan.after)}
-        return told
+            reported["diff"] = {"before": dict(plan.before), "after": dict(plan.after)}
+        return reported
 
 
 def _failure(plan: Plan) -> dict[str, Any]:

@@ -44,7 +44,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.li
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.selection import Selection
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.staging import replaceable_by
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.stream_file import check_sparse
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.stream_file import require_sparse_possible
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.intake import (
     ArchiveIntake,
     DirectoryIntake,
@@ -155,7 +155,7 @@ def created(module: AnsibleModule) -> Outcome:
     key = None
     if encrypt:
         key = cipher.read_key_file(encrypt["key_file"], encrypt["algorithm"], option="encrypt.key_file")
-    check_sparse(sparse=params["sparse"], encoded=bool(compress or encrypt))
+    require_sparse_possible(sparse=params["sparse"], encoded=bool(compress or encrypt))
     manifest = manifests.read(src)
     manifest.require_whole(src)
     manifests.verify_directory(src, manifest, digests=False)

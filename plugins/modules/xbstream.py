@@ -39,7 +39,7 @@ options:
       - V(extracted) unpacks O(src), or what is sent to O(listen), into the directory O(dest). If O(dest) holds that
         very backup already, be it prepared by now, nothing is done.
       - V(created) packs the backup directory O(src) into the archive O(dest). If O(dest) is an archive of that very
-        backup already, compressed and encrypted as is wished now, nothing is done.
+        backup already, compressed and encrypted as requested now, nothing is done.
       - V(created) with O(listen) stores what is sent to it in the archive O(dest) as it comes, compressed and encrypted
         as the sender had it.
       - V(listed) returns what the archive O(src) holds. Only headers are read.
@@ -183,7 +183,7 @@ options:
     type: path
   force:
     description:
-      - Replace what is at O(dest), once the new content is complete. Without it, anything at O(dest) but what is wished
+      - Replace what is at O(dest), once the new content is complete. Without it, anything at O(dest) but what is wanted
         is an error.
       - With O(state=extracted), only a backup is replaced, or what was unpacked there before; any other directory is an
         error still. With O(state=created), any file is.

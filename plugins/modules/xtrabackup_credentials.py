@@ -173,7 +173,7 @@ def present(module: AnsibleModule, path: str) -> Outcome:
     """Make or complete the credentials."""
     exists = os.path.lexists(path)
     before = existing(path) if exists else None
-    wanted = credentials.settle(
+    wanted = credentials.plan_credentials(
         before,
         module.params["role"],
         peer_certificate=module.params["peer_certificate"] or "",

@@ -472,12 +472,12 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.catalog import (
-    describe_place,
+    describe_path,
     describe_user_data,
     read_job,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import ConnectionFailed, XtrabackupError
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.look import (
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.gather import (
     HostQuestion,
     read_all,
     read_host,
@@ -532,28 +532,28 @@ def server_part(params: dict[str, Any]) -> tuple[dict[str, Any], ServerObjects |
 def host_part(params: dict[str, Any]) -> dict[str, Any]:
     """The host, and all that is on it where a login is given."""
     host = params["host"]
-    wishes = ServerWishes(
+    requested = ServerWishes(
         host["flavor"],
         host["server_program"],
         host["defaults_file"],
         params["src"] or host["datadir"],
         params["login_unix_socket"] or host["socket"],
     )
-    question = HostQuestion(wishes, host["service"], host["service_managed"], host["incoming"], host["files"])
+    question = HostQuestion(requested, host["service"], host["service_managed"], host["incoming"], host["files"])
     if params["login_user"] is None:
         return {"host": read_host(question)}
     login = ConnectionParameters.from_options(params)
     return read_all(question, login, replace(login, user=host["admin_user"], password=host["admin_password"]))
 
 
-def look(module: AnsibleModule) -> Outcome:
+def gather(module: AnsibleModule) -> Outcome:
     """Gather what was asked for."""
     params = module.params
     if params["host"] is not None:
         return Outcome(False, result=host_part(params))
     result, objects = server_part(params)
     if params["src"] is not None:
-        result["source"], result["backup"] = describe_place(params["src"])
+        result["source"], result["backup"] = describe_path(params["src"])
         if result["source"]["kind"] == "datadir":
             result["user_data"] = describe_user_data(params["src"], objects)
     if params["progress_file"] is not None:
@@ -572,7 +572,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    run(module, look)
+    run(module, gather)
 
 
 if __name__ == "__main__":

@@ -338,7 +338,7 @@ def wanted_channel(params: dict[str, Any], start: replication.StartPosition | No
     )
 
 
-def check_options(params: dict[str, Any]) -> Outcome:
+def require_options(params: dict[str, Any]) -> Outcome:
     """Whether a channel can be made of the options; raises InvalidOption."""
     replication.dialect_of(Family(params["family"])).check(wanted_channel(params, None))
     for name in ("source_ssl_ca", "source_ssl_cert", "source_ssl_key"):
@@ -353,7 +353,7 @@ def converge(module: AnsibleModule) -> Outcome:
     """Compare, do the difference, wait."""
     params = module.params
     if params["state"] == "valid":
-        return check_options(params)
+        return require_options(params)
     within = params["caught_up_within"]
     seconds = parse_duration(within, "caught_up_within") if within is not None else None
     with Connection(ConnectionParameters.from_options(params)) as connection:

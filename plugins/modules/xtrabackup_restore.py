@@ -369,13 +369,13 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.engine.errors import InvalidOption
-from ..module_utils.engine.host.held import give_back_of_the_dead
+from ..module_utils.engine.host.held import give_back_after_kill
 from ..module_utils.engine.host.ownership import resolve_ownership
 from ..module_utils.engine.recovery.prepare import PrepareOptions
-from ..module_utils.engine.restore.forecast import forecast
 from ..module_utils.engine.restore.layout import HostLayout
 from ..module_utils.engine.restore.place import restore
 from ..module_utils.engine.restore.plan import RestoreOptions, RestorePlan, plan_restore
+from ..module_utils.engine.restore.preview import preview
 from ..module_utils.engine.restore.request import manifest_digest_from_option, request_from_options
 from ..module_utils.engine.restore.source import layout_for
 from ..module_utils.engine.sources.registry import source_at
@@ -441,7 +441,7 @@ def _options(params: dict[str, Any], layout: HostLayout) -> RestoreOptions:
         manifest_sha256=manifest_digest_from_option(params["manifest_sha256"]) if params["manifest_sha256"] else "",
         request=request_from_options(params["request"]) if params["request"] else None,
         origin=_path(params["origin"]),
-        look_ahead=params["look_ahead"],
+        preview=params["look_ahead"],
     )
 
 
@@ -454,10 +454,10 @@ def _prediction(planned: RestorePlan, options: RestoreOptions, answer: dict[str,
         answer["backup"] = {**planned.record, "path": str(planned.layout.datadir)}
     if options.request is not None:
         answer["carried_out"] = asdict(planned.carried_out) if planned.carried_out else None
-    if not options.look_ahead:
+    if not options.preview:
         return Outcome(planned.changed, planned.before, planned.after, answer)
     answer["unfinished"] = planned.unfinished is not None
-    return Outcome(planned.changed, *forecast(planned, options), answer)
+    return Outcome(planned.changed, *preview(planned, options), answer)
 
 
 def _restore(module: AnsibleModule) -> Outcome:
@@ -472,7 +472,7 @@ def _restore(module: AnsibleModule) -> Outcome:
     planned = plan_restore(source, layout, options)
     answer: dict[str, Any] = {"layout": layout.as_dict()}
     if not planned.changed and not module.check_mode:
-        give_back_of_the_dead()
+        give_back_after_kill()
     if not planned.changed or module.check_mode:
         return _prediction(planned, options, answer)
     with progress_of("restore", params["progress_file"]) as progress:

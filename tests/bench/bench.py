@@ -69,7 +69,7 @@ def block_commit(bench: Bench) -> dict[str, Any]:
     return worst
 
 
-def settle_server(server: MariaDBServer) -> None:
+def wait_until_idle(server: MariaDBServer) -> None:
     """Let the server write its pages: neither side is to follow the redo of making the data, which follower_speed
     measures, or to share the device with that."""
     hurry = ("innodb_max_dirty_pages_pct", "innodb_max_dirty_pages_pct_lwm", "innodb_io_capacity")
@@ -97,7 +97,7 @@ def compare_all(bench: Bench) -> int:
     """Make the data, run everything that was asked for, print and keep the numbers."""
     begun = time.monotonic()
     create_big(bench.server, MIB)
-    settle_server(bench.server)
+    wait_until_idle(bench.server)
     bench.size = directory_bytes(bench.server.datadir / "big")
     print(f"{bench.size >> 20} MiB in {time.monotonic() - begun:.0f} s; {ROUNDS} rounds; {os.cpu_count()} cores\n")
     print(HEADER)

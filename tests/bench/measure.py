@@ -62,7 +62,7 @@ def _watch(process: subprocess.Popen[str], begun: float, place: Path, timeout: f
     return Measurement(seconds, time.monotonic() - begun, peak[0], {}), output or "", errors or ""
 
 
-def settle() -> None:
+def sync_disks() -> None:
     """Start each run from the same state: nothing of the one before waits to be written."""
     subprocess.run(["sync"], check=True)
 
@@ -83,7 +83,7 @@ def warm(directory: Path) -> None:
 
 def run_module(module: str, options: Mapping[str, Any], place: Path, timeout: float = 1800) -> Measurement:
     """Run one of our modules as a plain Python process; ``place`` is where it writes."""
-    settle()
+    sync_disks()
     begun = time.monotonic()
     measured, output, errors = _watch(start_module(module, options), begun, place, timeout)
     result = module_result(module, output, errors)
@@ -92,7 +92,7 @@ def run_module(module: str, options: Mapping[str, Any], place: Path, timeout: fl
 
 def run_stock(pipeline: Sequence[Sequence[str]], place: Path, *, output: Path | None = None) -> Measurement:
     """Run a pipeline of the stock tools; the last command's output goes to the file ``output``."""
-    settle()
+    sync_disks()
     processes: list[subprocess.Popen[str]] = []
     log = place / "stock.log"
     with open(log, "w", encoding="utf-8") as errors:

@@ -21,7 +21,9 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import ma
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import job
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.copier import CopiedTablespace
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mariadb import timeline
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mariadb.dictionary import check_dictionary
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mariadb.dictionary import (
+    require_all_copied,
+)
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     DiskFull,
     LockTimeout,
@@ -212,9 +214,9 @@ def test_a_fulltext_index_whose_building_begins_under_the_lock_is_rolled_back(
         while len(set(source.datadir.glob("d/FTS_*.ibd")) - there) < 6:
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        check_dictionary(connection, copied, left_out)
+        require_all_copied(connection, copied, left_out)
 
-    monkeypatch.setattr(timeline, "check_dictionary", check)
+    monkeypatch.setattr(timeline, "require_all_copied", check)
     take(source, workdir / "backup")
     altering.join(60)
     our_prepare(workdir / "backup")

@@ -74,9 +74,9 @@ def test_events_are_disabled_for_a_replica_whole_otherwise_and_stay_in_a_plain_r
     again = run_module("xtrabackup_prepare", {"src": backup, "target_dir": ready, **for_replica})
     assert not again["changed"]
     # neither is taken for the other
-    told = run_module("xtrabackup_prepare", {"src": ready})
-    assert not told["changed"]
-    assert "was prepared for a replica: 4 events are disabled on it" in str(told["warnings"])
+    reported = run_module("xtrabackup_prepare", {"src": ready})
+    assert not reported["changed"]
+    assert "was prepared for a replica: 4 events are disabled on it" in str(reported["warnings"])
     other = run_module("xtrabackup_prepare", {"src": backup, "target_dir": ready}, fails=True)
     assert other["error"]["code"] == "target_not_empty"
     run_module("xtrabackup_prepare", {"src": backup, "target_dir": plain, "server_program": source.executable()})

@@ -124,8 +124,8 @@ def test_what_cannot_be_carried_out_is_refused_in_review_before_anything_is_touc
     backup = take_backup(estate, "full")
     repository = Repository(estate)
 
-    def refused(wish: dict[str, Any], *texts: str) -> None:
-        repository.commit(wish)
+    def refused(wanted: dict[str, Any], *texts: str) -> None:
+        repository.commit(wanted)
         for result in (repository.look(), repository.run("restore")):
             failed(result, *texts)
 

@@ -132,14 +132,14 @@ def test_on_mysql_a_redo_log_without_checksums(
     source = make_mysql("source")
     dest = workdir / "backup"
     source.execute("CREATE DATABASE d", "CREATE TABLE d.t (a INT)")
-    unsealed = ["SET GLOBAL innodb_log_checksums = OFF", "INSERT INTO d.t VALUES (1)", "FLUSH ENGINE LOGS"]
+    unconfined = ["SET GLOBAL innodb_log_checksums = OFF", "INSERT INTO d.t VALUES (1)", "FLUSH ENGINE LOGS"]
     with monkeypatch.context() as patch:
-        before_lock(patch, lambda: source.execute(*unsealed))
+        before_lock(patch, lambda: source.execute(*unconfined))
         refused(source, dest, UnsupportedServer, "innodb_log_checksums")
     refused(source, dest, UnsupportedServer, "innodb_log_checksums is OFF", ["SET GLOBAL innodb_log_checksums = ON"])
     # the blocks that were written meanwhile are still in the log, until a checkpoint is beyond them
     with opener(source)() as connection:
-        unsealed_to = read_redo_status(connection).current_lsn
+        unconfined_to = read_redo_status(connection).current_lsn
         source.execute("INSERT INTO d.t VALUES (2)", "SET GLOBAL innodb_max_dirty_pages_pct_lwm = 0.001")
-        wait_for(lambda: read_redo_status(connection).checkpoint_lsn > unsealed_to)
+        wait_for(lambda: read_redo_status(connection).checkpoint_lsn > unconfined_to)
     take(source, dest)

@@ -46,7 +46,7 @@ from ansible_collections.innodb.xtrabackup.tests.support.mysql_backups import (
     coordinates,
 )
 from ansible_collections.innodb.xtrabackup.tests.support.playbook import run_module, start_module
-from ansible_collections.innodb.xtrabackup.tests.support.sealed_server import check_account
+from ansible_collections.innodb.xtrabackup.tests.support.recovery_server import check_account
 
 PREPARE = "xtrabackup_prepare"
 PROGRAM = {"server_program": str(SERVER_PROGRAM)}
@@ -200,9 +200,9 @@ def test_the_files_that_tell_the_coordinates_name_the_gtids_of_the_data(backup: 
     assert result.record["binlog"]["gtid"] == gtid
     assert (directory / "xtrabackup_binlog_info").read_text() == f"{place}{gtid}\n"
     assert (directory / "xtrabackup_slave_info").read_text() == f"SET GLOBAL gtid_purged='{gtid}';\n{following}"
-    told = (directory / "xtrabackup_info").read_text()
-    assert f"\nbinlog_pos = {last} '{gtid}'\ninnodb_from_lsn = 0\n" in told
-    assert older + "'" not in told
+    reported = (directory / "xtrabackup_info").read_text()
+    assert f"\nbinlog_pos = {last} '{gtid}'\ninnodb_from_lsn = 0\n" in reported
+    assert older + "'" not in reported
 
 
 def test_nothing_of_a_server_or_of_its_logs_is_left(backup: Backup, workdir: Path) -> None:

@@ -92,7 +92,7 @@ def consumer_elsewhere(server: MySQLServer) -> Iterator[None]:
             thread.join()
 
 
-def stand_still(copy: Copy) -> None:
+def wait_until_idle(copy: Copy) -> None:
     """Hold the follower still until the log was full several times.
 
     The load begins after the follower: what was logged before the archive began is in the server's own files only.
@@ -124,8 +124,8 @@ def test_what_was_recycled_is_read_from_the_archive_and_recovered_to_that_very_i
         WriteLoad(source, payload=3000, threads=2, per_second=AS_FAST_AS_IT_CAN),
     ):
         copy_data(source, restored.datadir)
-        stand_still(copy)
-        stand_still(copy)
+        wait_until_idle(copy)
+        wait_until_idle(copy)
         target, gtids = copy.finish()
         (archive,) = archive_directory.iterdir()
         assert archive.stat().st_size > 2 * STALL
@@ -154,7 +154,7 @@ def test_an_encrypted_log_is_encrypted_in_its_archive_too(workdir: Path, archive
             WriteLoad(source, payload=3000, threads=2, per_second=AS_FAST_AS_IT_CAN),
         ):
             copy_data(source, restored.datadir)
-            stand_still(copy)
+            wait_until_idle(copy)
             target, gtids = copy.finish()
     summary = inspect_logfile(log, keyring)
     assert (summary.end_lsn, summary.encrypted) == (target, True)
@@ -182,7 +182,7 @@ def test_an_archive_whose_session_was_killed_ends_and_the_follower_says_so(
         assert "lost" in copy.archive.reason
         wait_for(lambda: not list(archive_directory.iterdir()), 10)
         with pytest.raises(RedoOverwritten, match="its archive .* ends there, too"):
-            stand_still(copy)
+            wait_until_idle(copy)
             wait_for(lambda: copy.has_copied(1 << 40))
     assert inspect_logfile(workdir / "log").end_lsn == copy.follower.lsn
 

@@ -96,9 +96,9 @@ def test_a_copy_of_a_busy_replica_follows_its_source_from_exactly_where_its_data
             with pytest.raises(ReplicationError, match="does not tell exactly"):
                 start_from_backup(str(backup), "127.0.0.1", top.port, Family.MYSQL)
         record: dict[str, Any] = prepared(backup).record
-        (settled,) = record["replication"]
-        assert settled["exact"] is True
-        assert f"SOURCE_LOG_FILE='{settled['file']}', SOURCE_LOG_POS={settled['position']};" in start_statements(backup)
+        (entry,) = record["replication"]
+        assert entry["exact"] is True
+        assert f"SOURCE_LOG_FILE='{entry['file']}', SOURCE_LOG_POS={entry['position']};" in start_statements(backup)
         prove_start(make_mysql, backup, f"copy{number}", top, load)
     assert met_busy, "the replica was never at work when it was looked at"
 

@@ -168,7 +168,7 @@ def test_a_backup_says_whose_rows_it_cannot_hold(prepared: Prepared) -> None:
 
 
 @pytest.mark.parametrize("method", ["copy", "move"])
-def test_a_restored_server_is_equal_and_the_wish_is_fulfilled(
+def test_a_restored_server_is_equal_and_the_request_is_fulfilled(
     prepared: Prepared, host: MySQLServer, workdir: Path, method: str
 ) -> None:
     source = copy_of(prepared, workdir)

@@ -27,7 +27,7 @@ from ansible_collections.innodb.xtrabackup.tests.support.servers import Database
 
 Factory = Callable[..., DatabaseServer]
 SECRET = b"root:$6$ a secret of root's that is in no backup"
-STRANGER = 65534
+INTRUDER = 65534
 
 
 @pytest.fixture(params=("mariadb", "mysql"))
@@ -99,7 +99,7 @@ def test_a_backup_takes_nothing_that_planted_links_and_pipes_lead_to(
         shutil.rmtree(dest)
 
     # what belongs to somebody else than the data directory
-    os.chown(source.datadir, STRANGER, -1)
+    os.chown(source.datadir, INTRUDER, -1)
     try:
         with planted(database / named_alike.name, lambda path: path.symlink_to(named_alike)):
             refused(source, dest, r"alike\.MYD belongs to uid 0, and the data directory to uid 65534")

@@ -209,10 +209,10 @@ def test_a_replica_keeps_of_its_channel_what_nobody_gives_and_what_would_change_
     assert channels() == kept
 
     given: dict[str, Any] = {"xtrabackup_replication_ssl": False, "xtrabackup_replication_ssl_verify": False}
-    told = succeeded(estate.play("--check", "--diff", **given))
-    assert "Would keep the replica and set anew, of its channel: source_user, source_ssl" in told.output
-    assert '"source_ssl": true' in told.output
-    assert told.changed["replica"] > 0
+    reported = succeeded(estate.play("--check", "--diff", **given))
+    assert "Would keep the replica and set anew, of its channel: source_user, source_ssl" in reported.output
+    assert '"source_ssl": true' in reported.output
+    assert reported.changed["replica"] > 0
     assert channels() == kept
     assert succeeded(estate.play(**given)).changed["replica"] > 0
     assert channels() == [("main", "repl", "No", str(tls / "cert.pem"))]

@@ -48,7 +48,7 @@ from ansible_collections.innodb.xtrabackup.tests.support.checksums import TableS
 from ansible_collections.innodb.xtrabackup.tests.support.datasets import create_zoo
 from ansible_collections.innodb.xtrabackup.tests.support.load import AS_FAST_AS_IT_CAN, WriteLoad, check_invariants
 from ansible_collections.innodb.xtrabackup.tests.support.playbook import run_module, start_module
-from ansible_collections.innodb.xtrabackup.tests.support.sealed_server import check_account
+from ansible_collections.innodb.xtrabackup.tests.support.recovery_server import check_account
 from ansible_collections.innodb.xtrabackup.tests.support.servers import MariaDBServer
 
 PREPARE = "xtrabackup_prepare"

@@ -111,7 +111,7 @@ def rubbish(workdir: Path) -> list[str]:
     return [name for name in names if any(word in name for word in words)]
 
 
-def test_a_server_starts_on_it_and_the_wish_is_fulfilled(archived: Archived, host: MariaDBServer) -> None:
+def test_a_server_starts_on_it_and_the_request_is_fulfilled(archived: Archived, host: MariaDBServer) -> None:
     wanted = archived.options(host, method="move", parallel=3)
     predicted = run_module(RESTORE, wanted, check=True, diff=True)
     assert rubbish(host.directory) == []

@@ -21,7 +21,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host impo
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.below import Root
 
 SECRET = b"root's own"
-STRANGER = 65534
+INTRUDER = 65534
 
 
 @pytest.fixture(name="root", params=["openat2", "walk"])
@@ -162,11 +162,11 @@ def test_a_hard_link_to_what_others_own_is_refused_and_one_to_what_the_owner_has
     directory, secret = tmp_path / "theirs", tmp_path / "secret"
     directory.mkdir()
     secret.write_bytes(SECRET)
-    os.chown(directory, STRANGER, -1)
+    os.chown(directory, INTRUDER, -1)
     (directory / "x").hardlink_to(secret)
     (directory / "placed").write_bytes(b"by an administrator")
     (directory / "own").write_bytes(b"own")
-    os.chown(directory / "own", STRANGER, -1)
+    os.chown(directory / "own", INTRUDER, -1)
     (directory / "copy").hardlink_to(directory / "own")
     with pytest.raises(UnsafeFile, match="x is a hard link to a file that belongs to uid 0"):
         below.reading(directory, "x")

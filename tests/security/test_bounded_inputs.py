@@ -20,7 +20,7 @@ import yaml
 from ansible_collections.innodb.xtrabackup.plugins.filter.restore_request import restore_request
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.console.option import Option
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.catalog import describe_place, read_job
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.catalog import describe_path, read_job
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     FormatError,
     InvalidOption,
@@ -38,7 +38,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.my
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.backup_directory import (
     read_backup_directory,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.redo_proof import PrepareMarker
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.prepare_marker import PrepareMarker
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.markers import (
     read_in_progress,
     read_restored,
@@ -191,7 +191,7 @@ def test_the_journal_of_an_unpacking_is_hostile(tmp_path: Path, content: str) ->
     if content != "nothing":
         with pytest.raises(XtrabackupError, match="cannot be read|not empty"):
             filling.Filling(tmp_path)
-    assert describe_place(tmp_path)[0]["complete"] is False
+    assert describe_path(tmp_path)[0]["complete"] is False
     assert (tmp_path / "precious").read_text() == "precious"
 
 
@@ -256,7 +256,7 @@ def test_a_restore_request_is_hostile(text: str) -> None:
 
 
 def test_a_request_for_thousands_of_hosts_is_read_at_once() -> None:
-    wish: dict[str, Any] = {
+    wanted: dict[str, Any] = {
         "format": 1,
         "id": "r",
         "created": "2026-11-28T10:00:00Z",
@@ -264,10 +264,10 @@ def test_a_request_for_thousands_of_hosts_is_read_at_once() -> None:
         "backup": {"path": "/srv/b", "manifest_sha256": "0" * 64},
     }
     started = time.monotonic()
-    assert restore_request(yaml.safe_dump(wish))["problems"] == []
+    assert restore_request(yaml.safe_dump(wanted))["problems"] == []
     assert time.monotonic() - started < 20
-    wish["hosts"].append("h4999")
-    assert restore_request(yaml.safe_dump(wish))["problems"] == ['hosts: holds "h4999" twice']
+    wanted["hosts"].append("h4999")
+    assert restore_request(yaml.safe_dump(wanted))["problems"] == ['hosts: holds "h4999" twice']
 
 
 def test_tablespaces_are_read_at_once_however_many_there_are() -> None:

@@ -16,11 +16,11 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host impo
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.copying import sync_files
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.held import Owner
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.backup_directory import (
-    refuse_what_cannot_be_recovered,
+    require_recoverable_files,
     walk_files,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import belongings
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.moved import remove_moved
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import host_files
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.moved_backup import remove_moved
 from ansible_collections.innodb.xtrabackup.tests.unit.plugins.module_utils.engine.restore.conftest import Host, tree
 
 
@@ -78,7 +78,7 @@ def test_as_deep_as_it_may_be(host: Host) -> None:
 def test_what_got_deep_after_it_was_looked_at_is_refused(host: Host) -> None:
     dig(host.datadir, 0)
     dig(host.datadir / ".ssh", 600)
-    copies = belongings._Copies(Owner(0, 0, 0o700), belongings.Ownership())
+    copies = host_files._Copies(Owner(0, 0, 0o700), host_files.Ownership())
     with below.Root(host.datadir) as root, pytest.raises(UnsafeFile, match="nested too deeply"):
         copies.copy(root, ".ssh", host.place / "copy")
     durable.remove_tree(host.place / "copy")
@@ -91,7 +91,7 @@ def test_a_backup_with_them_is_refused_by_name(tmp_path: Path, depth: int) -> No
     backup = tmp_path / "backup"
     for read in (
         lambda: list(walk_files(backup)),
-        lambda: refuse_what_cannot_be_recovered(backup, in_place=True),
+        lambda: require_recoverable_files(backup, in_place=True),
         lambda: file_states.states_of(backup),
         lambda: trees.files_below(backup),
         lambda: sync_files(backup, 1),

@@ -23,7 +23,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import below, durable, filling
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.anchor import Anchor
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.handover import handed_over
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.staging import staged_file, staging_place
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.staging import staged_directory, staged_file
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.archive import ArchiveSink
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.entry import Decoding
@@ -188,7 +188,7 @@ def begin(kind: str, path: Path) -> Any:
     if kind == "file":
         return staged_file(path / "full.xb")
     if kind == "directory":
-        return staging_place(path / "full")
+        return staged_directory(path / "full")
     if kind == "inside":
         return staging_inside(path)
     unpack_directory(path, UnpackOptions(Decoding(decompress=True, decrypt=False)), Progress("test"))
@@ -230,7 +230,7 @@ def test_directories_that_are_missing_are_of_root_alone(place: Path) -> None:
 
 
 def test_an_error_names_a_place_by_its_path(place: Path) -> None:
-    with staging_place(place / "full") as dest:
+    with staged_directory(place / "full") as dest:
         with pytest.raises(StorageError) as caught, durable.storage_errors("opening", dest.staging / "t.ibd"):
             (dest.staging / "t.ibd").open()
         assert caught.value.message == f"opening {place}/full.partial/t.ibd: No such file or directory"

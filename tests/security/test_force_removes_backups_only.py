@@ -53,8 +53,8 @@ def written(_archive: Path, dest: Path) -> None:
 
 def prepared(archive: Path, dest: Path) -> None:
     options = preparing.PrepareOptions(force=True)
-    preparing._look_at_target(dest, {"id": "1"}, "", options)
-    with preparing.staging_place(dest, replace=True):
+    preparing._compare_target(dest, {"id": "1"}, "", options)
+    with preparing.staged_directory(dest, replace=True):
         extract_archive(source_at(archive), dest.with_name("never"))
 
 

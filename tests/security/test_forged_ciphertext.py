@@ -79,7 +79,7 @@ def forge(place: Path, name: str = "xtrabackup_slave_info") -> Manifest:
     """A ciphertext that was not made by who has the key (a known plaintext was changed), and a manifest that fits."""
     manifest = manifests.read(place)
     forged = replace(entry(name, FORGED), stored=f"{name}.xbcrypt")
-    (place / f"{name}.xbcrypt").write_bytes(b"".join(map(bytes, cipher.Encryptor(KEY).seal(FORGED))))
+    (place / f"{name}.xbcrypt").write_bytes(b"".join(map(bytes, cipher.Encryptor(KEY).encrypt(FORGED))))
     return replace(manifest, files=(*manifest.files, forged), mac=None)
 
 
@@ -104,7 +104,7 @@ def test_our_backup_whose_manifest_was_removed_is_not_taken_for_another_tools(tm
 def test_an_encrypted_file_beside_those_that_the_mac_covers_is_not_decrypted(tmp_path: Path) -> None:
     pack(tmp_path / "packed", "zstd")
     place = tmp_path / "packed"
-    (place / "ibdata1.xbcrypt").write_bytes(b"".join(map(bytes, cipher.Encryptor(KEY).seal(FORGED))))
+    (place / "ibdata1.xbcrypt").write_bytes(b"".join(map(bytes, cipher.Encryptor(KEY).encrypt(FORGED))))
     refused(place)
 
 
@@ -128,11 +128,11 @@ def test_what_went_bad_since_it_was_decrypted_is_not_made_anew_without_a_mac(tmp
     refused(tmp_path / "packed")
 
 
-def sealed(plain: bytes) -> bytes:
-    return b"".join(map(bytes, cipher.Encryptor(KEY).seal(plain)))
+def encrypted(plain: bytes) -> bytes:
+    return b"".join(map(bytes, cipher.Encryptor(KEY).encrypt(plain)))
 
 
-def told(words: list[str], stdin: bytes = b"") -> str:
+def reported(words: list[str], stdin: bytes = b"") -> str:
     """What the command line has said."""
     script = f"import sys; from {main.__name__} import main; sys.argv = {words}; sys.exit(main())"
     command = [sys.executable, "-c", script]
@@ -170,16 +170,16 @@ def test_whoever_decrypts_what_no_manifest_authenticates_is_warned(tmp_path: Pat
     """Archives and directories of other tools have none; and ours without it cannot be told from them."""
     info = b"uuid = 1\ntool_name = xtrabackup\n"
     (tmp_path / "backup").mkdir()
-    (tmp_path / "backup" / "xtrabackup_info.xbcrypt").write_bytes(sealed(info))
+    (tmp_path / "backup" / "xtrabackup_info.xbcrypt").write_bytes(encrypted(info))
     (tmp_path / "key").write_bytes(KEY)
     (tmp_path / "key").chmod(0o600)
     words = ["xtrabackup", "--decrypt=AES256", f"--encrypt-key-file={tmp_path}/key", f"--target-dir={tmp_path}/backup"]
-    assert NOT_AUTHENTICATED in told(words)
+    assert NOT_AUTHENTICATED in reported(words)
     files = {"xtrabackup_checkpoints": b"backup_type = full-backuped\n", "xtrabackup_info": info}
-    stream = raw_archive({**files, "ibdata1.xbcrypt": sealed(bytes(64))}, None)
+    stream = raw_archive({**files, "ibdata1.xbcrypt": encrypted(bytes(64))}, None)
     (tmp_path / "dest").mkdir()
     words = ["xbstream", "-x", "--decrypt=AES256", f"--encrypt-key-file={tmp_path}/key", "-C", f"{tmp_path}/dest"]
-    assert NOT_AUTHENTICATED in told(words, stream)
+    assert NOT_AUTHENTICATED in reported(words, stream)
     (tmp_path / "archive").write_bytes(stream)
     for state in ("verified", "extracted"):
         params: dict[str, Any] = {"state": state, "src": str(tmp_path / "archive"), "require_manifest": False}

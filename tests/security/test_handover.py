@@ -118,7 +118,7 @@ def test_what_is_neither_file_nor_directory_is_refused_and_nothing_changed(
 def test_so_is_what_is_planted_after_it_was_looked_at(
     place: Path, directory: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look, before = handover._look, owners(directory)
+    look, before = handover._inspect, owners(directory)
 
     def looked(*arguments: Any) -> Any:
         found = look(*arguments)

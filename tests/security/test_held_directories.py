@@ -22,7 +22,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import state
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.copying import Ownership
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.held import give_back_of_the_dead
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.held import give_back_after_kill
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import placement
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.placement import choose_staging
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.plan import RestoreOptions, plan_restore
@@ -148,7 +148,7 @@ def nothing_to_do(host: Host, **wanted: Any) -> None:
     """As the module and the command line: a run that finds all done."""
     planned = plan_restore(host.backup, host.layout(), RestoreOptions(**wanted))
     assert not planned.changed
-    give_back_of_the_dead()
+    give_back_after_kill()
 
 
 def kept(path: Path) -> tuple[int, int, int]:

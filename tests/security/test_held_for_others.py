@@ -14,11 +14,11 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import TargetUnsafe
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import acl, held, state
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.held import give_back_of_the_dead, holding
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.held import give_back_after_kill, holding
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.journal import Journal
 from ansible_collections.innodb.xtrabackup.tests.support import dying
 
-MYSQL, STRANGER, ADM = 65534, 65533, 65532
+MYSQL, INTRUDER, ADM = 65534, 65533, 65532
 
 
 def can(uid: int, gid: int, action: Callable[[], object]) -> bool:
@@ -72,10 +72,10 @@ def test_its_owner_works_on_and_nobody_gets_more(shared: Path) -> None:
         assert can(MYSQL, MYSQL, lambda: (shared / "made").write_bytes(b""))
         assert not can(MYSQL, MYSQL, (shared / "staging").rmdir)
         assert not can(MYSQL, MYSQL, lambda: (shared / "staging").rename(shared / "other"))
-        assert can(STRANGER, ADM, lambda: os.listdir(shared))
-        assert not can(STRANGER, ADM, lambda: (shared / "theirs").write_bytes(b""))
-        assert not can(STRANGER, STRANGER, lambda: os.stat(shared / "data1"))
-        assert not can(STRANGER, STRANGER, lambda: os.listdir(shared))
+        assert can(INTRUDER, ADM, lambda: os.listdir(shared))
+        assert not can(INTRUDER, ADM, lambda: (shared / "theirs").write_bytes(b""))
+        assert not can(INTRUDER, INTRUDER, lambda: os.stat(shared / "data1"))
+        assert not can(INTRUDER, INTRUDER, lambda: os.listdir(shared))
     assert kept(shared) == before
 
 
@@ -94,10 +94,10 @@ def test_where_there_are_no_lists_its_owner_passes(shared: Path, monkeypatch: py
 
 
 def test_a_list_that_is_there_gives_nobody_more(shared: Path) -> None:
-    with_stranger = acl.with_account(b"", 0o700, STRANGER, 7)
-    assert with_stranger
+    with_intruder = acl.with_account(b"", 0o700, INTRUDER, 7)
+    assert with_intruder
     descriptor = os.open(shared, os.O_RDONLY)
-    acl.write(descriptor, with_stranger)
+    acl.write(descriptor, with_intruder)
     # the mask takes the right to write away
     os.fchmod(descriptor, 0o750)
     os.close(descriptor)
@@ -106,9 +106,9 @@ def test_a_list_that_is_there_gives_nobody_more(shared: Path) -> None:
     with journal.locked(), holding(journal) as place:
         place.hold([shared])
         assert can(MYSQL, MYSQL, lambda: (shared / "made").write_bytes(b""))
-        assert can(STRANGER, STRANGER, lambda: os.listdir(shared))
-        assert not can(STRANGER, STRANGER, lambda: (shared / "theirs").write_bytes(b""))
-        assert not can(STRANGER, ADM + 1, lambda: (shared / "theirs").write_bytes(b""))
+        assert can(INTRUDER, INTRUDER, lambda: os.listdir(shared))
+        assert not can(INTRUDER, INTRUDER, lambda: (shared / "theirs").write_bytes(b""))
+        assert not can(INTRUDER, ADM + 1, lambda: (shared / "theirs").write_bytes(b""))
     assert kept(shared) == before
 
 
@@ -132,7 +132,7 @@ def test_what_a_killed_restore_holds_is_given_back_by_any_next_run(
             with other.locked(), holding(other) as place:
                 place.hold([shared.parent])
         else:
-            give_back_of_the_dead()
+            give_back_after_kill()
         assert kept(shared) == before, f"step {step}"
         assert not (state.ROOT / "restores" / "held.json").exists(), f"step {step}"
         step += 1
@@ -143,7 +143,7 @@ def test_what_a_restore_at_work_holds_stays_held(shared: Path) -> None:
     journal = Journal(shared / "data2")
     with journal.locked(), holding(journal) as place:
         place.hold([shared])
-        give_back_of_the_dead()
+        give_back_after_kill()
         assert kept(shared)[0] == 0
 
 

@@ -17,8 +17,8 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.mariadb.ddl_files import apply_ddl_files
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import place
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.forecast import forecast
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.plan import RestoreOptions, plan_restore
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.preview import preview
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import Compression
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.compare import directory_manifest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.entry import Decoding
@@ -37,7 +37,7 @@ from ansible_collections.innodb.xtrabackup.tests.unit.plugins.module_utils.engin
     tree,
 )
 
-STRANGER = 65534
+INTRUDER = 65534
 Plant = Callable[[Host], None]
 
 
@@ -65,7 +65,7 @@ def fifo(host: Host) -> None:
 def hard_link(host: Host) -> None:
     """Made by the owner of the backup, to a file that is root's."""
     (host.backup / "shop/t.ibd").rename(host.place / "outside/t.ibd")
-    os.chown(host.backup, STRANGER, -1)
+    os.chown(host.backup, INTRUDER, -1)
     (host.backup / "shop/t.ibd").hardlink_to(host.place / "outside/t.ibd")
 
 
@@ -115,7 +115,7 @@ def test_data_with_databases_on_another_disk_are_replaced_like_others(host: Host
     (host.datadir / "mysql").symlink_to(host.place / "disk")
     host.make_backup(host.place / "second", "second")
     options = RestoreOptions(force=True)
-    before, _after = forecast(plan_restore(host.place / "second", host.layout(), options), options)
+    before, _after = preview(plan_restore(host.place / "second", host.layout(), options), options)
     assert before["bytes"] > 0
     host.restore(host.place / "second", force=True)
     assert not (host.datadir / "mysql").is_symlink()

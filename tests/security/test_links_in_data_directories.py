@@ -45,7 +45,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.ma
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql import redo_8_0_30
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql.keyring import Keyring
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import belongings
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import host_files
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.layout import layout_from_options
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.mysql import persisted
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server import user_data
@@ -237,9 +237,9 @@ def test_the_hosts_own_files_are_not_swapped_for_others(data: Data) -> None:
     (data.datadir / ".ssh/id").symlink_to(data.secret)
     os.mkfifo(data.datadir / ".ssh/agent")
     with pytest.raises(UnsafeFile, match=r"ca\.pem is a hard link"):
-        belongings.carry_over(["ca.pem"], [data.datadir], staged, ownership)
+        host_files.carry_over(["ca.pem"], [data.datadir], staged, ownership)
     assert SECRET.decode() not in (staged / "ca.pem").read_text(encoding="utf-8")
-    belongings.carry_over([".ssh"], [data.datadir], staged, ownership)
+    host_files.carry_over([".ssh"], [data.datadir], staged, ownership)
     assert os.readlink(staged / ".ssh/id") == str(data.secret)
     assert os.listdir(staged / ".ssh") == ["id"]
     assert data.secret.stat().st_uid == 0
@@ -249,11 +249,11 @@ def test_a_link_on_the_way_to_a_key_stays_a_link(data: Data) -> None:
     data.put(data.secrets / "key.pem", SECRET)
     (data.datadir / "tls").symlink_to(data.secrets)
     options = {"datadir": str(data.datadir), "ssl_key": "tls/key.pem"}
-    found = belongings.belongings(layout_from_options(options, None, Family.MARIADB, known=True))
+    found = host_files.host_files(layout_from_options(options, None, Family.MARIADB, known=True))
     assert found == ["tls"]
     staged = data.place / "staged"
     staged.mkdir()
-    belongings.carry_over(found, [data.datadir], staged, Ownership())
+    host_files.carry_over(found, [data.datadir], staged, Ownership())
     assert os.readlink(staged / "tls") == str(data.secrets)
 
 

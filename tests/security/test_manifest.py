@@ -22,7 +22,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.entry import Decoding
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.unpack_directory import (
     UnpackOptions,
-    settle_directory,
+    apply_manifest_in_place,
     unpack_directory,
 )
 
@@ -87,7 +87,7 @@ def test_a_manifest_has_a_file_outside_the_directory_deleted(tmp_path: Path, nam
     named = str(victim) if name == "absolute" else name
     (directory / file_kinds.MANIFEST_NAME).write_text(json.dumps(document(discarded=[named])))
     with pytest.raises(FormatError):
-        settle_directory(directory)
+        apply_manifest_in_place(directory)
     with pytest.raises(FormatError):
         unpack_directory(directory, UnpackOptions(Decoding(decompress=True, decrypt=False)), Progress("unpack"))
     assert victim.read_text() == "precious"

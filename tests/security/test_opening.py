@@ -40,7 +40,7 @@ _NEW = "a new file, O_EXCL, in a staging place of our own"
 _STAGING = "in a staging place of our own"
 _PROC = "of the kernel"
 _STATE = "in our directory of state, where only root writes"
-_SEALED = "in the directory of the sealed run, which is changed with it"
+_ISOLATED = "in the directory of the isolated run, which is changed with it"
 _PUBLISHING = "staged files get their places, which the journal of the restore has checked"
 _ASKED = "named by the user who runs us"
 
@@ -64,18 +64,18 @@ ALLOWED = {
     ("recovery/memory.py", "_meminfo"): _PROC,
     ("recovery/memory.py", "_number"): _PROC,
     ("recovery/memory.py", "_page_cache"): _PROC,
-    ("recovery/mysql/family.py", "MysqlFamily.clean"): _SEALED,
-    ("recovery/mysql/server.py", "_furnish_keyring"): _SEALED,
-    ("recovery/mysql/server.py", "furnish"): _SEALED,
+    ("recovery/mysql/family.py", "MysqlFamily.clean"): _ISOLATED,
+    ("recovery/mysql/server.py", "_install_keyring"): _ISOLATED,
+    ("recovery/mysql/server.py", "fill_scratch"): _ISOLATED,
     ("recovery/process.py", "ActivityWatch._look"): _PROC,
-    ("recovery/recover_directory.py", "_remove_leftovers"): _SEALED,
-    ("recovery/redo_proof.py", "PrepareMarker.end"): _SEALED,
-    ("restore/belongings.py", "_Copies._copy_file"): _NEW,
-    ("restore/belongings.py", "_Copies.copy"): _NEW,
+    ("recovery/recover_directory.py", "_remove_leftovers"): _ISOLATED,
+    ("recovery/prepare_marker.py", "PrepareMarker.end"): _ISOLATED,
+    ("restore/host_files.py", "_Copies._copy_file"): _NEW,
+    ("restore/host_files.py", "_Copies.copy"): _NEW,
     ("restore/holders.py", "_opened"): _PROC,
     ("restore/markers.py", "remove_in_progress"): _PUBLISHING,
-    ("restore/moved.py", "_remove_empty"): "empty directories, by descriptors of those above them",
-    ("restore/moved.py", "remove_moved"): "an empty directory, which the user has named",
+    ("restore/moved_backup.py", "_remove_empty"): "empty directories, by descriptors of those above them",
+    ("restore/moved_backup.py", "remove_moved"): "an empty directory, which the user has named",
     ("restore/place.py", "_Restore._publish_beside"): _PUBLISHING,
     ("restore/place.py", "_Restore._publish_inside"): _PUBLISHING,
     ("restore/place.py", "_Restore._put_aside"): _PUBLISHING,
@@ -85,7 +85,7 @@ ALLOWED = {
     ("restore/place.py", "_unpack"): "an empty directory of our own",
     ("restore/placement.py", "_mount_points"): _PROC,
     ("restore/unpacking.py", "make_unpacking_place"): "the directory that was just made, in one that is held",
-    ("server/applier_guard.py", "_be_the_guard"): "/dev/null",
+    ("server/applier_guard.py", "_run_guard"): "/dev/null",
     ("server/option_file.py", "_options"): "option files of the host's administrator",
     ("sources/descriptor.py", "DescriptorSource.reading"): "a descriptor that is open, such as standard input",
     ("sources/place.py", "_PlaceSource.reading"): f"{_ASKED}: an archive, or a pipe",
@@ -94,12 +94,12 @@ ALLOWED = {
     ("stream/descriptor_sink.py", "DescriptorChannel._without_blocking"): "a descriptor of ours, opened again",
     ("stream/output.py", "FileOutput.__init__"): _NEW,
     ("stream/packed_directory.py", "_EntryFile.__init__"): _NEW,
-    ("stream/settle.py", "_apply"): _STAGING,
+    ("stream/apply_manifest.py", "_rename_files"): _STAGING,
     ("stream/sink.py", "DirectorySink.discard"): _STAGING,
     ("stream/sink.py", "_DirectoryFile.__init__"): _NEW,
     ("transport/credentials.py", "_locked"): "O_NOFOLLOW, O_NONBLOCK; nothing is read or written",
     ("transport/credentials.py", "_private_file"): "in memory",
-    ("transport/credentials.py", "_read"): "O_NOFOLLOW, O_NONBLOCK, then judged",
+    ("transport/credentials.py", "_read"): "O_NOFOLLOW, O_NONBLOCK, then checked",
 }
 
 

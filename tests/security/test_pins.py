@@ -16,7 +16,7 @@ from typing import Any, Callable
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.catalog import describe_place
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.catalog import describe_path
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     BackupIncomplete,
     BackupMismatch,
@@ -36,7 +36,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.
     read_backup_directory,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.prepare import PrepareOptions, prepare
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.redo_proof import PrepareMarker
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.prepare_marker import PrepareMarker
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import place
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import plan as plan_module
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.layout import layout_from_options
@@ -108,7 +108,7 @@ def test_a_manifest_quotes_the_digest_that_is_asked_for(prepared: Path, tmp_path
 
 
 def test_info_and_the_record_tell_what_is_known_and_not_what_is_quoted(prepared: Path) -> None:
-    facts, record = describe_place(prepared)
+    facts, record = describe_path(prepared)
     assert record is not None
     own = manifest.digest_of((prepared / file_kinds.MANIFEST_NAME).read_bytes())
     assert (facts["source_sha256"], record["prepared"]["source_sha256"]) == (own, own)
@@ -152,7 +152,7 @@ def test_files_are_changed_after_the_preparation_of_this_host(prepared: Path, tm
     with pytest.raises(BackupMismatch, match="changed since it was prepared here, (ibdata1|x.frm|linked) ") as raised:
         restore_plan(prepared, tmp_path, WANTED)
     assert "Prepare that backup again" in raised.value.remedy
-    facts, record = describe_place(prepared)
+    facts, record = describe_path(prepared)
     assert record is not None
     own = own_digest(prepared)
     assert (facts["source_sha256"], record["prepared"]["source_sha256"]) == (own, own)
@@ -245,7 +245,7 @@ def test_an_archive_of_a_prepared_backup_is_the_same_in_the_next_run(
     monkeypatch.setattr(prepare_module, "require_recoverable", lambda *_words: None)
     monkeypatch.setattr(plan_module, "require_recoverable", lambda *_words: None)
     monkeypatch.setattr(prepare_module, "find_server", lambda *_words: None)
-    monkeypatch.setattr(prepare_module, "check_version", lambda *_words: [])
+    monkeypatch.setattr(prepare_module, "require_version", lambda *_words: [])
     with pytest.raises(BackupMismatch):
         run_restore(tmp_path / "archive", tmp_path, WANTED)
     assert run_restore(tmp_path / "archive", tmp_path, pinned)
@@ -347,8 +347,11 @@ def test_nothing_is_recovered_because_an_archive_says_so(tmp_path: Path) -> None
     source = make_backup(tmp_path / "b", "copied", "full-backuped")
     files = {path.name: path.read_bytes() for path in source.iterdir() if path.name != file_kinds.MANIFEST_NAME}
     files[IN_PROGRESS_NAME] = json.dumps({"id": "1", "recovered": {"server_version": "10.11"}}).encode()
-    for told in (manifest.read(source), manifest.Manifest({"id": "1"}, tuple(entry(*file) for file in files.items()))):
-        (tmp_path / "archive").write_bytes(raw_archive(files, told))
+    for reported in (
+        manifest.read(source),
+        manifest.Manifest({"id": "1"}, tuple(entry(*file) for file in files.items())),
+    ):
+        (tmp_path / "archive").write_bytes(raw_archive(files, reported))
         with pytest.raises((StreamCorrupt, FormatError), match="its own state"):
             prepare(tmp_path / "archive", tmp_path / "ready", PrepareOptions(), Progress("prepare"))
         with pytest.raises((StreamCorrupt, FormatError), match="its own state"):

@@ -145,8 +145,8 @@ def test_of_a_proposal_the_look_takes_its_requests_and_nothing_else(example: Exa
     program = '#!/bin/sh\ntouch "$PROOF"\n'
     ci = 'look: {script: ["touch $PROOF"]}\n'
     hook = {".gitattributes": "* filter=evil diff=evil\n", ".gitmodules": '[submodule "x"]\npath = x\nurl = ext::sh\n'}
-    wishes = {"requests/r.yml": text(), "restore-requests": program, ".gitlab-ci.yml": ci, **POISON, **hook}
-    example.propose(7, wishes)
+    proposed = {"requests/r.yml": text(), "restore-requests": program, ".gitlab-ci.yml": ci, **POISON, **hook}
+    example.propose(7, proposed)
     before = example.git("status", "--porcelain")
     looked = failed(example.run("look", MERGE_REQUEST="7"), "refs/merge-requests/7/head is")
     # the inventory is the default branch's
@@ -156,7 +156,7 @@ def test_of_a_proposal_the_look_takes_its_requests_and_nothing_else(example: Exa
 
 
 @pytest.mark.parametrize(
-    "path, entry, told",
+    "path, entry, reported",
     [
         ("requests/r.yml", (LINK, "/etc/passwd"), "is no regular file"),
         ("requests/r.yml", (COMMIT, "1" * 40), "is no regular file"),
@@ -169,10 +169,10 @@ def test_of_a_proposal_the_look_takes_its_requests_and_nothing_else(example: Exa
     ],
 )
 def test_a_proposal_of_anything_but_small_files_is_not_looked_at(
-    example: Example, proof: Path, path: str, entry: Any, told: str
+    example: Example, proof: Path, path: str, entry: Any, reported: str
 ) -> None:
     example.propose(7, {path: entry})
-    looked = failed(example.run("look", MERGE_REQUEST="7"), told)
+    looked = failed(example.run("look", MERGE_REQUEST="7"), reported)
     assert looked.recap == {}
     assert not proof.exists()
 
@@ -226,10 +226,10 @@ def test_the_content_of_a_request_is_no_template(example: Example, proof: Path) 
     ],
 )
 def test_a_path_is_what_it_looks_like(field: str, value: str) -> None:
-    wish = request()
-    backup = wish["backup"]
+    wanted = request()
+    backup = wanted["backup"]
     (backup.setdefault("decrypt", {}) if field == "key_file" else backup)[field] = value
-    escaped = yaml.safe_dump(wish)  # \\u202e, as nobody overlooks it
+    escaped = yaml.safe_dump(wanted)  # \\u202e, as nobody overlooks it
     (problem,) = restore_request(escaped)["problems"]
     assert f"{field}: " in problem
     assert problem.isprintable()  # and whoever reads the log sees it too
@@ -237,9 +237,9 @@ def test_a_path_is_what_it_looks_like(field: str, value: str) -> None:
 
 @pytest.mark.parametrize("value", ["/srv/..x/x../...", "/srv/Größe/バックアップ", "/srv/a b", "/srv//x/"])
 def test_a_path_may_have_any_other_name(value: str) -> None:
-    wish = request()
-    wish["backup"]["path"] = value
-    assert restore_request(yaml.safe_dump(wish, allow_unicode=True))["problems"] == []
+    wanted = request()
+    wanted["backup"]["path"] = value
+    assert restore_request(yaml.safe_dump(wanted, allow_unicode=True))["problems"] == []
 
 
 @pytest.mark.parametrize("hidden", ["\u202e", "\u2067", "\u200e", "\u061c", "\u2028", "\u2029", "\u0085", "\r"])

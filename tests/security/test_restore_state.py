@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.catalog import describe_place
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.catalog import describe_path
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     BackupIncomplete,
     FormatError,
@@ -126,9 +126,9 @@ def test_data_with_a_planted_marker_are_data_that_are_there(host: Host) -> None:
     finished(host).write(host.datadir)
     with pytest.raises(TargetNotEmpty, match="is not believed"):
         host.restore()
-    assert describe_place(host.datadir)[0]["proven"] is False
+    assert describe_path(host.datadir)[0]["proven"] is False
     assert host.restore(force=True).changed
-    assert describe_place(host.datadir)[0]["proven"] is True
+    assert describe_path(host.datadir)[0]["proven"] is True
     assert not host.restore().changed
 
 

@@ -178,10 +178,10 @@ def test_the_memory_that_a_hostile_stream_takes_is_bounded(tmp_path: Path) -> No
 
 def test_encrypted_chunks_that_never_end_are_part_of_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(buffers, "MAX_DECODERS", 4 << 20)
-    sealed = b"".join(map(bytes, cipher.Encryptor(KEY).seal(bytes(1 << 20))))
+    encrypted = b"".join(map(bytes, cipher.Encryptor(KEY).encrypt(bytes(1 << 20))))
     extractor = Extractor(None, ExtractOptions(decrypt_key=KEY, require_manifest=False))
     extractor._memory = buffers.DecoderMemory(4 << 20)
-    stream = b"".join(payload(b"t%d.ibd.xbcrypt" % number, 0, sealed[:-1]) for number in range(6))
+    stream = b"".join(payload(b"t%d.ibd.xbcrypt" % number, 0, encrypted[:-1]) for number in range(6))
     with pytest.raises(StreamCorrupt, match="bytes of memory"):
         extractor.run([extractor.reader(io.BytesIO(stream), "the stream")])
         extractor.finish()

@@ -52,8 +52,8 @@ class Example:
     def propose(self, number: int, files: Mapping[str, Union[str, tuple[str, str]]]) -> None:
         """A merge request with ``files`` beside those of the last commit: content, or mode and content (of a link its
         target). The work tree, which is the default branch's, stays as it is."""
-        for path, wish in files.items():
-            mode, content = wish if isinstance(wish, tuple) else (FILE, wish)
+        for path, entry in files.items():
+            mode, content = entry if isinstance(entry, tuple) else (FILE, entry)
             key = content if mode == COMMIT else self.git("hash-object", "-w", "--stdin", stdin=content.encode())
             self.git("update-index", "--add", "--cacheinfo", f"{mode},{key},{path}")
         commit = self.git("commit-tree", "-p", "HEAD", "-m", "A proposal", self.git("write-tree"))

@@ -52,7 +52,7 @@ def join_log(redo: Path, target: Path, last_lsn: int | None = None) -> tuple[int
     }
     heads = [data[:_HEADER] for data in files.values()]
     checkpoint = max(
-        _number(head, at + 8, 8) for head in heads for at in (512, 1536) if _is_sealed(head[at : at + 512])
+        _number(head, at + 8, 8) for head in heads for at in (512, 1536) if _has_right_checksum(head[at : at + 512])
     )
     start = lsn = checkpoint - checkpoint % _BLOCK
     blocks: list[bytes] = []
@@ -62,7 +62,7 @@ def join_log(redo: Path, target: Path, last_lsn: int | None = None) -> tuple[int
             block = data[_HEADER + lsn - first :][:_BLOCK]
             right = _number(block, 0, 4) & 0x7FFFFFFF == 1 + (lsn // _BLOCK & 0x3FFFFFFF)
             # the checksum of an encrypted block is that of the plain one
-            if not right or not (_is_encrypted(block) or _is_sealed(block)):
+            if not right or not (_is_encrypted(block) or _has_right_checksum(block)):
                 break
             blocks.append(block)
             lsn += _BLOCK
@@ -91,7 +91,7 @@ def _number(data: bytes, offset: int, size: int) -> int:
     return int.from_bytes(data[offset : offset + size], "big")
 
 
-def _is_sealed(block: bytes) -> bool:
+def _has_right_checksum(block: bytes) -> bool:
     return len(block) == _BLOCK and _number(block, 508, 4) == crc32c.crc32c(block[:508])
 
 

@@ -18,7 +18,7 @@ FULL = 8
 UUID = 4711
 
 
-def sealed(block: bytes) -> bytes:
+def with_checksum(block: bytes) -> bytes:
     """``block`` (508 bytes or fewer) with its checksum: 512 bytes."""
     block = block.ljust(508, b"\0")
     return block + crc32c.crc32c(block).to_bytes(4, "big")
@@ -26,12 +26,12 @@ def sealed(block: bytes) -> bytes:
 
 def header(start_lsn: int, flags: int = 0, word: int = 6, creator: bytes = b"MySQL 9.7.4", uuid: int = UUID) -> bytes:
     """Block 0 of a file."""
-    return sealed(struct.pack(">IIQ32sI", word, uuid, start_lsn, creator, flags))
+    return with_checksum(struct.pack(">IIQ32sI", word, uuid, start_lsn, creator, flags))
 
 
 def checkpoint(lsn: int) -> bytes:
     """A checkpoint block."""
-    return sealed(struct.pack(">QQ", 0, lsn))
+    return with_checksum(struct.pack(">QQ", 0, lsn))
 
 
 def head(start_lsn: int, lsn_1: int = 0, lsn_2: int = 0, flags: int = 0, info: bytes = b"") -> bytes:
@@ -44,7 +44,7 @@ def block(lsn: int, data: bytes, first: int = 12) -> bytes:
     """The block that starts at ``lsn`` and holds ``data`` (496 bytes: it is full)."""
     used = 512 if len(data) == 496 else 12 + len(data)
     number = lsn // 512
-    return sealed(struct.pack(">IHHI", 1 + number % (1 << 30), used, first, 1 + number // (1 << 30)) + data)
+    return with_checksum(struct.pack(">IHHI", 1 + number % (1 << 30), used, first, 1 + number // (1 << 30)) + data)
 
 
 class SyntheticRedo:

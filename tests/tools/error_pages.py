@@ -18,7 +18,6 @@ from types import ModuleType
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import errors
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
-    asked,
     backups,
     formats,
     requests,
@@ -26,6 +25,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     storage,
     streams,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import usage as asked
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors.wording import Wording, as_in_tasks
 
 PROJECT = Path(__file__).resolve().parents[2]

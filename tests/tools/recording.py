@@ -87,8 +87,8 @@ def record(cast: Path) -> int:
             sys.stdout.write(data)
             sys.stdout.flush()
             # where this working copy is tells nobody anything
-            told = data.replace(f"{PROJECT}/", "")
-            target.write(json.dumps([round(time.monotonic() - begun, 3), "o", told]) + "\n")
+            reported = data.replace(f"{PROJECT}/", "")
+            target.write(json.dumps([round(time.monotonic() - begun, 3), "o", reported]) + "\n")
     status = process.wait()
     down = str(PROJECT / "demo" / "down")
     subprocess.run([down], cwd=PROJECT, env=environment, stdout=subprocess.DEVNULL, check=False)

@@ -93,14 +93,14 @@ class ConsoleProgress(Progress):
         super().close()
 
     def _watch(self) -> None:
-        told = time.monotonic()
+        last = time.monotonic()
         pause = _BAR_SECONDS if self._messages.on_terminal else 1.0
         while not self._over.wait(pause):
             status = self.snapshot()
             if self._messages.on_terminal:
                 self._messages.show_bar(render(status))
-            elif time.monotonic() - told >= _LINE_SECONDS:
-                told = time.monotonic()
+            elif time.monotonic() - last >= _LINE_SECONDS:
+                last = time.monotonic()
                 self._messages.note(render(status))
         if self._messages.on_terminal:
             self._messages.show_bar("")

@@ -10,7 +10,7 @@ import contextlib
 from ..engine.errors import InvalidOption, TargetNotEmpty
 from ..engine.errors.wording import Wording
 from ..engine.format.family import Family
-from ..engine.host.held import give_back_of_the_dead
+from ..engine.host.held import give_back_after_kill
 from ..engine.host.ownership import resolve_ownership
 from ..engine.recovery.backup_directory import read_backup_directory
 from ..engine.restore.layout import HostLayout, layout_from_options, parse_options
@@ -46,7 +46,7 @@ def _run(session: ConsoleSession, method: str) -> None:
     )
     planned = plan_restore(source, layout, options)
     if not planned.changed:
-        give_back_of_the_dead()
+        give_back_after_kill()
         # a server may have changed the data since: whoever asks for the backup means the backup
         raise TargetNotEmpty(
             f"{layout.datadir} holds data that was restored from this backup before",

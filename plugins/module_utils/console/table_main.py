@@ -25,7 +25,7 @@ ACTIONS = (
         ACTION,
         "Make the backup in --target-dir consistent, where it is.",
         DIFFERENT,
-        "The server that is installed here recovers it, in a sealed run: it must be there, in the version of the "
+        "The server that is installed here recovers it, in an isolated run: it must be there, in the version of the "
         "backup. What is prepared already stays as it is.",
     ),
     Option(

@@ -25,7 +25,7 @@ from .restore.journal import RestoreJournal
 from .restore.markers import read_restored
 from .restore.placement import UNPACKED_SUFFIX
 from .server.start_position import backup_record
-from .server.user_data import ServerObjects, entries_of, judge
+from .server.user_data import ServerObjects, classify, entries_of
 from .sources.base import Source
 from .sources.registry import source_at
 from .stream.listing import list_archive
@@ -35,7 +35,7 @@ _MAX_STATUS = 16 << 20  # bytes
 _LARGEST_PID = 1 << 22  # proc(5), pid_max
 
 
-def describe_place(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+def describe_path(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Facts about ``path``, and the record of the backup that is there or was restored there (None: no such).
 
     ``kind`` is backup, archive, datadir, empty, absent or other; ``complete`` and ``problem`` say whether what is there
@@ -175,7 +175,7 @@ def describe_user_data(datadir: str | os.PathLike[str], objects: ServerObjects |
     except StorageError:
         entries = None
     runs = objects is not None or running.user_of(place) is not None
-    return judge(entries, running=runs, server=objects).as_dict()
+    return classify(entries, running=runs, server=objects).as_dict()
 
 
 def read_job(progress_file: str | os.PathLike[str]) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import StorageError
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.look import read_journal
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.gather import read_journal
 
 SCRIPT = Path(__file__).resolve().parents[3] / "roles" / "replica" / "files" / "journal.py"
 RECORD = {"source": "db1:3306", "phase": "place", "id": "x", "time": 1, "replaces": True}

@@ -53,11 +53,11 @@ def test_a_required_variable_is_named_where_the_defaults_are(role: Path) -> None
 
 
 def test_the_argument_specs_tell_the_defaults_as_they_are(role: Path) -> None:
-    told = {name: spec["default"] for name, spec in specs(role).items() if "default" in spec}
-    real = {name: value for name, value in defaults(role).items() if name in told and "{{" not in str(value)}
-    assert real == {name: told[name] for name in real}
+    reported = {name: spec["default"] for name, spec in specs(role).items() if "default" in spec}
+    real = {name: value for name, value in defaults(role).items() if name in reported and "{{" not in str(value)}
+    assert real == {name: reported[name] for name in real}
     # what is computed has no default that could be told
-    assert not {name for name in told if "{{" in str(defaults(role)[name])}
+    assert not {name for name in reported if "{{" in str(defaults(role)[name])}
 
 
 def test_every_variable_says_what_it_is(role: Path) -> None:

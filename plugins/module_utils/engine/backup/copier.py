@@ -32,7 +32,7 @@ from ..manifest import FileEntry
 from ..progress import Progress
 from ..stream.sink import SinkFile
 from .inventory import InnodbFile, OpenSource
-from .torn_pages import PageReader, TruncatedFile, UnsettledPages, attempts_for, pause, read_into
+from .torn_pages import PageReader, TruncatedFile, UnstablePages, attempts_for, pause, read_into
 
 _log = logging.getLogger(__name__)
 
@@ -61,8 +61,8 @@ class RateLimit(Protocol):
 
 @dataclass(frozen=True)
 class FileIdentity:
-    """One life of a file: device, inode number, its generation and when it was made (ns); 0 where the file system has
-    none."""
+    """The identity of a file: device, inode number, its generation and when it was made (ns); 0 where the file system
+    has none."""
 
     device: int
     inode: int
@@ -182,7 +182,7 @@ def copy_tablespace(
                         target.write(pages)
                     context.progress.advance(len(pages))
                     copied += len(pages)
-            except UnsettledPages as error:
+            except UnstablePages as error:
                 fault = _damaged(source, error.faults)
                 if not isinstance(fault, UnstableFile):
                     raise fault from None

@@ -122,7 +122,7 @@ def system_files(layout: ServerLayout) -> Iterator[InnodbFile]:
         yield InnodbFile(source.name, source, size, index)
 
 
-def sort_out(
+def split_known(
     files: Iterable[InnodbFile], is_known: Callable[[InnodbFile], bool], is_intermediate: Callable[[InnodbFile], bool]
 ) -> tuple[list[InnodbFile], list[str]]:
     """Those of ``files`` that belong to the server's data, and the names in a backup of the others: of a table that is
@@ -165,7 +165,7 @@ def is_database(entry: os.DirEntry[str], layout: ServerLayout) -> bool:
     Raises UnsafeFile for a link to tables that do not belong to the owner of the data directory; one to other things of
     somebody else is no database.
     """
-    if not is_directory(entry) or is_the_servers_own(entry, layout):
+    if not is_directory(entry) or is_server_file(entry, layout):
         return False
     if entry.is_symlink():
         try:
@@ -178,7 +178,7 @@ def is_database(entry: os.DirEntry[str], layout: ServerLayout) -> bool:
     return True
 
 
-def is_the_servers_own(entry: os.DirEntry[str], layout: ServerLayout) -> bool:
+def is_server_file(entry: os.DirEntry[str], layout: ServerLayout) -> bool:
     """Whether a directory in the data directory is that of logs, temporary files or keys, and no database."""
     return entry.name in layout.not_databases and not holds_tables(Path(entry.path))
 

@@ -42,11 +42,11 @@ def _preflight(connection: Connection, options: BackupOptions) -> tuple[ServerId
     require_backup_privileges(connection, channels=options.require_channels)
     layout = read_layout(connection)
     if identity.family is Family.MARIADB:
-        mariadb_timeline.prove_local(connection, layout)
+        mariadb_timeline.require_local(connection, layout)
         databases = [database.name for database in mariadb_inventory.databases(layout)]
         missing = mariadb_timeline.missing_files(connection, layout, options.allow_missing_tables)
     else:
-        mysql_timeline.prove_local(connection, layout)
+        mysql_timeline.require_local(connection, layout)
         mysql_timeline.read_keyring(options)
         require_table_privileges(connection)
         databases = [database.name for database in mysql_inventory.databases(layout)]

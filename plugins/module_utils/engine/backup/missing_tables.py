@@ -18,19 +18,19 @@ from ..format.file_names import tablespace_name
 from ..units import some_of
 
 # a file is made, renamed or dropped in moments; the dictionary knows it a little sooner or later
-_LOOKS = 5
+_READINGS = 5
 _PAUSE = 0.2
 
 
-def settled(look: Callable[[], Set[str]], allowed: Collection[str] = ()) -> list[str]:
+def still_missing(read_missing: Callable[[], Set[str]], allowed: Collection[str] = ()) -> list[str]:
     """The names (in a backup) that each of several looks has found: a file that is missing in the middle of a schema
     change is there at another one. One look is enough when no table but ``allowed`` ones lacks its file."""
-    missing = set(look())
-    for _look in range(_LOOKS):
+    missing = set(read_missing())
+    for _reading in range(_READINGS):
         if all(tablespace_name(path) in allowed for path in missing):
             break
         time.sleep(_PAUSE)
-        missing &= look()
+        missing &= read_missing()
     return sorted(missing)
 
 

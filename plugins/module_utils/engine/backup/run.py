@@ -331,7 +331,7 @@ class BackupRun:
             self._keep(zip(files, self._pool.run(files, copy)))
         self._void.clear()
 
-    def _refuse_what_appeared(self) -> None:
+    def _require_still_supported(self) -> None:
         """Schema changes are blocked: what preflight refuses must not have been made since. Raises what it raises."""
         require_supported(self._identity, self._connection)
 

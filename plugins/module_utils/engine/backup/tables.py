@@ -24,7 +24,7 @@ from .inventory import Kind, PlainFile, PlainFiles
 from .workers import CopyPool
 
 #: A file written within one clock tick of the kernel before its copy could be written again within that tick.
-_SETTLED_SECONDS = 1.0
+_STABLE_SECONDS = 1.0
 
 _GROWING = (CSV_DATA_SUFFIX,)
 
@@ -37,7 +37,7 @@ class _Signature:
     size: int
     mtime_ns: int
     ctime_ns: int
-    settled: bool
+    stable: bool
 
     @classmethod
     def of(cls, file: PlainFile) -> _Signature | None:
@@ -47,7 +47,7 @@ class _Signature:
         except FileNotFoundError:
             return None
         age = time.time() - status.st_mtime_ns / 1e9
-        return cls(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, age > _SETTLED_SECONDS)
+        return cls(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, age > _STABLE_SECONDS)
 
 
 @dataclass
@@ -112,7 +112,7 @@ class PlainCopies:
                 due.append(file)
                 continue
             signature, entry = early
-            if signature.settled and _Signature.of(file) == signature:
+            if signature.stable and _Signature.of(file) == signature:
                 self._entries[file.path] = entry
             else:
                 self._sink.discard(file.path)

@@ -55,7 +55,7 @@ class TruncatedFile(Exception):
     """The file ends before pages that had been read from it."""
 
 
-class UnsettledPages(Exception):
+class UnstablePages(Exception):
     """Pages that stay faulty however long one waits."""
 
     def __init__(self, faults: list[PageFault]) -> None:
@@ -158,14 +158,14 @@ class PageReader:
         """All pages of the first ``size`` bytes of the file in their order, in parts of ``buffer``; less when the file
         is truncated meanwhile. ``before_read`` is called with the number of bytes that are read next.
 
-        Raises UnsettledPages, TruncatedFile, and PageCorrupt for a page that differs at each reading.
+        Raises UnstablePages, TruncatedFile, and PageCorrupt for a page that differs at each reading.
         """
         offset = 0
         while offset < size:
             pages = self._read(buffer, offset, size, before_read)
             if not pages:  # what is gone now is no longer part of the data
                 return
-            if not self._settle(pages, offset):
+            if not self._reread_faulty_pages(pages, offset):
                 yield pages
                 offset += len(pages)
                 continue
@@ -190,7 +190,7 @@ class PageReader:
 
     # --- pages with a checksum
 
-    def _settle(self, pages: memoryview, offset: int) -> list[int]:
+    def _reread_faulty_pages(self, pages: memoryview, offset: int) -> list[int]:
         """Read the faulty pages in ``pages`` (at ``offset`` of the file) again until all are good; the offsets of those
         that cannot be verified."""
         size, opaque = self._verifier.page_size, list[int]()
@@ -202,7 +202,7 @@ class PageReader:
         while faults:
             if not left or (left % _QUIET_ATTEMPTS == 0 and not self._as_it_was()):
                 _log.info("%s: %d pages stay faulty, the first at offset %d", self._path, len(faults), faults[0].offset)
-                raise UnsettledPages(faults)
+                raise UnstablePages(faults)
             left -= 1
             pause(self._cancelled)
             remaining = []
@@ -232,13 +232,13 @@ class PageReader:
             pages = buffer[: min(len(buffer), end - at)]
             before_read(len(pages))
             self._read_fresh(pages, at)
-            opaque = self._settle(pages, at)
+            opaque = self._reread_faulty_pages(pages, at)
             self.unverified += len(opaque)
             parts = {position: pages[position - at :][:size] for position in opaque}
             changed = {key: page for key, page in parts.items() if self._digest(page) != seen.get(key)}
             if changed:
                 self._read_until_same(changed)
-                self._settle(pages, at)
+                self._reread_faulty_pages(pages, at)
             yield pages
             at += len(pages)
 

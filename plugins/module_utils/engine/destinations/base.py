@@ -18,7 +18,7 @@ from ..sources.registry import source_at
 from ..stream.cipher import key_of, read_key_file
 from ..stream.codec import Compression
 from ..stream.sink import Sink
-from ..stream.stream_file import check_sparse
+from ..stream.stream_file import require_sparse_possible
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Encoding:
     sparse: bool = False
 
     def __post_init__(self) -> None:
-        check_sparse(sparse=self.sparse, encoded=bool(self.compress or self.encryption))
+        require_sparse_possible(sparse=self.sparse, encoded=bool(self.compress or self.encryption))
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Encoding:
@@ -135,8 +135,8 @@ class PathDestination(Destination):
         try:
             source = source_at(self.path)
             found = source.require_complete()
-            told = {"path": source.manifest_location, "sha256": found.own_sha256}
-            return {**found.record, "path": str(self.path), "manifest": told}
+            reported = {"path": source.manifest_location, "sha256": found.own_sha256}
+            return {**found.record, "path": str(self.path), "manifest": reported}
         except XtrabackupError as error:
             if not holds_backup(self.path):
                 raise TargetNotEmpty(

@@ -14,7 +14,6 @@ subclasses inherit.
 
 from __future__ import annotations
 
-from .asked import Cancelled, InvalidOption, MissingLibrary, MissingProgram
 from .backups import (
     BackupError,
     BackupIncomplete,
@@ -61,6 +60,7 @@ from .streams import (
     StreamError,
     StreamTruncated,
 )
+from .usage import Cancelled, InvalidOption, MissingLibrary, MissingProgram
 from .wording import BECOME, BECOME_USER, FORCE, INSTALL, TARGET_DIR, Clause, Keyword, Option, Program
 
 __all__ = [

@@ -14,7 +14,8 @@ _OR_KEYRING = Clause(f", {Option('keyring_file')}")
 class StreamError(XtrabackupError):
     """A stream failed while it was being written or read.
 
-    What has no code of its own: an end that was closed, or strangers who keep a receiver's port busy.
+    What has no code of its own: an end that was closed, or unauthenticated connections that keep a receiver's port
+    busy.
     """
 
     code = "stream_error"

@@ -35,7 +35,7 @@ class Anchor(below.Root):
 
     def __init__(self, directory: str | os.PathLike[str], *, make: int | None = None) -> None:
         with durable.storage_errors("opening", directory):
-            descriptor = open_way(Path(os.path.abspath(directory)), make=make)
+            descriptor = open_path(Path(os.path.abspath(directory)), make=make)
         super().__init__(below.path_of(descriptor), descriptor)
 
 
@@ -103,7 +103,7 @@ def _replaced(path: Path) -> TargetUnsafe:
     )
 
 
-def open_way(directory: Path, *, make: int | None = None, reached: Reached | None = None) -> int:
+def open_path(directory: Path, *, make: int | None = None, reached: Reached | None = None) -> int:
     """A descriptor of ``directory`` (an absolute path), to which each step is taken from the one before.
 
     One that may not be listed is only good to go on from (O_PATH), as are those on the way, unless ``reached`` is to
@@ -156,7 +156,7 @@ def followed(path: Path) -> Path:
     with durable.storage_errors("looking at", path):
         while path.is_symlink():
             links += 1
-            above = open_way(path.parent)
+            above = open_path(path.parent)
             try:
                 status = os.stat(path.name, dir_fd=above, follow_symlinks=False)
                 if not stat.S_ISLNK(status.st_mode):
@@ -173,7 +173,7 @@ def followed(path: Path) -> Path:
 def _without_dots(path: Path) -> Path:
     """``path`` with the real path of the directory that it is in, as far as that is there."""
     try:
-        descriptor = open_way(path if path.name == ".." else path.parent)
+        descriptor = open_path(path if path.name == ".." else path.parent)
     except (FileNotFoundError, NotADirectoryError):
         return Path(os.path.normpath(path))
     try:

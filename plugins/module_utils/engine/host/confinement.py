@@ -118,7 +118,7 @@ _ACCOUNT = "changing the account"
 
 def _cannot(directory: Path, account: Account, error: _Failed) -> StorageError:
     if error.step != _ACCOUNT:
-        return StorageError(f"the server that recovers {directory} cannot be sealed ({error})", path=str(directory))
+        return StorageError(f"the server that recovers {directory} cannot be isolated ({error})", path=str(directory))
     return StorageError(
         f"the server cannot be run for {directory} as the uid {account.uid} ({error}), and it is never run as root",
         remedy="Run this where root may change its account (CAP_SETUID, CAP_SETGID), or as the user who owns the "
@@ -184,7 +184,7 @@ def _show_only(view: _View, directory: str) -> None:
             kernel.mount("tmpfs", path, flags, kind="tmpfs", data=_COVER_OPTIONS)
             continue
         if any(path.startswith(f"{cover}/") for cover in view.covers):
-            _make_way(bind)
+            _create_mount_point(bind)
         kernel.mount(f"/proc/self/fd/{source}", path, kernel.MS_BIND | kernel.MS_REC)
     kernel.make_read_only()
     kernel.make_writable(directory)
@@ -200,7 +200,7 @@ def _opened(bind: _Bind) -> int:
     return descriptor
 
 
-def _make_way(bind: _Bind) -> None:
+def _create_mount_point(bind: _Bind) -> None:
     """Make, in the cover, what ``bind`` is to be mounted on."""
     os.makedirs(bind.path if bind.directory else os.path.dirname(bind.path), exist_ok=True)
     if not bind.directory and not os.path.lexists(bind.path):

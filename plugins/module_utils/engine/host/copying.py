@@ -55,7 +55,7 @@ class Ownership:
         os.fchmod(descriptor, self.file_mode)
 
     def make_directory(self, path: Path) -> None:
-        """Create ``path`` (or take it as it is) with owner and permissions."""
+        """Create ``path`` (or take it is) with owner and permissions."""
         with durable.storage_errors("creating", path):
             with contextlib.suppress(FileExistsError):
                 os.mkdir(path, 0o700)

@@ -239,12 +239,12 @@ def exclusive_lock(path: str | os.PathLike[str], what: str) -> Iterator[None]:
             except BlockingIOError:
                 owner, whose = process_in(os.read(descriptor, 64)), os.fstat(descriptor).st_uid
                 os.close(descriptor)
-                stranger = whose not in (0, os.geteuid())
+                foreign = whose not in (0, os.geteuid())
                 raise TargetBusy(
                     f"{what} is in use by another job (process {owner})",
                     remedy=f"Wait for the other job to end. The lock file {os.fspath(path)} belongs to uid {whose}: if "
                     "that is none of your jobs, remove it."
-                    if stranger
+                    if foreign
                     else None,
                     path=os.fspath(path),
                 ) from None

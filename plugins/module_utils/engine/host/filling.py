@@ -61,7 +61,7 @@ def foreign_names(directory: Path) -> set[str]:
     if MARKER_NAME in names:
         names -= {MARKER_NAME, STAGING_NAME}
         if names:
-            # what cannot be read names nothing; whose it is, is judged before anything is removed
+            # what cannot be read names nothing; whose it is, is checked before anything is removed
             with (
                 contextlib.suppress(OSError, ValueError, TypeError, UnsafeFile),
                 below.Root(directory) as root,

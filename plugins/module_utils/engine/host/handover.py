@@ -30,7 +30,7 @@ from ..format.file_kinds import NOT_CONTENT
 from ..format.names import DEEPEST
 from ..format.state_names import is_state_name
 from . import accounts, below, durable, state
-from .anchor import open_way
+from .anchor import open_path
 from .confinement import Account
 from .small_files import read_small
 
@@ -102,7 +102,7 @@ def handed_over(directory: Path, disposable: str) -> Iterator[Handover]:
         yield Handover(Path(os.path.realpath(directory)))
         return
     with durable.storage_errors("opening", directory):
-        descriptor = open_way(Path(os.path.abspath(directory)))
+        descriptor = open_path(Path(os.path.abspath(directory)))
     try:
         real = Path(os.readlink(below.path_of(descriptor)))
         held = _taken(real, descriptor, disposable)
@@ -120,7 +120,7 @@ def handed_over(directory: Path, disposable: str) -> Iterator[Handover]:
 
 def _taken(directory: Path, descriptor: int, disposable: str) -> Handover:
     with durable.storage_errors("looking at", directory):
-        others, owners = _look(directory, descriptor, disposable)
+        others, owners = _inspect(directory, descriptor, disposable)
         owner = os.fstat(descriptor).st_uid
     try:
         note = _begin(directory, descriptor, others)
@@ -129,8 +129,8 @@ def _taken(directory: Path, descriptor: int, disposable: str) -> Handover:
             raise StorageError(f"changing the owner of {directory}: {os.strerror(error.errno or 0)}") from error
         if owner == 0 or owners != {owner}:
             raise _unchangeable(directory, error) from error
-        return _OfOwner(directory, descriptor, Account(owner, os.fstat(descriptor).st_gid))
-    taken = _OfNobody(directory, descriptor, note)
+        return _OwnerHandover(directory, descriptor, Account(owner, os.fstat(descriptor).st_gid))
+    taken = _UnprivilegedHandover(directory, descriptor, note)
     try:
         with durable.storage_errors("changing the owner of files in", directory):
             durable.remove_tree(taken.own / disposable)
@@ -203,7 +203,7 @@ def _notes(place: Path) -> dict[int, _Note]:
 # --- what is there -------------------------------------------------------------------------------
 
 
-def _look(directory: Path, descriptor: int, disposable: str) -> tuple[dict[str, list[int]], set[int]]:
+def _inspect(directory: Path, descriptor: int, disposable: str) -> tuple[dict[str, list[int]], set[int]]:
     """What has another owner or group than the directory, or is a directory that others can write to; and the owners
     of all that is there, but for our own state. Raises BackupError for what is neither a directory nor a file of one
     name; OSError."""
@@ -273,7 +273,7 @@ def _walk(
 # --- in our hands --------------------------------------------------------------------------------
 
 
-class _OfNobody(Handover):
+class _UnprivilegedHandover(Handover):
     """It belongs to an account that nobody has: whatever that owns is what we gave it, or what its program has made."""
 
     def __init__(self, directory: Path, descriptor: int, note: _Note) -> None:
@@ -363,7 +363,7 @@ class _OfNobody(Handover):
             )
 
 
-class _OfOwner(Handover):
+class _OwnerHandover(Handover):
     """It stays its owner's, who is not root: the owner of files cannot be changed to any account here."""
 
     def __init__(self, directory: Path, descriptor: int, account: Account) -> None:

@@ -29,7 +29,7 @@ from typing import Any
 from ..errors import FormatError, TargetUnsafe
 from ..format import strict_json
 from . import acl, below, durable, state
-from .anchor import open_way
+from .anchor import open_path
 from .journal import RESTORES, Journal, is_at_work
 from .small_files import read_small
 
@@ -157,7 +157,7 @@ class Holding:
                 _require_same(descriptor, path, parent)
 
         with contextlib.suppress(FileNotFoundError):
-            os.close(open_way(directory, reached=reached))
+            os.close(open_path(directory, reached=reached))
 
     def _make_safe(self, descriptor: int, path: Path, held: list[_Held]) -> None:
         status = os.fstat(descriptor)
@@ -200,7 +200,7 @@ def holding(journal: Journal) -> Iterator[Holding]:
         held.give_back()
 
 
-def give_back_of_the_dead() -> None:
+def give_back_after_kill() -> None:
     """Give back what restores hold that were killed. Raises StorageError."""
     if os.geteuid() == 0 and any(not is_at_work(holder) for one in _read() for holder in one.holders):
         with _registry():
@@ -296,7 +296,7 @@ def _inner_first(held: list[_Held]) -> list[_Held]:
     return sorted(held, key=lambda one: one.path.count("/"), reverse=True)
 
 
-def _give_back_of_the_dead(held: list[_Held]) -> None:
+def _give_back_all_after_kill(held: list[_Held]) -> None:
     """Give back what only restores hold that were killed; what cannot be given back now stays in the list."""
     for one in _inner_first(held):
         alive = tuple(holder for holder in one.holders if is_at_work(holder))
@@ -318,7 +318,7 @@ def _registry() -> Iterator[list[_Held]]:
         held = _read()
         before = list(held)
         try:
-            _give_back_of_the_dead(held)
+            _give_back_all_after_kill(held)
             yield held
         finally:
             if held != before:

@@ -56,7 +56,7 @@ def _is_archive(path: Path) -> bool:
         os.close(descriptor)
 
 
-def anything(_path: Path) -> bool:
+def always_replaceable(_path: Path) -> bool:
     """For places of our own: whatever is there goes."""
     return True
 

@@ -23,7 +23,7 @@ from .replaceable import Replaceable, holds_backup, require_replaceable
 _log = logging.getLogger(__name__)
 
 
-class StagingPlace(abc.ABC):
+class StagedDirectory(abc.ABC):
     """Write into ``staging``, an empty directory, and make that durable, then ``publish``, or ``abandon``. The place is
     locked until then.
 
@@ -54,7 +54,7 @@ class StagingPlace(abc.ABC):
     def _abandon(self) -> None: ...
 
 
-class _Inside(StagingPlace):
+class _Inside(StagedDirectory):
     def __init__(self, dest: Path, before: Callable[[Path], None]) -> None:
         self._filling = filling.Filling(dest, before=before)
         super().__init__(self._filling.staging)
@@ -66,7 +66,7 @@ class _Inside(StagingPlace):
         self._filling.abandon()
 
 
-class _Beside(StagingPlace):
+class _Beside(StagedDirectory):
     def __init__(
         self, dest: Path, parent: below.Root, before: Callable[[Path], None], replace: bool, replaceable: Replaceable
     ) -> None:
@@ -182,7 +182,7 @@ def open_staging(
     replace: bool = False,
     replaceable: Replaceable = holds_backup,
     before: Callable[[Path], None] = _nothing,
-) -> StagingPlace:
+) -> StagedDirectory:
     """The locked place for a new directory ``dest``; with ``replace``, what is there is removed at the end, if it is
     ``replaceable``.
 
@@ -202,13 +202,13 @@ def open_staging(
 
 
 @contextlib.contextmanager
-def staging_place(
+def staged_directory(
     dest: str | os.PathLike[str],
     *,
     replace: bool = False,
     replaceable: Replaceable = holds_backup,
     before: Callable[[Path], None] = _nothing,
-) -> Iterator[StagingPlace]:
+) -> Iterator[StagedDirectory]:
     """``open_staging`` for the block, after which it is abandoned unless it was published."""
     place = open_staging(dest, replace=replace, replaceable=replaceable, before=before)
     try:

@@ -86,27 +86,27 @@ def find_preparation(manifest_sha256: str, device: int, inode: int) -> Preparati
     return Preparation((match[1] or b"").decode(), FileStates(match[2].decode(), int(match[3])))
 
 
-def seal(directory: Path, data: bytes) -> str:
+def sign(directory: Path, data: bytes) -> str:
     """What proves that this user said ``data`` on this host about ``directory``, which it names by device and inode."""
     place = own_directory()
     with durable.storage_errors("reading", place / _KEY_NAME):
         key = _read_key(place) or _make_key(place)
-    return _seal(key, directory, data)
+    return _sign(key, directory, data)
 
 
-def is_sealed(directory: Path, data: bytes, found: str) -> bool:
-    """Whether ``found`` is what ``seal`` answered. Nothing is made: without a key nothing was sealed."""
+def is_signed(directory: Path, data: bytes, found: str) -> bool:
+    """Whether ``found`` is what ``sign`` answered. Nothing is made: without a key nothing was signed."""
     place = state_directory()
     if not is_ours(place):
         return False
     with durable.storage_errors("reading", place / _KEY_NAME):
         key = _read_key(place)
     return key is not None and hmac.compare_digest(
-        _seal(key, directory, data).encode(), found.encode("utf-8", "surrogatepass")
+        _sign(key, directory, data).encode(), found.encode("utf-8", "surrogatepass")
     )
 
 
-def _seal(key: bytes, directory: Path, data: bytes) -> str:
+def _sign(key: bytes, directory: Path, data: bytes) -> str:
     status = os.stat(directory)
     message = f"{status.st_dev} {status.st_ino}\n".encode() + data
     return hmac.new(key, message, hashlib.sha256).hexdigest()

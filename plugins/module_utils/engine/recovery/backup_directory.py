@@ -150,7 +150,7 @@ def is_backup_directory(path: Path) -> bool:
     return any((path / name).is_file() for name in (*file_kinds.CHECKPOINTS_NAMES, MANIFEST_NAME))
 
 
-def told_change(backup: BackupDirectory) -> str:
+def change_message(backup: BackupDirectory) -> str:
     """What to tell of a prepared backup whose files were changed since."""
     which = f", {backup.changed} for example" if backup.changed else ""
     return f"files were changed since it was prepared here{which}"
@@ -410,7 +410,7 @@ def walk_files(root: Path, *, linked_directories: bool = False) -> Iterator[tupl
             yield os.path.relpath(path, root), os.lstat(path)
 
 
-def refuse_what_cannot_be_recovered(path: Path, *, in_place: bool) -> None:
+def require_recoverable_files(path: Path, *, in_place: bool) -> None:
     """Raises UnsupportedTable or BackupError for what is in the directory and must not be there.
 
     Above all links and ``.isl`` files (DATA DIRECTORY): a server that follows them would open, and change, a file
@@ -420,14 +420,14 @@ def refuse_what_cannot_be_recovered(path: Path, *, in_place: bool) -> None:
         if directory == os.fspath(path):
             names[:] = [name for name in names if name != SCRATCH_NAME]
         for name in (*names, *files):
-            _refuse(Path(directory) / name, in_place)
+            _require_recoverable_file(Path(directory) / name, in_place)
     if (path / file_kinds.ROCKSDB_DIRECTORY).exists():
         raise UnsupportedTable(
             f"{path / file_kinds.ROCKSDB_DIRECTORY}: MyRocks tables are not supported yet", path=str(path)
         )
 
 
-def _refuse(path: Path, in_place: bool) -> None:
+def _require_recoverable_file(path: Path, in_place: bool) -> None:
     if file_kinds.LINK.matches(path.name):
         raise UnsupportedTable(
             f"{path}: the table lies outside the data directory (DATA DIRECTORY), which is not supported yet",

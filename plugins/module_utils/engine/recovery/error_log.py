@@ -60,7 +60,7 @@ class RecoveryState(abc.ABC):
     def feed(self, line: str) -> None:
         """Take in one line of the log."""
 
-    def weigh(self, message: Message, text: str, *, error: bool) -> None:
+    def note_message(self, message: Message, text: str, *, error: bool) -> None:
         """Keep the line ``text``, an error or a warning of the server's, by what it means (``message``)."""
         if message.verdict is Verdict.HARMLESS:
             return
@@ -154,14 +154,14 @@ def translated(
     how_it_ended: str,
     trouble_here: Sequence[Translation],
     translations: Sequence[Translation],
-    told: Sequence[str],
+    logged: Sequence[str],
 ) -> XtrabackupError:
-    """The error by the first that fits: of ``trouble_here`` in the lines ``told``, the messages of what is lost, of
-    ``translations`` in ``told``; RecoveryFailed when none does.
+    """The error by the first that fits: of ``trouble_here`` in the lines ``logged``, the messages of what is lost, of
+    ``translations`` in ``logged``; RecoveryFailed when none does.
 
     What is lost is in ``details["lost"]``, unless this host is to blame: then another run may find all of it.
     """
-    text = "\n".join(told)
+    text = "\n".join(logged)
     shown = " | ".join(state.errors[:_LINES_IN_MESSAGE] or list(state.tail)[-_LINES_IN_MESSAGE:])
     here = _first(trouble_here, text)
     if here is not None:

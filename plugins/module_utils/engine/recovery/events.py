@@ -5,7 +5,7 @@
 
 A server that gets an event by replication notes it as SLAVESIDE_DISABLED (MySQL: REPLICA_SIDE_DISABLED); what the event
 does arrives from the source. A copy brings the events along as the source has them, enabled. So they get that state in
-the sealed run, whose server never starts its scheduler, and before any other server sees the data.
+the isolated run, whose server never starts its scheduler, and before any other server sees the data.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from pathlib import Path
 from ..errors import InvalidOption, Option
 
 
-def as_wished(disabled: list[str] | None, wish: bool) -> bool:
-    """Whether data of which the events ``disabled`` were disabled (None: nobody looked) are as ``wish`` wants them."""
-    return disabled is not None if wish else not disabled
+def is_as_requested(disabled: list[str] | None, requested: bool) -> bool:
+    """Whether data of which the events ``disabled`` were disabled (None: nobody looked) are as ``requested`` wants
+    them."""
+    return disabled is not None if requested else not disabled
 
 
 def require_disabled(disabled: list[str] | None, path: Path) -> None:
@@ -31,9 +32,9 @@ def require_disabled(disabled: list[str] | None, path: Path) -> None:
         )
 
 
-def warnings_of(disabled: list[str] | None, wish: bool, path: Path) -> list[str]:
-    """What to say of prepared data at ``path`` whose events ``disabled`` were disabled though ``wish`` is not set:
+def warnings_of(disabled: list[str] | None, requested: bool, path: Path) -> list[str]:
+    """What to say of prepared data at ``path`` whose events ``disabled`` were disabled though ``requested`` is not set:
     whoever restores them as they are misses these events."""
-    if wish or not disabled:
+    if requested or not disabled:
         return []
     return [f"{path} was prepared for a replica: {len(disabled)} events are disabled on it: {', '.join(disabled[:10])}"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..format.file_kinds import PID_FILE, SOCKET, suffixes_of
 from .backup_directory import BackupDirectory
-from .redo_proof import PrepareMarker
+from .prepare_marker import PrepareMarker
 
 LEFTOVER_SUFFIXES = suffixes_of(PID_FILE, SOCKET)
 
@@ -30,7 +30,7 @@ class RecoveryFamily(abc.ABC):
         """Bytes of redo that the server will read."""
 
     @abc.abstractmethod
-    def make_ready(self, backup: BackupDirectory, marker: PrepareMarker) -> None:
+    def prepare(self, backup: BackupDirectory, marker: PrepareMarker) -> None:
         """Put the log where the server wants it; may be interrupted and done again."""
 
     @abc.abstractmethod
@@ -41,7 +41,7 @@ class RecoveryFamily(abc.ABC):
     def is_leftover(self, name: str) -> bool:
         """Whether a file of this name at the top of the directory is nobody's data, whoever made it."""
 
-    def is_used_up(self, name: str) -> bool:
+    def is_consumed(self, name: str) -> bool:
         """Whether a file of a backup (its path in it) has no place in a data directory; for MariaDB all have one."""
         return False
 

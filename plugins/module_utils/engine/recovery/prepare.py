@@ -27,8 +27,8 @@ from ..format.file_kinds import IN_PROGRESS_NAME, MANIFEST_NAME, NOT_CONTENT
 from ..host import durable, running
 from ..host.copying import Copier, CopyTask, sync_files
 from ..host.handover import handed_over
-from ..host.replaceable import anything, holds_backup, require_replaceable
-from ..host.staging import StagingPlace, is_fillable, require_renamable, staging_place
+from ..host.replaceable import always_replaceable, holds_backup, require_replaceable
+from ..host.staging import StagedDirectory, is_fillable, require_renamable, staged_directory
 from ..innodb.mysql.keyring import Keyring
 from ..innodb.tablespace import compressed_page_size
 from ..manifest import FileEntry
@@ -38,25 +38,25 @@ from ..sources.registry import source_at
 from ..stream.extract import extract_archive
 from ..stream.extract_options import ExtractOptions
 from ..stream.listing import require_no_key
-from ..stream.unpack_directory import settle_directory
+from ..stream.unpack_directory import apply_manifest_in_place
 from . import events
 from .backup_directory import (
     PREPARED,
     SCRATCH_NAME,
     BackupDirectory,
+    change_message,
     is_backup_directory,
     read_backup_directory,
-    refuse_what_cannot_be_recovered,
-    told_change,
+    require_recoverable_files,
     walk_files,
 )
 from .backup_source import read_backup
+from .foreign_files import is_foreign, require_no_foreign_files
 from .mariadb.providers import to_load
-from .native import RecoveryReport
-from .program import check_version, find_server
+from .prepare_marker import PrepareMarker
+from .program import find_server, require_version
 from .recover_directory import RecoveryJob, recover_directory
-from .redo_proof import PrepareMarker
-from .strangers import is_strange, require_honest
+from .run import RecoveryReport
 
 _ENDING_SECONDS = 30.0  # a server of a killed run that is just ending
 _SPACE_MARGIN = 64 << 20
@@ -140,7 +140,7 @@ def _plan(source: Source, target: Path, options: PrepareOptions) -> PreparePlan:
         changed, before = state != PREPARED, {"path": source.location, "id": record["id"], "state": state}
     else:
         _require_apart(source.path, target)
-        changed, before = _look_at_target(target, record, sha256, options)
+        changed, before = _compare_target(target, record, sha256, options)
     if changed and directory is not None:
         PrepareMarker(backup)  # raises for one that somebody else has put there
     if state == PREPARED and options.disable_events:
@@ -148,8 +148,8 @@ def _plan(source: Source, target: Path, options: PrepareOptions) -> PreparePlan:
     if changed:
         require_recoverable(backup, source.location, options)
         if directory is not None and state != PREPARED:
-            refuse_what_cannot_be_recovered(directory, in_place=in_place)
-            require_honest(backup)
+            require_recoverable_files(directory, in_place=in_place)
+            require_no_foreign_files(backup)
     return PreparePlan(
         source=source,
         target=target,
@@ -168,7 +168,7 @@ def require_recoverable(backup: BackupDirectory, where: str, options: PrepareOpt
     if backup.manifest is not None and options.decrypt_key is None:
         require_no_key(backup.manifest, where)
     program = find_server(options.server_program, backup.family)
-    check_version(program, _source_version(backup.record), backup.flavor)
+    require_version(program, _source_version(backup.record), backup.flavor)
     to_load(program, backup.providers())
     if options.keyring_file:
         if backup.family is Family.MARIADB:
@@ -206,7 +206,7 @@ def _events_disabled(record: dict[str, Any]) -> list[str] | None:
     return (record.get("prepared") or {}).get("events_disabled")
 
 
-def _look_at_target(
+def _compare_target(
     target: Path, record: dict[str, Any], sha256: str, options: PrepareOptions
 ) -> tuple[bool, dict[str, Any]]:
     """Whether the target has to be made, and what is there now."""
@@ -219,7 +219,7 @@ def _look_at_target(
         with contextlib.suppress(XtrabackupError):
             there = read_backup_directory(target)
             same = there.id == str(record["id"]) and there.proven_sha256 == sha256
-            events_too = events.as_wished(_events_disabled(there.record), options.disable_events)
+            events_too = events.is_as_requested(_events_disabled(there.record), options.disable_events)
             if same and there.state == PREPARED and events_too:
                 return False, {"path": str(target), "id": there.id, "state": there.state}
             if options.force:
@@ -227,7 +227,7 @@ def _look_at_target(
                 require_replaceable(target)
                 return True, {"path": str(target), "id": there.id, "state": there.state}
             if there.changed is not None and there.source_sha256 == sha256:
-                elsewhere = f": {told_change(there)}"
+                elsewhere = f": {change_message(there)}"
             elif there.manifest and sha256 and there.manifest.claimed_sha256 == sha256 != there.source_sha256:
                 elsewhere = " (it says that it was prepared from it, which nobody on this host has done)"
     if not options.force:
@@ -236,7 +236,7 @@ def _look_at_target(
             path=str(target),
         )
     require_renamable(target)
-    require_replaceable(target, anything if options.own_place else holds_backup)
+    require_replaceable(target, always_replaceable if options.own_place else holds_backup)
     return True, {"path": str(target), "state": "other"}
 
 
@@ -259,9 +259,9 @@ def prepare(
         if planned.in_place:
             held.enter_context(durable.directory_lock(planned.target, str(planned.target)))
         else:
-            replaceable = anything if options.own_place else holds_backup
+            replaceable = always_replaceable if options.own_place else holds_backup
             place = held.enter_context(
-                staging_place(planned.target, replace=True, replaceable=replaceable, before=_wait_until_unused)
+                staged_directory(planned.target, replace=True, replaceable=replaceable, before=_wait_until_unused)
             )
         # another job may have been here since
         planned = plan(src, target_dir, options)
@@ -269,7 +269,7 @@ def prepare(
             return _unchanged(planned, options)
         flavor = recorded_flavor(planned.record)
         program = find_server(options.server_program, flavor.family)
-        warnings = check_version(program, _source_version(planned.record), flavor)
+        warnings = require_version(program, _source_version(planned.record), flavor)
         if not planned.source_sha256:
             warnings.append(
                 f"{planned.source.location} has no manifest: another tool made it, and its files cannot be verified"
@@ -311,7 +311,7 @@ def _record(target: Path) -> dict[str, Any]:
 
 
 def _prepare_copy(
-    planned: PreparePlan, job: RecoveryJob, options: PrepareOptions, place: StagingPlace
+    planned: PreparePlan, job: RecoveryJob, options: PrepareOptions, place: StagedDirectory
 ) -> RecoveryReport | None:
     """Make the prepared copy where it is out of the way, then give it its place."""
     staging = place.staging
@@ -322,7 +322,7 @@ def _prepare_copy(
     backup = read_backup_directory(staging)
     report = None
     if backup.state != PREPARED:
-        refuse_what_cannot_be_recovered(staging, in_place=True)
+        require_recoverable_files(staging, in_place=True)
         with handed_over(staging, SCRATCH_NAME) as held:
             report = recover_directory(backup, job, held, disposable=True)
     elif backup.source_sha256 != planned.source_sha256:
@@ -343,7 +343,7 @@ def _require_unchanged(planned: PreparePlan) -> None:
     source = read_backup(planned.source)
     if source.proven_sha256 != planned.source_sha256:
         where = planned.source.location
-        raise BackupIncomplete(f"{where} was changed while it was copied: {told_change(source)}", path=where)
+        raise BackupIncomplete(f"{where} was changed while it was copied: {change_message(source)}", path=where)
 
 
 def _copy_backup(backup: BackupDirectory, staging: Path, progress: Progress, parallel: int) -> None:
@@ -354,7 +354,7 @@ def _copy_backup(backup: BackupDirectory, staging: Path, progress: Progress, par
         listed = [
             FileEntry(name, status.st_size, "")
             for name, status in walk_files(backup.path)
-            if name != IN_PROGRESS_NAME and not is_strange(backup, name)
+            if name != IN_PROGRESS_NAME and not is_foreign(backup, name)
         ]
     else:
         size = (backup.path / MANIFEST_NAME).stat().st_size
@@ -396,9 +396,9 @@ def _prepare_in_place(directory: Path, job: RecoveryJob, parallel: int) -> Recov
     # at once: from now on nobody else changes what root is working on
     with handed_over(directory, SCRATCH_NAME) as held:
         # other tools unpack archives, too, and leave it at that
-        settle_directory(held.own)
+        apply_manifest_in_place(held.own)
         backup = read_backup_directory(held.own)
-        refuse_what_cannot_be_recovered(held.own, in_place=True)
+        require_recoverable_files(held.own, in_place=True)
         if backup.manifest and not backup.interrupted:
             job.progress.phase("verifying", sum(entry.size for entry in backup.manifest.files))
             # sizes first, which takes no time; contents too: recovery changes pages, and sees only what it happens to

@@ -29,7 +29,7 @@ class ActivityWatch:
         self._active_at = self._heard_at = self._looked_at = time.monotonic()
         self._bytes, self._ticks = self._look()
 
-    def spoke(self) -> None:
+    def note_output(self) -> None:
         """The process wrote a line."""
         self._active_at = self._heard_at = time.monotonic()
 

@@ -135,7 +135,7 @@ def places(program: ServerProgram) -> dict[str, str]:
     return dict(re.findall(r"^(basedir|plugin-dir|lc-messages-dir|character-sets-dir) +(\S.*)$", answer.stdout, re.M))
 
 
-def check_version(program: ServerProgram, source_version: str, flavor: Flavor) -> list[str]:
+def require_version(program: ServerProgram, source_version: str, flavor: Flavor) -> list[str]:
     """Whether ``program`` may recover a backup of a server of ``flavor`` and ``source_version``: warnings, [] when all
     is well.
 
@@ -145,7 +145,7 @@ def check_version(program: ServerProgram, source_version: str, flavor: Flavor) -
     if not source:
         return ["the backup does not tell which server it was taken from; its version could not be compared"]
     if flavor.family is Family.MYSQL:
-        return _check_mysql(program, source, source_version, flavor)
+        return _require_mysql_version(program, source, source_version, flavor)
     if flavor_of(source_version, "") is not Flavor.MARIADB:
         raise UnsupportedServer(
             f"the backup was taken from a server of version {source_version}, and only backups of MariaDB can be "
@@ -169,7 +169,9 @@ def check_version(program: ServerProgram, source_version: str, flavor: Flavor) -
     return []
 
 
-def _check_mysql(program: ServerProgram, source: tuple[int, ...], source_version: str, flavor: Flavor) -> list[str]:
+def _require_mysql_version(
+    program: ServerProgram, source: tuple[int, ...], source_version: str, flavor: Flavor
+) -> list[str]:
     """MySQL upgrades only what was shut down cleanly, so recovery takes the same series: redo records and the data
     dictionary change between series, and within one they only grow."""
     here = version_numbers(program.version)

@@ -22,18 +22,19 @@ from ..progress import Progress
 from ..server.data_files import render_names
 from ..server.mysql.gtid_sets import GtidSet
 from ..units import format_size, some_of
-from . import events, memory, native
+from . import events, memory
+from . import run as native
 from .backup_directory import PREPARED, BackupDirectory, walk_files
 from .families import recovery_family_of
 from .family import LEFTOVER_SUFFIXES, RecoveryFamily
+from .foreign_files import is_foreign, require_no_foreign_files
 from .mariadb.ddl_files import apply_ddl_files
 from .mariadb.providers import to_load
-from .mysql.recovered_coordinates import recovered_record, unsettled_channels, write_coordinates
+from .mysql.recovered_coordinates import inexact_channels, recovered_record, write_coordinates
+from .prepare_marker import PrepareMarker
 from .program import ServerProgram
-from .redo_proof import PrepareMarker
-from .sealed import scratch_of
+from .recovery_server import scratch_of
 from .server_messages import OTHER_COPY
-from .strangers import is_strange, require_honest
 
 _SPACE_MARGIN = 64 << 20
 
@@ -67,7 +68,7 @@ def recover_directory(
             path=str(backup.path),
             lost=marker.lost,
         )
-    require_honest(backup)
+    require_no_foreign_files(backup)
     family.require_whole_redo(backup, marker)
     buffer_pool, log_file_size = _sizes(backup, job, family)
     marker.begin()
@@ -93,7 +94,7 @@ def recover_directory(
         resumed=backup.interrupted,
     )
     if marker.recovered is None:
-        family.make_ready(backup, marker)
+        family.prepare(backup, marker)
         report = _run_server(backup, job, held, settings, marker)
         if report.gtid_executed is not None:
             # what follows takes away what another run would need
@@ -150,12 +151,12 @@ def _has_gtids(backup: BackupDirectory) -> bool:
 
 
 def _position_warnings(record: dict[str, Any]) -> list[str]:
-    unsettled = unsettled_channels(record)
-    if not unsettled:
+    inexact = inexact_channels(record)
+    if not inexact:
         return []
     return [
         (
-            f"where the replica channels {some_of([repr(name) for name in unsettled])} stood in the binary log of "
+            f"where the replica channels {some_of([repr(name) for name in inexact])} stood in the binary log of "
             "their source is not known exactly, so no replica can be started there from this backup"
         )
     ]
@@ -257,7 +258,7 @@ def _entries(backup: BackupDirectory, before: dict[str, tuple[int, int]]) -> Ite
     out, since it would take another read of all data. What a run that was interrupted has touched is not known."""
     known = {entry.path: entry for entry in backup.manifest.files} if backup.manifest and not backup.interrupted else {}
     for name, status in walk_files(backup.path):
-        if name in (MANIFEST_NAME, IN_PROGRESS_NAME) or is_strange(backup, name):
+        if name in (MANIFEST_NAME, IN_PROGRESS_NAME) or is_foreign(backup, name):
             continue
         same = name in known and before.get(name) == (status.st_size, status.st_mtime_ns)
         yield FileEntry(name, status.st_size, known[name].digest if same else "")

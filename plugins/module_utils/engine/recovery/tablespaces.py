@@ -42,13 +42,13 @@ def require_tablespaces(
     by_id = {start.space_id: path for path, (start, _size) in there.items() if start is not None}
     missing = {space: path for space, path in named.items() if space not in by_id}
     if missing:
-        told = [_missing(space, path, there) for space, path in sorted(missing.items(), key=lambda item: item[1])]
+        described = [_missing(space, path, there) for space, path in sorted(missing.items(), key=lambda item: item[1])]
         raise BackupIncomplete(
-            f"{directory}: the data dictionary names tablespaces that are not there: {_listed(told)}",
+            f"{directory}: the data dictionary names tablespaces that are not there: {_listed(described)}",
             remedy=NOT_THERE,
             path=str(directory),
             files=sorted(missing.values())[:_IN_DETAILS],
-            lost=told[:_IN_DETAILS],
+            lost=described[:_IN_DETAILS],
         )
     short = [
         f"{path} has {there[path][1]} bytes, and {start.least_size} by its first page"
@@ -72,8 +72,8 @@ def _missing(space: int, path: str, there: Mapping[str, tuple[TablespaceStart | 
     return f"{path} (tablespace {space}; the file of that name is {found})"
 
 
-def _listed(told: list[str]) -> str:
-    return ", ".join(told[:_SHOWN]) + (f" and {len(told) - _SHOWN} more" if len(told) > _SHOWN else "")
+def _listed(described: list[str]) -> str:
+    return ", ".join(described[:_SHOWN]) + (f" and {len(described) - _SHOWN} more" if len(described) > _SHOWN else "")
 
 
 def _tablespaces_below(directory: Path, family: Family) -> Iterator[tuple[str, tuple[TablespaceStart | None, int]]]:

@@ -66,8 +66,8 @@ class Plan:
     def text(self, *, check_mode: bool) -> str:
         """The decision in one sentence, for a person; of a refusal, all its problems."""
         if self.step is Step.REFUSE:
-            told = [f"{problem.message}. {problem.remedy}" for problem in self.problems]
-            return printable(f"Nothing was touched: {' Also: '.join(told)}")
+            reported = [f"{problem.message}. {problem.remedy}" for problem in self.problems]
+            return printable(f"Nothing was touched: {' Also: '.join(reported)}")
         return printable(f"{'Would' if check_mode else 'Will'} {self.what}: {self.why}")
 
     def as_dict(self) -> dict[str, Any]:

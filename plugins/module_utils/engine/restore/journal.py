@@ -64,7 +64,7 @@ class RestoreJournal(Journal):
         if unfinished is None or unfinished.phase != PUBLISHING:
             return Known(self.restored(), unfinished)
         if not os.path.lexists(staging.root):
-            return Known(self.becoming() or self.restored(), unfinished)
+            return Known(self.being_published() or self.restored(), unfinished)
         # in a directory that stays the same one, the old note would be believed of half a restore
         return Known(self.restored() if staging.beside else None, unfinished)
 
@@ -125,7 +125,7 @@ class RestoreJournal(Journal):
             },
         )
 
-    def becoming(self) -> Restored | None:
+    def being_published(self) -> Restored | None:
         """What the restore that is being published becomes; raises FormatError."""
         note = self.read(IN_PROGRESS)
         found = note.get("restored") if note else None
@@ -164,7 +164,7 @@ class RestoreJournal(Journal):
                 request=request.id,
             )
 
-    def require_no_rest(self, staging: Staging) -> None:
+    def require_no_remains(self, staging: Staging) -> None:
         """Raises TargetNotEmpty when files that were moved away from a backup may be in a staging directory that this
         user knows nothing of."""
         try:

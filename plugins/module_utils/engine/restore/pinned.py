@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import BackupMismatch, Option, Program
 from ..manifest import note_preparation
-from ..recovery.backup_directory import BackupDirectory, read_backup_directory, told_change
+from ..recovery.backup_directory import BackupDirectory, change_message, read_backup_directory
 from .markers import InProgress, Restored
 
 
@@ -22,7 +22,7 @@ def require_expected(backup: BackupDirectory, expected: str, where: Path) -> Non
     if not found:
         message = f"{where} has no manifest of the files that are there, so it cannot be told which backup it is"
     elif backup.changed is not None and backup.source_sha256 == expected:
-        message = f"{where}: {told_change(backup)}, so nothing proves that it is the backup that was asked for"
+        message = f"{where}: {change_message(backup)}, so nothing proves that it is the backup that was asked for"
         remedy = (
             f"Prepare that backup again, into another {Option('target_dir')} or with {Option('force')}, and let "
             "nobody change the result. If "

@@ -29,14 +29,14 @@ from ..host import below, durable, running, state
 from ..host.copying import Copier, CopyTask, run_all
 from ..host.held import Holding, Owner, holding, owner_of
 from ..progress import Progress
-from ..recovery.native import RecoveryReport
 from ..recovery.prepare import PrepareResult, prepare
-from .belongings import carry_over, make_like
+from ..recovery.run import RecoveryReport
 from .events import event_warnings
 from .holders import require_unheld
+from .host_files import carry_over, make_like
 from .labels import relabel
 from .markers import COPY, FILLING, MOVE, PUBLISHING, InProgress, Restored, remove_in_progress
-from .moved import remove_moved
+from .moved_backup import remove_moved
 from .pinned import proven_origin, require_expected_still, restore_origin
 from .placement import ASIDE_NAME, Placement, file_size, foreign_entries, publishing_order
 from .plan import RestoreOptions, RestorePlan, plan_restore
@@ -326,7 +326,7 @@ class _Restore:
     def clear(self, other: InProgress) -> None:
         """Remove what an interrupted restore of something else staged. From now on it is not taken for whole."""
         _log.info("removing what an interrupted restore of %s has left", other.source)
-        done = self._journal.becoming()
+        done = self._journal.being_published()
         if other.phase == PUBLISHING and not os.path.lexists(self._root) and done is not None:
             self._journal.note_restored(done)
         self._journal.note_progress(replace(other, phase=FILLING), self._plan.staging)
@@ -395,7 +395,7 @@ class _Restore:
         paths = [self._datadir, *(Path(final) for _staged, final in marker.outside)]
         self.warnings += relabel([*paths, *([layout.redo_directory] if layout.redo_directory else [])])
         self._hand_over()
-        done = self._journal.becoming()
+        done = self._journal.being_published()
         if done is not None:
             self._journal.note_restored(done)
 

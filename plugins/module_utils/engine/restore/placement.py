@@ -29,7 +29,7 @@ from ..format.file_kinds import (
 from ..host import durable
 from ..recovery.backup_directory import BackupDirectory, walk_files
 from ..recovery.families import recovery_family_of
-from ..recovery.strangers import is_strange, require_honest
+from ..recovery.foreign_files import is_foreign, require_no_foreign_files
 from .layout import HostLayout
 
 INNER_STAGING_NAME = ".xtrabackup-restore"
@@ -181,19 +181,19 @@ def backup_files(backup: BackupDirectory) -> list[tuple[str, int, str]]:
     Raises BackupError when its manifest lists one that no server's backup has.
     """
     if backup.manifest is not None and backup.manifest_is_current:
-        require_honest(backup, lambda name: not is_left_behind(name))
+        require_no_foreign_files(backup, lambda name: not is_left_behind(name))
         listed: Iterable[tuple[str, int, str]] = ((file.path, file.size, file.digest) for file in backup.manifest.files)
     else:
         found = ((name, status.st_size, "") for name, status in walk_files(backup.path))
-        listed = (item for item in found if not is_strange(backup, item[0]))
+        listed = (item for item in found if not is_foreign(backup, item[0]))
     family = recovery_family_of(backup, None)
-    used_up = set()
+    consumed = set()
     if backup.binary_log:
-        used_up = {backup.binary_log, f"{Path(backup.binary_log).stem}{INDEX_SUFFIX}"}
+        consumed = {backup.binary_log, f"{Path(backup.binary_log).stem}{INDEX_SUFFIX}"}
     return [
         item
         for item in listed
-        if not is_left_behind(item[0]) and item[0] not in used_up and not family.is_used_up(item[0])
+        if not is_left_behind(item[0]) and item[0] not in consumed and not family.is_consumed(item[0])
     ]
 
 
@@ -201,7 +201,7 @@ def place_files(
     backup: BackupDirectory, files: list[tuple[str, int, str]], layout: HostLayout, staging: Staging
 ) -> list[Placement]:
     """Where each of ``files`` is staged and where it belongs. Raises InvalidOption when the layouts do not fit."""
-    check_fit(backup, {name: size for name, size, _digest in files}, layout)
+    require_fit(backup, {name: size for name, size, _digest in files}, layout)
     external = _external_places(backup, layout)
     placements = []
     for name, size, digest in files:
@@ -257,7 +257,7 @@ def directories(backup: BackupDirectory, files: list[tuple[str, int, str]]) -> l
     return sorted(name for name in found if not name.startswith((".", REDO_DIRECTORY)))
 
 
-def check_fit(backup: BackupDirectory, sizes: dict[str, int], layout: HostLayout) -> None:
+def require_fit(backup: BackupDirectory, sizes: dict[str, int], layout: HostLayout) -> None:
     """Raises InvalidOption when a server with this layout could not open the backup's files."""
     configuration = backup.configuration
     _compare("innodb_page_size", configuration.page_size, layout.page_size)

@@ -53,7 +53,7 @@ from .placement import (
 )
 from .replaced import Replaced, find_replaced, require_replaceable
 from .request import CarriedOut, Request, find_carried_out
-from .room import require_room_unprepared, require_space, require_space_to_unpack
+from .space import require_space, require_space_to_unpack, require_space_unprepared
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class RestoreOptions:
     """How to restore. ``ownership`` of what is written, ``top_mode`` of the data directory itself; ``force``: replace a
     data directory that holds something else; ``keep_replaced``: keep that under another name. ``recovery``: how an
     archive is decrypted and recovered. ``manifest_sha256``: the backup must be this one; "" for any. ``request`` that
-    asks for it. ``origin``: the backup that the source was, or will be, prepared from. ``look_ahead``: only tell; that
+    asks for it. ``origin``: the backup that the source was, or will be, prepared from. ``preview``: only tell; that
     the backup will be prepared, and the server stopped, is taken for granted."""
 
     method: str = COPY
@@ -74,7 +74,7 @@ class RestoreOptions:
     manifest_sha256: str = ""
     request: Request | None = None
     origin: str | os.PathLike[str] | None = None
-    look_ahead: bool = False
+    preview: bool = False
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def _plan(src: str | os.PathLike[str], layout: HostLayout, options: RestoreOptio
     # what a request wants is the backup's state, and the server has written since
     if restored and same and there is None and options.request is None:
         return replace(plan, changed=False, before=plan.after, record=restored.backup if archived else backup.record)
-    if not options.look_ahead:
+    if not options.preview:
         running.require_unused(layout.datadir, pid_file=layout.pid_file, server_socket=layout.socket)
     plan = replace(plan, before=_before(layout.datadir, known))
     if there is not None and there.same_restore(wanted):
@@ -185,7 +185,7 @@ def _plan(src: str | os.PathLike[str], layout: HostLayout, options: RestoreOptio
     _require_no_other_restore(plan, options)
     unproven = journal.unproven() if there is None else None
     require_replaceable(layout, staging, unproven, begun=there is not None, force=options.force)
-    if options.look_ahead and (backup.state != PREPARED or wanted_source != source):
+    if options.preview and (backup.state != PREPARED or wanted_source != source):
         plan = _plan_unprepared(plan, backup, Path(wanted_source.location), options)
     else:
         plan = _plan_archive(plan, backup, options) if archived else _plan_files(plan, backup)
@@ -222,7 +222,7 @@ def _require_providers(backup: BackupDirectory, layout: HostLayout, options: Res
 
 def _chosen_source(source: Source, there: InProgress | None, options: RestoreOptions) -> Source:
     """``source``; when looking ahead, its origin as long as ``source`` is not made from it."""
-    if not options.look_ahead or options.origin is None:
+    if not options.preview or options.origin is None:
         return source
     if there is not None and there.source == source.location and there.request == options.request:
         return source
@@ -250,7 +250,7 @@ def _plan_unprepared(plan: RestorePlan, backup: BackupDirectory, src: Path, opti
     """What is known of a backup that will be prepared into ``src`` first. Raises what is known to keep it from that."""
     require_recoverable(backup, plan.wanted.source, options.recovery)
     plan = replace(plan, placements=tuple(place_files(backup, backup_files(backup), plan.layout, plan.staging)))
-    require_room_unprepared(plan, src)
+    require_space_unprepared(plan, src)
     return plan
 
 
@@ -324,7 +324,7 @@ def _require_usable(backup: BackupDirectory, wanted: InProgress, options: Restor
             "it was.",
             path=str(backup.path),
         )
-    if options.look_ahead:
+    if options.preview:
         return
     if backup.state != PREPARED:
         raise NotPrepared(f"{backup.path} is not prepared", path=str(backup.path))
@@ -385,7 +385,7 @@ def _require_no_other_restore(plan: RestorePlan, options: RestoreOptions) -> Non
             path=str(datadir),
         )
     if plan.unfinished is None and unfinished is None and not options.force:
-        plan.journal.require_no_rest(plan.staging)
+        plan.journal.require_no_remains(plan.staging)
 
 
 def _require_whole(plan: RestorePlan) -> None:

@@ -21,8 +21,8 @@ from typing import Any
 from ..errors import Clause, Option, TargetNotEmpty, TargetUnsafe, UnsafeFile
 from ..format.file_kinds import DATA_SUFFIX, DICTIONARY_NAME, MYSQL_UNDO_SUFFIX, RESTORED_NAME
 from ..host import below
-from .belongings import belongings, dropped_identity, require_no_clash
 from .holders import dictionary_of, named_in, require_unclaimed, require_unheld
+from .host_files import dropped_identity, host_files, require_no_clash
 from .layout import HostLayout
 from .markers import Restored
 from .placement import Placement, Staging, foreign_entries, looks_like_datadir
@@ -34,12 +34,12 @@ _SPACE_ID_OFFSET = 34  # in the header of page 0
 
 @dataclass(frozen=True)
 class Replaced:
-    """``outside``: files and directories elsewhere that are replaced; ``strangers``: tablespaces that this host's
+    """``outside``: files and directories elsewhere that are replaced; ``unknown``: tablespaces that this host's
     server would look at, which are not those of the replaced data, and stay. ``kept`` and ``dropped``: the host's own
     files in the data directory, by their paths in it."""
 
     outside: tuple[Path, ...] = ()
-    strangers: tuple[Path, ...] = ()
+    unknown: tuple[Path, ...] = ()
     kept: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
 
@@ -56,10 +56,10 @@ class Replaced:
     @property
     def warnings(self) -> list[str]:
         """What an operator has to know."""
-        if not self.strangers:
+        if not self.unknown:
             return []
-        named = ", ".join(map(str, self.strangers[:5]))
-        more = f" and {len(self.strangers) - 5} more" if len(self.strangers) > 5 else ""
+        named = ", ".join(map(str, self.unknown[:5]))
+        more = f" and {len(self.unknown) - 5} more" if len(self.unknown) > 5 else ""
         why = "tablespaces where this server looks for its own, which the replaced data did not know"
         return [f"{named}{more}: {why}; they stay where they are"]
 
@@ -76,7 +76,7 @@ def require_replaceable(
     if not in_the_way and not outside:
         return
     if not force:
-        _refuse(datadir, [*in_the_way, *outside], unproven)
+        _raise_not_empty(datadir, [*in_the_way, *outside], unproven)
     if in_the_way and not begun and not looks_like_datadir(datadir):
         raise TargetUnsafe(
             f"{datadir} does not look like a data directory ({', '.join(in_the_way[:5])}), so it is not replaced"
@@ -107,21 +107,21 @@ def find_replaced(
     # where a directory holds the data directory, only what has its place there is looked at
     more = {path for path in finals - existing if os.path.lexists(path)}
     if more and not force:
-        _refuse(datadir, sorted(map(str, more)))
+        _raise_not_empty(datadir, sorted(map(str, more)))
     ours = _ours(layout, shared | more, finals, known)
-    strangers = (shared | more) - ours
-    outside = sorted((existing | more) - strangers)
+    unknown = (shared | more) - ours
+    outside = sorted((existing | more) - unknown)
     foreign = foreign_entries(datadir, staging)
-    require_unheld([*outside, *strangers, *(datadir / name for name in foreign)], datadir)
+    require_unheld([*outside, *unknown, *(datadir / name for name in foreign)], datadir)
     require_unclaimed(outside, datadir)
-    _require_no_stranger_in_the_way(strangers, finals, placements, datadir)
-    kept = sorted({*(belongings(layout) if foreign else ()), *rescued})
+    _require_no_conflict(unknown, finals, placements, datadir)
+    kept = sorted({*(host_files(layout) if foreign else ()), *rescued})
     require_no_clash(kept, {one.final: one.name for one in placements}, datadir)
     dropped = dropped_identity(layout) if foreign else []
-    return Replaced(tuple(outside), tuple(sorted(strangers)), tuple(kept), tuple(dropped))
+    return Replaced(tuple(outside), tuple(sorted(unknown)), tuple(kept), tuple(dropped))
 
 
-def _refuse(datadir: Path, named: list[str], unproven: Restored | None = None) -> None:
+def _raise_not_empty(datadir: Path, named: list[str], unproven: Restored | None = None) -> None:
     why = ""
     if unproven is not None:
         why = (
@@ -143,7 +143,7 @@ def _in_the_way(layout: HostLayout, staging: Staging) -> list[str]:
     names = foreign_entries(datadir, staging)
     if not names:
         return []
-    kept = {datadir / name for name in belongings(layout)}
+    kept = {datadir / name for name in host_files(layout)}
     passable = {parent for path in (*layout.named.directories, *kept) for parent in (path, *path.parents)}
 
     def harmless(path: Path) -> bool:
@@ -167,13 +167,13 @@ def _ours(layout: HostLayout, shared: set[Path], finals: set[Path], known: Itera
     return ours | (shared & finals) if gone else ours
 
 
-def _require_no_stranger_in_the_way(
-    strangers: set[Path], finals: set[Path], placements: Collection[Placement], datadir: Path
+def _require_no_conflict(
+    unknown: set[Path], finals: set[Path], placements: Collection[Placement], datadir: Path
 ) -> None:
-    """Raises TargetUnsafe, or FileInUse where a server is known to need it, for a stranger with the place or the
-    tablespace id of a file of the backup: MySQL does not start when it finds two files with one id."""
-    found = {path: f"it is where {path.name} of the backup belongs" for path in strangers & finals}
-    ids = {_space_id(path): path for path in strangers}
+    """Raises TargetUnsafe, or FileInUse where a server is known to need it, for a file of another server with the place
+    or the tablespace id of a file of the backup: MySQL does not start when it finds two files with one id."""
+    found = {path: f"it is where {path.name} of the backup belongs" for path in unknown & finals}
+    ids = {_space_id(path): path for path in unknown}
     ids.pop(None, None)
     for one in placements if ids else ():
         if one.name.endswith((DATA_SUFFIX, MYSQL_UNDO_SUFFIX)):

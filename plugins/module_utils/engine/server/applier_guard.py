@@ -26,8 +26,8 @@ from ..format.family import Family
 from .appliers import Appliers
 from .connection import Connection
 
-_PATIENCE = 3600.0  # seconds in which a server may be away, or a STOP may wait for a long transaction
-_LAST_PATIENCE = 10.0
+_RETRY_SECONDS = 3600.0  # seconds in which a server may be away, or a STOP may wait for a long transaction
+_LAST_RETRY_SECONDS = 10.0
 _PAUSE = 1.0
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGALRM, signal.SIGQUIT)
 _MOST_DESCRIPTORS = 1 << 20
@@ -44,7 +44,7 @@ class ApplierGuard:
             warnings.simplefilter("ignore", DeprecationWarning)
             child = os.fork()
         if child == 0:
-            _be_the_guard(reader, open_second, family)
+            _run_guard(reader, open_second, family)
         os.close(reader)
         os.waitpid(child, 0)
 
@@ -62,7 +62,7 @@ class ApplierGuard:
         os.close(self._writer)
 
 
-def _be_the_guard(reader: int, open_second: Callable[[], Connection], family: Family) -> None:
+def _run_guard(reader: int, open_second: Callable[[], Connection], family: Family) -> None:
     """The child's life; does not return."""
     try:
         for number in _IGNORED:
@@ -91,20 +91,20 @@ def _guard(open_second: Callable[[], Connection], family: Family) -> None:
     orders = [json.loads(line) for line in received.split(b"\n")[:-1]]
     if orders and orders[-1]:
         session, channels = int(orders[-1]["session"]), list(orders[-1]["channels"])
-        restart(open_second, family, session, channels, _PATIENCE)
+        restart(open_second, family, session, channels, _RETRY_SECONDS)
         # once more, for a STOP that was on its way when its sender was killed
         time.sleep(_PAUSE)
-        restart(open_second, family, session, channels, _LAST_PATIENCE)
+        restart(open_second, family, session, channels, _LAST_RETRY_SECONDS)
 
 
 def restart(
-    open_second: Callable[[], Connection], family: Family, session: int, channels: Sequence[str], patience: float
+    open_second: Callable[[], Connection], family: Family, session: int, channels: Sequence[str], timeout: float
 ) -> list[str]:
-    """Start the SQL threads of ``channels`` once ``session``, which has stopped them, is gone; goes on for ``patience``
+    """Start the SQL threads of ``channels`` once ``session``, which has stopped them, is gone; goes on for ``timeout``
     seconds, also while the server is away. Returns the channels that do not run then; one that has stopped with an
     error of its own, or is gone, is not waited for."""
     left = list(channels)
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     while left:
         with contextlib.suppress(XtrabackupError), open_second() as connection:
             left = _restart(Appliers(connection, family), session, left)

@@ -67,7 +67,7 @@ class ApplierPause:
         running = [applier for applier in self._appliers.read() if applier.running]
         if not running:
             return
-        refuse_until(running)
+        require_no_until(running)
         self._channels = [applier.channel for applier in running]
         asked = time.monotonic()
         self._guard = ApplierGuard(lambda: self._open_bounded(_GUARD_SECONDS), self._family)
@@ -133,10 +133,10 @@ class ApplierPause:
             # the server has a deadline of its own for this (rpl_stop_replica_timeout)
             raise self._too_late(running[0])
 
-    def _start(self, patience: float) -> list[str]:
+    def _start(self, timeout: float) -> list[str]:
         _log.info("starting the SQL threads of %r", self._stopped)
         self._stopped = restart(
-            lambda: self._open_bounded(patience), self._family, self._session, self._stopped, patience
+            lambda: self._open_bounded(timeout), self._family, self._session, self._stopped, timeout
         )
         return list(self._stopped)
 
@@ -159,10 +159,10 @@ def require_pausable(connection: Connection, family: Family) -> None:
     running = [applier for applier in Appliers(connection, family).read() if applier.running]
     if running:
         require_stopping_privileges(connection)
-        refuse_until(running)
+        require_no_until(running)
 
 
-def refuse_until(appliers: list[Applier]) -> None:
+def require_no_until(appliers: list[Applier]) -> None:
     """Raises ReplicationError for a SQL thread that would not stop any more where it was told to."""
     wrong = [applier.channel for applier in appliers if applier.until]
     if wrong:

@@ -24,21 +24,23 @@ _KILL_CONNECTION_GRACE = 4.0  # seconds after the deadline at which the whole se
 _LOOK_EVERY = 0.5  # seconds between two looks whether a statement waits
 _LOOK_AHEAD = 0.2  # seconds before the deadline at which the blocking sessions are looked up
 
-Look = Callable[[Connection, Collection[int]], "list[Blocker]"]
+FindBlockers = Callable[[Connection, Collection[int]], "list[Blocker]"]
 
 
 class DeadlineGuard:
     """While a statement of another session runs: look who is in its way, and end it after its deadline.
 
-    A context manager around the statement. ``deadline`` in seconds; ``look`` is who looks, on a second session and
+    A context manager around the statement. ``deadline`` in seconds; ``find`` is who looks, on a second session and
     with the ids of sessions that are our own. ``fired`` tells that the statement was told to stop.
     """
 
-    def __init__(self, thread_id: int, open_second: Callable[[], Connection], deadline: float, look: Look) -> None:
+    def __init__(
+        self, thread_id: int, open_second: Callable[[], Connection], deadline: float, find: FindBlockers
+    ) -> None:
         self._thread_id = thread_id
         self._open_second = open_second
         self._deadline = deadline
-        self._look = look
+        self._find = find
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="backup-lock-deadline", daemon=True)
         self.blockers: list[Blocker] = []
@@ -64,7 +66,7 @@ class DeadlineGuard:
             return
         try:
             with self._open_second() as second:
-                self.blockers = self._look(second, {self._thread_id, second.thread_id})
+                self.blockers = self._find(second, {self._thread_id, second.thread_id})
                 if passed(self._deadline + _KILL_QUERY_GRACE):
                     self.fired = True
                     _log.info("ending the statement of session %s, after its deadline", self._thread_id)
@@ -81,7 +83,7 @@ class DeadlineGuard:
             return self.blockers
         try:
             with self._open_second() as second:
-                return self._look(second, {self._thread_id, second.thread_id})
+                return self._find(second, {self._thread_id, second.thread_id})
         except XtrabackupError:
             return []
 
@@ -108,7 +110,7 @@ class WaitGuard(DeadlineGuard):
                 waited += now - since
             since = now
             if waited >= self._deadline:
-                self.blockers = self._look(second, {self._thread_id, second.thread_id})
+                self.blockers = self._find(second, {self._thread_id, second.thread_id})
                 self.fired = True
                 _log.info("ending the statement of session %s, which waited for %.1f s", self._thread_id, waited)
                 second.execute(f"KILL QUERY {self._thread_id}")

@@ -65,20 +65,20 @@ class InstalledServer:
         return {**asdict(self), "options": dict(self.options)}
 
 
-def find_installed(wishes: ServerWishes) -> InstalledServer:
+def find_installed(requested: ServerWishes) -> InstalledServer:
     """The server of this host.
 
     Raises MissingProgram when my_print_defaults is missing, InvalidOption when it cannot read the option files.
     """
-    search = _search_path(wishes.program)
-    flavor, answer = _installed(wishes.program, wishes.flavor, search)
+    search = _search_path(requested.program)
+    flavor, answer = _installed(requested.program, requested.flavor, search)
     found = re.search(r"Ver ([0-9.]+)", answer)
     version = found[1] if found else ""
-    options = _read_options(flavor, version, wishes.defaults_file, search) if version else {}
-    datadir = (wishes.datadir or options.get("datadir") or DEFAULT_DATADIR).rstrip("/")
+    options = _read_options(flavor, version, requested.defaults_file, search) if version else {}
+    datadir = (requested.datadir or options.get("datadir") or DEFAULT_DATADIR).rstrip("/")
     if flavor == Family.MYSQL.value:
         options.update(_read_persisted(datadir))
-    path = wishes.socket or options.get("socket") or DEFAULT_SOCKET
+    path = requested.socket or options.get("socket") or DEFAULT_SOCKET
     pid = next((server.pid for server in running.servers() if server.works_in(Path(datadir))), None)
     return InstalledServer(
         installed=bool(answer),

@@ -205,7 +205,7 @@ class ReplicationDialect(ABC):
 
     @abstractmethod
     def position_steps(self, wanted: WantedChannel, actual: ReplicationState) -> list[Step]:
-        """Make the server stand where ``wanted.start`` says when its data are proven to, or leave it as it is.
+        """Make the server stand where ``wanted.start`` says when its data are proven to, or leave it is.
 
         Raises ReplicationError when no step is safe.
         """
@@ -234,12 +234,12 @@ class ReplicationDialect(ABC):
     retry_limit: int
 
     @abstractmethod
-    def check_known(self, wanted: WantedChannel) -> None:
+    def require_known(self, wanted: WantedChannel) -> None:
         """Raises InvalidOption for what this family does not know."""
 
     def check(self, wanted: WantedChannel) -> None:
         """Raises InvalidOption for whatever CHANGE would refuse or not keep as it is given."""
-        self.check_known(wanted)
+        self.require_known(wanted)
         _limit("source_password", _bytes(wanted.source_password), self.password_limit, "bytes", self.family)
         _limit("source_user", len(wanted.source_user or ""), self.user_limit, "characters", self.family)
         _limit("source_host", len(wanted.source_host or ""), _HOST_LIMIT, "characters", self.family)

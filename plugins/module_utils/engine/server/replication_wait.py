@@ -108,7 +108,7 @@ def wait_running(connection: Connection, name: str, timeout: float = START_TIMEO
 
 
 @dataclass
-class _Look:
+class _Reading:
     """What was seen at one look, for the next one."""
 
     read: tuple[int, int]
@@ -126,7 +126,7 @@ def wait_caught_up(
     """
     started = time.monotonic()
     idle = 0
-    keeping: list[_Look] = []
+    keeping: list[_Reading] = []
     while True:
         state = read_state(connection)
         channel = _require(state, name)
@@ -135,13 +135,15 @@ def wait_caught_up(
             if channel.healthy and dialect_of(state.family).reached(state.executed, target_gtid):
                 return state
         elif channel.healthy and channel.seconds_behind is not None:
-            look = _Look(_place(channel.read_file, channel.read_position), channel.io_state.startswith("Waiting for"))
+            reading = _Reading(
+                _place(channel.read_file, channel.read_position), channel.io_state.startswith("Waiting for")
+            )
             executed = _place(channel.executed_file, channel.executed_position)
-            drained = executed >= look.read and look.waiting and channel.seconds_behind == 0
+            drained = executed >= reading.read and reading.waiting and channel.seconds_behind == 0
             idle = idle + 1 if drained else 0
             before = keeping[-_STEP_LOOKS] if len(keeping) >= _STEP_LOOKS else None
             in_step = channel.seconds_behind <= 1 and (before is None or executed >= before.read)
-            keeping = [*keeping, look] if in_step else []
+            keeping = [*keeping, reading] if in_step else []
             # an IO thread that never waits for its source is still reading history
             busy_but_close = len(keeping) >= _BUSY_LOOKS and any(seen.waiting for seen in keeping[-_BUSY_LOOKS:])
             if idle >= _IDLE_LOOKS or busy_but_close:

@@ -108,10 +108,10 @@ def require_supported(identity: ServerIdentity, connection: Connection) -> None:
             reasons=reasons,
         )
     support.require_safe_tables(identity, connection)
-    _refuse_foreign_engines(identity, connection)
+    _require_supported_engines(identity, connection)
 
 
-def _refuse_foreign_engines(identity: ServerIdentity, connection: Connection) -> None:
+def _require_supported_engines(identity: ServerIdentity, connection: Connection) -> None:
     engines = connection.listing("SELECT ENGINE FROM information_schema.ENGINES WHERE SUPPORT IN ('YES', 'DEFAULT')")
     foreign = sorted(str(row["ENGINE"]) for row in engines if str(row["ENGINE"]).lower() not in SAFE_ENGINES)
     if not foreign:

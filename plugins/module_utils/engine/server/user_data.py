@@ -4,9 +4,9 @@
 """Whether a data directory holds anything that is not its server's own.
 
 Two witnesses are asked: the files, every entry of them, and the running server, since there are objects without a file
-(routines and events, tables in the system tablespace). ``judge`` decides from what both have said. What nobody knows to
-be the server's own is a user's, and what could not be asked is unknown: only ``NONE`` may be replaced without consent.
-Accounts are no data.
+(routines and events, tables in the system tablespace). ``classify`` decides from what both have said. What nobody knows
+to be the server's own is a user's, and what could not be asked is unknown: only ``NONE`` may be replaced without
+consent. Accounts are no data.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class UserData:
         }
 
 
-def judge(entries: Collection[Entry] | None, *, running: bool, server: ServerObjects | None) -> UserData:
+def classify(entries: Collection[Entry] | None, *, running: bool, server: ServerObjects | None) -> UserData:
     """What ``entries`` (None: they could not be read) and ``server`` (None: not asked) say together.
 
     Nothing but two witnesses that know everything and have seen nothing makes it ``NONE``.

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from ..progress import Progress
 from ..stream.digests import Checksum
 from ..transport import tcp_receiver, tls_receiver
-from ..transport.door import Sources
+from ..transport.admission import AllowedNetworks
 from ..transport.intake import Intake, Received
 from ..transport.tcp_receiver import TcpListenOptions
 from ..transport.tls_listener import ListenOptions
@@ -66,7 +66,7 @@ def _place(listen: Mapping[str, Any]) -> dict[str, Any]:
         "address": listen["address"],
         "timeout": parse_duration(listen["timeout"], "listen.timeout"),
         "accept_timeout": parse_duration(listen["accept_timeout"], "listen.accept_timeout"),
-        "sources": Sources.parse(listen["from"]),
+        "sources": AllowedNetworks.parse(listen["from"]),
     }
 
 

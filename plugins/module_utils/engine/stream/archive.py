@@ -42,7 +42,7 @@ class Channel(abc.ABC):
         """Send all of ``buffers``, a whole chunk; it is consumed on return. Raises StreamError or StorageError."""
 
 
-class _Lane:
+class _ChannelState:
     """A channel, its lock, how many open files are bound to it, and the digests of what went through it."""
 
     def __init__(self, channel: Channel, digests: Sequence[str]) -> None:
@@ -80,7 +80,7 @@ class StreamSink(Sink):
         digests: Sequence[str] = (),
         sparse: bool = False,
     ) -> None:
-        self._lanes = [_Lane(channel, digests) for channel in channels]
+        self._channel_states = [_ChannelState(channel, digests) for channel in channels]
         self._transform = Transform(compress, encrypt_key)
         self._encrypt_key = encrypt_key
         self._sparse = sparse
@@ -149,7 +149,7 @@ class StreamSink(Sink):
 
     def _channel_digests(self) -> list[dict[str, str]]:
         """The digests of what was written to each channel; for ``_finish``."""
-        return [lane.digests.hexdigests() for lane in self._lanes]
+        return [channel.digests.hexdigests() for channel in self._channel_states]
 
     # -- for the files
 
@@ -162,25 +162,25 @@ class StreamSink(Sink):
                 raise StreamError(f"{stored}: written to the stream twice", entry=stored)
             self._names.add(stored)
             self._stored[path] = stored
-            lane = min(self._lanes, key=lambda candidate: candidate.files)
-            lane.files += 1
+            channel = min(self._channel_states, key=lambda candidate: candidate.files)
+            channel.files += 1
             self._open_files += 1
 
         def ended(digest: bytes) -> None:
-            self._closed(lane, stored, digest)
+            self._closed(channel, stored, digest)
 
         digest = cipher.new_stored_digest() if self._encrypt_key is not None else None
-        entry = self._entry(stored, encoded, lane, ended, digest)
+        entry = self._entry(stored, encoded, channel, ended, digest)
         if compress and self._transform.active:
             return StreamFile(path, stored, entry, self._transform, digest_algorithm=self.digest_algorithm)
         kind = SparseStreamFile if self._sparse else StreamFile
         return kind(path, stored, entry, digest_algorithm=self.digest_algorithm)
 
     def _entry(
-        self, _stored: str, encoded: bytes, lane: _Lane, ended: Callable[[bytes], None], digest: Any
+        self, _stored: str, encoded: bytes, channel: _ChannelState, ended: Callable[[bytes], None], digest: Any
     ) -> EntryChunks:
         """Where the bytes of the new entry ``_stored`` go: as chunks onto its lane."""
-        return EntryChunks(encoded, lambda buffers: self._write(lane, buffers), ended, digest)
+        return EntryChunks(encoded, lambda buffers: self._write(channel, buffers), ended, digest)
 
     def _supersede(self, path: str) -> None:
         with self._lock:
@@ -189,23 +189,23 @@ class StreamSink(Sink):
                 raise StreamError(f"{path}: cannot be replaced in the stream, it was not written before", entry=path)
             self._discarded.append(superseded)
 
-    def _closed(self, lane: _Lane, stored: str, digest: bytes) -> None:
+    def _closed(self, channel: _ChannelState, stored: str, digest: bytes) -> None:
         with self._lock:
             self._stored_digests[stored] = digest
-            lane.files -= 1
+            channel.files -= 1
             self._open_files -= 1
 
-    def _write(self, lane: _Lane, buffers: Sequence[Buffer]) -> None:
+    def _write(self, channel: _ChannelState, buffers: Sequence[Buffer]) -> None:
         with self._failing():
-            lane.write(buffers, self._raise_failure)
+            channel.write(buffers, self._raise_failure)
 
     def _write_manifest(self, data: bytes) -> None:
         name, offset = xbstream.encode_path(MANIFEST_NAME), 0
         while offset < len(data):
             piece = data[offset : offset + MAX_CHUNK_SIZE]
-            self._write(self._lanes[0], xbstream.render_payload(name, offset, [piece]))
+            self._write(self._channel_states[0], xbstream.render_payload(name, offset, [piece]))
             offset += len(piece)
-        self._write(self._lanes[0], [xbstream.render_end(name)])
+        self._write(self._channel_states[0], [xbstream.render_end(name)])
 
     def _raise_failure(self) -> None:
         if isinstance(self._failure, XtrabackupError):

@@ -107,7 +107,7 @@ def manifest_mac(key: bytes, manifest: bytes, stored: Mapping[str, bytes]) -> st
     return authenticated.hexdigest()
 
 
-def check_manifest_mac(key: bytes, manifest: bytes, stored: Mapping[str, bytes], mac: str | None, where: str) -> None:
+def verify_manifest_mac(key: bytes, manifest: bytes, stored: Mapping[str, bytes], mac: str | None, where: str) -> None:
     """Raises DecryptionFailed unless ``mac`` is that of ``manifest`` and ``stored`` under ``key``."""
     if mac is None:
         raise DecryptionFailed(
@@ -138,7 +138,7 @@ class Encryptor:
         self._key = key
         _aes_ctr(key, bytes(_IV))  # a missing library or a wrong key shows before any work is done
 
-    def seal(self, plain: Buffer) -> list[Buffer]:
+    def encrypt(self, plain: Buffer) -> list[Buffer]:
         """One chunk that holds ``plain``."""
         iv = os.urandom(_IV)
         encryptor = _aes_ctr(self._key, iv).encryptor()

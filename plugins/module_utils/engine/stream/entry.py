@@ -160,7 +160,7 @@ class EntryWriter:
             try:
                 self._take_payload(chunk)
             except StreamCorrupt:
-                self._prove_key()  # noise cannot be decompressed
+                self._key_proof()  # noise cannot be decompressed
                 raise
             if self._decoders:
                 self._hold(sum(decoder.rest() for decoder in self._decoders))
@@ -205,9 +205,9 @@ class EntryWriter:
         self._output.close()
         stored_digest = None if self._stored_digest is None else self._stored_digest.digest()
         digests = {name: digest.hexdigest() for name, digest in self._digests.items()}
-        return Unpacked(self.stored, self._name, self._size, digests, stored_digest, self._prove_key())
+        return Unpacked(self.stored, self._name, self._size, digests, stored_digest, self._key_proof())
 
-    def _prove_key(self) -> bool | None:
+    def _key_proof(self) -> bool | None:
         for decoder in self._decoders:
             if isinstance(decoder, cipher.Decryptor):
                 return key_proof.proof(self.stored[: -len(cipher.SUFFIX)], decoder)

@@ -27,6 +27,7 @@ from ..host.replaceable import require_source_apart
 from ..manifest import MAX_BYTES, Manifest, parse
 from ..progress import Progress
 from . import cipher, content
+from .apply_manifest import apply_manifest, looks_like_backup
 from .buffers import BufferPool, DecoderMemory
 from .digests import DigestingSource, StreamDigests
 from .entry import EntrySkipper, EntryWriter, Unpacked, bare_name
@@ -34,14 +35,13 @@ from .extract_options import DEFAULTS, ExtractOptions
 from .key_proof import require_proof
 from .listing import (
     Listing,
-    check_entries,
     checked_listing,
     no_manifest,
+    require_entries,
     require_no_key,
 )
 from .output import EntryOutput, FileOutput, FileSyncer, MemoryOutput, NoOutput
 from .readable import Readable
-from .settle import looks_like_backup, settle
 from .staging import replaceable_by, staging_directory
 from .xbstream import TYPE_END, ByteSource, Chunk, ChunkReader, EntryLedger
 
@@ -86,9 +86,10 @@ class Extractor:
 
     Feed it from any number of threads (``feed``, or ``run`` with readers), then call ``finish`` once, or ``abort``.
     Each uses ``reader`` to make its ChunkReader. The first error of any thread ends all. With ``part`` (see
-    ``Listing.part``) only its entries are unpacked: what ``options.selection`` chooses in a stored archive. ``sealed``
-    says afterwards whether encrypted entries were only compared with the checksums of their chunks. ``algorithms``: of
-    the digests that the manifest will have, where that is known; others are computed from what was unpacked."""
+    ``Listing.part``) only its entries are unpacked: what ``options.selection`` chooses in a stored archive.
+    ``left_encrypted`` says afterwards whether encrypted entries were only compared with the checksums of their chunks.
+    ``algorithms``: of the digests that the manifest will have, where that is known; others are computed from what was
+    unpacked."""
 
     def __init__(
         self,
@@ -100,12 +101,12 @@ class Extractor:
         progress: Progress | None = None,
         where: str = "the stream",
     ) -> None:
-        self.sealed = False
+        self.left_encrypted = False
         self._options = options
         self._algorithms = algorithms or ((XXH128,) if staging else content.ALL)
         self._staging = None if staging is None else Path(staging)
         self._part = part
-        self._keep_sealed = options.keep_sealed and options.decrypt_key is None
+        self._keep_encrypted = options.keep_encrypted and options.decrypt_key is None
         self._progress = progress
         self._where = where
         self._pool = BufferPool(_MEMORY)
@@ -227,7 +228,7 @@ class Extractor:
 
     def _unpack(self, entry: _OpenEntry, chunk: Chunk, where: str) -> None:
         if entry.writer is None:
-            if self._wanted(entry.stored) and not self._is_sealed(entry.stored):
+            if self._wanted(entry.stored) and not self._is_kept_encrypted(entry.stored):
                 entry.writer = EntryWriter(
                     entry.stored,
                     self._output(entry.stored),
@@ -252,8 +253,8 @@ class Extractor:
             if self._progress:
                 self._progress.advance(written)
 
-    def _is_sealed(self, stored: str) -> bool:
-        return self._keep_sealed and stored.endswith(cipher.SUFFIX)
+    def _is_kept_encrypted(self, stored: str) -> bool:
+        return self._keep_encrypted and stored.endswith(cipher.SUFFIX)
 
     def _output(self, stored: str) -> EntryOutput:
         if stored == MANIFEST_NAME:
@@ -318,32 +319,32 @@ class Extractor:
 
     def _finish(self) -> Manifest | None:
         entries = set(self._ledger.finish(self._where))
-        self.sealed = any(map(self._is_sealed, entries))
+        self.left_encrypted = any(map(self._is_kept_encrypted, entries))
         require_proof(((one.stored, one.key_proven) for one in self._unpacked.values()), self._where)
         manifest = None
         if MANIFEST_NAME in entries:
             manifest = parse(bytes(self._manifest_output.data), f"{self._where}: {MANIFEST_NAME}")
-            check_entries(manifest, entries, self._where)
-            self._check_mac(manifest)
+            require_entries(manifest, entries, self._where)
+            self._verify_mac(manifest)
         elif self._options.require_manifest:
             raise no_manifest(self._where)
         elif not self._options.any_files or looks_like_backup(self._unpacked):
-            self._check_foreign()
+            self._require_stock_files()
         if self._part is not None:
             manifest = self._chosen(self._part.manifest, manifest)
         if manifest is not None:
-            self._check_content(manifest)
+            self._verify_content(manifest)
         if self._staging is not None:
-            settle(self._staging, manifest, self._unpacked, self._options.decoding, self._where)
+            apply_manifest(self._staging, manifest, self._unpacked, self._options.decoding, self._where)
         return manifest.plain() if manifest else None
 
-    def _check_mac(self, manifest: Manifest) -> None:
+    def _verify_mac(self, manifest: Manifest) -> None:
         if self._options.decrypt_key is not None:
             stored = {one.stored: one.stored_digest or b"" for one in self._unpacked.values()}
             stored.pop(MANIFEST_NAME)
             authenticated = replace(manifest, mac=None).render()
-            cipher.check_manifest_mac(self._options.decrypt_key, authenticated, stored, manifest.mac, self._where)
-        elif not self._keep_sealed and self._options.decoding.decrypt:
+            cipher.verify_manifest_mac(self._options.decrypt_key, authenticated, stored, manifest.mac, self._where)
+        elif not self._keep_encrypted and self._options.decoding.decrypt:
             require_no_key(manifest, self._where)
 
     def _chosen(self, chosen: Manifest | None, found: Manifest | None) -> Manifest | None:
@@ -353,15 +354,15 @@ class Extractor:
             raise StreamCorrupt(f"{self._where}: became another archive while it was read", where=self._where)
         return chosen
 
-    def _check_content(self, manifest: Manifest) -> None:
+    def _verify_content(self, manifest: Manifest) -> None:
         plain = {
             stored: unpacked
             for stored, unpacked in self._unpacked.items()
-            if not self._is_sealed(stored) and not self._options.decoding.keeps(stored)
+            if not self._is_kept_encrypted(stored) and not self._options.decoding.keeps(stored)
         }
         content.require_content(manifest, plain, self._staging, self._options.parallel, self._where)
 
-    def _check_foreign(self) -> None:
+    def _require_stock_files(self) -> None:
         names = {bare_name(stored) for stored in self._unpacked}
         for alternatives in _FOREIGN_FILES:
             if not names.intersection(alternatives):

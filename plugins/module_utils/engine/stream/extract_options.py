@@ -16,12 +16,12 @@ from .selection import Selection
 class ExtractOptions:
     """How a stream is unpacked, or verified without writing anything.
 
-    ``decrypt_key``: of encrypted entries; without one they are an error, unless ``keep_sealed``: then they are compared
-    with the checksums of their chunks only. ``parallel``: worker threads. ``require_manifest``: refuse a stream that
-    has none, as those of other tools; with ``any_files`` one that is no backup is taken, too. ``selection``: only that
-    part of a stored archive. ``page_size_of`` tells whose zeros become holes (see EntryWriter). What ``decoding``
-    leaves encoded becomes files as they are stored, with a manifest that says so. ``force``: replace the backup that
-    is at the destination."""
+    ``decrypt_key``: of encrypted entries; without one they are an error, unless ``keep_encrypted``: then they are
+    compared with the checksums of their chunks only. ``parallel``: worker threads. ``require_manifest``: refuse a
+    stream that has none, as those of other tools; with ``any_files`` one that is no backup is taken, too.
+    ``selection``: only that part of a stored archive. ``page_size_of`` tells whose zeros become holes (see
+    EntryWriter). What ``decoding`` leaves encoded becomes files as they are stored, with a manifest that says so.
+    ``force``: replace the backup that is at the destination."""
 
     decrypt_key: bytes | None = field(default=None, repr=False)
     parallel: int = 2
@@ -29,7 +29,7 @@ class ExtractOptions:
     selection: Selection | None = None
     page_size_of: PageSizeOf | None = None
     decoding: Decoding = EVERYTHING
-    keep_sealed: bool = False
+    keep_encrypted: bool = False
     any_files: bool = False
     force: bool = False
 

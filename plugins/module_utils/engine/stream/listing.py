@@ -82,7 +82,7 @@ def checked_listing(source: Readable, *, require_manifest: bool = True, keep: Co
     """``list_archive``, refused when its headers show already that the archive is incomplete."""
     listing = list_archive(source, keep)
     if listing.manifest is not None:
-        check_entries(listing.manifest, listing.entries, source.location)
+        require_entries(listing.manifest, listing.entries, source.location)
     elif require_manifest:
         raise no_manifest(source.location)
     return listing
@@ -107,7 +107,7 @@ def require_no_key(manifest: Manifest, where: str) -> None:
         )
 
 
-def check_entries(manifest: Manifest, entries: Iterable[str], where: str) -> None:
+def require_entries(manifest: Manifest, entries: Iterable[str], where: str) -> None:
     """Compare the names of a stream's ``entries`` with ``manifest``: StreamTruncated for missing ones, StreamCorrupt
     for ones that it does not know."""
     present = set(entries) - {MANIFEST_NAME}

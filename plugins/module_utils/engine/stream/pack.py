@@ -21,7 +21,7 @@ from ..progress import Progress
 from .archive import ArchiveSink
 from .codec import Compression
 from .sink import Sink
-from .stream_file import check_sparse
+from .stream_file import require_sparse_possible
 
 _READ_SIZE = 4 << 20  # bytes
 #: metadata stays readable in an archive, whatever is done to the data
@@ -44,7 +44,7 @@ def create_archive(
     the end. Raises NotABackup and BackupIncomplete when ``src`` is not what its manifest says, BackupPartial when that
     is only a selection of a backup, InvalidOption for sparse chunks in an encoded archive, StorageError, TargetBusy.
     """
-    check_sparse(sparse=sparse is not None, encoded=compress is not None or encrypt_key is not None)
+    require_sparse_possible(sparse=sparse is not None, encoded=compress is not None or encrypt_key is not None)
     manifest = read(src)
     manifest.require_whole(src)
     verify_directory(src, manifest, digests=False)

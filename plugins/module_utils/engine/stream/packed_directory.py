@@ -39,7 +39,7 @@ class PackedDirectorySink(StreamSink):
         super().__init__([_NoChannel()], compress=compress, encrypt_key=encrypt_key)
 
     def _entry(
-        self, stored: str, encoded: bytes, _lane: Any, ended: Callable[[bytes], None], digest: Any
+        self, stored: str, encoded: bytes, _channel: Any, ended: Callable[[bytes], None], digest: Any
     ) -> EntryChunks:
         return _EntryFile(self.staging / stored, encoded, ended, digest)
 

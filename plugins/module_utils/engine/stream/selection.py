@@ -117,12 +117,12 @@ class _Content:
 
 def _nothing_matches(missing: dict[str, list[str]], content: _Content, where: str) -> InvalidOption:
     wrong = [(option, name) for option, names in missing.items() for name in names]
-    told = []
+    reported = []
     for option, name in wrong[:5]:
         similar = content.similar(option, name) if option != "files" else []
-        told.append(f"{option}: {name}" + (f" (there is {', '.join(similar)})" if similar else ""))
+        reported.append(f"{option}: {name}" + (f" (there is {', '.join(similar)})" if similar else ""))
     return InvalidOption(
-        f"{where} holds nothing of {'; '.join(told)}" + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""),
+        f"{where} holds nothing of {'; '.join(reported)}" + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""),
         remedy=f"Correct the names; {Program('xbstream')} with {Option('state', 'listed')} shows what is there.",
         option=next(iter(missing)),
         missing=dict(missing),

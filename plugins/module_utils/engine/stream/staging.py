@@ -13,7 +13,7 @@ from pathlib import Path
 from ..errors import TargetUnsafe, XtrabackupError
 from ..host.filling import Filling
 from ..host.replaceable import Replaceable, holds_backup
-from ..host.staging import staging_place
+from ..host.staging import staged_directory
 from ..host.trees import files_below
 from .entry import output_name
 from .listing import list_archive
@@ -29,7 +29,7 @@ def staging_directory(
     Raises TargetNotEmpty when ``dest`` holds something, unless ``force`` says to replace it and it is ``replaceable``;
     TargetUnsafe when it cannot be replaced, TargetBusy when another job works there.
     """
-    with staging_place(dest, replace=force, replaceable=replaceable) as place:
+    with staged_directory(dest, replace=force, replaceable=replaceable) as place:
         yield place.staging
         place.publish()
 

@@ -21,7 +21,7 @@ CHUNK_SIZE = 1 << 20  # bytes of payload that are collected before a chunk is wr
 MAX_CHUNK_SIZE = 10 << 20  # bytes of payload in one chunk, as the stock tools write at most by default
 
 
-def check_sparse(*, sparse: bool, encoded: bool) -> None:
+def require_sparse_possible(*, sparse: bool, encoded: bool) -> None:
     """Raises InvalidOption when sparse chunks are wanted in a stream that is compressed or encrypted."""
     if sparse and encoded:
         raise InvalidOption(
@@ -59,7 +59,7 @@ class Transform:
 
     def _apply(self, block: Buffer) -> list[Buffer]:
         data: Buffer = self._compressor.compress(block) if self._compressor else block
-        return self._encryptor.seal(data) if self._encryptor else [data]
+        return self._encryptor.encrypt(data) if self._encryptor else [data]
 
 
 class EntryChunks:

@@ -30,12 +30,12 @@ from ..host.small_files import read_small
 from ..manifest import Manifest, digest_file, read_stored
 from ..progress import Progress
 from . import cipher
+from .apply_manifest import packed_manifest
 from .checksum import crc32
 from .content import algorithms_of
 from .entry import ENCODED, Decoding, EntryWriter, Unpacked, bare_name
 from .key_proof import require_proof
 from .output import FileOutput, FileSyncer
-from .settle import packed_manifest
 from .xbstream import TYPE_PAYLOAD, Chunk
 
 _READ_SIZE = 1 << 20  # bytes
@@ -102,7 +102,7 @@ def _unpack_directory(directory: Path, options: UnpackOptions, progress: Progres
     require_finished(directory)
     manifest = _manifest(directory)
     with durable.directory_lock(directory, str(directory)):
-        _refuse_links(directory)
+        _require_no_links(directory)
         staging = directory / f"{_STAGING_NAME}{file_kinds.PARTIAL_SUFFIX}"
         durable.remove_tree(staging)
         planned = _plan(directory, options, manifest, progress)
@@ -145,7 +145,7 @@ def _unpack_all(
         durable.remove_tree(staging)
 
 
-def settle_directory(directory: Path) -> None:
+def apply_manifest_in_place(directory: Path) -> None:
     """Have a directory that another tool has unpacked from our archive be what its manifest means: that tool does not
     know which files schema changes during the backup made void, nor under which name others belong.
 
@@ -153,7 +153,7 @@ def settle_directory(directory: Path) -> None:
     """
     manifest = _manifest(directory)
     if manifest is not None and _is_unfinished(directory, _NOTHING, manifest):
-        _settle(directory, manifest)
+        _apply_schema_changes(directory, manifest)
         durable.write_file(directory / MANIFEST_NAME, manifest.plain().render())
 
 
@@ -164,7 +164,7 @@ def _manifest(directory: Path) -> Manifest | None:
         return None
 
 
-def _refuse_links(directory: Path) -> None:
+def _require_no_links(directory: Path) -> None:
     """Raises UnsafeFile for what is neither a file nor a directory: it would lead to places outside, or be waited
     for."""
     with durable.storage_errors("looking at", directory):
@@ -367,7 +367,7 @@ def _check(
         names = [*(file.stored or file.path for file in manifest.files), *manifest.discarded]
         stored = {name: _stored_digest(directory, name, unpacked.get(name)) for name in names}
         authenticated = replace(manifest, mac=None).render()
-        cipher.check_manifest_mac(options.decrypt_key, authenticated, stored, manifest.mac, str(directory))
+        cipher.verify_manifest_mac(options.decrypt_key, authenticated, stored, manifest.mac, str(directory))
     made = {task.final: unpacked[task.stored] for task in tasks if not options.decoding.keeps(task.stored)}
     faults: list[str] = []
     for file in manifest.files:
@@ -401,13 +401,13 @@ def _publish(
     if manifest is not None:
         packed = any(decoding.keeps(file.stored or file.path) for file in manifest.files)
         if not packed:
-            _settle(directory, manifest)
+            _apply_schema_changes(directory, manifest)
         durable.write_file(
             directory / MANIFEST_NAME, (packed_manifest(manifest, decoding) if packed else manifest.plain()).render()
         )
 
 
-def _settle(directory: Path, manifest: Manifest) -> None:
+def _apply_schema_changes(directory: Path, manifest: Manifest) -> None:
     """Do to the files what schema changes during the backup ask for: remove what they made void, give what came later
     its name. May be interrupted and done again."""
     with durable.storage_errors("writing", directory), below.Root(directory) as root:

@@ -405,7 +405,7 @@ class EntryLedger:
             delivered = self._open.get(chunk.path, 0)
             if chunk.kind == TYPE_END:
                 if self._open.pop(chunk.path, None) is None:
-                    self._require_room(chunk, where)
+                    self._require_space(chunk, where)
                 self._ended[chunk.path] = delivered
                 return
             if chunk.offset != delivered:
@@ -416,11 +416,11 @@ class EntryLedger:
                     f"a payload for offset {chunk.offset} where {delivered} comes next (chunks lost or reordered)",
                 )
             if not delivered and chunk.path not in self._open:
-                self._require_room(chunk, where)
+                self._require_space(chunk, where)
             self._require_data(chunk, where)
             self._open[chunk.path] = delivered + chunk.span
 
-    def _require_room(self, chunk: Chunk, where: str) -> None:
+    def _require_space(self, chunk: Chunk, where: str) -> None:
         """One more entry: raises StreamCorrupt for more than any backup has, in all or at once; each takes memory."""
         if len(self._open) >= MAX_OPEN:
             what = f"more than {MAX_OPEN} entries are incomplete at once"

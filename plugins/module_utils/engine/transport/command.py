@@ -142,14 +142,14 @@ class Pipeline(Channel):
                 return os.writev(self._descriptor, views[:IOV_MAX])
             except BlockingIOError:
                 if not self._poll.poll(_POLL * 1000):
-                    self._check_members(deadline)
+                    self._require_progress(deadline)
             except OSError as error:
                 if error.errno != errno.EPIPE:
                     with storage_errors("writing to", self._members[0].argv[0]):
                         raise
                 raise self._broken() from error
 
-    def _check_members(self, deadline: float) -> None:
+    def _require_progress(self, deadline: float) -> None:
         if any(member.failure() for member in self._members):
             raise self._broken()
         if time.monotonic() > deadline:

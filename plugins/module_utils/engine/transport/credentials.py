@@ -125,7 +125,7 @@ def create(role: str, now: datetime.datetime | None = None) -> Credentials:
     return Credentials(role, certificate.public_bytes(serialization.Encoding.PEM).decode(), private_key.decode())
 
 
-def settle(
+def plan_credentials(
     current: Credentials | None, role: str, *, peer_certificate: str = "", token: str = "", renew: bool = False
 ) -> Credentials:
     """The credentials that a host should hold for ``role``: its ``current`` ones as far as they serve.
@@ -149,7 +149,7 @@ def settle(
         if not wanted.peer_certificate or certificate_der(wanted.peer_certificate) != given:
             wanted = replace(wanted, peer_certificate=peer_certificate.strip() + "\n")
     if token:
-        check_token(token)
+        require_token(token)
         if token != wanted.token:
             wanted = replace(wanted, token=token, token_used=False)
     return wanted
@@ -169,7 +169,7 @@ def fingerprint(pem: str) -> str:
     return hashlib.sha256(certificate_der(pem)).hexdigest()
 
 
-def check_token(token: str) -> None:
+def require_token(token: str) -> None:
     """Raises InvalidOption when ``token`` is too short to be a secret."""
     if len(token) < MINIMUM_TOKEN_LENGTH:
         raise InvalidOption(

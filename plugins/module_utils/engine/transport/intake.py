@@ -67,7 +67,7 @@ class Intake(abc.ABC):
     def finish(self) -> Received:
         """All streams have ended: what has arrived is complete and durable, or an error is raised."""
         manifest = self._extractor.finish()
-        return Received(manifest, verified=manifest is not None and not self._extractor.sealed)
+        return Received(manifest, verified=manifest is not None and not self._extractor.left_encrypted)
 
     def abort(self, error: BaseException) -> None:
         """End all threads that take something, because of ``error``; may be called again."""
@@ -75,7 +75,7 @@ class Intake(abc.ABC):
 
     @contextlib.contextmanager
     def _extracting(self, staging: Path | None) -> Iterator[None]:
-        options = replace(self._options, keep_sealed=staging is None)
+        options = replace(self._options, keep_encrypted=staging is None)
         self._extractor = Extractor(staging, options, where=self.where)
         try:
             yield

@@ -17,7 +17,7 @@ from typing import Any, Callable, TypeVar
 
 from ..addresses import endpoint
 from ..errors import InvalidOption, PeerFailed, PeerTimeout
-from .door import address_of
+from .admission import address_of
 
 _log = logging.getLogger(__name__)
 
@@ -99,8 +99,8 @@ def connect(
     _log.info("connecting to %s, %g s at most", peer, seconds)
     while True:
         try:
-            patience = max(0.1, min(deadline - time.monotonic(), _ATTEMPT_TIME))
-            raw = socket.create_connection((host, port), timeout=patience)
+            timeout = max(0.1, min(deadline - time.monotonic(), _ATTEMPT_TIME))
+            raw = socket.create_connection((host, port), timeout=timeout)
             if raw.getsockname() == raw.getpeername():
                 # on one host, a port on which nobody listens may be given to this very attempt
                 raw.close()

@@ -16,7 +16,7 @@ from ..errors import PeerTimeout
 from ..progress import Progress
 from ..stream.digests import Checksum, DigestingSource, StreamDigests
 from . import sockets
-from .door import ANYWHERE, Sources, Waiting
+from .admission import ANYWHERE, AllowedNetworks, WaitingConnections
 from .intake import Intake, Received
 from .tcp_connection import PlainConnection
 
@@ -38,7 +38,7 @@ class TcpListenOptions:
     address: str = ""
     timeout: float = 60.0
     accept_timeout: float = 600.0
-    sources: Sources = ANYWHERE
+    sources: AllowedNetworks = ANYWHERE
 
     @property
     def where(self) -> str:
@@ -96,7 +96,7 @@ def _first_sender(listening: socket.socket, options: TcpListenOptions) -> PlainC
     """The first connection that has sent a byte; others are closed. Raises PeerTimeout when there is none in time."""
     deadline = time.monotonic() + options.accept_timeout
     listening.setblocking(False)
-    silent: Waiting[_Silent] = Waiting()
+    silent: WaitingConnections[_Silent] = WaitingConnections()
     gone = 0
     poll = select.poll()
     poll.register(listening, select.POLLIN)
@@ -136,7 +136,9 @@ class _Silent:
     peer: str
 
 
-def _accept(listening: socket.socket, sources: Sources, silent: Waiting[_Silent], poll: select.poll) -> int:
+def _accept(
+    listening: socket.socket, sources: AllowedNetworks, silent: WaitingConnections[_Silent], poll: select.poll
+) -> int:
     """Let the next connection wait; returns how many were closed for it, or instead."""
     try:
         raw, address = listening.accept()

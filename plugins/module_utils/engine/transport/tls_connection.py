@@ -63,7 +63,7 @@ class TlsConnection:
         self._deadline = deadline
         self._idle_timeout = math.inf
         self._check: Callable[[], None] = _nothing
-        self._check_in_frame: Callable[[], None] = _nothing
+        self._require_no_failure: Callable[[], None] = _nothing
         self._broken = False  # a frame was begun and not finished: nothing can follow it
         self._call_lock = threading.Lock()  # around each call into OpenSSL
         self._frame_lock = threading.Lock()  # around each frame that is sent
@@ -85,11 +85,11 @@ class TlsConnection:
         if not certificate or not hmac.compare_digest(certificate, pinned):
             raise PeerRefused(f"{self.peer} presented another certificate than the pinned one", peer=self.peer)
 
-    def join(self, idle_timeout: float, check: Callable[[], None], check_in_frame: Callable[[], None]) -> None:
+    def join(self, idle_timeout: float, check: Callable[[], None], require_no_failure: Callable[[], None]) -> None:
         """Become part of a session. ``check`` raises its failure where this end waits for the peer or begins a
-        frame; ``check_in_frame`` does so, a little later, where it waits for the rest of a frame to be taken."""
+        frame; ``require_no_failure`` does so, a little later, where it waits for the rest of a frame to be taken."""
         self._deadline, self._idle_timeout = math.inf, idle_timeout
-        self._check, self._check_in_frame = check, check_in_frame
+        self._check, self._require_no_failure = check, require_no_failure
         tune(self._socket, idle_timeout)
 
     # --- sending ---------------------------------------------------------------------------------
@@ -99,7 +99,7 @@ class TlsConnection:
         PeerTimeout, or the session's failure."""
         with self._frame_lock:
             self._check()
-            self._send_frame(kind, payload, self._deadline, self._check_in_frame)
+            self._send_frame(kind, payload, self._deadline, self._require_no_failure)
 
     def send_finally(self, kind: FrameType, payload: bytes, seconds: float) -> None:
         """Send a last frame, if that is possible within ``seconds``; never raises."""
@@ -124,7 +124,7 @@ class TlsConnection:
         if self._frame_lock.acquire(blocking=False):
             try:
                 if not self._broken and ready(self._socket, select.POLLOUT, 0):
-                    self._send_frame(FrameType.HEARTBEAT, (), self._deadline, self._check_in_frame)
+                    self._send_frame(FrameType.HEARTBEAT, (), self._deadline, self._require_no_failure)
             finally:
                 self._frame_lock.release()
 
@@ -216,13 +216,13 @@ class TlsConnection:
             left = until - time.monotonic()
             # looked at even when the time is up: perhaps it was this process that stood still
             if ready(self._socket, events, max(0.0, min(left, _POLL_SLICE))):
-                self._check_network()
+                self._require_network()
                 return
             if left <= 0:
                 waited = max(0.0, until - began)
                 raise PeerTimeout(f"{self.peer} gave no sign of life for {waited:.1f} s", peer=self.peer)
 
-    def _check_network(self) -> None:
+    def _require_network(self) -> None:
         """Raises PeerTimeout when the kernel has given the peer up. The kernel says so once, and Python's ssl (3.10 and
         3.11 at least) takes it for the end of the connection, as if the peer had hung up."""
         code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

@@ -107,7 +107,7 @@ def render_message(message: Hello | Welcome | End | Ack) -> bytes:
 def parse_hello(payload: bytes, peer: str) -> Hello:
     """The HELLO in ``payload``; raises StreamCorrupt, or PeerRefused for another version of the protocol."""
     fields = _fields(payload, "HELLO", peer)
-    _check_version(fields, peer)
+    _require_version(fields, peer)
     types = {"session": str, "index": int, "count": int, "timeout": float, "token": str, "digests": list}
     hello = _message(Hello, fields, types, peer)
     if not all(isinstance(name, str) and name in ALGORITHMS for name in hello.digests):
@@ -122,7 +122,7 @@ def parse_hello(payload: bytes, peer: str) -> Hello:
 def parse_welcome(payload: bytes, peer: str) -> Welcome:
     """The WELCOME in ``payload``; raises as parse_hello."""
     fields = _fields(payload, "WELCOME", peer)
-    _check_version(fields, peer)
+    _require_version(fields, peer)
     welcome: Welcome = _message(Welcome, fields, {"timeout": float}, peer)
     _require_timeout(welcome.timeout, peer)
     return welcome
@@ -176,7 +176,7 @@ def _fields(payload: bytes, what: str, peer: str) -> dict[str, Any]:
     return fields
 
 
-def _check_version(fields: dict[str, Any], peer: str) -> None:
+def _require_version(fields: dict[str, Any], peer: str) -> None:
     if fields.get("version") != PROTOCOL_VERSION:
         raise PeerRefused(
             f"{peer} speaks version {fields.get('version')!r} of the transfer protocol, this end {PROTOCOL_VERSION}",

@@ -17,7 +17,7 @@ from ..errors import PeerRefused, PeerTimeout, XtrabackupError
 from . import credentials as transfer_credentials
 from . import sockets
 from . import tls_framing as framing
-from .door import ANYWHERE, Sources, Waiting
+from .admission import ANYWHERE, AllowedNetworks, WaitingConnections
 from .tls_connection import TlsConnection
 from .tls_framing import FrameType, Hello
 from .tls_session import TlsSession
@@ -42,7 +42,7 @@ class ListenOptions:
     timeout: float = 60.0
     accept_timeout: float = 600.0
     max_connections: int = framing.MAX_CONNECTIONS
-    sources: Sources = ANYWHERE
+    sources: AllowedNetworks = ANYWHERE
 
     @property
     def where(self) -> str:
@@ -64,8 +64,10 @@ class Listener:
         self._pinned = transfer_credentials.certificate_der(self._own.peer_certificate, "peer_certificate")
         self._context = transfer_credentials.tls_context(self._own)
         self._lock = threading.Lock()
-        self._greetings: Waiting[TlsConnection] = Waiting()  # connections whose certificate is not verified yet
-        self._strangers = 0
+        self._greetings: WaitingConnections[TlsConnection] = (
+            WaitingConnections()
+        )  # connections whose certificate is not verified yet
+        self._turned_away = 0
         self._last_refusal = ""
         self._open = True
         self._failure: XtrabackupError | None = None
@@ -76,7 +78,8 @@ class Listener:
 
     def accept(self) -> TlsSession:
         """The session with all its connections. Raises PeerTimeout when no sender comes (or not all of its
-        connections), or the session's failure. However many strangers come, this end goes on to wait."""
+        connections), or the session's failure. However many unauthenticated connections come, this end goes on to
+        wait."""
         deadline, entered = time.monotonic() + self._options.accept_timeout, False
         while True:
             with self._lock:
@@ -209,14 +212,14 @@ class Listener:
 
     def _refused(self, reason: str) -> None:
         with self._lock:
-            self._strangers += 1
+            self._turned_away += 1
             self._last_refusal = reason
 
     def _nobody_came(self, joined: int) -> PeerTimeout:
         expected = f"only {joined} of {self._hello.count} connections" if self._hello else "no sender"
-        turned_away = f"; {self._strangers} turned away, the last: {self._last_refusal}" if self._strangers else ""
+        turned_away = f"; {self._turned_away} turned away, the last: {self._last_refusal}" if self._turned_away else ""
         return PeerTimeout(
             f"{expected} came to {self._options.where} in time{turned_away}",
             remedy="Check that the sender was started with this transfer's credentials and can reach this port.",
-            refused=self._strangers,
+            refused=self._turned_away,
         )

@@ -168,14 +168,15 @@ def _enter(
     """A connection that the receiver has let in. Raises PeerTimeout when nobody listens until ``deadline``, and
     PeerRefused when the receiver does not want it.
 
-    Tried again when the receiver hangs up without a word: among many strangers it may not know yet who this is."""
+    Tried again when the receiver hangs up without a word: among many connections it may not have authenticated this
+    one."""
     while True:
         connection = dial(target, own, deadline)
         try:
             try:
                 connection.send(FrameType.HELLO, framing.render_message(hello))
             except ConnectionLost:
-                # TLS 1.3: this end is done before the receiver has judged its certificate. If it has hung up already,
+                # TLS 1.3: this end is done before the receiver has verified its certificate. If it has hung up already,
                 # the reason is still there to be read
                 connection.receive_control()
             _kind, answer = connection.receive_control(FrameType.WELCOME)

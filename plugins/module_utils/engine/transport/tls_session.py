@@ -35,7 +35,7 @@ class TlsSession:
 
     def __init__(self, idle_timeout: float, peer_timeout: float) -> None:
         self.connections: list[TlsConnection] = []
-        self.settled = threading.Event()  # the transfer has failed, or all that matters has been received
+        self.decided = threading.Event()  # the transfer has failed, or all that matters has been received
         self.failure: BaseException | None = None
         self._failed_at = 0.0
         self._idle_timeout = idle_timeout
@@ -47,7 +47,7 @@ class TlsSession:
 
     def add(self, connection: TlsConnection, reader: Callable[[TlsConnection], None]) -> None:
         """Take ``connection`` in; ``reader`` receives from it in a thread of its own, until it returns or raises."""
-        connection.join(self._idle_timeout, self.check, self._check_in_frame)
+        connection.join(self._idle_timeout, self.check, self._require_no_failure)
         self.connections.append(connection)
         _log.info("connection %d of the session, with %s", len(self.connections), connection.peer)
 
@@ -65,15 +65,15 @@ class TlsSession:
     def fail(self, error: BaseException) -> None:
         """``error`` is the session's failure, unless there is one already or the transfer is over."""
         with self._lock:
-            if not self.settled.is_set():
+            if not self.decided.is_set():
                 self.failure, self._failed_at = error, time.monotonic()
                 _log.info("the session failed: %s: %s", type(error).__name__, error)
-                self.settled.set()
+                self.decided.set()
 
     def succeed(self) -> None:
         """All that matters has been received: what happens from now on is no failure."""
         with self._lock:
-            self.settled.set()
+            self.decided.set()
 
     @contextlib.contextmanager
     def failures(self) -> Iterator[None]:
@@ -81,7 +81,7 @@ class TlsSession:
         try:
             yield
         except ConnectionLost as error:
-            if not self.settled.wait(_LOSS_GRACE):
+            if not self.decided.wait(_LOSS_GRACE):
                 self.fail(error)
         except BaseException as error:  # noqa: BLE001  whatever ends a thread must end the transfer
             self.fail(error)
@@ -89,7 +89,7 @@ class TlsSession:
     def lost(self, error: ConnectionLost) -> None:
         """A connection broke: unless the peer says why on another one at once, that is the session's failure.
         Raises the session's failure, if there is one then."""
-        if not self.settled.wait(_LOSS_GRACE):
+        if not self.decided.wait(_LOSS_GRACE):
             self.fail(error)
         self.check()
 
@@ -148,13 +148,13 @@ class TlsSession:
 
     def _beat(self) -> None:
         with self.failures():
-            while not self.settled.wait(self._interval / 2):
+            while not self.decided.wait(self._interval / 2):
                 now = time.monotonic()
                 for connection in list(self.connections):
                     if now - connection.sent_at >= self._interval:
                         connection.beat()
 
-    def _check_in_frame(self) -> None:
+    def _require_no_failure(self) -> None:
         if self.failure is not None and time.monotonic() - self._failed_at > _FRAME_GRACE:
             raise self.failure
 

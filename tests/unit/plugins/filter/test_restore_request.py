@@ -110,7 +110,7 @@ def test_the_digest_is_that_of_the_meaning() -> None:
 
 
 @pytest.mark.parametrize(
-    "before, after, told",
+    "before, after, reported",
     [
         ("format: 1", "format: 2", "format: 2 is not 1"),
         ("format: 1", "format: true", "format: true is not 1"),
@@ -140,17 +140,19 @@ def test_the_digest_is_that_of_the_meaning() -> None:
         ("format: 1", "format: 1\nextra: 1", '"extra" is unknown'),
     ],
 )
-def test_bad_requests_are_refused_by_name_and_by_the_published_schema_too(before: str, after: str, told: str) -> None:
+def test_bad_requests_are_refused_by_name_and_by_the_published_schema_too(
+    before: str, after: str, reported: str
+) -> None:
     text = LARGE.replace(before, after, 1)
     assert text != LARGE
     read = restore_request(text)
-    assert any(told in problem for problem in read["problems"]), read["problems"]
+    assert any(reported in problem for problem in read["problems"]), read["problems"]
     assert (read["request"], read["sha256"]) == ({}, "")
     assert verdicts(document(text)) == (False, False)
 
 
 @pytest.mark.parametrize(
-    "text, told",
+    "text, reported",
     [
         ("", "null is not a mapping"),
         ("[]", "[] is not a mapping"),
@@ -164,9 +166,9 @@ def test_bad_requests_are_refused_by_name_and_by_the_published_schema_too(before
         ("[" * 2000, "cannot be read as YAML"),
     ],
 )
-def test_what_is_no_request_at_all_is_told(text: str, told: str) -> None:
+def test_what_is_no_request_at_all_is_told(text: str, reported: str) -> None:
     problems = restore_request(text)["problems"]
-    assert any(told in problem for problem in problems), problems
+    assert any(reported in problem for problem in problems), problems
 
 
 _VALUES = st.recursive(

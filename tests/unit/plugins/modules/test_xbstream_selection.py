@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest as manifests
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.catalog import describe_place
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.catalog import describe_path
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import BackupPartial
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_kinds import MANIFEST_NAME
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.backup_directory import (
@@ -117,7 +117,7 @@ def test_what_is_not_in_the_archive_is_said_before_anything_is_written(
 def test_a_part_is_known_as_one_and_used_as_no_backup(tmp_path: Path, archive: Path) -> None:
     # with all that tells of the backup, and yet not the whole of it
     call(src=archive, dest=tmp_path / "dest", files=["xtrabackup_*", "shop/**"])
-    facts, record = describe_place(tmp_path / "dest")
+    facts, record = describe_path(tmp_path / "dest")
     assert (facts["kind"], facts["state"], facts["complete"], facts["files"]) == ("backup", "partial", False, 5)
     assert "selected files" in facts["problem"]
     assert record is not None

@@ -39,14 +39,14 @@ from .inventory import read_head
 
 #: The next checkpoint is waited for so long (s), with DDL blocked, where the states of the last one do not tell. With
 #: the default interval (30 s) it seldom comes in that time.
-_PATIENCE = 2.0
+_TIMEOUT = 2.0
 _PAUSE = 0.05
 
 FindCheckpoint = Callable[[], Optional[tuple[Lsn, Lsn]]]
 
 
 @dataclass(frozen=True)
-class _Look:
+class _SeenCheckpoint:
     """A checkpoint and the LSNs that the tables' states had on disk after it."""
 
     began: Lsn
@@ -83,33 +83,33 @@ class CheckpointStates:
         self._find = find
         self._open_source = open_source
         self._files = files
-        self._early: _Look | None = None
+        self._early: _SeenCheckpoint | None = None
         self._closed: Lsn = (0, 0)
 
-    def look(self) -> None:
+    def note_newest(self) -> None:
         """Before stage FLUSH: remember the newest checkpoint and its states."""
-        self._early = self._look()
+        self._early = self._read_newest()
 
     def tables_were_closed(self) -> None:
         """After stage BLOCK_DDL: a checkpoint that begins later is not disturbed by it."""
         self._closed = max(self._read(), default=(0, 0))
 
-    def settle(self) -> Horizon | None:
+    def find_horizon(self) -> Horizon | None:
         """Before the first table is copied; None when there was no checkpoint yet."""
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TIMEOUT
         while True:
-            look = self._look()
-            if look is None:
+            seen = self._read_newest()
+            if seen is None:
                 return None
             early = self._early
-            if early is not None and early.ended == look.ended and (early.collected or not early.overwritten):
-                return Horizon(look.began, early.collected or look.began)
-            calm = look.began >= self._closed and (look.collected or not look.overwritten)
+            if early is not None and early.ended == seen.ended and (early.collected or not early.overwritten):
+                return Horizon(seen.began, early.collected or seen.began)
+            calm = seen.began >= self._closed and (seen.collected or not seen.overwritten)
             if calm or time.monotonic() > deadline:
-                return Horizon(look.began, look.collected or look.began)
+                return Horizon(seen.began, seen.collected or seen.began)
             time.sleep(_PAUSE)
 
-    def _look(self) -> _Look | None:
+    def _read_newest(self) -> _SeenCheckpoint | None:
         """The newest checkpoint. Its states were read when it was the newest one already; where possible, also when it
         still was."""
         found = self._find()
@@ -120,7 +120,7 @@ class CheckpointStates:
             before, found = found, self._find()
             if found == before:
                 break
-        return _Look(*found, states) if found is not None else None
+        return _SeenCheckpoint(*found, states) if found is not None else None
 
     def _read(self) -> tuple[Lsn, ...]:
         indexes = (

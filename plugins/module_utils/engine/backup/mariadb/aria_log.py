@@ -72,16 +72,16 @@ class _LogFile:
 
 class AriaLog:
     """The copy of the Aria log of one backup; the job calls it stage by stage. ``context`` throttles the head;
-    ``patience`` is seconds for the end of the log to stand still under the lock."""
+    ``timeout`` is seconds for the end of the log to stand still under the lock."""
 
     def __init__(
-        self, layout: ServerLayout, sink: Sink, context: CopierContext, spool_directory: str, patience: float
+        self, layout: ServerLayout, sink: Sink, context: CopierContext, spool_directory: str, timeout: float
     ) -> None:
         self._directory = layout.aria_log_dir_path
         self._sink = sink
         self._context = context
         self._spool_directory = spool_directory
-        self._patience = patience
+        self._timeout = timeout
         self._files: dict[int, _LogFile] = {}
         self._control: ControlFile | None = None
         self._last = 0
@@ -93,7 +93,7 @@ class AriaLog:
         """
         behind = None
         while True:
-            due = self._settled()
+            due = self._stable_parts()
             left = sum(limit - file.offset for file, limit, _whole in due)
             # a log that grows faster than it can be copied: its rest is spooled
             if not due or (behind is not None and (left < _CLOSE_BEHIND or left >= behind)):
@@ -134,7 +134,7 @@ class AriaLog:
 
     def take_tail(self) -> None:
         """Stage BLOCK_COMMIT: everything up to now. Raises LockTimeout when the end does not stand still."""
-        deadline = time.monotonic() + self._patience
+        deadline = time.monotonic() + self._timeout
         sizes = self._sizes()
         # what was committed has been written out; a page that is not whole yet belongs to what was not
         ends = {number: size - size % TRANSLOG_PAGE_SIZE for number, size in sizes.items()}
@@ -193,7 +193,7 @@ class AriaLog:
     def _file(self, number: int) -> _LogFile:
         return self._files.setdefault(number, _LogFile(number, self._directory / f"{ARIA_LOG_PREFIX}{number:08d}"))
 
-    def _settled(self) -> list[tuple[_LogFile, int, bool]]:
+    def _stable_parts(self) -> list[tuple[_LogFile, int, bool]]:
         """The files of which something can be copied, each with how far (bytes), and whether that is all of it."""
         found = []
         after = 0
@@ -239,7 +239,7 @@ class AriaLog:
                 return
             if time.monotonic() > deadline:
                 raise LockTimeout(
-                    f"the end of the Aria log did not stand still within {self._patience:g} s"
+                    f"the end of the Aria log did not stand still within {self._timeout:g} s"
                     + (f"; not written yet: {', '.join(foreign.values())}" if foreign else ""),
                     path=str(self._directory),
                 )

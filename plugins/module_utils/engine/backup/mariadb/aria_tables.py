@@ -78,7 +78,7 @@ def copy_online(
             count -= count % table.block_size
             if not count:  # emptied meanwhile, which is in the log
                 break
-            _settle(file.source, descriptor, table, buffer[:count], offset, index=index)
+            _reread_bad_pages(file.source, descriptor, table, buffer[:count], offset, index=index)
             target.write(buffer[:count])
             context.progress.advance(count)
             offset += count
@@ -90,7 +90,9 @@ def changed_outside_the_log(copy: OnlineCopy, open_source: OpenSource = below.op
     return create_rename_lsn(read_head(copy.file.source, LSN_SIZE, open_source)) != copy.create_rename_lsn
 
 
-def _settle(source: Path, descriptor: int, table: AriaTable, pages: memoryview, offset: int, *, index: bool) -> None:
+def _reread_bad_pages(
+    source: Path, descriptor: int, table: AriaTable, pages: memoryview, offset: int, *, index: bool
+) -> None:
     """Read the bad pages in ``pages`` (at ``offset`` of the file) again until all are good."""
     bad = list(table.bad_pages(pages, offset, index=index))
     for _attempt in range(_PAGE_ATTEMPTS):

@@ -20,7 +20,7 @@ from ...format.file_kinds import DATA_SUFFIX, FULLTEXT, SCHEMA_CHANGE_PREFIX
 from ...server.connection import Connection
 from ..copier import CopiedTablespace
 from ..ddl_watch import UNWRITTEN_SPACE_ID
-from ..inventory import InnodbFile, sort_out
+from ..inventory import InnodbFile, split_known
 
 _NAMED = 5
 
@@ -96,16 +96,16 @@ def read_dictionary(connection: Connection) -> MariadbDictionary:
 
 
 def known_files(files: Iterable[InnodbFile], dictionary: MariadbDictionary) -> tuple[list[InnodbFile], list[str]]:
-    """See ``sort_out``. The dictionary must have been read after the files were listed."""
+    """See ``split_known``. The dictionary must have been read after the files were listed."""
     paths = dictionary.paths
-    return sort_out(
+    return split_known(
         files,
         lambda file: not file.path.endswith(DATA_SUFFIX) or file.path in paths,
         lambda file: is_intermediate(file.path),
     )
 
 
-def check_dictionary(
+def require_all_copied(
     connection: Connection, copied: Mapping[str, CopiedTablespace], left_out: Collection[str] = ()
 ) -> None:
     """Every tablespace that the server's dictionary names must have been copied, under its id; but for ``left_out``,

@@ -62,14 +62,14 @@ class LogFile:
         """The newest checkpoint in the file now. Raises RedoReplaced, or RedoCorrupt if none is valid."""
         for _attempt in range(_TORN_RETRIES):
             head = self._pread(self.format.START_OFFSET, 0)
-            self.check_identity(head)
+            self.require_same_file(head)
             checkpoint = self.format.newest_checkpoint(head, self.header)
             if checkpoint is not None:
                 return checkpoint
             time.sleep(_TORN_WAIT)
         raise RedoCorrupt(f"{self.path}: no valid checkpoint in the log header", path=self.path)
 
-    def check_identity(self, head: bytes) -> None:
+    def require_same_file(self, head: bytes) -> None:
         """Raises RedoReplaced if the path leads to another file now, or the file or its header changed."""
         try:
             now = _identity(os.stat(self.path))

@@ -139,7 +139,7 @@ class RedoFollower(LogFollower):
         while self._lsn == checkpoint.end_lsn:
             window = log.read(checkpoint.end_lsn, size)
             found = log.format.file_checkpoint_size(window, log.header, checkpoint)
-            self._prove_not_overwritten(checkpoint.end_lsn, _LAPS_IF_PARSED if found else 1)
+            self._require_not_overwritten(checkpoint.end_lsn, _LAPS_IF_PARSED if found else 1)
             if found:
                 return checkpoint.end_lsn + found
             if self._stopped.is_set():
@@ -159,9 +159,9 @@ class RedoFollower(LogFollower):
         log = self._open_log()
         window = log.read(self._lsn, self._read_size)
         walked = log.format.walk(window, self._lsn, log.header, limit)
-        size = walked.size if self._reaches(limit, walked) else walked.settled
+        size = walked.size if self._reaches(limit, walked) else walked.stable
         if size:
-            self._prove_not_overwritten(self._lsn, _LAPS_IF_PARSED)
+            self._require_not_overwritten(self._lsn, _LAPS_IF_PARSED)
             with memoryview(window) as view:
                 self._copy(view[:size], self._lsn + size)
             self._torn_reads = 0
@@ -202,7 +202,7 @@ class RedoFollower(LogFollower):
             return False
         # old bytes behind the tail may look like the start of something huge, and so may overwritten ones: read more
         # only of what the server says is there
-        self._prove_not_overwritten(self._lsn, 1)
+        self._require_not_overwritten(self._lsn, 1)
         if self._current_lsn() < self._lsn + window_size:
             return False
         self._read_size = 2 * window_size
@@ -216,7 +216,7 @@ class RedoFollower(LogFollower):
             self._torn_reads = 0
             self._pause(_IDLE_WAIT if self._limit is None else _TAIL_WAIT)
             return
-        self._prove_not_overwritten(self._lsn, 1)
+        self._require_not_overwritten(self._lsn, 1)
         if walked.size:
             self._follow_to(checkpoint.end_lsn)  # held back so far: the checkpoint proves it
             return
@@ -234,7 +234,7 @@ class RedoFollower(LogFollower):
         log.drop_cached()
         self._pause(_TORN_WAIT)
 
-    def _prove_not_overwritten(self, lsn: int, laps: int) -> None:
+    def _require_not_overwritten(self, lsn: int, laps: int) -> None:
         """Raises RedoOverwritten unless the server is less than ``laps`` ahead of what was read from ``lsn`` on."""
         log = self._open_log()
         if log.newest_checkpoint().lsn <= lsn:

@@ -40,17 +40,17 @@ from ..redo_output import RedoOutput
 from ..run import BackupRun, Job
 from .aria_checkpoint import CheckpointStates
 from .aria_log import AriaLog
-from .dictionary import MariadbDictionary, check_dictionary, known_files, read_dictionary
+from .dictionary import MariadbDictionary, known_files, read_dictionary, require_all_copied
 from .inventory import innodb_files, memory_tables, plain_files
 from .redo_files import LogFile
 from .redo_follower import RedoFollower
 from .tables import MariadbPlainCopies
 
 #: how long (s) commits are blocked at most for a page of the Aria log that the server is still writing
-_ARIA_PATIENCE = 10.0
+_ARIA_TIMEOUT = 10.0
 
 
-def prove_local(connection: Connection, layout: ServerLayout) -> None:
+def require_local(connection: Connection, layout: ServerLayout) -> None:
     """Raises UnsupportedServer unless the server that answers is the one whose files are here."""
     path = layout.redo_log
     require_own_redo_log(path, lambda: _checkpoint_in(path), lambda: _last_checkpoint(connection), "file")
@@ -67,13 +67,14 @@ def _checkpoint_in(path: Path) -> int:
 
 
 def missing_files(connection: Connection, layout: ServerLayout, allowed: Collection[str]) -> list[str]:
-    """The names in a backup of files that the dictionary has and that are not there; see missing_tables.settled."""
+    """The names in a backup of files that the dictionary has and that are not there; see
+    missing_tables.still_missing."""
 
-    def look() -> set[str]:
+    def read_missing() -> set[str]:
         files = innodb_files(layout)
         return set(read_dictionary(connection).missing(files))
 
-    return missing_tables.settled(look, allowed)
+    return missing_tables.still_missing(read_missing, allowed)
 
 
 class MariadbBackup(BackupRun):
@@ -91,8 +92,8 @@ class MariadbBackup(BackupRun):
         layout: ServerLayout,
     ) -> None:
         super().__init__(job, connection, lsn_connection, identity, layout)
-        patience = min(job.options.lock_timeout, _ARIA_PATIENCE)
-        self._aria = AriaLog(layout, job.sink, self._context, job.options.spool_directory, patience)
+        timeout = min(job.options.lock_timeout, _ARIA_TIMEOUT)
+        self._aria = AriaLog(layout, job.sink, self._context, job.options.spool_directory, timeout)
         self._states = CheckpointStates(
             self._aria.find_checkpoint, lambda: self._plain_files().files, self._context.open_source
         )
@@ -111,12 +112,12 @@ class MariadbBackup(BackupRun):
         ):
             before = _ddl_log(self._layout)
             stages.start()
-            self._prove_same_datadir(before)
+            self._require_same_datadir(before)
             self._follow(self._follower_of)
             dictionary = read_dictionary(self._connection)
             if self._options.lock_ddl == "on":
                 self._pause_appliers(pause)
-                self._states.look()
+                self._states.note_newest()
                 stages.flush()
                 stages.block_ddl()
                 self._states.tables_were_closed()
@@ -124,12 +125,12 @@ class MariadbBackup(BackupRun):
             self._copy_head_of_aria_log()
             if self._options.lock_ddl != "on":
                 self._pause_appliers(pause)
-                self._states.look()
+                self._states.note_newest()
                 stages.flush()
                 self._copy_idle_tables()
                 stages.block_ddl()
                 self._states.tables_were_closed()
-            self._copy_what_ddl_changed(dictionary)
+            self._copy_ddl_changes(dictionary)
             self._copy_other_files()
             self._catch_up()
             stages.block_commit()
@@ -158,7 +159,7 @@ class MariadbBackup(BackupRun):
 
     # --- BACKUP STAGE START ----------------------------------------------------------------------
 
-    def _prove_same_datadir(self, before: tuple[int, int] | None) -> None:
+    def _require_same_datadir(self, before: tuple[int, int] | None) -> None:
         """The server writes ddl.log anew at the first stage: it must be in the data directory that is copied."""
         if _ddl_log(self._layout) == before:
             raise UnsupportedServer(
@@ -183,18 +184,18 @@ class MariadbBackup(BackupRun):
 
     # --- BACKUP STAGE BLOCK_DDL ------------------------------------------------------------------
 
-    def _copy_what_ddl_changed(self, before: MariadbDictionary) -> None:
+    def _copy_ddl_changes(self, before: MariadbDictionary) -> None:
         """``before``: what the dictionary said before anything was copied."""
-        self._refuse_what_appeared()
+        self._require_still_supported()
         now = read_dictionary(self._connection)
         files = self._innodb_files()
         missing = now.missing(files)
         self._missing_tables = missing_tables.require_allowed(missing, self._options.allow_missing_tables)
         self._copy_changes(compare(self._copied, self._void, files, self._context, now.altered_since(before)))
-        check_dictionary(self._connection, self._copied, missing)
-        self._refuse_encrypted_copies()
+        require_all_copied(self._connection, self._copied, missing)
+        self._require_no_encrypted_copies()
 
-    def _refuse_encrypted_copies(self) -> None:
+    def _require_no_encrypted_copies(self) -> None:
         """What was encrypted for a while only, the server does not name any more; its pages were copied like that."""
         encrypted = sorted(path for path, copy in self._copied.items() if copy.encrypted)
         if encrypted:
@@ -205,7 +206,7 @@ class MariadbBackup(BackupRun):
             )
 
     def _copy_plain_files(self) -> None:
-        self._plain.copy_all(self._states.settle())
+        self._plain.copy_all(self._states.find_horizon())
 
     def _catch_up(self) -> None:
         self._copy_head_of_aria_log()

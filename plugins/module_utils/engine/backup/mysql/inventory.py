@@ -40,7 +40,7 @@ from ..inventory import (
     find_plain_files,
     is_database,
     size_of,
-    sort_out,
+    split_known,
     system_files,
 )
 
@@ -74,10 +74,10 @@ def innodb_files(layout: ServerLayout, tablespaces: Iterable[Tablespace]) -> lis
 def known_files(
     layout: ServerLayout, tablespaces: Iterable[Tablespace], files: Iterable[InnodbFile]
 ) -> tuple[list[InnodbFile], list[str]]:
-    """See ``sort_out``. What a running schema change makes is in the dictionary only when that is done."""
+    """See ``split_known``. What a running schema change makes is in the dictionary only when that is done."""
     # the dictionary does not name its own file
     named = {backup_path(tablespace, layout) for tablespace in tablespaces} | {DICTIONARY_NAME}
-    return sort_out(
+    return split_known(
         files,
         lambda file: not file.replaceable or file.path in named,
         lambda file: file.source.name.startswith(SCHEMA_CHANGE_PREFIX),

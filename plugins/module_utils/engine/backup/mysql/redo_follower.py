@@ -132,7 +132,7 @@ class MysqlRedoFollower(LogFollower):
         try:
             start = self._directory.start()
             self._require_log_of_server(start.log_uuid)
-            self._refuse_flags(start.flags, self._path)
+            self._require_safe_flags(start.flags, self._path)
             self._checkpoint = start.checkpoint
             self._lsn = block_start(start.checkpoint.lsn)
             self._started_lsn = self._lsn
@@ -204,9 +204,9 @@ class MysqlRedoFollower(LogFollower):
             self._step()
             self._report()
         if self._in_archive:
-            self._refuse_flags(self._directory.start().flags, self._path)
+            self._require_safe_flags(self._directory.start().flags, self._path)
         else:
-            self._check_flags(self._open_file())
+            self._require_redo_logging(self._open_file())
 
     @property
     def _next_lsn(self) -> int:
@@ -315,13 +315,13 @@ class MysqlRedoFollower(LogFollower):
         """Nothing could be taken: go on to the next file, wait for more, or find out that it is gone."""
         if walked.end is MysqlWalkEnd.INCOMPLETE:
             self._torn_reads = 0
-            self._look_at_flags(file)
+            self._poll_flags(file)
             self._pause(_IDLE_WAIT if self._limit is None else _TAIL_WAIT)
             return
         if walked.end is MysqlWalkEnd.WINDOW or not file.is_current():
             found, oldest = self._directory.find(self._next_lsn)
             if found:
-                self._check_flags(file)
+                self._require_redo_logging(file)
                 self._go_on_in(found)
                 return
             if oldest > self._next_lsn:
@@ -334,10 +334,10 @@ class MysqlRedoFollower(LogFollower):
                 self._archive_moved_at = time.monotonic()
                 self._read_size = _LARGE_READ
                 return
-        self._look_at_flags(file)
+        self._poll_flags(file)
         self._torn_reads += 1
         if self._torn_reads % _TORN_RETRIES == 0:
-            self._prove_tail(file, walked)
+            self._require_tail(file, walked)
         self._pause(_TORN_WAIT)
 
     def _wait_for_archive(self) -> None:
@@ -359,7 +359,7 @@ class MysqlRedoFollower(LogFollower):
         self._in_archive = False
         self._read_size = _LARGE_READ
 
-    def _prove_tail(self, file: RedoFile, walked: MysqlWalk) -> None:
+    def _require_tail(self, file: RedoFile, walked: MysqlWalk) -> None:
         """Nothing was readable for long: raises RedoCorrupt if the server has made a checkpoint after it."""
         checkpoint_lsn = self._status().checkpoint_lsn
         if checkpoint_lsn < self._next_lsn + BLOCK_SIZE:
@@ -374,19 +374,19 @@ class MysqlRedoFollower(LogFollower):
             offset=file.header.offset(self._next_lsn),
         )
 
-    def _look_at_flags(self, file: RedoFile) -> None:
+    def _poll_flags(self, file: RedoFile) -> None:
         """Check the flags now and then."""
         if time.monotonic() - self._flags_at >= _FLAGS_INTERVAL:
-            self._check_flags(file)
+            self._require_redo_logging(file)
 
-    def _check_flags(self, file: RedoFile) -> None:
+    def _require_redo_logging(self, file: RedoFile) -> None:
         """Raises UnsupportedServer when the server does not log everything any more."""
         self._flags_at = time.monotonic()
         with contextlib.suppress(RedoCorrupt):  # it is being written
-            self._refuse_flags(file.read_header().flags, file.path)
+            self._require_safe_flags(file.read_header().flags, file.path)
 
     @staticmethod
-    def _refuse_flags(flags: int, path: str) -> None:
+    def _require_safe_flags(flags: int, path: str) -> None:
         if flags & _UNSAFE_FLAGS:
             raise UnsupportedServer(
                 f"{path}: redo logging is disabled on this server (flags {flags:#x}): what is written now cannot be "

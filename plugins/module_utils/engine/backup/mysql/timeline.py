@@ -54,7 +54,7 @@ _ENCRYPTED_BINLOG = b"\xfdbin"
 _BINLOG_ENCRYPTION_HEADER = 512  # bytes in front of an encrypted binary log, which positions do not count
 
 
-def prove_local(connection: Connection, layout: ServerLayout) -> None:
+def require_local(connection: Connection, layout: ServerLayout) -> None:
     """Raises UnsupportedServer unless the server that answers is the one whose files are here."""
     directory = RedoDirectory(str(layout.redo_directory))
     require_own_redo_log(
@@ -71,13 +71,14 @@ def read_keyring(options: BackupOptions) -> Keyring | None:
 
 
 def missing_files(connection: Connection, layout: ServerLayout, allowed: Collection[str]) -> list[str]:
-    """The names in a backup of files that the dictionary has and that are not there; see missing_tables.settled."""
+    """The names in a backup of files that the dictionary has and that are not there; see
+    missing_tables.still_missing."""
 
-    def look() -> set[str]:
+    def read_missing() -> set[str]:
         named = read_tablespaces(connection)
         return {backup_path(tablespace, layout) for tablespace in missing_tablespaces(layout, named)}
 
-    return missing_tables.settled(look, allowed)
+    return missing_tables.still_missing(read_missing, allowed)
 
 
 class MysqlBackup(BackupRun):
@@ -124,7 +125,7 @@ class MysqlBackup(BackupRun):
                 self._pause_appliers(pause)
                 locks.lock_instance()
                 require_logged_since(statements, self._connection)
-            self._copy_what_ddl_changed(locks, before, since)
+            self._copy_ddl_changes(locks, before, since)
             self._copy_idle_tables()
             self._begin_binlog()
             self._catch_up()
@@ -134,7 +135,7 @@ class MysqlBackup(BackupRun):
             coordinates = self._take_coordinates()
             locks.unlock_tables()
             self._copy_binlog(coordinates.binlog)
-            self._prove_undo_unchanged()
+            self._require_undo_unchanged()
         self._locks = locks.times_ms
         self._warn_of_the_redo_log(consumer, archive)
         return coordinates
@@ -213,9 +214,9 @@ class MysqlBackup(BackupRun):
 
     # --- LOCK INSTANCE FOR BACKUP ----------------------------------------------------------------
 
-    def _copy_what_ddl_changed(self, locks: MysqlLocks, before: MysqlDictionary, since: int) -> None:
+    def _copy_ddl_changes(self, locks: MysqlLocks, before: MysqlDictionary, since: int) -> None:
         """``since``: the LSN that the server was at before anything was copied."""
-        self._refuse_what_appeared()
+        self._require_still_supported()
         now = locks.reading(self._read_dictionary)
         altered = now.altered_since(before) | self._loaded(before, now, since)
         files = self._innodb_files()
@@ -300,7 +301,7 @@ class MysqlBackup(BackupRun):
             target.write(f"./{name}\n".encode())
             self._binlog_entries.append(target.close())
 
-    def _prove_undo_unchanged(self) -> None:
+    def _require_undo_unchanged(self) -> None:
         """Undo tablespaces are truncated by the server itself, by making them anew under other ids. It waits for the
         backup lock; if it did not, the copies would not be those that the redo log is about."""
         undo = [file for file in self._innodb_files() if file.replaceable and not TABLESPACE.matches(file.path)]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from ...errors import RedoCorrupt, UnknownFormat, UnsupportedServer
 from . import redo_10_8
-from .redo_format import HEADER_SIZE, START_OFFSET, Buffer, LogHeader, RedoFormat, refuse_encrypted
+from .redo_format import HEADER_SIZE, START_OFFSET, Buffer, LogHeader, RedoFormat, require_unencrypted
 
 #: the formats that are read and written, by their numbers
 FORMATS: dict[int, RedoFormat] = {redo_10_8.FORMAT: redo_10_8}
@@ -36,7 +36,7 @@ def format_of(data: Buffer, file_size: int, path: str) -> RedoFormat:
         return found
     older = _OLDER_FORMATS.get(word & ~_ENCRYPTED_FLAG)
     if word == FORMAT_10_8_ENCRYPTED or (older and word & _ENCRYPTED_FLAG):
-        refuse_encrypted(word, path)
+        require_unencrypted(word, path)
     if older:
         raise UnsupportedServer(
             f"{path}: redo log format {word:#x} of MariaDB {older}; 10.8 or newer is needed",

@@ -31,7 +31,7 @@ from .redo_format import (
     MariadbCheckpoint,
     MariadbWalk,
     MariadbWalkEnd,
-    refuse_encrypted,
+    require_unencrypted,
 )
 
 _WRITE_BLOCK = 4096  # bytes, the largest block that the server writes its log in
@@ -64,7 +64,7 @@ def parse_header(data: Buffer, file_size: int, path: str) -> LogHeader:
     """
     word, zero, first_lsn, creator, key_id, _key_version = _HEADER.unpack_from(data)
     if key_id:
-        refuse_encrypted(word, path)
+        require_unencrypted(word, path)
     crc32c = libraries.require("crc32c").crc32c
     stored = _U32.unpack_from(data, _CRC_OFFSET)[0]
     if crc32c(bytes(data[:_CRC_OFFSET])) != stored:
@@ -122,7 +122,7 @@ def walk(window: bytearray, lsn: int, header: LogHeader, limit: int | None = Non
     expected = header.sequence_bit(lsn)
     flip = header.lap_end(lsn) - lsn
     stop = len(data) if limit is None else limit - lsn
-    start = position = count = settled = 0
+    start = position = count = stable = 0
     # where in the window the block ends that the walk is in
     block_end = -header.offset(lsn) % _WRITE_BLOCK
     try:
@@ -139,23 +139,23 @@ def walk(window: bytearray, lsn: int, header: LogHeader, limit: int | None = Non
                 else:
                     position += _long_record_size(data, position + 1)
             if position == start:
-                return MariadbWalk(start, count, MariadbWalkEnd.EMPTY, settled)
+                return MariadbWalk(start, count, MariadbWalkEnd.EMPTY, stable)
             if position >= flip:
                 expected, flip = 1 - expected, flip + header.capacity
             if marker != expected:
-                return MariadbWalk(start, count, MariadbWalkEnd.SEQUENCE, settled)
+                return MariadbWalk(start, count, MariadbWalkEnd.SEQUENCE, stable)
             if stored_at(data, position + 1)[0] != crc32c(data[start:position]):
-                return MariadbWalk(start, count, MariadbWalkEnd.CHECKSUM, settled)
+                return MariadbWalk(start, count, MariadbWalkEnd.CHECKSUM, stable)
             window[position] = 1
             position += 5
             if position > block_end:
-                settled = start
+                stable = start
                 block_end = position + (block_end - position) % _WRITE_BLOCK
             start = position
             count += 1
     except (IndexError, struct.error):
-        return MariadbWalk(start, count, MariadbWalkEnd.WINDOW, settled)
-    return MariadbWalk(start, count, MariadbWalkEnd.LIMIT if limit is not None else MariadbWalkEnd.WINDOW, settled)
+        return MariadbWalk(start, count, MariadbWalkEnd.WINDOW, stable)
+    return MariadbWalk(start, count, MariadbWalkEnd.LIMIT if limit is not None else MariadbWalkEnd.WINDOW, stable)
 
 
 def _long_record_size(data: bytes, position: int) -> int:

@@ -71,7 +71,7 @@ class MariadbWalkEnd(enum.Enum):
 class MariadbWalk:
     """Result of a walk: ``size`` bytes of whole, verified mini-transactions (``count``), and why it ended there.
 
-    ``settled``: so many bytes of them will not change any more. Behind the last byte of the log the server writes what
+    ``stable``: so many bytes of them will not change any more. Behind the last byte of the log the server writes what
     happens to be in its buffer, up to the end of a block: that can be an older, valid mini-transaction, in the place
     of one that is still to come. Garbage cannot go on into the next block, so what ends before the walk's last is true.
     """
@@ -79,7 +79,7 @@ class MariadbWalk:
     size: int
     count: int
     end: MariadbWalkEnd
-    settled: int = field(default=0, compare=False)
+    stable: int = field(default=0, compare=False)
 
 
 class RedoFormat(Protocol):
@@ -107,7 +107,7 @@ class RedoFormat(Protocol):
         """The first START_OFFSET bytes of a backup's log of this format, whose data start at ``checkpoint.lsn``."""
 
 
-def refuse_encrypted(word: int, path: str) -> NoReturn:
+def require_unencrypted(word: int, path: str) -> NoReturn:
     """Raises UnsupportedServer for the encrypted log ``path``, whose header begins with ``word``."""
     raise UnsupportedServer(
         f"{path}: the redo log is encrypted (format {word:#010x}); this is not supported",

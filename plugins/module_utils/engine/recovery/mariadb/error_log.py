@@ -43,7 +43,7 @@ class MariadbRecoveryState(RecoveryState):
         text = line[severity.end() :] if severity else line
         if severity and severity.group(1) != "Note":
             error = severity.group(1) != "Warning"
-            self.weigh(meaning_of(text, error=error), text, error=error)
+            self.note_message(meaning_of(text, error=error), text, error=error)
         for pattern, action in _ACTIONS:
             match = pattern.search(text)
             if match:

@@ -16,7 +16,7 @@ from ...innodb.mariadb import redo as mariadb_redo
 from ...innodb.mariadb.redo_format import HEADER_SIZE, LogHeader, MariadbCheckpoint
 from ..backup_directory import BackupDirectory
 from ..family import RecoveryFamily
-from ..redo_proof import PrepareMarker
+from ..prepare_marker import PrepareMarker
 
 
 class MariadbFamily(RecoveryFamily):
@@ -49,7 +49,7 @@ class MariadbFamily(RecoveryFamily):
         """The size of the one file."""
         return (backup.path / file_kinds.REDO_NAME).stat().st_size
 
-    def make_ready(self, backup: BackupDirectory, marker: PrepareMarker) -> None:
+    def prepare(self, backup: BackupDirectory, marker: PrepareMarker) -> None:
         """The log is where it must be."""
 
     def binary_log(self, backup: BackupDirectory) -> Path | None:

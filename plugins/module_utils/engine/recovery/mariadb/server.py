@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""MariaDB in a sealed run: ``mariadbd --bootstrap``.
+"""MariaDB in an isolated run: ``mariadbd --bootstrap``.
 
 It starts, applies the redo log, begins to roll back what had not committed, and then runs statements from its standard
 input until that ends; then it ends by itself, cleanly. Told to end while it still rolls back, it would leave the rest
@@ -24,7 +24,7 @@ from ...format.file_names import decode_name
 from ...host.handover import Handover
 from ...host.small_files import read_small
 from ..program import ServerProgram
-from ..sealed import ASK_SECONDS, RecoverySettings, Scratch, Sealed
+from ..recovery_server import ASK_SECONDS, RecoveryServer, RecoverySettings, Scratch
 from . import events as mariadb_events
 from .aria_counts import AriaCounts, counting, parse_wrong
 from .error_log import MariadbRecoveryState, translate
@@ -43,7 +43,7 @@ _Parsed = TypeVar("_Parsed")
 
 
 def command_line(directory: Path, settings: RecoverySettings, program: ServerProgram, scratch: Path) -> list[str]:
-    """The server's arguments: sealed, and told all that it would otherwise find in option files.
+    """The server's arguments: isolated, and given all that it would otherwise find in option files.
 
     What only makes it faster or quieter is ``loose``: a version that does not know it goes on without.
     """
@@ -100,7 +100,7 @@ def _page_cache_options(program: ServerProgram, *, disposable: bool) -> dict[str
     return {"loose-innodb-flush-method": "nosync" if disposable else "fsync"}
 
 
-class SealedMariadb(Sealed):
+class MariadbRecoveryServer(RecoveryServer):
     """mariadbd over a directory that was handed over; its answers are files in ``scratch``."""
 
     def __init__(self, held: Handover, settings: RecoverySettings, program: ServerProgram, scratch: Scratch) -> None:
@@ -111,7 +111,7 @@ class SealedMariadb(Sealed):
         self._scratch = scratch
         self._questions: _Questions | None = None
         self._rolled_back = False
-        self._told = False
+        self._listed_tablespaces = False
         self._ask_at = 0.0
         self._named: dict[int, str] | None = None
         self._doubtful: list[int] = []
@@ -138,8 +138,10 @@ class SealedMariadb(Sealed):
         if self._questions is None:
             return False
         self._rolled_back = self._rolled_back or self._nothing_to_roll_back(self._questions)
-        self._told = self._told or (self._rolled_back and self._has_told_tablespaces(self._questions))
-        if not self._told or not self._has_counted(self._questions):
+        self._listed_tablespaces = self._listed_tablespaces or (
+            self._rolled_back and self._has_listed_tablespaces(self._questions)
+        )
+        if not self._listed_tablespaces or not self._has_counted(self._questions):
             return False
         return not self._settings.disable_events or self._events_are_disabled(self._questions)
 
@@ -153,7 +155,7 @@ class SealedMariadb(Sealed):
         self._ask_at = time.monotonic() + ASK_SECONDS
         return answer <= self.state.prepared_transactions
 
-    def _has_told_tablespaces(self, questions: _Questions) -> bool:
+    def _has_listed_tablespaces(self, questions: _Questions) -> bool:
         """Ask for the tablespaces, and of each without a file whether ALTER TABLE ... DISCARD TABLESPACE removed it: to
         read the table tells."""
         if self._named is None:

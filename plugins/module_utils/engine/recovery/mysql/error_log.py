@@ -79,7 +79,7 @@ class MysqlRecoveryState(RecoveryState):
     def _take(self, found: re.Match[str], text: str) -> None:
         error, innodb = found.group("severity") == "ERROR", found.group("part") == "InnoDB"
         message = meaning_of(int(found.group("number")), text, error=error, innodb=innodb)
-        self.weigh(message, text, error=error)
+        self.note_message(message, text, error=error)
 
 
 def _first_number(text: str) -> int | None:
@@ -223,5 +223,5 @@ def translate(state: MysqlRecoveryState, how_it_ended: str) -> XtrabackupError:
     ``how_it_ended`` says what became of the process (``exit status 1``).
     """
     # notes name much that has nothing to do with a failure
-    told = [*state.errors, *state.warnings, *state.unnumbered]
-    return translated(state, how_it_ended, [_NO_KEY, *trouble_here("mysqld")], _TRANSLATIONS, told)
+    logged = [*state.errors, *state.warnings, *state.unnumbered]
+    return translated(state, how_it_ended, [_NO_KEY, *trouble_here("mysqld")], _TRANSLATIONS, logged)

@@ -16,7 +16,7 @@ from ...innodb.mysql.keyring import Keyring
 from ...innodb.mysql.redo_logfile import inspect_logfile, move_into_redo_directory
 from ..backup_directory import BackupDirectory, walk_files
 from ..family import RecoveryFamily
-from ..redo_proof import PrepareMarker
+from ..prepare_marker import PrepareMarker
 
 
 class MysqlFamily(RecoveryFamily):
@@ -51,7 +51,7 @@ class MysqlFamily(RecoveryFamily):
                     found_lsn=found.end_lsn,
                     last_lsn=last_lsn,
                 )
-        _refuse_notes(backup.path)
+        _require_no_ddl_notes(backup.path)
         missing = [one.backup_path for one in backup.tablespaces if not (backup.path / one.backup_path).exists()]
         if missing:
             # a server makes undo tablespaces anew that it does not find
@@ -83,7 +83,7 @@ class MysqlFamily(RecoveryFamily):
         files = [logfile] if logfile.exists() else list(_entries(backup.path / REDO_DIRECTORY))
         return sum(path.stat().st_size for path in files)
 
-    def make_ready(self, backup: BackupDirectory, marker: PrepareMarker) -> None:
+    def prepare(self, backup: BackupDirectory, marker: PrepareMarker) -> None:
         """Once only: after that the server's own log goes on."""
         if not marker.log_in_place:
             logfile = backup.path / file_kinds.LOGFILE_NAME
@@ -98,7 +98,7 @@ class MysqlFamily(RecoveryFamily):
         """What a server leaves at its end, and makes anew at its start."""
         return file_kinds.is_leftover(Family.MYSQL, name)
 
-    def is_used_up(self, name: str) -> bool:
+    def is_consumed(self, name: str) -> bool:
         """Files of the redo log, temporary tablespaces, and what every server has its own of."""
         return name.startswith((f"{REDO_DIRECTORY}/", f"{file_kinds.TEMPORARY_DIRECTORY}/")) or self.is_leftover(name)
 
@@ -117,7 +117,7 @@ class MysqlFamily(RecoveryFamily):
                     (path / name).unlink(missing_ok=True)
 
 
-def _refuse_notes(directory: Path) -> None:
+def _require_no_ddl_notes(directory: Path) -> None:
     """Percona's tool notes schema changes during a backup with lock-ddl=REDUCED for its own prepare, which knows them
     by tablespace ids: docs/internals/formats-backup-files.md#schema-change-notes."""
     for name, _status in walk_files(directory):

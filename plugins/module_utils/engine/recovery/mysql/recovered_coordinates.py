@@ -53,11 +53,11 @@ def _recovered_channel(
     exact = applied.exact(in_order=entry.get("in_order") is True)
     if exact is None:
         return dict(entry)
-    settled = {name: value for name, value in entry.items() if name != "in_order"}
-    return {**settled, "file": exact[0], "position": exact[1], "exact": True}
+    kept = {name: value for name, value in entry.items() if name != "in_order"}
+    return {**kept, "file": exact[0], "position": exact[1], "exact": True}
 
 
-def unsettled_channels(record: Mapping[str, Any]) -> list[str]:
+def inexact_channels(record: Mapping[str, Any]) -> list[str]:
     """The names of the channels whose position nobody knows."""
     return [str(entry.get("channel") or "") for entry in record.get("replication") or [] if entry.get("exact") is False]
 

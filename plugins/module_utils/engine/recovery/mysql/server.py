@@ -1,14 +1,14 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""MySQL and Percona Server in a sealed run.
+"""MySQL and Percona Server in an isolated run.
 
 mysqld has no ``--bootstrap``. It is started with no network, no accounts, no option files and no persisted variables,
 on a socket in a directory that only we can enter. Through it the server is asked which recovered transactions there
 still are, and in the end which GTIDs its data hold; then it is told to end.
 
 A transaction that the binary log holds is committed, even if InnoDB knows it as prepared only: that is decided from the
-copied binary log, which the server gets (a copy of it, so that a run after a kill finds it as it was).
+copied binary log, which the server gets (a copy of it, so that a run after a kill finds it was).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from ...server.connection import Connection, ConnectionParameters
 from ...server.mysql.applied_positions import read_applied_positions
 from ..backup_directory import walk_files
 from ..program import ServerProgram, places
-from ..sealed import ASK_SECONDS, RecoverySettings, Scratch, Sealed
+from ..recovery_server import ASK_SECONDS, RecoveryServer, RecoverySettings, Scratch
 from . import events as mysql_events
 from .error_log import MysqlRecoveryState, translate
 
@@ -52,7 +52,7 @@ _SPACE_ID, _SPACE_ID_END = 34, 38  # FIL_PAGE_SPACE_ID
 
 
 def command_line(directory: Path, settings: RecoverySettings, program: ServerProgram, scratch: Path) -> list[str]:
-    """The server's arguments: sealed, and told all that it would otherwise find in option files.
+    """The server's arguments: isolated, and given all that it would otherwise find in option files.
 
     Relative paths start at the data directory, which is its working directory; a socket's path must be short. What
     only makes it faster or quieter is ``loose``: a version that does not know it goes on without.
@@ -130,7 +130,7 @@ def _places(settings: RecoverySettings, program: ServerProgram, scratch: Path) -
     return {**places(program), "plugin-dir": scratch / "plugins"}
 
 
-def furnish(settings: RecoverySettings, program: ServerProgram, scratch: Scratch) -> None:
+def fill_scratch(settings: RecoverySettings, program: ServerProgram, scratch: Scratch) -> None:
     """Put into ``scratch`` what the server needs beside the data: the copied binary log, the keyring."""
     with durable.storage_errors("filling", scratch.path):
         if settings.binary_log is not None:
@@ -141,10 +141,10 @@ def furnish(settings: RecoverySettings, program: ServerProgram, scratch: Scratch
                 f"{os.path.join('.', scratch.path.name, name)}\n"
             )
     if settings.keyring_file is not None:
-        _furnish_keyring(settings.keyring_file, program, scratch)
+        _install_keyring(settings.keyring_file, program, scratch)
 
 
-def _furnish_keyring(keyring_file: Path, program: ServerProgram, scratch: Scratch) -> None:
+def _install_keyring(keyring_file: Path, program: ServerProgram, scratch: Scratch) -> None:
     """The component's configuration lies beside its library: so it is made to look for both in ``scratch``."""
     Keyring.read(keyring_file)
     library = Path(places(program).get("plugin-dir", "")) / f"{_KEYRING}.so"
@@ -196,7 +196,7 @@ def _tablespaces(connection: Connection) -> dict[int, str]:
     }
 
 
-class SealedMysql(Sealed):
+class MysqlRecoveryServer(RecoveryServer):
     """mysqld over a directory that was handed over, which holds ``scratch``."""
 
     state: MysqlRecoveryState
@@ -214,7 +214,7 @@ class SealedMysql(Sealed):
 
     def arguments(self) -> list[str]:
         """See ``command_line``."""
-        furnish(self._settings, self._program, self._scratch)
+        fill_scratch(self._settings, self._program, self._scratch)
         return command_line(self._held.directory, self._settings, self._program, self._scratch.path)
 
     def attach(self, process: subprocess.Popen[bytes]) -> None:

@@ -10,7 +10,7 @@ import re
 from ..server_messages import CHECKED, HARMLESS, Message, Verdict, file_missing, file_short, page_lost, unknown
 
 _MESSAGES: dict[int, Message] = {
-    # of a sealed server everybody knows that it has no certificates, no uuid of its own, and a redo log made by us
+    # of a recovery server everybody knows that it has no certificates, no uuid of its own, and a redo log made by us
     10068: HARMLESS,  # a self-signed certificate
     10069: HARMLESS,  # no TLS
     10075: HARMLESS,  # a new uuid

@@ -38,7 +38,7 @@ _PLACES = frozenset(
 )  # fmt: skip
 _LISTS = frozenset({"innodb_data_file_path", "innodb_directories", "wsrep_provider_options"})
 # the server has found its data directory before it reads the file, and its account is that of the option files
-_SETTLED = frozenset({"datadir", "user"})
+_FIXED = frozenset({"datadir", "user"})
 _SWITCHES = ("", "0", "1", "ON", "OFF", "TRUE", "FALSE")
 # microseconds: a server takes no smaller number for a time
 _SMALLEST_TIME = 1 << 32
@@ -73,14 +73,14 @@ def persisted_variables(datadir: Path, options: Mapping[str, str]) -> dict[str, 
         raise _unreadable(path, "has no version that is known")
     entries = list(_entries({key: child for key, child in found.items() if key != "Version"}))
     # a place counts only where it becomes an option of the command line
-    known = _PLACES | _LISTS | _SETTLED
+    known = _PLACES | _LISTS | _FIXED
     entries = [entry for entry in entries if entry.static or entry.name not in known]
     values = {entry.name: entry.value for entry in entries}
     _require_places(path, options, values)
     for entry in entries:
         if not entry.in_form:
             raise _unreadable(path, f"has {entry.name!r} in a form that no server writes, and that servers ignore")
-    return {name: value for name, value in values.items() if name not in _SETTLED}
+    return {name: value for name, value in values.items() if name not in _FIXED}
 
 
 def _unreadable(path: Path, fault: str) -> InvalidOption:
@@ -121,7 +121,7 @@ def _require_places(path: Path, options: Mapping[str, str], values: Mapping[str,
     for name in sorted(values):
         named = set(_places(datadir, options, name))
         for place in _places(datadir, merged, name):
-            own = place == datadir or (datadir in place.parents and name not in _SETTLED)
+            own = place == datadir or (datadir in place.parents and name not in _FIXED)
             if not own and place not in named:
                 raise InvalidOption(
                     f"{path} sets {name} to {values[name]!r}, which is not in the data directory; whoever runs as the "

@@ -4,7 +4,7 @@
 """MariaDB's backup stages, none of which may make the site wait for longer than its deadline.
 
 A stage that waits blocks those who come after it. So each wait has a deadline: when it passes, the backup locks are
-released at once and LockTimeout names the sessions that were in the way. What a stage waits for (tested on 10.11):
+released at once and LockTimeout names the sessions that blocked it. What a stage waits for (tested on 10.11):
 START for running DDL, LOCK TABLES ... WRITE and other backups; FLUSH and BLOCK_DDL for statements that write to
 non-transactional tables; BLOCK_COMMIT for commits in progress. Reads and open transactions are in nobody's way.
 """

@@ -66,7 +66,7 @@ class MariadbReplication(ReplicationDialect):
         """As in the base class, domain by domain."""
         return reached(position, target)
 
-    def check_known(self, wanted: WantedChannel) -> None:
+    def require_known(self, wanted: WantedChannel) -> None:
         """As in the base class."""
         if wanted.get_source_public_key is not None:
             raise InvalidOption(
@@ -110,7 +110,7 @@ class MariadbReplication(ReplicationDialect):
                 gtid_slave_pos=actual.executed,
                 gtid=gtid,
             )
-        _refuse_own_writes(actual.logged, gtid, wanted.start.origin)
+        _require_no_own_writes(actual.logged, gtid, wanted.start.origin)
         return [Step("set_position", "SET GLOBAL gtid_slave_pos = %s", (gtid,))]
 
     def change(self, channel: str, options: Mapping[str, Any], using_gtid: str | None = None) -> Step:
@@ -162,7 +162,7 @@ def channel_from_row(row: dict[str, Any]) -> ActualChannel:
     )
 
 
-def _refuse_own_writes(binlog: str, gtid: str, origin: str) -> None:
+def _require_no_own_writes(binlog: str, gtid: str, origin: str) -> None:
     """Raises ReplicationError when the server's own binary log already holds what the source would send again."""
     start = gtid_positions(gtid)
     for domain, (server, sequence) in gtid_positions(binlog).items():

@@ -79,7 +79,7 @@ def require_safe_tables(identity: ServerIdentity, connection: Connection) -> Non
     Needs PROCESS.
     """
     _require_dictionary(identity, connection)
-    _refuse_encrypted_tables(identity, connection)
+    _require_no_encrypted_tables(identity, connection)
 
 
 def _require_dictionary(identity: ServerIdentity, connection: Connection) -> None:
@@ -103,7 +103,7 @@ def _require_dictionary(identity: ServerIdentity, connection: Connection) -> Non
         )
 
 
-def _refuse_encrypted_tables(identity: ServerIdentity, connection: Connection) -> None:
+def _require_no_encrypted_tables(identity: ServerIdentity, connection: Connection) -> None:
     rows = connection.query(
         "SELECT NAME FROM information_schema.INNODB_TABLESPACES_ENCRYPTION WHERE ENCRYPTION_SCHEME <> 0 LIMIT %s",
         [_NAMED_TABLES],

@@ -113,7 +113,7 @@ def parse_log_status(
         name = str(replica["Channel_Name"])
         if not name.startswith(GROUP_CHANNELS):
             channel = _channel(replica, seen.get(name, {}), gtid)
-            if not channel.by_gtid and not _stood_still(replica, seen.get(name, {})):
+            if not channel.by_gtid and not _was_idle(replica, seen.get(name, {})):
                 unsure.append(name)
                 # of one that stopped with an error it is not known how it was set up when it ran
                 running = str(replica["Replica_SQL_Running"]) == "Yes"
@@ -141,7 +141,7 @@ def _by_gtid(replica: Mapping[str, Any]) -> bool:
     return str(replica["Auto_Position"]) == "1"
 
 
-def _stood_still(replica: Mapping[str, Any], seen: Mapping[str, Any]) -> bool:
+def _was_idle(replica: Mapping[str, Any], seen: Mapping[str, Any]) -> bool:
     """Whether a channel had applied everything before the instant, and had received nothing since; or is stopped."""
     if str(replica["Replica_SQL_Running"]) == "No":
         # stopped in order, it has waited for its workers

@@ -41,7 +41,7 @@ from ...errors import ConnectionFailed, LockTimeout, MissingPrivilege, ServerErr
 from ...units import some_of
 from ..blockers import Blocker, describe, shortened
 from ..connection import Connection
-from ..deadline import DeadlineGuard, Look, WaitGuard, is_timeout, milliseconds
+from ..deadline import DeadlineGuard, FindBlockers, WaitGuard, is_timeout, milliseconds
 from ..privileges import missing_privileges, quoted_account
 from .blockers import (
     dictionary_blockers,
@@ -281,11 +281,11 @@ class MysqlLocks:
         self, statement: str, names: str, tables: Sequence[UserTable], deadline: float | None
     ) -> None:
         self._table_session = session = self._open_second()
-        look = partial(table_blockers, tables=tables)
+        find = partial(table_blockers, tables=tables)
         try:
-            self._wait(TABLES, session, statement, look, deadline)
+            self._wait(TABLES, session, statement, find, deadline)
             # nobody has them open but for HANDLER statements
-            self._run(TABLES, session, f"FLUSH NO_WRITE_TO_BINLOG TABLES {names}", look, deadline)
+            self._run(TABLES, session, f"FLUSH NO_WRITE_TO_BINLOG TABLES {names}", find, deadline)
         except BaseException:
             self._table_session = None
             session.close()
@@ -297,7 +297,7 @@ class MysqlLocks:
 
         If it had to be given up, queries of such a table would hang until the longest one ends.
         """
-        look = partial(table_blockers, tables=tables)
+        find = partial(table_blockers, tables=tables)
         asked = time.monotonic()
         wanted = {(table.schema, table.name) for table in tables}
         while any(
@@ -305,31 +305,31 @@ class MysqlLocks:
             for row in self._connection.query("SHOW OPEN TABLES WHERE In_use > 0")
         ):
             if time.monotonic() - asked > deadline:
-                blockers = look(self._connection, {self._connection.thread_id, *self._own})
+                blockers = find(self._connection, {self._connection.thread_id, *self._own})
                 self._release()
                 raise _timeout(TABLES, "FLUSH TABLES ... WITH READ LOCK", deadline, time.monotonic() - asked, blockers)
             time.sleep(_POLL)
         left = max(1.0, deadline - (time.monotonic() - asked))
-        self._wait(TABLES, self._connection, f"FLUSH TABLES {names} WITH READ LOCK", look, left)
+        self._wait(TABLES, self._connection, f"FLUSH TABLES {names} WITH READ LOCK", find, left)
         self.times_ms[f"{TABLES}_wait"] = milliseconds(time.monotonic() - asked)
 
-    def _wait(self, name: str, session: Connection, statement: str, look: Look, deadline: float | None) -> None:
+    def _wait(self, name: str, session: Connection, statement: str, find: FindBlockers, deadline: float | None) -> None:
         """Run ``statement`` on ``session``, and know the lock ``name`` as held once it is granted."""
         _log.info("lock %s asked for in session %s", name, session.thread_id)
         asked = time.monotonic()
-        self._run(name, session, statement, look, deadline)
+        self._run(name, session, statement, find, deadline)
         self._since[name] = time.monotonic()
         self.times_ms[f"{name}_wait"] = milliseconds(self._since[name] - asked)
         _log.info("lock %s granted after %.1f ms", name, self.times_ms[f"{name}_wait"])
 
-    def _run(self, name: str, session: Connection, statement: str, look: Look, deadline: float | None) -> None:
+    def _run(self, name: str, session: Connection, statement: str, find: FindBlockers, deadline: float | None) -> None:
         """Run a ``statement`` that may wait. When it may not have what it wants in time, everything is released."""
         seconds = self._deadline if deadline is None else deadline
         session.execute(f"SET SESSION lock_wait_timeout = {max(1, math.ceil(seconds))}")
         asked = time.monotonic()
         own = {self._connection.thread_id, session.thread_id}
         guard = DeadlineGuard(
-            session.thread_id, self._open_second, seconds, lambda other, ids: look(other, {*ids, *own, *self._own})
+            session.thread_id, self._open_second, seconds, lambda other, ids: find(other, {*ids, *own, *self._own})
         )
         failure: ServerError | None = None
         try:

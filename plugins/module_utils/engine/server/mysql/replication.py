@@ -72,7 +72,7 @@ class MysqlReplication(ReplicationDialect):
         """As in the base class."""
         return GtidSet.parse(target) <= GtidSet.parse(position)
 
-    def check_known(self, wanted: WantedChannel) -> None:
+    def require_known(self, wanted: WantedChannel) -> None:
         """As in the base class."""
         if wanted.channel.lower().startswith(_GROUP_CHANNELS):
             raise InvalidOption(f"channel: {wanted.channel} belongs to group replication", option="channel")
@@ -102,7 +102,7 @@ class MysqlReplication(ReplicationDialect):
             )
         start = GtidSet.parse(wanted.start.gtid or "")
         executed = GtidSet.parse(actual.executed)
-        _refuse_own_writes(executed - start, actual.server_uuid, wanted.start.origin)
+        _require_no_own_writes(executed - start, actual.server_uuid, wanted.start.origin)
         missing = start - executed
         if not missing:
             return []
@@ -184,7 +184,7 @@ def _with_worker_error(connection: Connection, channel: ActualChannel) -> Actual
     return channel if not row else replace(channel, sql_error=str(row["LAST_ERROR_MESSAGE"]))
 
 
-def _refuse_own_writes(beyond: GtidSet, server_uuid: str, origin: str) -> None:
+def _require_no_own_writes(beyond: GtidSet, server_uuid: str, origin: str) -> None:
     """Raises ReplicationError when ``beyond``, what the server has executed beyond the start, is of its own making."""
     if server_uuid.lower() not in beyond.uuids:
         return

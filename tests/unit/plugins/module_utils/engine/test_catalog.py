@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.catalog import describe_place
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.catalog import describe_path
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.file_kinds import DATADIR_SIGNS
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.placement import looks_like_datadir
 
@@ -17,12 +17,12 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.p
 @pytest.mark.parametrize("name", sorted(DATADIR_SIGNS))
 def test_a_data_directory_is_one_for_a_restore_and_for_who_only_looks(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
-    facts, record = describe_place(tmp_path)
+    facts, record = describe_path(tmp_path)
     assert (facts["kind"], record) == ("datadir", None)
     assert looks_like_datadir(tmp_path)
 
 
 def test_other_files_are_no_data_directory(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
-    assert describe_place(tmp_path)[0]["kind"] == "other"
+    assert describe_path(tmp_path)[0]["kind"] == "other"
     assert not looks_like_datadir(tmp_path)

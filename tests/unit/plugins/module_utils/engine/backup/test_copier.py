@@ -47,7 +47,7 @@ def page(number: int, page_type: int, body: bytes = b"") -> bytearray:
     return made
 
 
-def sealed(made: bytearray) -> bytearray:
+def with_checksum(made: bytearray) -> bytearray:
     checksum = crc32c.crc32c(bytes(made[4:26])) ^ crc32c.crc32c(bytes(made[38:-8]))
     made[0:4] = made[-8:-4] = checksum.to_bytes(4, "big")
     return made
@@ -57,7 +57,7 @@ def first_page(flags: int = 0x6021, info: bytes = INFO) -> bytearray:
     made = page(0, 8)
     made[38:42], made[54:58] = SPACE.to_bytes(4, "big"), flags.to_bytes(4, "big")
     made[10390 : 10390 + len(info)] = info
-    return sealed(made)
+    return with_checksum(made)
 
 
 class Place:
@@ -121,7 +121,9 @@ def test_a_page_that_was_written_without_a_checksum_is_read_twice(
 ) -> None:
     """innodb_checksum_algorithm=none: only the LSN at both ends would tell that such a page is torn."""
     old, new = (bytes(without_checksum(page(1, 17855, body * 4000))) for body in (b"old", b"new"))
-    place = Place(tmp_path, monkeypatch, first_page(0x4021, b"") + new[:8192] + old[8192:] + sealed(page(2, 17855)))
+    place = Place(
+        tmp_path, monkeypatch, first_page(0x4021, b"") + new[:8192] + old[8192:] + with_checksum(page(2, 17855))
+    )
     place.events = [place.put(SIZE, new)]
     copied = place.copy()
     assert (copied.retried_pages, copied.unverified, copied.pages) == (1, 1, 3)
@@ -150,7 +152,7 @@ def test_all_of_a_file_is_copied_however_many_windows_are_read_twice(
 
 
 def test_what_is_not_encrypted_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = sealed(page(1, 17855))
+    plain = with_checksum(page(1, 17855))
     place = Place(tmp_path, monkeypatch, first_page(0x4021, b"") + plain)
     copied = place.copy()
     assert (copied.retried_pages, copied.unverified) == (0, 0)
@@ -159,7 +161,7 @@ def test_what_is_not_encrypted_is_read_once(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_write_that_is_stalled_for_seconds_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last write began moments ago, so the torn page need not be a damaged one."""
-    whole = bytes(sealed(page(1, 17855, b"new" * 4000)))
+    whole = bytes(with_checksum(page(1, 17855, b"new" * 4000)))
     place = Place(tmp_path, monkeypatch, first_page(0x4021, b"") + whole[:8192] + bytes(8192))
     place.events = [lambda: None] * 250 + [place.put(SIZE, whole)]
     assert place.copy().retried_pages == 1
@@ -171,7 +173,7 @@ def test_a_write_that_is_stalled_for_seconds_is_waited_for(tmp_path: Path, monke
 def test_a_page_that_stays_torn_is_damaged_sooner_where_nobody_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, age: int, waits: int
 ) -> None:
-    place = Place(tmp_path, monkeypatch, first_page(0x4021, b"") + bytes(sealed(page(1, 17855)))[:-1] + b"x")
+    place = Place(tmp_path, monkeypatch, first_page(0x4021, b"") + bytes(with_checksum(page(1, 17855)))[:-1] + b"x")
     os.utime(place.source, (0, time.time() - age))
     with pytest.raises(PageCorrupt, match=r"page 1 \(offset 16384\) is damaged"):
         place.copy()

@@ -32,8 +32,8 @@ def test_a_file_that_is_there_at_one_look_is_not_missing(monkeypatch: pytest.Mon
     waits: list[float] = []
     monkeypatch.setattr(missing_tables.time, "sleep", waits.append)
     looks = iter([{"d/t.ibd", "d/gone.ibd"}, {"d/t.ibd", "d/gone.ibd"}, {"d/gone.ibd"}] + [{"d/gone.ibd"}] * 9)
-    assert missing_tables.settled(lambda: next(looks)) == ["d/gone.ibd"]
+    assert missing_tables.still_missing(lambda: next(looks)) == ["d/gone.ibd"]
     waits.clear()
-    assert missing_tables.settled(set) == []
-    assert missing_tables.settled(lambda: {"d/gone.ibd"}, ["d.gone"]) == ["d/gone.ibd"]
+    assert missing_tables.still_missing(set) == []
+    assert missing_tables.still_missing(lambda: {"d/gone.ibd"}, ["d.gone"]) == ["d/gone.ibd"]
     assert not waits

@@ -264,8 +264,8 @@ def test_a_reader_that_goes_away_is_an_error(kind: str, place: Encoding) -> None
 @pytest.mark.parametrize("make", DESTINATIONS)
 def test_what_is_told_of_it_shows_no_key(tmp_path: Path, make: Make) -> None:
     there = make(tmp_path, PACKED)
-    told = f"{there.destination!r} {there.destination.describe()} {there.destination.warnings()}"
-    assert KEY.decode() not in told
+    reported = f"{there.destination!r} {there.destination.describe()} {there.destination.warnings()}"
+    assert KEY.decode() not in reported
     there.destination.open().abort(RuntimeError())
     there.arrived()
 

@@ -16,7 +16,7 @@ from typing import Callable
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine import manifest
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.catalog import describe_place
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.catalog import describe_path
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     BackupIncomplete,
     TargetBusy,
@@ -129,7 +129,7 @@ def test_a_job_killed_at_any_of_its_steps_leaves_what_nobody_takes_for_a_backup_
             for read in (require_finished, read_backup_directory, manifest.read):
                 with pytest.raises(BackupIncomplete):
                     read(dest)
-            facts, _record = describe_place(dest)
+            facts, _record = describe_path(dest)
             assert (facts["kind"], facts["complete"], facts["partial"]) == ("backup", False, True), step
         else:
             # not begun, or over

@@ -25,7 +25,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.fi
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.backup_directory import (
     is_backup_directory,
     read_backup_directory,
-    refuse_what_cannot_be_recovered,
+    require_recoverable_files,
 )
 
 from .conftest import CHECKPOINTS, CONFIGURATION, Backup
@@ -128,7 +128,7 @@ def test_a_number_that_is_none_is_a_damaged_file(backup: Backup) -> None:
 def test_a_table_outside_is_refused_before_a_server_could_open_it(backup: Backup) -> None:
     backup.put("shop/far.isl", "/elsewhere/shop/far.ibd")
     with pytest.raises(UnsupportedTable, match=r"far\.isl"):
-        refuse_what_cannot_be_recovered(backup.path, in_place=True)
+        require_recoverable_files(backup.path, in_place=True)
 
 
 def test_links_out_of_the_backup_are_refused(backup: Backup, tmp_path: Path) -> None:
@@ -136,31 +136,31 @@ def test_links_out_of_the_backup_are_refused(backup: Backup, tmp_path: Path) -> 
     outside.write_bytes(b"live")
     os.symlink(outside, backup.path / "shop" / "l.ibd")
     with pytest.raises(BackupError, match=r"l\.ibd is a link"):
-        refuse_what_cannot_be_recovered(backup.path, in_place=False)
+        require_recoverable_files(backup.path, in_place=False)
 
 
 def test_a_linked_database_is_refused(backup: Backup, tmp_path: Path) -> None:
     (tmp_path / "live").mkdir()
     os.symlink(tmp_path / "live", backup.path / "live")
     with pytest.raises(BackupError, match="is a link"):
-        refuse_what_cannot_be_recovered(backup.path, in_place=False)
+        require_recoverable_files(backup.path, in_place=False)
 
 
 def test_hard_links_matter_only_where_files_are_changed(backup: Backup, tmp_path: Path) -> None:
     os.link(backup.path / "ibdata1", tmp_path / "same")
-    refuse_what_cannot_be_recovered(backup.path, in_place=False)
+    require_recoverable_files(backup.path, in_place=False)
     with pytest.raises(BackupError, match="ibdata1 is a link"):
-        refuse_what_cannot_be_recovered(backup.path, in_place=True)
+        require_recoverable_files(backup.path, in_place=True)
 
 
 @pytest.mark.parametrize("name", ["shop/other.ibd.zst", "shop/other.ibd.qp", "shop/other.ibd.xbcrypt"])
 def test_packed_files_are_refused(backup: Backup, name: str) -> None:
     backup.put(name, b"packed")
     with pytest.raises(BackupIncomplete, match="still packed"):
-        refuse_what_cannot_be_recovered(backup.path, in_place=True)
+        require_recoverable_files(backup.path, in_place=True)
 
 
 def test_rocksdb_is_refused(backup: Backup) -> None:
     (backup.path / "#rocksdb").mkdir()
     with pytest.raises(UnsupportedTable, match="MyRocks"):
-        refuse_what_cannot_be_recovered(backup.path, in_place=True)
+        require_recoverable_files(backup.path, in_place=True)

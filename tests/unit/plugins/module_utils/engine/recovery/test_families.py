@@ -32,7 +32,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.families import recovery_family_of
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.mariadb.family import MariadbFamily
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.mysql.family import MysqlFamily
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.redo_proof import PrepareMarker
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.prepare_marker import PrepareMarker
 from ansible_collections.innodb.xtrabackup.tests.support.dying import killed_at
 
 from .conftest import Backup
@@ -80,7 +80,7 @@ def ready(path: Path) -> tuple[BackupDirectory, PrepareMarker]:
     marker = PrepareMarker(backup)
     FAMILY.require_whole_redo(backup, marker)
     marker.begin()
-    FAMILY.make_ready(backup, marker)
+    FAMILY.prepare(backup, marker)
     return backup, marker
 
 

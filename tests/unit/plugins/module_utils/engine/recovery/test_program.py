@@ -18,8 +18,8 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.fa
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery import program
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.program import (
     ServerProgram,
-    check_version,
     find_server,
+    require_version,
 )
 
 
@@ -75,23 +75,23 @@ HERE = ServerProgram(Path("/usr/sbin/mariadbd"), "10.11.19-MariaDB")
 
 @pytest.mark.parametrize("source", ["10.11.19-MariaDB-log", "10.11.4-MariaDB"])
 def test_the_same_series_recovers_without_a_word(source: str) -> None:
-    assert check_version(HERE, source, Flavor.MARIADB) == []
+    assert require_version(HERE, source, Flavor.MARIADB) == []
 
 
 @pytest.mark.parametrize("source", ["10.11.20-MariaDB", "10.6.3-MariaDB", ""])
 def test_what_may_matter_is_said(source: str) -> None:
-    assert len(check_version(HERE, source, Flavor.MARIADB)) == 1
+    assert len(require_version(HERE, source, Flavor.MARIADB)) == 1
 
 
 @pytest.mark.parametrize("source", ["11.4.2-MariaDB", "12.0.1-MariaDB-log"])
 def test_an_older_server_is_refused_by_name(source: str) -> None:
     with pytest.raises(UnsupportedServer, match="10.11.19.*" + source):
-        check_version(HERE, source, Flavor.MARIADB)
+        require_version(HERE, source, Flavor.MARIADB)
 
 
 def test_a_backup_of_mysql_is_refused() -> None:
     with pytest.raises(UnsupportedServer, match=r"8\.0\.36"):
-        check_version(HERE, "8.0.36", Flavor.MARIADB)
+        require_version(HERE, "8.0.36", Flavor.MARIADB)
 
 
 # --- MySQL -----------------------------------------------------------------------------------------
@@ -127,7 +127,7 @@ def test_where_the_program_keeps_its_plugins_is_asked(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("source", ["8.0.36", "8.0.30-0ubuntu1", "8.0.35-27"])
 def test_the_same_series_of_mysql_recovers_what_is_not_newer(source: str) -> None:
-    assert check_version(ServerProgram(Path("/m"), "8.0.36-1", Flavor.MYSQL), source, Flavor.MYSQL) == []
+    assert require_version(ServerProgram(Path("/m"), "8.0.36-1", Flavor.MYSQL), source, Flavor.MYSQL) == []
 
 
 @pytest.mark.parametrize(
@@ -141,10 +141,10 @@ def test_the_same_series_of_mysql_recovers_what_is_not_newer(source: str) -> Non
 )
 def test_any_other_mysql_is_refused_by_name(here: str, source: str, age: str) -> None:
     with pytest.raises(UnsupportedServer, match=f"{here}, {age} than the {source}") as caught:
-        check_version(ServerProgram(Path("/m"), here, Flavor.MYSQL), source, Flavor.MYSQL)
+        require_version(ServerProgram(Path("/m"), here, Flavor.MYSQL), source, Flavor.MYSQL)
     assert f"Install MySQL {source.rpartition('.')[0]}" in caught.value.remedy
 
 
 def test_the_other_flavor_is_said() -> None:
-    [warning] = check_version(ServerProgram(Path("/m"), "8.0.36", Flavor.MYSQL), "8.0.36-28", Flavor.PERCONA)
+    [warning] = require_version(ServerProgram(Path("/m"), "8.0.36", Flavor.MYSQL), "8.0.36-28", Flavor.PERCONA)
     assert "Percona Server 8.0.36-28" in warning

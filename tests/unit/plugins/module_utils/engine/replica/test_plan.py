@@ -196,8 +196,8 @@ def test_every_state_of_the_world_has_one_plan_that_is_safe() -> None:
         if made.step is Step.REFUSE:
             assert made.problems
             assert all(problem.code and problem.message and problem.remedy for problem in made.problems)
-        told = made.text(check_mode=True)
-        assert told.replace("Would ", "Will ", 1) == made.text(check_mode=False)
+        reported = made.text(check_mode=True)
+        assert reported.replace("Would ", "Will ", 1) == made.text(check_mode=False)
     assert steps == set(Step)
     assert {case[5] for case in CASES} | {
         "replica_by_another_name",
@@ -380,9 +380,9 @@ def test_what_a_new_replica_needs_is_not_asked_of_one_that_is_kept() -> None:
 def test_names_from_the_host_cannot_forge_a_line() -> None:
     data = replace(FOUND, databases=("crm\n\x1b[2Jok: [db2]",))
     made = plan(replace(RUNS, data=data))
-    told = f"{made.text(check_mode=False)}{made.as_dict()}"
-    assert "crm\\n\\x1b[2Jok" in told
-    assert not {"\n", "\x1b"} & set(told)
+    reported = f"{made.text(check_mode=False)}{made.as_dict()}"
+    assert "crm\\n\\x1b[2Jok" in reported
+    assert not {"\n", "\x1b"} & set(reported)
 
 
 def test_a_plan_is_shown_without_a_password() -> None:

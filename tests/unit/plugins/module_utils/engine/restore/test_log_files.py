@@ -35,7 +35,7 @@ USUAL_FILES = (
     "master-con.info", "master.info", "multi-master.info", "relay-con.000001", "relay-con.idx", "relay-con.index",
     "relay-log-con.info", "relay-log.info", "relay.000001", "relay.idx", "relay.index",
 )  # fmt: skip
-STRANGERS = (
+INTRUDERS = (
     "a-other.000001", "master-3307.info", "relay-3307.000001", "relay-3307.index", "relay-log-3307.info",
     "r-3307.000001", "mi.in-3307.fo", "multi-master-3307.info", "worker-relay-log.info.x", "worker-other.info.1",
     "relay-group_replication.000001",
@@ -51,7 +51,7 @@ def found(place: Path, options: dict[str, str], files: tuple[str, ...], *, mysql
     """The names below ``place``/repl that belong to the server; all that ``options`` name is there."""
     (place / "repl").mkdir()
     (place / "data").mkdir()
-    for name in (*files, *STRANGERS):
+    for name in (*files, *INTRUDERS):
         (place / "repl" / name).write_text("Cé-b c\ncon\n" if name.startswith("multi") else "")
     given = {name: str(place / "repl" / value) for name, value in options.items()}
     layout = layout_from_options(

@@ -64,7 +64,7 @@ def test_everything_is_in_place_and_nothing_else(host: Host, method: str) -> Non
 
 
 @pytest.mark.parametrize("method", ["copy", "move"])
-def test_the_same_wish_again_is_no_change(host: Host, method: str) -> None:
+def test_the_same_request_again_is_no_change(host: Host, method: str) -> None:
     host.restore(method=method)
     (host.datadir / "ibdata1").write_bytes(b"the server has written since")
     before = tree(host.datadir)

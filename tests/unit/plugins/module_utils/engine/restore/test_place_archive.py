@@ -129,7 +129,7 @@ def test_an_archive_is_unpacked_recovered_and_put_in_place(archived: Archived, m
     assert archived.leftovers() == []
 
 
-def test_the_same_wish_again_is_no_change_and_needs_neither_key_nor_server(archived: Archived) -> None:
+def test_the_same_request_again_is_no_change_and_needs_neither_key_nor_server(archived: Archived) -> None:
     done = archived.restore()
     content, calls = tree(archived.datadir), len(archived.server.calls)
     archived.server.path.unlink()

@@ -28,12 +28,12 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host import durable, running
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.copying import Ownership
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.forecast import forecast
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.plan import (
     RestoreOptions,
     RestorePlan,
     plan_restore,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.preview import preview
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.request import (
     Request,
     manifest_digest_from_option,
@@ -54,7 +54,7 @@ def plan(host: Host, source: Path, **changes: Any) -> RestorePlan:
 
 
 def place_of(host: Host) -> dict[str, Any]:
-    return catalog.describe_place(host.datadir)[0]
+    return catalog.describe_path(host.datadir)[0]
 
 
 def test_a_request_acts_once_however_often_it_is_asked(host: Host) -> None:
@@ -179,19 +179,19 @@ def ahead(host: Host, **changes: Any) -> RestorePlan:
     return plan(host, host.place / "second", **wanted)
 
 
-def test_a_look_ahead_minds_neither_a_running_server_nor_that_nothing_is_prepared(
+def test_a_preview_minds_neither_a_running_server_nor_that_nothing_is_prepared(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host.restore(request=FIRST)
     monkeypatch.setattr(running, "user_of", lambda *_a, **_k: running.User(1, "made up"))
     before = tree(host.place)
     planned = ahead(host, force=True, manifest_sha256=host.origin("ours-1"))
-    told = forecast(planned, RestoreOptions(request=SECOND))
+    reported = preview(planned, RestoreOptions(request=SECOND))
     size = sum(path.stat().st_size for path in host.datadir.rglob("*") if path.is_file())
     assert planned.changed
-    assert (told[0]["bytes"], told[0]["request"]) == (size, "first")
-    assert (told[1]["files"], told[1]["bytes"]) == (len(DATA), sum(map(len, DATA.values())))
-    assert (told[1]["id"], told[1]["request"]) == ("ours-1", "second")
+    assert (reported[0]["bytes"], reported[0]["request"]) == (size, "first")
+    assert (reported[1]["files"], reported[1]["bytes"]) == (len(DATA), sum(map(len, DATA.values())))
+    assert (reported[1]["id"], reported[1]["request"]) == ("ours-1", "second")
     assert tree(host.place) == before
     with pytest.raises(ServerRunning):
         plan(host, host.backup, request=SECOND, force=True)
@@ -206,7 +206,7 @@ def test_a_look_ahead_minds_neither_a_running_server_nor_that_nothing_is_prepare
         ({"request": Request("old", "c" * 64, "2026-11-01T00:00:00Z"), "force": True}, RequestSuperseded),
     ],
 )
-def test_a_look_ahead_refuses_what_the_restore_would(
+def test_a_preview_refuses_what_the_restore_would(
     host: Host, changes: dict[str, Any], expected: type[XtrabackupError]
 ) -> None:
     host.restore(request=FIRST)
@@ -214,13 +214,13 @@ def test_a_look_ahead_refuses_what_the_restore_would(
         ahead(host, **changes)
 
 
-def test_a_look_ahead_refuses_to_prepare_the_backup_in_the_data_directory(host: Host) -> None:
+def test_a_preview_refuses_to_prepare_the_backup_in_the_data_directory(host: Host) -> None:
     for place in (host.datadir, host.datadir / "inner"):
         with pytest.raises(TargetUnsafe):
-            plan(host, place, origin=host.backup, look_ahead=True, request=FIRST)
+            plan(host, place, origin=host.backup, preview=True, request=FIRST)
 
 
-def test_a_look_ahead_goes_on_with_what_was_prepared_unless_it_is_another_backup(host: Host) -> None:
+def test_a_preview_goes_on_with_what_was_prepared_unless_it_is_another_backup(host: Host) -> None:
     host.make_backup(host.place / "second", "ours-1")
     assert ahead(host, manifest_sha256=host.origin("ours-1")).source == host.place / "second"
     shutil.rmtree(host.place / "second")

@@ -26,13 +26,13 @@ def _only_our_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(installed, "_SYSTEM_DIRECTORIES", ())
 
 
-def found(directory: Path, programs: dict[str, str], **wishes: str) -> dict[str, Any]:
+def found(directory: Path, programs: dict[str, str], **requested: str) -> dict[str, Any]:
     """What is found where only ``programs`` (shell commands by name) are installed."""
     for name, command in programs.items():
         program = directory / name
         program.write_text(f"#!/bin/sh\n{command}\n")
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    return installed.find_installed(ServerWishes(**wishes)).as_dict()
+    return installed.find_installed(ServerWishes(**requested)).as_dict()
 
 
 def test_a_host_without_a_server_has_its_usual_places(tmp_path: Path) -> None:

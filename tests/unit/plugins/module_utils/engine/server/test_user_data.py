@@ -22,8 +22,8 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.us
     UNKNOWN,
     Entry,
     ServerObjects,
+    classify,
     entries_of,
-    judge,
     sees_all,
 )
 
@@ -99,7 +99,7 @@ servers = st.one_of(
 
 @pytest.mark.parametrize("entries", [MARIADB, MYSQL], ids=["mariadb", "mysql"])
 def test_a_fresh_server_that_was_asked_holds_nothing(entries: list[Entry]) -> None:
-    assert judge(entries, running=True, server=SILENT).as_dict() == {
+    assert classify(entries, running=True, server=SILENT).as_dict() == {
         "state": NONE,
         "running": True,
         "databases": [],
@@ -114,18 +114,18 @@ def test_no_directory_with_a_users_object_is_free(
 ) -> None:
     replaced = {entry.path for entry in others}
     entries = [*(entry for entry in own if entry.path not in replaced), *others]
-    assert judge(entries, running=running, server=server).state == FOUND
+    assert classify(entries, running=running, server=server).state == FOUND
 
 
 @given(st.one_of(st.none(), st.sampled_from([MARIADB, MYSQL])), st.booleans(), servers)
 def test_only_two_witnesses_who_know_everything_make_it_free(
     entries: list[Entry] | None, running: bool, server: ServerObjects | None
 ) -> None:
-    judged = judge(entries, running=running, server=server)
-    told = server is not None and (server.databases or server.objects)
+    classified = classify(entries, running=running, server=server)
+    reported = server is not None and (server.databases or server.objects)
     silent = entries is not None and server == SILENT
-    assert judged.state == (FOUND if told else NONE if silent else UNKNOWN)
-    assert bool(judged.unknown) == (entries is None or server is None or not server.complete)
+    assert classified.state == (FOUND if reported else NONE if silent else UNKNOWN)
+    assert bool(classified.unknown) == (entries is None or server is None or not server.complete)
 
 
 def test_every_kind_of_entry_is_seen_and_links_are_not_followed(tmp_path: Path) -> None:
@@ -150,9 +150,9 @@ def test_every_kind_of_entry_is_seen_and_links_are_not_followed(tmp_path: Path) 
         "gone": OTHER,
         "pipe": OTHER,
     }
-    judged = judge(list(entries.values()), running=True, server=SILENT)
-    assert judged.databases == ("crm", "gone", "pipe", "shop")
-    assert judged.objects == ("mysql/notes.frm",)
+    classified = classify(list(entries.values()), running=True, server=SILENT)
+    assert classified.databases == ("crm", "gone", "pipe", "shop")
+    assert classified.objects == ("mysql/notes.frm",)
 
 
 def test_who_sees_everything() -> None:

@@ -13,7 +13,7 @@ import yaml
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import InvalidOption
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources import arrivals
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.network import TcpSource, TlsSource
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.door import Sources
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.admission import AllowedNetworks
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tcp_receiver import TcpListenOptions
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tls_listener import ListenOptions
 from ansible_collections.innodb.xtrabackup.plugins.modules import xbstream
@@ -34,7 +34,7 @@ def listen(**given: Any) -> dict[str, Any]:
 
 
 def test_options_become_sources() -> None:
-    anywhere = Sources.parse([])
+    anywhere = AllowedNetworks.parse([])
     plain = arrivals.arriving(listen(plain=True))
     assert plain == TcpSource(TcpListenOptions(4567, "127.0.0.1", 5.0, 60.0, anywhere))
     tls = arrivals.arriving(listen(tls={"credentials": "/etc/receiver.json"}))

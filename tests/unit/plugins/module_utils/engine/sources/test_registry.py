@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.catalog import describe_place
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.catalog import describe_path
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import NotABackup
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.backup_source import read_backup
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources import registry
@@ -68,7 +68,7 @@ def test_a_pipe_is_not_read_to_find_out_what_it_holds(tmp_path: Path) -> None:
     make_archive(tmp_path / "made", FILES)
     assert archive_holds(source_at(tmp_path / "made"), source_at(tmp_path / "made").require_complete(), "")
     assert not archive_holds(pipe, source_at(tmp_path / "made").require_complete(), "")
-    assert describe_place(tmp_path / "pipe")[0]["kind"] == "other"
+    assert describe_path(tmp_path / "pipe")[0]["kind"] == "other"
 
 
 @pytest.mark.parametrize("registered", [True, False])
@@ -91,6 +91,6 @@ def test_a_new_source_is_a_class_and_a_line_in_the_registry(
     assert "shop/orders.ibd" in tree(tmp_path / "part")
     backup = read_backup(source)
     assert (backup.id, backup.state, backup.checkpoints.last_lsn) == ("backup-1", "copied", 2)
-    facts, record = describe_place(location)
+    facts, record = describe_path(location)
     assert (facts["kind"], facts["complete"], facts["id"]) == ("archive", True, "backup-1")
     assert record is not None

@@ -31,8 +31,8 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.ci
 KEY = bytes(range(32))
 
 
-def seal(plain: bytes, key: bytes = KEY) -> bytes:
-    return b"".join(Encryptor(key).seal(plain))
+def encrypt(plain: bytes, key: bytes = KEY) -> bytes:
+    return b"".join(Encryptor(key).encrypt(plain))
 
 
 def unseal(data: bytes, key: bytes = KEY, step: int | None = None) -> bytes:
@@ -58,7 +58,7 @@ def old_chunk(version: int, plain: bytes, iv: bytes = b"") -> bytes:
 @pytest.mark.parametrize("size", [16, 24, 32])
 def test_a_chunk_has_the_documented_layout(size: int) -> None:
     key, plain = KEY[:size], b"forty-two bytes or so of a tablespace page"
-    chunk = seal(plain, key)
+    chunk = encrypt(plain, key)
     magic, reserved, original, encrypted, checksum, iv_size = struct.unpack_from("<8sQQQIQ", chunk)
     iv, data = chunk[44:60], chunk[60:]
     assert (magic, reserved, iv_size) == (b"XBCRYP03", 0, 16)
@@ -79,28 +79,28 @@ def test_the_counter_runs_over_all_128_bits() -> None:
 @settings(max_examples=50, deadline=None)
 @given(blocks=st.lists(st.binary(max_size=2000), max_size=5), step=st.sampled_from([1, 13, 60, 1000, None]))
 def test_chunks_cut_anywhere_decrypt_to_what_was_encrypted(blocks: list[bytes], step: int | None) -> None:
-    assert unseal(b"".join(seal(block) for block in blocks), step=step) == b"".join(blocks)
+    assert unseal(b"".join(encrypt(block) for block in blocks), step=step) == b"".join(blocks)
 
 
 def test_no_two_chunks_share_an_iv() -> None:
-    assert len({seal(b"the same")[44:60] for _repeat in range(100)}) == 100
+    assert len({encrypt(b"the same")[44:60] for _repeat in range(100)}) == 100
 
 
 @pytest.mark.parametrize("step", [1, 50, None])
 def test_chunks_of_version_1_and_2_are_read(step: int | None) -> None:
-    data = old_chunk(1, b"from 2013, ") + old_chunk(2, b"from 2014, ", os.urandom(16)) + seal(b"and from now")
+    data = old_chunk(1, b"from 2013, ") + old_chunk(2, b"from 2014, ", os.urandom(16)) + encrypt(b"and from now")
     assert unseal(data, step=step) == b"from 2013, from 2014, and from now"
 
 
 def test_another_key_is_detected() -> None:
     with pytest.raises(DecryptionFailed, match=r"t\.ibd\.xbcrypt"):
-        unseal(seal(b"secret"), bytes(32))
+        unseal(encrypt(b"secret"), bytes(32))
     with pytest.raises(DecryptionFailed):
-        unseal(seal(b"secret"), KEY[:16])
+        unseal(encrypt(b"secret"), KEY[:16])
 
 
 def test_every_flipped_bit_is_detected_or_means_nothing() -> None:
-    chunk = seal(b"some secret data")
+    chunk = encrypt(b"some secret data")
     for bit in range(8 * len(chunk)):
         damaged = bytearray(chunk)
         damaged[bit // 8] ^= 1 << bit % 8
@@ -120,8 +120,8 @@ def test_every_flipped_bit_is_detected_or_means_nothing() -> None:
 
 
 def test_truncation_is_detected_everywhere_but_between_chunks() -> None:
-    first = seal(b"first")
-    data = first + seal(b"second")
+    first = encrypt(b"first")
+    data = first + encrypt(b"second")
     for length in range(1, len(data)):
         if length == len(first):
             assert unseal(data[:length]) == b"first"
@@ -209,12 +209,12 @@ STORED = {"ibdata1.xbcrypt": bytes(32), "db/t.ibd.xbcrypt": bytes([1]) * 32}
 )
 def test_the_mac_depends_on_the_key_and_on_every_byte(key: bytes, manifest: bytes, stored: dict[str, bytes]) -> None:
     mac = cipher.manifest_mac(KEY, b"{}", STORED)
-    cipher.check_manifest_mac(KEY, b"{}", dict(reversed(list(STORED.items()))), mac, "the archive")
+    cipher.verify_manifest_mac(KEY, b"{}", dict(reversed(list(STORED.items()))), mac, "the archive")
     with pytest.raises(DecryptionFailed, match="the archive"):
-        cipher.check_manifest_mac(key, manifest, stored, mac, "the archive")
+        cipher.verify_manifest_mac(key, manifest, stored, mac, "the archive")
 
 
 @pytest.mark.parametrize("mac", [None, "", "00" * 32, "\udcff", "x"])
 def test_a_wrong_or_missing_mac_is_refused(mac: str | None) -> None:
     with pytest.raises(DecryptionFailed, match="the archive"):
-        cipher.check_manifest_mac(KEY, b"{}", {}, mac, "the archive")
+        cipher.verify_manifest_mac(KEY, b"{}", {}, mac, "the archive")

@@ -245,7 +245,7 @@ def test_an_entry_forged_to_the_manifests_own_digest_is_detected(
     (tmp_path / "whole").unlink()
     other_metadata(entries, {})
     # the digest is fast and not made to withstand forgers: suppose that one has found a second content for it
-    monkeypatch.setattr(extract.Extractor, "_check_content", lambda _self, _manifest: None)
+    monkeypatch.setattr(extract.Extractor, "_verify_content", lambda _self, _manifest: None)
     with pytest.raises(DecryptionFailed, match="changed since"):
         unpacks(b"".join(entries.values()), tmp_path, decrypt_key=KEY)
 

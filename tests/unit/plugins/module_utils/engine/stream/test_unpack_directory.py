@@ -33,7 +33,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.pa
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.unpack_directory import (
     UnpackOptions,
-    settle_directory,
+    apply_manifest_in_place,
     unpack_directory,
 )
 from ansible_collections.innodb.xtrabackup.tests.support.streams import (
@@ -137,10 +137,10 @@ def test_a_directory_that_another_tool_unpacked_becomes_what_its_manifest_means(
     # without compression: the entries as they are stored, as mbstream writes them
     expected = with_schema_changes(PackedDirectorySink(tmp_path / "theirs"))
     assert (tmp_path / "theirs" / "db" / "changed.new").exists()
-    settle_directory(tmp_path / "theirs")
+    apply_manifest_in_place(tmp_path / "theirs")
     assert plain(tmp_path / "theirs") == prints(expected)
     before = fingerprints(tmp_path / "theirs")
-    settle_directory(tmp_path / "theirs")
+    apply_manifest_in_place(tmp_path / "theirs")
     assert fingerprints(tmp_path / "theirs") == before
 
 

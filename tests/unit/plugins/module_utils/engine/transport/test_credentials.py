@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Credentials: who may read them, how long they serve, and what is kept when they are settled again."""
+"""Credentials: who may read them, how long they serve, and what is kept when they are planned again."""
 
 from __future__ import annotations
 
@@ -159,14 +159,14 @@ def test_credentials_without_peer_or_token_or_of_the_other_role_or_used_are_refu
 # --- settling ------------------------------------------------------------------------------------
 
 
-def test_settling_again_with_the_same_wishes_changes_nothing(
+def test_planning_again_with_the_same_options_changes_nothing(
     sender: credentials.Credentials, receiver: credentials.Credentials
 ) -> None:
-    first = credentials.settle(sender, "sender", peer_certificate=receiver.certificate, token=TOKEN)
+    first = credentials.plan_credentials(sender, "sender", peer_certificate=receiver.certificate, token=TOKEN)
     # Ansible's templates add and strip line feeds
-    again = credentials.settle(first, "sender", peer_certificate=receiver.certificate.strip(), token=TOKEN)
+    again = credentials.plan_credentials(first, "sender", peer_certificate=receiver.certificate.strip(), token=TOKEN)
     assert again == first
-    assert credentials.settle(first, "sender") == first
+    assert credentials.plan_credentials(first, "sender") == first
 
 
 def test_another_peer_or_token_changes_only_that(
@@ -174,14 +174,16 @@ def test_another_peer_or_token_changes_only_that(
 ) -> None:
     complete = replace(sender, peer_certificate=receiver.certificate, token=TOKEN, token_used=True)
     other = credentials.create("receiver").certificate
-    assert credentials.settle(complete, "sender", peer_certificate=other) == replace(complete, peer_certificate=other)
-    renewed = credentials.settle(complete, "sender", token=TOKEN + "2")
+    assert credentials.plan_credentials(complete, "sender", peer_certificate=other) == replace(
+        complete, peer_certificate=other
+    )
+    renewed = credentials.plan_credentials(complete, "sender", token=TOKEN + "2")
     assert renewed == replace(complete, token=TOKEN + "2", token_used=False)
 
 
 def test_a_used_token_stays_used_even_with_a_new_key(sender: credentials.Credentials) -> None:
     used = replace(sender, token=TOKEN, token_used=True)
-    assert credentials.settle(used, "sender", token=TOKEN, renew=True).token_used
+    assert credentials.plan_credentials(used, "sender", token=TOKEN, renew=True).token_used
 
 
 @pytest.mark.parametrize(("left", "kept"), [(13, True), (11, False), (-1, False)])
@@ -190,29 +192,31 @@ def test_a_certificate_near_its_end_is_made_anew_and_keeps_peer_and_token(
 ) -> None:
     born = datetime.datetime.now(UTC) - datetime.timedelta(hours=48 - left)
     old = replace(credentials.create("sender", born), peer_certificate=receiver.certificate, token=TOKEN)
-    settled = credentials.settle(old, "sender")
-    assert (settled == old) is kept
-    assert (settled.peer_certificate, settled.token) == (old.peer_certificate, old.token)
+    planned = credentials.plan_credentials(old, "sender")
+    assert (planned == old) is kept
+    assert (planned.peer_certificate, planned.token) == (old.peer_certificate, old.token)
 
 
 def test_a_certificate_of_the_future_is_made_anew() -> None:
     old = credentials.create("sender", datetime.datetime.now(UTC) + datetime.timedelta(days=30))
-    assert credentials.settle(old, "sender") != old
+    assert credentials.plan_credentials(old, "sender") != old
 
 
 def test_another_role_gets_another_key_and_no_peer(
     sender: credentials.Credentials, receiver: credentials.Credentials
 ) -> None:
-    settled = credentials.settle(replace(sender, peer_certificate=receiver.certificate, token=TOKEN), "receiver")
-    assert (settled.role, settled.peer_certificate, settled.token) == ("receiver", "", "")
-    assert settled.private_key != sender.private_key
+    planned = credentials.plan_credentials(
+        replace(sender, peer_certificate=receiver.certificate, token=TOKEN), "receiver"
+    )
+    assert (planned.role, planned.peer_certificate, planned.token) == ("receiver", "", "")
+    assert planned.private_key != sender.private_key
 
 
 def test_a_short_token_and_a_peer_that_is_no_certificate_are_refused(sender: credentials.Credentials) -> None:
     with pytest.raises(InvalidOption, match="token"):
-        credentials.settle(sender, "sender", token="short")
+        credentials.plan_credentials(sender, "sender", token="short")
     with pytest.raises(InvalidOption, match="peer_certificate"):
-        credentials.settle(sender, "sender", peer_certificate="-----BEGIN CERTIFICATE-----\nno\n")
+        credentials.plan_credentials(sender, "sender", peer_certificate="-----BEGIN CERTIFICATE-----\nno\n")
 
 
 # --- in use --------------------------------------------------------------------------------------

@@ -137,7 +137,7 @@ def test_blocks_written_from_a_reused_buffer_arrive_as_they_were(ends: Ends) -> 
 # --- who is let in -------------------------------------------------------------------------------
 
 
-def make_stranger(ends: Ends) -> Path:
+def make_intruder(ends: Ends) -> Path:
     """Credentials that pin the right receiver and have the right token, but another key."""
     path = ends.directory / "go"
     credentials.save(path, with_another_key(credentials.load(ends.sender)))
@@ -151,7 +151,7 @@ def with_another_key(own: credentials.Credentials) -> credentials.Credentials:
 def test_a_sender_with_another_certificate_is_refused_and_the_right_one_still_gets_in(ends: Ends) -> None:
     receiver = Receiver(ends)
     with pytest.raises(PeerRefused):
-        TlsSink(replace(ends.target(), credentials_path=make_stranger(ends)))
+        TlsSink(replace(ends.target(), credentials_path=make_intruder(ends)))
     sink = TlsSink(ends.target())
     sink.publish(send(sink, FILES))
     receiver.join()
@@ -182,10 +182,10 @@ def test_a_sender_refuses_a_receiver_with_another_certificate(ends: Ends) -> Non
 
 def test_a_sender_with_another_token_is_refused_and_the_right_one_still_gets_in(ends: Ends) -> None:
     receiver = Receiver(ends)
-    stranger = ends.directory / "go"
-    credentials.save(stranger, replace(credentials.load(ends.sender), token="f" * 32))
+    intruder = ends.directory / "go"
+    credentials.save(intruder, replace(credentials.load(ends.sender), token="f" * 32))
     with pytest.raises(PeerRefused, match="does not have the token"):
-        TlsSink(replace(ends.target(), credentials_path=stranger))
+        TlsSink(replace(ends.target(), credentials_path=intruder))
     sink = TlsSink(ends.target())
     sink.publish(send(sink, FILES))
     receiver.join()
@@ -215,7 +215,7 @@ def test_more_connections_than_allowed_are_refused(ends: Ends) -> None:
         TlsSink(ends.target(connections=17))
 
 
-def test_strangers_do_not_disturb_the_transfer(ends: Ends) -> None:
+def test_intruders_do_not_disturb_the_transfer(ends: Ends) -> None:
     receiver = Receiver(ends)
     address = ("127.0.0.1", ends.port)
     for _number in range(5):

@@ -57,47 +57,47 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
 def test_the_states_of_a_checkpoint_are_of_the_first_lsn_that_several_of_them_have(disk: Disk) -> None:
     # 105 and 150: tables that were closed before and after it collected the states
     disk.write(7, 105, 110, 110, 150, 30, 160, 160, 160)
-    assert disk.states().settle() == Horizon((1, 100), (1, 110))
+    assert disk.states().find_horizon() == Horizon((1, 100), (1, 110))
 
 
 def test_the_lsn_of_a_single_state_tells_nothing_of_the_others(disk: Disk) -> None:
     disk.write(7, 150, 30, 180)
-    assert disk.states().settle() == Horizon((1, 100), (1, 100))
+    assert disk.states().find_horizon() == Horizon((1, 100), (1, 100))
 
 
 def test_a_checkpoint_that_wrote_no_state_collected_them_where_it_began(disk: Disk) -> None:
     disk.write(7, 99)
-    assert disk.states().settle() == Horizon((1, 100), (1, 100))
+    assert disk.states().find_horizon() == Horizon((1, 100), (1, 100))
 
 
 def test_no_checkpoint_has_no_horizon(disk: Disk) -> None:
     disk.checkpoint = None
     disk.write(7)
-    assert disk.states().settle() is None
+    assert disk.states().find_horizon() is None
 
 
 def test_what_was_seen_before_tables_were_closed_counts_as_long_as_the_checkpoint_is_the_newest(disk: Disk) -> None:
     disk.write(110, 110, 7)
     states = disk.states()
-    states.look()
+    states.note_newest()
     disk.write(250, 250, 7)
     states.tables_were_closed()
-    assert states.settle() == Horizon((1, 100), (1, 110))
+    assert states.find_horizon() == Horizon((1, 100), (1, 110))
 
 
 def test_after_a_checkpoint_that_tables_were_closed_in_the_next_one_is_waited_for(disk: Disk) -> None:
     disk.checkpoint = ((1, 10), (1, 20))
     disk.write(7, 7, 7)
     states = disk.states()
-    states.look()
+    states.note_newest()
     disk.checkpoint = CHECKPOINT
     disk.write(105, 105, 110)  # two partitions that were closed before it collected the states
     states.tables_were_closed()
     disk.later = iter([CHECKPOINT] * 4 + [((1, 300), (1, 400))] * 9)
     disk.write(310, 105, 310)
-    assert states.settle() == Horizon((1, 300), (1, 310))
+    assert states.find_horizon() == Horizon((1, 300), (1, 310))
 
 
 def test_a_checkpoint_whose_states_are_all_overwritten_is_used_when_no_other_comes(disk: Disk) -> None:
     disk.write(7, 210, 230)
-    assert disk.states().settle() == Horizon((1, 100), (1, 100))
+    assert disk.states().find_horizon() == Horizon((1, 100), (1, 100))

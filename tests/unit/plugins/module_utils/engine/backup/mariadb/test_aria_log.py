@@ -59,11 +59,11 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
     return Server(tmp_path / "log")
 
 
-def copy_of(server: Server, patience: float = 5, name: str = "backup") -> tuple[aria_log.AriaLog, Path]:
+def copy_of(server: Server, timeout: float = 5, name: str = "backup") -> tuple[aria_log.AriaLog, Path]:
     layout = ServerLayout.from_variables({"datadir": str(server.directory)})
     sink = DirectorySink(server.directory.parent / name)
     context = CopierContext(16384, sink.open, threading.Event(), Progress("backup"))
-    return aria_log.AriaLog(layout, sink, context, str(server.directory.parent), patience), sink.staging
+    return aria_log.AriaLog(layout, sink, context, str(server.directory.parent), timeout), sink.staging
 
 
 def test_the_copy_ends_where_the_log_does_under_the_lock(server: Server) -> None:
@@ -108,7 +108,7 @@ def test_a_page_that_is_not_written_yet_is_waited_for(server: Server) -> None:
     server.write(1, 4)
     with open(server.directory / "aria_log.00000001", "ab") as file:
         file.write(bytes(TRANSLOG_PAGE_SIZE))
-    log, _backup = copy_of(server, patience=0.2, name="impatient")
+    log, _backup = copy_of(server, timeout=0.2, name="impatient")
     with pytest.raises(LockTimeout, match=r"aria_log.00000001 at offset 32768"):
         log.take_tail()
 

@@ -211,9 +211,9 @@ def test_what_is_read_ahead_is_bounded_and_then_no_sign_of_life_is_given(
     following.follower.hold()
     log.fill(100)
     time.sleep(0.2)
-    told = len(following.progress)
+    reported = len(following.progress)
     time.sleep(0.1)
-    assert len(following.progress) == told
+    assert len(following.progress) == reported
     assert following.follower.follow_until(log.lsn, 10) == log.lsn
     assert following.blocks == expected(log, following.follower, log.lsn)
 

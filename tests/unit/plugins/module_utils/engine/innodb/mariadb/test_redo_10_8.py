@@ -303,12 +303,12 @@ def test_the_backup_header_reads_back(version: str, creator: str) -> None:
     assert data[:8] == b"Phys\0\0\0\0"
 
 
-def test_only_what_ends_before_the_last_block_is_settled() -> None:
+def test_only_what_ends_before_the_last_block_is_stable() -> None:
     one = mtr(record(9))
     data = (3 * 4096 // len(one)) * one
     walked = walk(data)
     assert walked.size == len(data)
     last_block = (len(data) - 1) // 4096 * 4096
-    assert last_block - len(one) < walked.settled <= last_block
-    assert walked.settled % len(one) == 0
-    assert walk(one).settled == 0
+    assert last_block - len(one) < walked.stable <= last_block
+    assert walked.stable % len(one) == 0
+    assert walk(one).stable == 0

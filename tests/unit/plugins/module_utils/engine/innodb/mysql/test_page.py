@@ -49,10 +49,10 @@ def plain(number: int, size: int = 4096, page_type: int = 17855) -> bytearray:
     page[26:34] = bytes(8)
     put(page, 34, SPACE)
     put(page, size - 4, LSN & 0xFFFFFFFF)
-    return sealed(page)
+    return with_checksum(page)
 
 
-def sealed(page: bytearray) -> bytearray:
+def with_checksum(page: bytearray) -> bytearray:
     checksum = crc32c.crc32c(bytes(page[4:26])) ^ crc32c.crc32c(bytes(page[38:-8]))
     put(page, 0, checksum)
     put(page, len(page) - 8, checksum)
@@ -281,7 +281,7 @@ def test_a_page_that_inflates_without_end_is_a_fault() -> None:
 def test_a_compressed_page_may_fill_its_page() -> None:
     page = plain(3, 16384)
     page[200:14000] = random.Random(1).randbytes(13800)
-    page = compressed(sealed(page))
+    page = compressed(with_checksum(page))
     assert int.from_bytes(page[32:34], "big") > 13800
     assert verifier(size=16384).faults(page, 3) == []
     assert verifier(size=16384).faults(encrypted(page), 3) == []
@@ -320,6 +320,6 @@ def test_a_first_page_verifies_with_its_encryption_information() -> None:
     put(page, 46, 1)
     put(page, 54, 0x6021)
     page[10390:10501] = b"lCC" + (7).to_bytes(4, "big") + b"u" * 36 + bytes(64) + (9).to_bytes(4, "big")
-    found = pages.verified_tablespace_header(sealed(page), "t.ibd", Family.MYSQL)
+    found = pages.verified_tablespace_header(with_checksum(page), "t.ibd", Family.MYSQL)
     assert found.encryption_info == EncryptionInfo(7, "u" * 36, bytes(64), 9)
     assert found.encrypted

@@ -128,7 +128,7 @@ def test_a_block_that_is_not_full_ends_the_walk() -> None:
         (made.block(LSN + 512, b"t" * 496)[:-4] + b"\xde\xad\xbe\xef", redo_format.MysqlWalkEnd.NO_CHECKSUM),
         (made.block(LSN + 512, b"t" * 9)[:-4] + b"\xde\xad\xbe\xef", redo_format.MysqlWalkEnd.NO_CHECKSUM),
         (
-            made.sealed(made.block(LSN + 512, b"")[:4] + b"\x02\x01" + bytes(2) + b"\0\0\0\1"),
+            made.with_checksum(made.block(LSN + 512, b"")[:4] + b"\x02\x01" + bytes(2) + b"\0\0\0\1"),
             redo_format.MysqlWalkEnd.CHECKSUM,
         ),
     ],

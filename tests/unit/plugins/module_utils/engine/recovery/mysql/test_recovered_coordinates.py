@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.mysql.recovered_coordinates import (
+    inexact_channels,
     recovered_record,
-    unsettled_channels,
     write_coordinates,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.applied_positions import (
@@ -45,7 +45,7 @@ def test_a_position_that_was_not_exact_is_that_of_the_data_or_stays_unknown(
     record = recovered_record({"binlog": None, "replication": [channel(**entry)]}, "", [BEHIND])
     (found,) = record["replication"]
     assert (found["position"], found["exact"]) == (position, exact)
-    assert unsettled_channels(record) == ([] if exact else [found["channel"]])
+    assert inexact_channels(record) == ([] if exact else [found["channel"]])
 
 
 def test_channels_that_nobody_could_look_for_are_not_taken_for_none() -> None:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A sealed MySQL server: what it is told, what it is given."""
+"""A MySQL recovery server: what it is told, what it is given."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.mysql.server import (
     command_line,
     file_of_space,
-    furnish,
+    fill_scratch,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.program import ServerProgram
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.sealed import RecoverySettings, Scratch
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.recovery_server import (
+    RecoverySettings,
+    Scratch,
+)
 
 PROGRAM = ServerProgram(Path("/usr/sbin/mysqld"), "9.7.4", Flavor.MYSQL)
 KEYRING = json.dumps({"version": "1.0", "elements": []})
@@ -29,7 +32,7 @@ def settings(**changes: object) -> RecoverySettings:
     return RecoverySettings(16384, "ibdata1:12M:autoextend", 0, 64 << 20, 32 << 20, **changes)  # type: ignore[arg-type]
 
 
-def test_the_server_is_sealed() -> None:
+def test_the_server_is_isolated() -> None:
     words = command_line(Path("/b"), settings(), PROGRAM, Path("/b/s"))
     assert words[:2] == ["/usr/sbin/mysqld", "--no-defaults"]
     for word in (
@@ -70,7 +73,7 @@ def test_it_gets_a_copy_of_the_binary_log(tmp_path: Path, gtid_mode: bool) -> No
     scratch = tmp_path / ".scratch"
     scratch.mkdir()
     wanted = settings(binary_log=tmp_path / "binlog.000012", gtid_mode=gtid_mode)
-    furnish(wanted, PROGRAM, Scratch(scratch, scratch))
+    fill_scratch(wanted, PROGRAM, Scratch(scratch, scratch))
     words = command_line(tmp_path, wanted, PROGRAM, scratch)
     assert "--log-bin=.scratch/binlog" in words
     assert f"--gtid-mode={'ON' if gtid_mode else 'OFF'}" in words
@@ -88,7 +91,7 @@ def test_a_keyring_is_given_as_a_copy_that_is_only_read(tmp_path: Path, monkeypa
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     wanted = settings(keyring_file=tmp_path / "keys")
-    furnish(wanted, PROGRAM, Scratch(scratch, scratch))
+    fill_scratch(wanted, PROGRAM, Scratch(scratch, scratch))
     words = command_line(tmp_path, wanted, PROGRAM, scratch)
     assert words[0] == str(scratch / "mysqld")
     assert json.loads((scratch / "mysqld.my").read_text()) == {"components": "file://component_keyring_file"}
@@ -104,10 +107,10 @@ def test_what_is_no_keyring_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(mysql_server, "places", lambda _program: {"plugin-dir": str(tmp_path)})
     (tmp_path / "keys").write_text("not JSON")
     with pytest.raises(FormatError, match="keys"):
-        furnish(settings(keyring_file=tmp_path / "keys"), PROGRAM, Scratch(tmp_path, tmp_path))
+        fill_scratch(settings(keyring_file=tmp_path / "keys"), PROGRAM, Scratch(tmp_path, tmp_path))
     (tmp_path / "keys").write_text(KEYRING)
     with pytest.raises(InvalidOption, match=r"component_keyring_file\.so"):
-        furnish(settings(keyring_file=tmp_path / "keys"), PROGRAM, Scratch(tmp_path, tmp_path))
+        fill_scratch(settings(keyring_file=tmp_path / "keys"), PROGRAM, Scratch(tmp_path, tmp_path))
 
 
 def test_the_file_of_a_tablespace_is_found_by_its_id(tmp_path: Path) -> None:

@@ -18,14 +18,16 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.fi
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.backup_directory import (
     read_backup_directory,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.strangers import require_honest
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.foreign_files import (
+    require_no_foreign_files,
+)
 from ansible_collections.innodb.xtrabackup.tests.unit.plugins.module_utils.engine.restore.conftest import (
     DATA,
     Host,
     tree,
 )
 
-STRANGERS = [
+INTRUDERS = [
     ".ssh/authorized_keys", ".my.cnf", ".bashrc", ".mylogin.cnf", ".config/systemd/user/x.service", "my.cnf", "MY.CNF",
     "mysqld.my", "component_keyring_file.cnf", "component_keyring_file", "keyring", "server.key", "ca-key.pem",
 ]  # fmt: skip
@@ -46,7 +48,7 @@ def put(backup: Path, name: str) -> None:
     (backup / name).write_bytes(b"evil")
 
 
-@pytest.mark.parametrize("name", STRANGERS)
+@pytest.mark.parametrize("name", INTRUDERS)
 def test_one_that_lies_beside_a_backup_is_not_restored(host: Host, name: str) -> None:
     (host.backup / MANIFEST_NAME).unlink()
     put(host.backup, name)
@@ -56,7 +58,7 @@ def test_one_that_lies_beside_a_backup_is_not_restored(host: Host, name: str) ->
     assert (host.backup / name).read_bytes() == b"evil"
 
 
-@pytest.mark.parametrize("name", STRANGERS)
+@pytest.mark.parametrize("name", INTRUDERS)
 def test_a_manifest_that_lists_one_is_refused(host: Host, name: str) -> None:
     put(host.backup, name)
     found = manifest.read(host.backup)
@@ -64,11 +66,11 @@ def test_a_manifest_that_lists_one_is_refused(host: Host, name: str) -> None:
     forged = replace(found, files=(*found.files, entry))
     (host.backup / MANIFEST_NAME).write_bytes(forged.render())
     before = tree(host.place)
-    told = f"the manifest of {host.backup} lists {name}, which no backup of a server has"
-    with pytest.raises(BackupError, match=re.escape(told)):
+    reported = f"the manifest of {host.backup} lists {name}, which no backup of a server has"
+    with pytest.raises(BackupError, match=re.escape(reported)):
         host.restore()
-    with pytest.raises(BackupError, match=re.escape(told)):
-        require_honest(read_backup_directory(host.backup))
+    with pytest.raises(BackupError, match=re.escape(reported)):
+        require_no_foreign_files(read_backup_directory(host.backup))
     assert tree(host.place) == before
 
 

@@ -26,11 +26,11 @@ from ..host import confinement
 from ..host.handover import Handover
 from ..progress import Progress
 from .error_log import ENDED_WELL, RecoveryState
-from .mariadb.server import SealedMariadb
-from .mysql.server import SealedMysql
+from .mariadb.server import MariadbRecoveryServer
+from .mysql.server import MysqlRecoveryServer
 from .process import POLL_SECONDS, ActivityWatch, HeldSignals, die_with_parent, drain
 from .program import ServerProgram
-from .sealed import ANSWER_SECONDS, RecoverySettings, Scratch, Sealed
+from .recovery_server import ANSWER_SECONDS, RecoveryServer, RecoverySettings, Scratch
 from .tablespaces import require_tablespaces
 
 _log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ _FAILED_SECONDS = 60.0  # how long a server that reported an error may compute w
 _HOPELESS_SECONDS = 2.0  # how long one that cannot go on may be silent
 _KILL_SECONDS = 30.0
 
-_SERVERS = {Family.MARIADB: SealedMariadb, Family.MYSQL: SealedMysql}
+_SERVERS = {Family.MARIADB: MariadbRecoveryServer, Family.MYSQL: MysqlRecoveryServer}
 
 
 @dataclass(frozen=True)
@@ -90,14 +90,14 @@ def recover(
     running.
     """
     started = time.monotonic()
-    sealed: Sealed = _SERVERS[program.family](held, settings, program, scratch)
-    run = _Run(sealed, held, settings, last_lsn, progress, stall_timeout, redo_proven)
+    server: RecoveryServer = _SERVERS[program.family](held, settings, program, scratch)
+    run = _Run(server, held, settings, last_lsn, progress, stall_timeout, redo_proven)
     state = run.run(program, scratch)
     require_tablespaces(held.own, state.tablespaces, program.family, settings.missing_tables)
     warnings = [f"server: {text}" for text in [*state.errors, *state.warnings] if text not in state.checked]
-    if run.unsealed:
+    if run.unconfined:
         warnings.append(
-            f"the server that recovered the backup had no namespaces of its own ({run.unsealed}): the network, and "
+            f"the server that recovered the backup had no namespaces of its own ({run.unconfined}): the network, and "
             "what every account may read or write, was not hidden from it"
         )
     if state.prepared_transactions:
@@ -123,7 +123,7 @@ class _Run:
 
     def __init__(
         self,
-        sealed: Sealed,
+        server: RecoveryServer,
         held: Handover,
         settings: RecoverySettings,
         last_lsn: int,
@@ -131,7 +131,7 @@ class _Run:
         stall_timeout: float,
         redo_proven: Callable[[int], None],
     ) -> None:
-        self._sealed = sealed
+        self._server = server
         self._held = held
         self._directory = held.directory
         self._settings = settings
@@ -141,16 +141,16 @@ class _Run:
         self._redo_proven = redo_proven
         self._proven = False
         self._phase = ""
-        self._state = sealed.state
+        self._state = server.state
         self._rolled_back = False
-        self.unsealed = ""  # why the server had no namespaces of its own
+        self.unconfined = ""  # why the server had no namespaces of its own
 
     def run(self, program: ServerProgram, scratch: Scratch) -> RecoveryState:
-        arguments = self._sealed.arguments()
+        arguments = self._server.arguments()
         self._held.hand_over()
         signals = HeldSignals()
         try:
-            process, self.unsealed = confinement.start(
+            process, self.unconfined = confinement.start(
                 arguments,
                 program=program.path,
                 directory=self._directory,
@@ -162,15 +162,15 @@ class _Run:
                 stderr=subprocess.PIPE,
             )
             _log.info("server %s started as process %d for %s", program.path, process.pid, self._held.account)
-            if self.unsealed:
-                _log.info("it has no namespaces of its own: %s", self.unsealed)
-            self._accompany(process, signals)
+            if self.unconfined:
+                _log.info("it has no namespaces of its own: %s", self.unconfined)
+            self._supervise(process, signals)
         finally:
             signals.release()
             self._held.end_processes()
         return self._state
 
-    def _accompany(self, process: subprocess.Popen[bytes], held: HeldSignals) -> None:
+    def _supervise(self, process: subprocess.Popen[bytes], held: HeldSignals) -> None:
         """Be with the server until its end; it does not outlive this, whatever happens."""
         stdin, stderr = _pipes(process)
         lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -178,15 +178,15 @@ class _Run:
         reader.start()
         try:
             held.release()
-            self._sealed.attach(process)
+            self._server.attach(process)
             self._follow(process, lines)
-            self._judge(self._wait(process))
+            self._require_success(self._wait(process))
         finally:
             if process.poll() is None:
                 _log.info("killing process %d", process.pid)
                 process.kill()
                 process.wait()
-            self._sealed.close()
+            self._server.close()
             with contextlib.suppress(BrokenPipeError):
                 stdin.close()
             _log.info("process %d ended with status %s", process.pid, process.returncode)
@@ -197,25 +197,25 @@ class _Run:
         """Read the log until the server closes it; tell the server to end when it has nothing left to do."""
         watch = ActivityWatch(process.pid)
         while True:
-            asking = self._sealed.answers and not self._rolled_back
+            asking = self._server.answers and not self._rolled_back
             try:
                 line = lines.get(timeout=ANSWER_SECONDS if asking else POLL_SECONDS)
             except queue.Empty:
-                self._check_stalled(watch)
+                self._require_activity(watch)
             else:
                 if line is None:
                     return
-                watch.spoke()
+                watch.note_output()
                 self._state.feed(line)
-                self._check_end_of_log()
+                self._note_end_of_log()
                 self._report()
-            if asking and self._sealed.has_rolled_back():
+            if asking and self._server.has_rolled_back():
                 self._rolled_back = True
                 self._enter("shutting down", None)
                 _log.info("recovery is done; ending the server")
-                self._sealed.end()
+                self._server.end()
 
-    def _check_end_of_log(self) -> None:
+    def _note_end_of_log(self) -> None:
         state = self._state
         found = state.end_of_log_lsn
         if found is None and state.scan_is_proof and (state.scanned_lsn or 0) >= self._last_lsn:
@@ -233,12 +233,12 @@ class _Run:
         _log.info("the redo log ends at LSN %d, wanted %d", found, self._last_lsn)
         self._redo_proven(found)
 
-    def _check_stalled(self, watch: ActivityWatch) -> None:
+    def _require_activity(self, watch: ActivityWatch) -> None:
         idle = watch.idle_seconds()
         # a start that failed (a full disk) can leave its threads waiting for each other in a busy loop, for ever
-        patience = _HOPELESS_SECONDS if self._state.hopeless else min(self._stall_timeout, _FAILED_SECONDS)
-        if self._state.errors and watch.quiet_seconds() > patience:
-            raise self._sealed.error("it did not end, and was ended")
+        timeout = _HOPELESS_SECONDS if self._state.hopeless else min(self._stall_timeout, _FAILED_SECONDS)
+        if self._state.errors and watch.quiet_seconds() > timeout:
+            raise self._server.error("it did not end, and was ended")
         if idle > self._stall_timeout:
             raise RecoveryFailed(
                 f"the server that recovers {self._directory} has neither said nor done anything for {idle:.0f} s, in "
@@ -256,19 +256,19 @@ class _Run:
                 f"the server that recovered {self._directory} does not end", log=list(self._state.tail)
             ) from None
 
-    def _judge(self, status: int) -> None:
+    def _require_success(self, status: int) -> None:
         """Raises unless the run was a whole and clean one."""
         if status:
             ended = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
             if status == -signal.SIGKILL:
                 self._state.errors.append("killed: out of memory, or by an administrator")
-            raise self._sealed.error(ended)
+            raise self._server.error(ended)
         if not self._rolled_back or not self._proven:
-            raise self._sealed.error("it ended before recovery was done")
+            raise self._server.error("it ended before recovery was done")
         # a table whose file the source lacked, too, has not lost anything here
         lost = [loss for loss in self._state.losses if loss.table not in self._settings.missing_tables]
         if lost:
-            error = self._sealed.error(ENDED_WELL)
+            error = self._server.error(ENDED_WELL)
             # its log is used up
             error.details.setdefault("lost", [loss.text for loss in lost])
             raise error

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.manifest import FileEntry, Manifest
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.moved import remove_moved
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.moved_backup import remove_moved
 
 
 def test_a_database_that_is_called_like_metadata_is_removed_as_any_other(tmp_path: Path) -> None:

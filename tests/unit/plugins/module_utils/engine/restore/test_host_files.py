@@ -21,7 +21,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore import placement
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.belongings import belongings
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.host_files import host_files
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.layout import layout_from_options
 from ansible_collections.innodb.xtrabackup.tests.support.dying import killed_at
 
@@ -63,7 +63,7 @@ def test_keys_certificates_and_configuration_are_the_hosts(tmp_path: Path) -> No
     put(tmp_path, {"tls/other": b"?"})
     (tmp_path / "keyring_link").symlink_to("keyring_db")
     options = {"datadir": str(tmp_path), "ssl_key": "tls/named", "ssl_ca": "gone.pem", "ssl_cert": "link.pem"}
-    found = belongings(layout_from_options(options, None, Family.MARIADB, known=True))
+    found = host_files(layout_from_options(options, None, Family.MARIADB, known=True))
     expected = {*OWN, "link.pem", "tls/other"} - {".ssh/authorized_keys"} | {".ssh"}
     assert set(found) == expected
 

@@ -38,7 +38,7 @@ _CHUNK = 1 << 20  # bytes
 _LARGEST = 4 << 20  # bytes of a file that may be a key
 
 
-def belongings(layout: HostLayout) -> list[str]:
+def host_files(layout: HostLayout) -> list[str]:
     """Paths in the data directory, sorted, of files and directories that are the host's; links are named themselves."""
     datadir = layout.datadir
     if not datadir.is_dir():
@@ -68,7 +68,7 @@ def dropped_identity(layout: HostLayout) -> list[str]:
 
 
 def carry_over(names: Iterable[str], places: Sequence[Path], staged: Path, ownership: Ownership) -> None:
-    """Copy the belongings ``names`` to ``staged``, durably, with owner and permissions; each from the first of
+    """Copy the host's files ``names`` to ``staged``, durably, with owner and permissions; each from the first of
     ``places``, the data directory or where it was put aside, that has it.
 
     What belonged to the owner of the data directory belongs to the new one. May be done again. Raises StorageError.
@@ -107,7 +107,7 @@ def require_no_clash(names: list[str], wanted: dict[Path, str], datadir: Path) -
 
 
 def _in_directory(entry: os.DirEntry[str]) -> Iterator[str]:
-    """Belongings in a directory of the data directory that is no database."""
+    """Host files in a directory of the data directory that is no database."""
     if entry.name in _HOME_DIRECTORIES:
         yield entry.name
     elif entry.name[0] not in "#" and not entry.name.startswith(".xtrabackup") and not holds_tables(Path(entry.path)):
@@ -187,7 +187,7 @@ def _reached(path: Path, datadir: Path) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class _Copies:
-    """Copies what is the host's, durably: links as links, which lead where they led. ``datadir`` is whose the old data
+    """Copies what is the host's, durably: links, which lead where they led. ``datadir`` is whose the old data
     directory is when nobody holds it: what belonged to its owner belongs to the new one."""
 
     datadir: Owner

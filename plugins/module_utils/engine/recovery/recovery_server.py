@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a sealed run needs of each family of servers: how it is started, asked, and ended, and what its log means."""
+"""What an isolated run needs of each family of servers: how it is started, asked, and ended, and what its log means."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ def scratch_of(held: Handover) -> Iterator[Scratch]:
         durable.remove_tree(path)
 
 
-class Sealed(abc.ABC):
-    """A server in a sealed run. ``state`` is what its log has told."""
+class RecoveryServer(abc.ABC):
+    """A server in an isolated run. ``state`` is what its log has told."""
 
     state: RecoveryState
 

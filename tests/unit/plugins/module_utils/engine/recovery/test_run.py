@@ -21,12 +21,12 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.hand
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.backup_directory import SCRATCH_NAME
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.mariadb.server import command_line
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.native import RecoveryReport, recover
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.program import ServerProgram
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.sealed import (
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.recovery_server import (
     RecoverySettings,
     scratch_of,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.run import RecoveryReport, recover
 
 from .conftest import LAST_LSN, Backup, FakeServer
 
@@ -55,7 +55,7 @@ def test_it_waits_for_the_rollback_and_reports(backup: Backup, server: FakeServe
     assert report.warnings == []
 
 
-def test_the_server_is_sealed() -> None:
+def test_the_server_is_isolated() -> None:
     program = ServerProgram(Path("/usr/sbin/mariadbd"), "10.11.19-MariaDB")
     words = command_line(Path("/b"), SETTINGS, program, Path("/b/s"))
     assert words[1] == "--no-defaults"

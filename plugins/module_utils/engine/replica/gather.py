@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..catalog import describe_place, describe_user_data
+from ..catalog import describe_path, describe_user_data
 from ..errors import ConnectionFailed
 from ..host import below, durable, running
 from ..server.connection import Connection, ConnectionParameters
@@ -71,7 +71,7 @@ def read_all(
     host = read_host(question)
     datadir = host["datadir"]
     result: dict[str, Any] = {"host": host}
-    result["source"], result["backup"] = describe_place(datadir)
+    result["source"], result["backup"] = describe_path(datadir)
     is_datadir = result["source"]["kind"] == "datadir"
     result.update(_asked(datadir, is_datadir, replace(login, unix_socket=login.unix_socket or host["socket"])))
     if host["answers"] and not _has_seen_enough(result):
@@ -81,7 +81,7 @@ def read_all(
     result["journal"] = read_journal(f"{incoming}.journal")
     result["incoming"] = {"path": incoming, "overlap": _overlap(datadir, incoming), "source": None, "backup": None}
     if result["journal"]["exists"]:
-        result["incoming"]["source"], result["incoming"]["backup"] = describe_place(incoming)
+        result["incoming"]["source"], result["incoming"]["backup"] = describe_path(incoming)
     return result
 
 
@@ -182,9 +182,9 @@ def _service_facts(name: str, server: InstalledServer) -> dict[str, Any]:
         )
     except (OSError, subprocess.TimeoutExpired):
         return {}
-    told = dict(line.split("=", 1) for line in answer.stdout.splitlines() if "=" in line)
-    if answer.returncode or "LoadState" not in told:
+    reported = dict(line.split("=", 1) for line in answer.stdout.splitlines() if "=" in line)
+    if answer.returncode or "LoadState" not in reported:
         return {}
-    own = next((one for one in running.servers() if str(one.pid) == told.get("MainPID")), None)
+    own = next((one for one in running.servers() if str(one.pid) == reported.get("MainPID")), None)
     directory = "" if own is None else server.datadir if own.works_in(Path(server.datadir)) else own.directory
-    return {"service_known": told["LoadState"] != "not-found", "service_datadir": directory}
+    return {"service_known": reported["LoadState"] != "not-found", "service_datadir": directory}

@@ -18,7 +18,7 @@ from ..host.small_files import read_small
 from ..server.mysql.applied_positions import AppliedPosition
 from .backup_directory import BackupDirectory
 
-_SEAL = "seal"
+_SIGNATURE = "seal"
 _MAX_MARKER = 16 << 20  # bytes
 
 
@@ -30,7 +30,7 @@ class PrepareMarker:
     log has become the server's (``log_in_place``), and the report of a run that ended well (``recovered``), for then
     the log is removed.
 
-    Much is believed because of it, so it is sealed (``host.state``): whoever else can write to the directory, or has
+    Much is believed because of it, so it is signed (``host.state``): whoever else can write to the directory, or has
     made the backup, cannot have written it. Raises RecoveryFailed for one that this user has not written on this host
     about this directory.
     """
@@ -48,8 +48,8 @@ class PrepareMarker:
             found = strict_json.parse_object(data, str(self.path), max_bytes=_MAX_MARKER)
         except FormatError as error:
             raise self._not_ours() from error
-        sealed = found.pop(_SEAL, None)
-        if not isinstance(sealed, str) or not state.is_sealed(self.path.parent, _rendered(found), sealed):
+        signed = found.pop(_SIGNATURE, None)
+        if not isinstance(signed, str) or not state.is_signed(self.path.parent, _rendered(found), signed):
             raise self._not_ours()
         if found.get("id") == backup.id:
             self._content = found
@@ -127,8 +127,8 @@ class PrepareMarker:
         self._write_to(self.path.parent)
 
     def _write_to(self, directory: Path) -> None:
-        sealed = {**self._content, _SEAL: state.seal(directory, _rendered(self._content))}
-        durable.write_file(directory / IN_PROGRESS_NAME, json.dumps(sealed).encode())
+        signed = {**self._content, _SIGNATURE: state.sign(directory, _rendered(self._content))}
+        durable.write_file(directory / IN_PROGRESS_NAME, json.dumps(signed).encode())
 
 
 def _rendered(content: dict[str, Any]) -> bytes:

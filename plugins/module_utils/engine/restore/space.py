@@ -22,14 +22,14 @@ _SPACE_MARGIN = 16 << 20
 _RECOVERY_MARGIN = 96 << 20  # a new redo log of the smallest size, and pages that recovery adds
 
 
-def require_room_unprepared(plan: RestorePlan, src: Path) -> None:
+def require_space_unprepared(plan: RestorePlan, src: Path) -> None:
     """Raises DiskFull when a backup that will be prepared into ``src`` has no room there, or in the data directory."""
     device = _nearest(plan.layout.datadir).stat().st_dev
     places = {_nearest(src).stat().st_dev: src, device: plan.layout.datadir}
     if str(src) == plan.wanted.source:
         places.pop(_nearest(src).stat().st_dev, None)  # in place
     for place in places.values():
-        _require_room(_nearest(place), plan.bytes + _RECOVERY_MARGIN, len(plan.placements))
+        _require_space(_nearest(place), plan.bytes + _RECOVERY_MARGIN, len(plan.placements))
 
 
 def require_space(plan: RestorePlan) -> None:
@@ -44,7 +44,7 @@ def require_space(plan: RestorePlan) -> None:
         stored = min(placement.size, placement.source.stat().st_blocks * 512)
         needs[device] = place, size + stored, count + 1
     for place, size, count in needs.values():
-        _require_room(place, size + _SPACE_MARGIN, count)
+        _require_space(place, size + _SPACE_MARGIN, count)
 
 
 def require_space_to_unpack(plan: RestorePlan, archived: BackupDirectory) -> None:
@@ -55,7 +55,7 @@ def require_space_to_unpack(plan: RestorePlan, archived: BackupDirectory) -> Non
     left = sum(_stored(path) for path in plan.staging.unpacking())
     margin = _SPACE_MARGIN if archived.state == PREPARED else _RECOVERY_MARGIN
     total = sum(entry.size for entry in archived.manifest.files) if archived.manifest else 0
-    _require_room(unpacked, total + margin - left, len(plan.placements))
+    _require_space(unpacked, total + margin - left, len(plan.placements))
     elsewhere: dict[int, tuple[Path, int, int]] = {}
     for placement in plan.placements:
         place = _nearest(placement.staged.parent)
@@ -63,7 +63,7 @@ def require_space_to_unpack(plan: RestorePlan, archived: BackupDirectory) -> Non
             _place, size, count = elsewhere.get(place.stat().st_dev, (place, 0, 0))
             elsewhere[place.stat().st_dev] = place, size + placement.size, count + 1
     for place, size, count in elsewhere.values():
-        _require_room(place, size + _SPACE_MARGIN, count)
+        _require_space(place, size + _SPACE_MARGIN, count)
 
 
 def _stored(path: Path) -> int:
@@ -72,7 +72,7 @@ def _stored(path: Path) -> int:
     return sum(status.st_blocks * 512 for status in statuses)
 
 
-def _require_room(place: Path, size: int, count: int) -> None:
+def _require_space(place: Path, size: int, count: int) -> None:
     """Raises DiskFull unless the file system of ``place`` has ``size`` bytes and ``count`` inodes to spare."""
     durable.require_space(place, size, "the restored data")
     free = os.statvfs(place)

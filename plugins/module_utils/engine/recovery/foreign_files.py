@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Files that no server's backup has, but which somebody could put into one, for what they do in a data directory.
 
-The data directory is the home of the server's account on many systems, so ``.ssh`` would let strangers log in. Option
-files and a manifest of components (``mysqld.my``) would be read by the server and its scripts, and all of it would be
-kept by later restores as the host's own. Backup tools copy table files from directories of databases, files of InnoDB
-and Aria, and files that they write themselves. What else lies beside a backup, which may have been unpacked in
+The data directory is the home of the server's account on many systems, so ``.ssh`` would let other people log in.
+Option files and a manifest of components (``mysqld.my``) would be read by the server and its scripts, and all of it
+would be kept by later restores as the host's own. Backup tools copy table files from directories of databases, files of
+InnoDB and Aria, and files that they write themselves. What else lies beside a backup, which may have been unpacked in
 somebody's home, is no part of it. A manifest that lists such a file is no honest one.
 """
 
@@ -28,11 +28,11 @@ def _all(_name: str) -> bool:
     return True
 
 
-def require_honest(backup: BackupDirectory, carried: Callable[[str], bool] = _all) -> None:
+def require_no_foreign_files(backup: BackupDirectory, carried: Callable[[str], bool] = _all) -> None:
     """Raises BackupError when the manifest of ``backup`` lists a file that is none of a backup's, and is ``carried``
     into a data directory."""
     for entry in backup.manifest.files if backup.manifest else ():
-        if carried(entry.path) and is_strange(backup, entry.path):
+        if carried(entry.path) and is_foreign(backup, entry.path):
             raise BackupError(
                 f"the manifest of {backup.path} lists {entry.path}, which no backup of a server has: in a data "
                 "directory it would be taken for the host's own",
@@ -41,16 +41,16 @@ def require_honest(backup: BackupDirectory, carried: Callable[[str], bool] = _al
             )
 
 
-def is_strange(backup: BackupDirectory, name: str) -> bool:
+def is_foreign(backup: BackupDirectory, name: str) -> bool:
     """Whether the file ``name``, a path in ``backup``, is neither one of a backup's nor of a server that recovered
     it."""
     # files of the system tablespace are called as the server was told
-    if not _is_strange(name) or name in {file.name for file in backup.configuration.data_files}:
+    if not _has_foreign_name(name) or name in {file.name for file in backup.configuration.data_files}:
         return False
     return not recovery_family_of(backup, None).is_leftover(name)
 
 
-def _is_strange(name: str) -> bool:
+def _has_foreign_name(name: str) -> bool:
     top, inner, _rest = name.partition("/")
     if not inner and _CONTENT.fullmatch(name):
         return False

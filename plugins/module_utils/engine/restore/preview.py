@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a restore will change, with its sizes, for those who decide whether it may: the diff of a look ahead."""
+"""What a restore will change, with its sizes, for those who decide whether it may: the diff of a preview."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..recovery.backup_directory import walk_files
 from .plan import RestoreOptions, RestorePlan
 
 
-def forecast(plan: RestorePlan, options: RestoreOptions) -> tuple[dict[str, Any], dict[str, Any]]:
+def preview(plan: RestorePlan, options: RestoreOptions) -> tuple[dict[str, Any], dict[str, Any]]:
     """(before, after) of the data directory: backup, request, and bytes of data.
 
     Before: those of all files that are there. After: those of the backup as it is now; recovery adds a redo log.

@@ -15,8 +15,7 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import ConnectionFailed
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.running import ServerProcess
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica import look
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.look import HostQuestion
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.gather import HostQuestion
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server import installed
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import ConnectionParameters
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.installed import ServerWishes

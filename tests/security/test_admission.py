@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Strangers on the network who reach the port on which a receiver waits for its sender."""
+"""Unauthenticated peers on the network that reach the port on which a receiver waits for its sender."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport
     tcp_receiver,
     tls_listener,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.door import Sources, Waiting
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.admission import (
+    AllowedNetworks,
+    WaitingConnections,
+)
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.intake import (
     DirectoryIntake,
     Received,
@@ -48,7 +51,7 @@ def _ends(tmp_path: Path) -> Ends:
 
 
 @contextlib.contextmanager
-def silent_strangers(port: int, per_address: int, addresses: int) -> Iterator[list[socket.socket]]:
+def silent_intruders(port: int, per_address: int, addresses: int) -> Iterator[list[socket.socket]]:
     """``per_address`` connections of each of so many addresses (127.0.0.1 is the first) that say nothing."""
     with contextlib.ExitStack() as stack:
         yield [
@@ -66,14 +69,14 @@ def silent_strangers(port: int, per_address: int, addresses: int) -> Iterator[li
 @pytest.mark.parametrize(("per_address", "addresses"), [(60, 1), (20, 10)])
 def test_slow_handshakes_do_not_keep_the_sender_out(ends: Ends, per_address: int, addresses: int) -> None:
     receiver = Receiver(ends)
-    with silent_strangers(ends.port, per_address, addresses):
+    with silent_intruders(ends.port, per_address, addresses):
         sink = TlsSink(ends.target(connections=4, connect_timeout=5.0))
         sink.publish(send(sink, FILES))
         receiver.join()
     assert receiver.error is None
 
 
-def test_strangers_who_come_again_and_again_do_not_keep_the_sender_out(ends: Ends) -> None:
+def test_intruders_who_come_again_and_again_do_not_keep_the_sender_out(ends: Ends) -> None:
     receiver, over = Receiver(ends), threading.Event()
 
     def flood() -> None:
@@ -86,8 +89,8 @@ def test_strangers_who_come_again_and_again_do_not_keep_the_sender_out(ends: End
         for channel in held:
             channel.close()
 
-    strangers = threading.Thread(target=flood)
-    strangers.start()
+    intruders = threading.Thread(target=flood)
+    intruders.start()
     try:
         time.sleep(1.0)
         sink = TlsSink(ends.target(connect_timeout=20.0))
@@ -95,17 +98,17 @@ def test_strangers_who_come_again_and_again_do_not_keep_the_sender_out(ends: End
         receiver.join()
     finally:
         over.set()
-        strangers.join()
+        intruders.join()
     assert receiver.error is None
 
 
-def test_no_number_of_strangers_makes_the_receiver_give_up(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_number_of_intruders_makes_the_receiver_give_up(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
     # what the limit was called where there was one
     monkeypatch.setattr(tls_listener, "_MAX_STRANGERS", 20, raising=False)
     receiver = Receiver(ends)
     for _number in range(60):
-        with socket.create_connection((HERE, ends.port), timeout=10) as stranger:
-            stranger.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        with socket.create_connection((HERE, ends.port), timeout=10) as intruder:
+            intruder.sendall(b"GET / HTTP/1.0\r\n\r\n")
     time.sleep(1.0)
     sink = TlsSink(ends.target())
     sink.publish(send(sink, FILES))
@@ -114,9 +117,9 @@ def test_no_number_of_strangers_makes_the_receiver_give_up(ends: Ends, monkeypat
 
 
 def test_who_comes_from_elsewhere_is_closed_out_at_once(ends: Ends) -> None:
-    receiver = Receiver(ends, sources=Sources.parse([HERE]))
-    with socket.create_connection((HERE, ends.port), timeout=10, source_address=("127.0.0.2", 0)) as stranger:
-        assert stranger.recv(1) == b""
+    receiver = Receiver(ends, sources=AllowedNetworks.parse([HERE]))
+    with socket.create_connection((HERE, ends.port), timeout=10, source_address=("127.0.0.2", 0)) as intruder:
+        assert intruder.recv(1) == b""
     sink = TlsSink(ends.target())
     sink.publish(send(sink, FILES))
     receiver.join()
@@ -124,7 +127,7 @@ def test_who_comes_from_elsewhere_is_closed_out_at_once(ends: Ends) -> None:
 
 
 def test_a_sender_from_elsewhere_is_not_let_in_although_it_has_the_credentials(ends: Ends) -> None:
-    receiver = Receiver(ends, sources=Sources.parse(["192.0.2.0/24"]), accept_timeout=3.0)
+    receiver = Receiver(ends, sources=AllowedNetworks.parse(["192.0.2.0/24"]), accept_timeout=3.0)
     with pytest.raises(PeerTimeout):
         TlsSink(ends.target(connect_timeout=1.0))
     receiver.join()
@@ -187,7 +190,7 @@ def test_a_receiver_does_not_use_up_the_token_of_the_transfer_after_it(ends: End
 class PlainReceiver:
     """A receiver of plain TCP in a thread."""
 
-    def __init__(self, dest: Path, sources: Sources) -> None:
+    def __init__(self, dest: Path, sources: AllowedNetworks) -> None:
         self.port = free_port()
         self.received: Received | None = None
         self.error: BaseException | None = None
@@ -206,7 +209,7 @@ class PlainReceiver:
         self._thread.join(30)
         assert not self._thread.is_alive()
 
-    def stranger(self, address: str) -> socket.socket:
+    def intruder(self, address: str) -> socket.socket:
         """A connection from ``address``, as soon as the receiver listens."""
         deadline = time.monotonic() + 20
         while True:
@@ -218,9 +221,9 @@ class PlainReceiver:
 
 
 def test_silent_connections_do_not_keep_a_plain_sender_out(tmp_path: Path) -> None:
-    receiver = PlainReceiver(tmp_path / "dest", Sources())
-    receiver.stranger(HERE).close()
-    with silent_strangers(receiver.port, 60, 1):
+    receiver = PlainReceiver(tmp_path / "dest", AllowedNetworks())
+    receiver.intruder(HERE).close()
+    with silent_intruders(receiver.port, 60, 1):
         time.sleep(1.0)
         write_backup(TcpSink(TcpTarget(HERE, receiver.port, 10.0, connect_timeout=5.0)), some_files())
         receiver.join()
@@ -228,10 +231,10 @@ def test_silent_connections_do_not_keep_a_plain_sender_out(tmp_path: Path) -> No
 
 
 def test_a_plain_stream_from_elsewhere_is_not_taken(tmp_path: Path) -> None:
-    receiver = PlainReceiver(tmp_path / "dest", Sources.parse([HERE]))
-    with receiver.stranger("127.0.0.2") as stranger, contextlib.suppress(ConnectionError):
-        stranger.sendall(b"not a stream")
-        assert stranger.recv(1) == b""
+    receiver = PlainReceiver(tmp_path / "dest", AllowedNetworks.parse([HERE]))
+    with receiver.intruder("127.0.0.2") as intruder, contextlib.suppress(ConnectionError):
+        intruder.sendall(b"not a stream")
+        assert intruder.recv(1) == b""
     write_backup(TcpSink(TcpTarget(HERE, receiver.port, 10.0, connect_timeout=5.0)), some_files())
     receiver.join()
     assert receiver.error is None
@@ -242,10 +245,10 @@ def test_a_plain_stream_from_elsewhere_is_not_taken(tmp_path: Path) -> None:
 
 
 def test_an_address_that_has_its_share_makes_room_itself() -> None:
-    waiting: Waiting[str] = Waiting(limit=8, share=3)
+    waiting: WaitingConnections[str] = WaitingConnections(limit=8, share=3)
     assert waiting.admit("sender", "192.0.2.1") is None
     for number in range(100):
-        evicted = waiting.admit(f"stranger {number}", "198.51.100.7")
+        evicted = waiting.admit(f"intruder {number}", "198.51.100.7")
         assert evicted != "sender"
         assert (evicted is None) is (number < 3)
     assert len(waiting) == 4
@@ -254,7 +257,7 @@ def test_an_address_that_has_its_share_makes_room_itself() -> None:
 
 
 def test_where_all_is_full_the_address_with_the_most_makes_room() -> None:
-    waiting: Waiting[str] = Waiting(limit=6, share=4)
+    waiting: WaitingConnections[str] = WaitingConnections(limit=6, share=4)
     for name, host in [("a", "2001:db8:0:1::1"), *((f"b{number}", f"2001:db8:0:2::{number}") for number in range(4))]:
         assert waiting.admit(name, host) is None
     assert waiting.admit("sender", "::ffff:192.0.2.1") is None
@@ -264,7 +267,7 @@ def test_where_all_is_full_the_address_with_the_most_makes_room() -> None:
 
 
 def test_a_newcomer_always_gets_in_however_many_addresses_are_waiting() -> None:
-    waiting: Waiting[int] = Waiting(limit=5, share=2)
+    waiting: WaitingConnections[int] = WaitingConnections(limit=5, share=2)
     for number in range(200):
         waiting.admit(number, f"10.0.{number}.1")
         assert number in waiting
@@ -287,11 +290,11 @@ def test_a_newcomer_always_gets_in_however_many_addresses_are_waiting() -> None:
     ],
 )
 def test_an_address_is_of_the_networks_or_not(wanted: list[str], host: str, allowed: bool) -> None:
-    assert Sources.parse(wanted).has(host) is allowed
+    assert AllowedNetworks.parse(wanted).has(host) is allowed
 
 
 @pytest.mark.parametrize("text", ["db1.example", "10.0.0.5/8", "10.0.0", "", "10.0.0.1-10.0.0.9", "1.2.3.4/33"])
 def test_what_is_no_network_is_refused_by_name(text: str) -> None:
     with pytest.raises(InvalidOption, match=r"listen\.from") as caught:
-        Sources.parse([HERE, text])
+        AllowedNetworks.parse([HERE, text])
     assert "192.0.2.0/24" in caught.value.remedy

@@ -34,14 +34,14 @@ def looks_like_backup(names: Iterable[str]) -> bool:
     return not _SIGNS.isdisjoint(map(bare_name, names))
 
 
-def settle(
+def apply_manifest(
     staging: Path, manifest: Manifest | None, unpacked: Mapping[str, Unpacked], decoding: Decoding, where: str
 ) -> None:
     """Give the files in ``staging`` their names, make everything durable, add the manifest: as of a plain directory, or
     of a packed one while entries are still encoded. Raises StreamCorrupt, StorageError."""
     packed = manifest is not None and any(map(decoding.keeps, unpacked))
     if manifest is not None and not packed:
-        _apply(staging, manifest, unpacked, where)
+        _rename_files(staging, manifest, unpacked, where)
     with durable.storage_errors("writing", staging):
         durable.fsync_tree(staging)
     if manifest is not None:
@@ -62,7 +62,7 @@ def packed_manifest(manifest: Manifest, decoding: Decoding) -> Manifest:
     return replace(manifest, files=tuple(files), discarded=discarded, mac=None if decoding.decrypt else manifest.mac)
 
 
-def _apply(staging: Path, manifest: Manifest, unpacked: Mapping[str, Unpacked], where: str) -> None:
+def _rename_files(staging: Path, manifest: Manifest, unpacked: Mapping[str, Unpacked], where: str) -> None:
     for stored in manifest.discarded:
         target = staging / unpacked[stored].name
         with durable.storage_errors("removing", target):

@@ -23,7 +23,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host impo
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.confinement import Account
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.handover import handed_over
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server import login_channel
-from ansible_collections.innodb.xtrabackup.tests.support.sealed_server import Rights, rights_of
+from ansible_collections.innodb.xtrabackup.tests.support.recovery_server import Rights, rights_of
 
 SHELL = Path("/bin/sh")
 BEYOND = ("/tmp", "/var/tmp", "/dev/shm", "/run", "/root", "/etc", "/proc/sys/kernel")
@@ -217,7 +217,7 @@ def test_what_took_the_directorys_place_is_not_shown(place: Path, monkeypatch: p
 
     monkeypatch.setattr(kernel, "unshare", swapped)
     account = Account(*[accounts.free_account(())] * 2)
-    with pytest.raises(StorageError, match="cannot be sealed"):
+    with pytest.raises(StorageError, match="cannot be isolated"):
         confinement.start(
             ["sh", "-c", "true"], program=SHELL, directory=place / "backup", account=account, last=lambda: None, env={}
         )

@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Who may knock at a receiver's port: from which addresses, and how many at a time that have proven nothing yet.
 
-Strangers cannot be kept from connecting, but they must not keep the sender out. So a newcomer is never turned away
-because others are waiting: one of these makes room. It is one of the newcomer's own address where that has its share
-already, otherwise one of the address that has the most. Which one is left to chance, so that no rate of newcomers is
-sure to push out a certain connection; a sender that lost its place tries again.
+Unauthenticated peers cannot be kept from connecting, but they must not keep the sender out. So a newcomer is never
+turned away because others are waiting: one of these makes room. It is one of the newcomer's own address where that has
+its share already, otherwise one of the address that has the most. Which one is left to chance, so that no rate of
+newcomers is sure to push out a certain connection; a sender that lost its place tries again.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ def address_of(host: str) -> Address:
 
 
 @dataclass(frozen=True)
-class Sources:
+class AllowedNetworks:
     """The networks from which a sender may come; none: from anywhere."""
 
     networks: tuple[Network, ...] = ()
 
     @classmethod
-    def parse(cls, wanted: Iterable[str], *, option: str = "listen.from") -> Sources:
+    def parse(cls, wanted: Iterable[str], *, option: str = "listen.from") -> AllowedNetworks:
         """Those that ``wanted`` names, addresses or networks; raises InvalidOption naming ``option``."""
         return cls(tuple(_network(text, option) for text in wanted))
 
@@ -55,10 +55,10 @@ class Sources:
         return any(address in network for network in self.networks)
 
 
-ANYWHERE = Sources()
+ANYWHERE = AllowedNetworks()
 
 
-class Waiting(Generic[T]):
+class WaitingConnections(Generic[T]):
     """The connections that have proven nothing yet. Not for several threads at once."""
 
     def __init__(self, limit: int = LIMIT, share: int = SHARE) -> None:
