@@ -4,7 +4,7 @@
 """What the roles must know of a host's database server: without a login, without a client.
 
 ``state DATADIR SOCKET WANTED SECONDS``: whether a server runs on a data directory, and whether it answers. WANTED is
-``any`` (just look), ``answering``, ``settled`` (answering, or not running at all: it may be stopped now) or
+``any`` (just look), ``answering``, ``stoppable`` (answering, or not running at all: it may be stopped now) or
 ``stopped``; the last three are waited for. Prints ``{"running", "answers", "pid"}`` and ends with status 1 when that
 was not reached in time, or cannot be reached any more.
 
@@ -65,7 +65,7 @@ def wait(datadir: str, path: str, wanted: str, seconds: float) -> tuple[bool, di
         reached = {
             "any": True,
             "answering": bool(now["answers"]),
-            "settled": bool(now["answers"]) or not now["running"],
+            "stoppable": bool(now["answers"]) or not now["running"],
             "stopped": not now["running"],
         }[wanted]
         elapsed = time.monotonic() - began
