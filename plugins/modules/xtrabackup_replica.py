@@ -315,7 +315,7 @@ STATES = ["replicating", "stopped", "absent", "valid"]
 
 
 def start_position(params: dict[str, Any], family: Family) -> replication.StartPosition | None:
-    """Where ``coordinates`` say that a new channel of a server of ``family`` begins."""
+    """Returns the start position that ``coordinates`` name, for a server of ``family``."""
     coordinates = params["coordinates"]
     if coordinates is None:
         return None
@@ -325,7 +325,7 @@ def start_position(params: dict[str, Any], family: Family) -> replication.StartP
 
 
 def wanted_channel(params: dict[str, Any], start: replication.StartPosition | None) -> replication.WantedChannel:
-    """What the options ask for."""
+    """Returns the wanted channel of the options."""
     names = [name for name in params if name.startswith("source_")]
     return replication.WantedChannel(
         state=params["state"],
@@ -339,7 +339,7 @@ def wanted_channel(params: dict[str, Any], start: replication.StartPosition | No
 
 
 def require_options(params: dict[str, Any]) -> Outcome:
-    """Whether a channel can be made of the options; raises InvalidOption."""
+    """Raises InvalidOption unless a channel can be made of the options."""
     replication.dialect_of(Family(params["family"])).check(wanted_channel(params, None))
     for name in ("source_ssl_ca", "source_ssl_cert", "source_ssl_key"):
         path = params[name]

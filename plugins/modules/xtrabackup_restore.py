@@ -446,7 +446,7 @@ def _options(params: dict[str, Any], layout: HostLayout) -> RestoreOptions:
 
 
 def _prediction(planned: RestorePlan, options: RestoreOptions, answer: dict[str, Any]) -> Outcome:
-    """What check mode returns, and a run for which there is nothing to do."""
+    """Returns the result of check mode, and a run for which there is nothing to do."""
     if planned.changed:
         answer.update(files=len(planned.placements), bytes=planned.bytes)
         answer["configuration"] = {"kept": list(planned.replaced.kept), "dropped": list(planned.replaced.dropped)}

@@ -123,7 +123,7 @@ def _require_same_datadir(said: Arguments, datadir: str) -> None:
 
 
 def _tell(session: ConsoleSession, record: dict[str, Any], directory: str | None) -> None:
-    """What the stock tools say at the end, for people and scripts who look for it."""
+    """Prints the last line of the stock tools, for people and scripts who look for it."""
     messages = session.messages
     binlog = record["binlog"]
     if binlog:

@@ -31,12 +31,12 @@ _FILES = (
 
 
 def version(dialect: ToolDialect) -> str:
-    """What ``--version`` says."""
+    """Returns the text of ``--version``."""
     return f"{dialect.program} {VERSION} (innodb.xtrabackup)\n"
 
 
 def usage(dialect: ToolDialect) -> str:
-    """How the program is called, in a line or some."""
+    """Returns the usage lines of the program."""
     if dialect.tool == STREAM:
         return (
             f"Usage: {dialect.program} -x [OPTIONS] < STREAM\n       {dialect.program} -c [OPTIONS] FILES... > STREAM\n"
@@ -48,7 +48,7 @@ def usage(dialect: ToolDialect) -> str:
 
 
 def text(dialect: ToolDialect) -> str:
-    """What ``--help`` says."""
+    """Returns the text of ``--help``."""
     parts = [version(dialect), "\n", usage(dialect)]
     if dialect.tool != STREAM:
         parts.append("\nOption files (groups: " + " ".join(_groups(dialect)) + "):\n")
@@ -60,7 +60,7 @@ def text(dialect: ToolDialect) -> str:
 
 
 def describe(option: Option) -> str:
-    """What an option does, and how that differs from the stock tool."""
+    """Returns what an option does, and how that differs from the stock tool."""
     sentences = [option.help]
     if option.choices and option.kind not in (FLAG, ACTION):
         sentences.append(f"One of {', '.join(option.choices)}.")

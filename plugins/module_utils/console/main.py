@@ -136,7 +136,7 @@ def _act(session: ConsoleSession, action: str) -> None:
 
 
 def _defaults(session: ConsoleSession, words: list[str]) -> str:
-    """What ``--print-defaults`` says; passwords are not shown."""
+    """Returns the text of ``--print-defaults``; passwords are not shown."""
     logins = session.files.client_words(session.dialect)
     seen = [*session.server_words, *logins]
     own = [word for word in session.files.own_words(session.dialect) if word not in seen]

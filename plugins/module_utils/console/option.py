@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is known of one option; the tables hold them, and parser, help, manual and documentation read those."""
+"""One option of the command line; the tables hold them, and parser, help, manual and documentation read those."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ class Option:
 
     @property
     def takes_word(self) -> bool:
-        """Whether the next word of the command line is its value."""
+        """Returns whether the next word of the command line is its value."""
         return self.kind in (TEXT, NUMBER, SIZE)
 
     def is_of(self, dialect: ToolDialect) -> bool:
-        """Whether the tool of ``dialect`` has this option."""
+        """Returns whether the tool of ``dialect`` has this option."""
         return self.ours or dialect.vendor in self.vendors
 
     def usage(self) -> str:
@@ -121,7 +121,7 @@ class Option:
         return int(match[1] or 0) << (10 * (" kmgtpe".index(match[2].lower()) if match[2] else 0))
 
     def is_off(self, value: Value) -> bool:
-        """Whether ``value`` asks for nothing."""
+        """Returns whether ``value`` asks for nothing."""
         if isinstance(value, bool):
             return not value
         return str(value).lower() in self.off

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which option files are read, and what is in them: through the server's own program where it is installed."""
+"""Option files of the command line and their content, read through the server's own program where it is installed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FIRST = ("defaults-file", "defaults-extra-file", "defaults-group-suffix")
 
 @dataclass(frozen=True)
 class OptionFiles:
-    """What the first words of a command line say about option files. ``group``: another one for the server's
+    """Option files that the first words of a command line choose. ``group``: another one for the server's
     options."""
 
     no_defaults: bool = False
@@ -103,7 +103,7 @@ class OptionFiles:
 
 
 def _usage() -> str:
-    """What the program says about itself, "" when it is not installed."""
+    """Returns the program's own usage text, "" when it is not installed."""
     if shutil.which(_PROGRAM) is None:
         return ""
     try:
@@ -116,7 +116,7 @@ def _usage() -> str:
 
 
 def split(words: list[str]) -> tuple[OptionFiles, list[str]]:
-    """What the first of ``words`` say about option files, and the others. Raises InvalidOption when it comes too
+    """Splits ``words`` into those about option files and the others. Raises InvalidOption when it comes too
     late."""
     found: dict[str, str] = {}
     rest = list(words)

@@ -26,7 +26,7 @@ class UnknownOption(InvalidOption):
 
 @dataclass
 class Arguments:
-    """What was given: ``values`` by option, the last one wins; other ``words``; ``warnings`` to show."""
+    """Arguments of a command line: ``values`` by option, the last one wins; other ``words``; ``warnings`` to show."""
 
     values: dict[str, Value] = field(default_factory=dict)
     words: list[str] = field(default_factory=list)
@@ -42,7 +42,7 @@ class Arguments:
         return int(self.values.get(name, default))
 
     def flag(self, name: str) -> bool:
-        """Whether a flag was given."""
+        """Returns whether a flag was given."""
         return bool(self.values.get(name, False))
 
 

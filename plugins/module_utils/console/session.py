@@ -91,7 +91,7 @@ def read(dialect: ToolDialect, words: list[str], messages: Messages, output: int
 
 
 def login(session: ConsoleSession) -> ConnectionParameters:
-    """How to reach the server; asks for the password when an option says so. Raises InvalidOption."""
+    """Returns how to reach the server; asks for the password when an option says so. Raises InvalidOption."""
     arguments = session.arguments
     password = arguments.values.get("password", os.environ.get("MYSQL_PWD"))
     if password == ASK:

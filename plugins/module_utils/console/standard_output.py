@@ -40,7 +40,7 @@ def write(descriptor: int, text: str) -> None:
 
 
 def is_broken(descriptor: int) -> bool:
-    """Whether nobody reads from the pipe ``descriptor`` any more."""
+    """Returns whether nobody reads from the pipe ``descriptor`` any more."""
     poll = select.poll()
     try:
         poll.register(descriptor, 0)

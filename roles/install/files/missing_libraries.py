@@ -23,7 +23,7 @@ def version_numbers(version: str) -> list[int]:
 
 
 def usable(library: dict[str, str]) -> bool:
-    """Whether ``library`` can be imported and is recent enough.
+    """Returns whether ``library`` can be imported and is recent enough.
 
     Either what its package says counts or what it says itself: Debian's python3-xxhash is packaged as 0.0.0.
     """

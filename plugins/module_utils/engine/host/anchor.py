@@ -40,7 +40,7 @@ class Anchor(below.Root):
 
 
 def is_anchored(directory: Path) -> bool:
-    """Whether ``directory`` is the path of a directory that this process has open."""
+    """Returns whether ``directory`` is the path of a directory that this process has open."""
     return directory.parent == below.OWN_DESCRIPTORS
 
 
@@ -147,7 +147,7 @@ def open_path(directory: Path, *, make: int | None = None, reached: Reached | No
 
 
 def followed(path: Path) -> Path:
-    """Where ``path`` leads to, which need not exist: the path itself (absolute) unless it is a symbolic link.
+    """Returns the target of ``path``, which need not exist: the path itself (absolute) unless it is a symbolic link.
 
     Raises TargetUnsafe for a link, and for one on its way, that somebody else could change, StorageError.
     """

@@ -107,7 +107,7 @@ class Root:
             return os.stat(last, dir_fd=parent, follow_symlinks=False)
 
     def read_link(self, name: Name) -> str:
-        """What the symbolic link ``name`` leads to."""
+        """Returns the target of the symbolic link ``name``."""
         with self._parent(name) as (parent, last):
             return os.readlink(last, dir_fd=parent)
 
@@ -201,7 +201,7 @@ def path_of(descriptor: int) -> Path:
 
 
 def kind_of(status: os.stat_result) -> str:
-    """What a file is, for a message: "a FIFO"."""
+    """Returns the kind of a file, for a message: "a FIFO"."""
     return _KINDS.get(stat.S_IFMT(status.st_mode), "no regular file")
 
 

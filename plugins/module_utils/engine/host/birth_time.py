@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""When a file was made, which Linux tells by statx() only, and Python by no call of its own yet.
+"""Time at which a file was created, which Linux tells by statx() only, and Python by no call of its own yet.
 
 Where a file system gives the inode number of a file that is gone to the next one and has no generations for ioctl()
 (overlay, NFS, FUSE), this is what tells the two apart.
@@ -31,7 +31,8 @@ def _statx() -> Any:
 
 
 def birth_time_ns(descriptor: int) -> int:
-    """When the open file ``descriptor`` was made (ns since 1970); 0 where the system or the file system cannot tell."""
+    """Returns the time at which the open file ``descriptor`` was created (ns since 1970); 0 where the system or the
+    file system cannot tell."""
     function = _statx()
     buffer = ctypes.create_string_buffer(_SIZE)
     if function is None or function(descriptor, os.fsencode(""), _AT_EMPTY_PATH, _STATX_BTIME, buffer):

@@ -36,7 +36,7 @@ class Account:
     gid: int
 
     def passes(self, directory: str) -> bool:
-        """Whether it may go through ``directory``, by the mode. Raises OSError."""
+        """Returns whether it may go through ``directory``, by the mode. Raises OSError."""
         status = os.stat(directory)
         if status.st_uid == self.uid:
             return bool(status.st_mode & stat.S_IXUSR)
@@ -45,7 +45,7 @@ class Account:
 
 @dataclass(frozen=True)
 class _Bind:
-    """What stays to be seen below a cover, or, the ``directory`` of the program, stays to be written to."""
+    """Directory that stays visible below a cover, or, the ``directory`` of the program, stays to be written to."""
 
     path: str
     device: int
@@ -55,7 +55,7 @@ class _Bind:
 
 @dataclass(frozen=True)
 class _View:
-    """What of the file system a program sees otherwise than we do."""
+    """The part of the file system that a program sees otherwise than this process."""
 
     covers: tuple[str, ...]
     binds: tuple[_Bind, ...]

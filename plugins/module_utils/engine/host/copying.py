@@ -42,7 +42,7 @@ _CANNOT_CLONE = {errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errn
 
 @dataclass(frozen=True)
 class Ownership:
-    """Whose files are, and their permissions. None: as they come."""
+    """Owner, group and permissions of files. None: as they come."""
 
     uid: int | None = None
     gid: int | None = None
@@ -97,7 +97,7 @@ class CopyTask:
 
 
 class Counter(Protocol):
-    """What counts the bytes that are copied."""
+    """Counts the bytes that are copied."""
 
     def advance(self, count: int, /) -> None: ...
 

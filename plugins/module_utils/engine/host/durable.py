@@ -107,7 +107,7 @@ def fsync_tree(root: str | os.PathLike[str]) -> None:
 
 
 class WriteBehind:
-    """Has the kernel store the beginning of a file while the rest is being written, so that the fsync at the end has
+    """Makes the kernel store the beginning of a file while the rest is being written, so that the fsync at the end has
     little left to wait for. A hint: nothing is durable before that fsync, which also reports what went wrong."""
 
     def __init__(self, descriptor: int) -> None:
@@ -184,13 +184,13 @@ def put_aside(final: Path) -> None:
 
 
 def aside_of(final: Path) -> Path:
-    """Where what is at ``final`` waits while something takes its place."""
+    """Returns the path at which the content of ``final`` waits while something takes its place."""
     return final.with_name(final.name + REPLACED_SUFFIX)
 
 
 def is_replaced(path: Path) -> bool:
-    """Whether ``path`` is what is left of something that was replaced, by a job that was killed while it removed
-    it."""
+    """Returns whether ``path`` is what is left of something that was replaced, by a job that was killed while it
+    removed it."""
     return (path / _REPLACED_MARKER).is_file() and not path.is_symlink()
 
 

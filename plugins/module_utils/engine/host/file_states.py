@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the files of a directory are those that were there at an earlier time, told without reading them.
+"""States of a directory's files, to compare them with an earlier time without reading them.
 
 A file that is written to, replaced, or given to somebody else gets another time of its last change (ctime), which
 nobody can set.
@@ -65,5 +65,5 @@ def _files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def _is_foreign(name: str) -> bool:
-    """Whether the entry ``name`` at the top of a backup is no part of it."""
+    """Returns whether the entry ``name`` at the top of a backup is no part of it."""
     return name.rstrip("/") in NOT_CONTENT or is_state_name(name)

@@ -35,7 +35,7 @@ _MAX_JOURNAL = 64 << 20  # bytes
 
 
 def is_unfinished(directory: str | os.PathLike[str]) -> bool:
-    """Whether a job is filling ``directory``, or was killed while it did."""
+    """Returns whether a job is filling ``directory``, or was killed while it did."""
     return os.path.lexists(os.path.join(directory, MARKER_NAME))
 
 
@@ -50,7 +50,8 @@ def require_finished(directory: str | os.PathLike[str]) -> None:
 
 
 def is_free(directory: Path) -> bool:
-    """Whether there is nothing in ``directory`` but what a job that is filling it, or was killed, has written."""
+    """Returns whether there is nothing in ``directory`` but what a job that is filling it, or was killed, has
+    written."""
     with durable.storage_errors("looking into", directory):
         return not foreign_names(directory)
 
@@ -73,7 +74,7 @@ def foreign_names(directory: Path) -> set[str]:
 
 
 def _moved(directory: Path, journal: bytes) -> Iterator[Path]:
-    """What of the entries that the ``journal`` names has been moved out of staging (paths relative to
+    """Returns those of the entries that the ``journal`` names that have been moved out of staging (paths relative to
     ``directory``)."""
     header, _end, text = journal.partition(b"\n")
     if not header or not text.endswith(b"\n"):
@@ -136,7 +137,7 @@ class Filling:
 
     @property
     def staging(self) -> Path:
-        """Where to write, by its descriptor."""
+        """Path of the directory to write into, by its descriptor."""
         return self._new.path
 
     def publish(self) -> None:
@@ -230,7 +231,8 @@ class Filling:
         self._opened.close()
 
     def _units(self, folder: Path) -> Iterator[Path]:
-        """What is moved: whole directories where there are none of their names (paths relative to staging)."""
+        """Returns the entries to move: whole directories where there are none of their names (paths relative to
+        staging)."""
         with durable.storage_errors("looking at", self.directory / folder):
             names = sorted(entry.name for entry in os.scandir(self.staging / folder))
         taken = []

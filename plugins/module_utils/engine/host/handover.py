@@ -47,8 +47,8 @@ _Visit = Callable[[int, str, os.stat_result], None]
 
 @dataclass(frozen=True)
 class _Note:
-    """Whose a directory was that belongs to ``uid`` now, which no other directory does. ``others``: owner, group and
-    mode of what in it does not get the directory's owner or keep its mode, by its path there."""
+    """Owner that a directory had that belongs to ``uid`` now, which no other directory does. ``others``: owner, group
+    and mode of what in it does not get the directory's owner or keep its mode, by its path there."""
 
     path: str
     uid: int
@@ -204,9 +204,9 @@ def _notes(place: Path) -> dict[int, _Note]:
 
 
 def _inspect(directory: Path, descriptor: int, disposable: str) -> tuple[dict[str, list[int]], set[int]]:
-    """What has another owner or group than the directory, or is a directory that others can write to; and the owners
-    of all that is there, but for our own state. Raises BackupError for what is neither a directory nor a file of one
-    name; OSError."""
+    """Returns the entries that have another owner or group than the directory, or are a directory that others can write
+    to; and the owners of all that is there, but for our own state. Raises BackupError for what is neither a directory
+    nor a file of one name; OSError."""
     top = os.fstat(descriptor)
     others: dict[str, list[int]] = {}
     owners = {top.st_uid}

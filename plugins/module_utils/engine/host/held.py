@@ -71,7 +71,7 @@ class _Held:
     held_acl: str = ""
 
     def is_held(self, status: os.stat_result) -> bool:
-        """Whether a directory with ``status`` is as it was made to be held; a kill may have come in between."""
+        """Returns whether a directory with ``status`` is as it was made to be held; a kill may have come in between."""
         now, known = Owner.of(status), (self.held, self.owner)
         return (
             now.uid in [one.uid for one in known]
@@ -192,7 +192,7 @@ class Holding:
 
 @contextlib.contextmanager
 def holding(journal: Journal) -> Iterator[Holding]:
-    """What is held for the block is given back after it, whatever comes."""
+    """Gives back after the block all that was held in it, also after an error."""
     held = Holding(journal)
     try:
         yield held
@@ -220,13 +220,13 @@ def _opened(opened: contextlib.ExitStack, descriptor: int) -> int:
 
 
 def _is_safe(status: os.stat_result) -> bool:
-    """Whether only root can rename and remove what is root's in a directory."""
+    """Returns whether only root can rename and remove what is root's in a directory."""
     return status.st_uid == 0 and (not status.st_mode & 0o022 or bool(status.st_mode & stat.S_ISVTX))
 
 
 def _made_safe(descriptor: int, status: os.stat_result, before: bytes) -> tuple[Owner, bytes]:
-    """Whose a directory with ``status`` and the access control list ``before`` is to be while it is held, and with
-    which list."""
+    """Returns the owner that a directory with ``status`` and the access control list ``before`` gets while it is held,
+    and which list."""
     mode, uid, gid = stat.S_IMODE(status.st_mode) | stat.S_ISVTX, status.st_uid, status.st_gid
     own = mode >> 6 & 7
     if uid == 0 or not own:
@@ -240,7 +240,7 @@ def _made_safe(descriptor: int, status: os.stat_result, before: bytes) -> tuple[
 
 
 def _has_lists(descriptor: int, before: bytes) -> bool:
-    """Whether the file system of a directory with the list ``before`` has such lists."""
+    """Returns whether the file system of a directory with the list ``before`` has such lists."""
     try:
         # the same list again changes nothing, nor does one that says what the mode says
         acl.write(descriptor, before or acl.of_mode(stat.S_IMODE(os.fstat(descriptor).st_mode)))
@@ -250,7 +250,7 @@ def _has_lists(descriptor: int, before: bytes) -> bool:
 
 
 def _is_member(gid: int, uid: int) -> bool:
-    """Whether the account ``uid`` is in the group."""
+    """Returns whether the account ``uid`` is in the group."""
     try:
         account = pwd.getpwuid(uid)
         return account.pw_gid == gid or account.pw_name in grp.getgrgid(gid).gr_mem
@@ -259,7 +259,7 @@ def _is_member(gid: int, uid: int) -> bool:
 
 
 def _is_private(gid: int, uid: int) -> bool:
-    """Whether nobody but the account ``uid`` is known to be in the group."""
+    """Returns whether nobody but the account ``uid`` is known to be in the group."""
     try:
         members, account = grp.getgrgid(gid).gr_mem, pwd.getpwuid(uid)
     except KeyError:
@@ -312,7 +312,7 @@ def _give_back_all_after_kill(held: list[_Held]) -> None:
 
 @contextlib.contextmanager
 def _registry() -> Iterator[list[_Held]]:
-    """What is held by all restores of this user, to be changed in the block; written after it, durably."""
+    """Yields what all restores of this user hold, to be changed in the block; written after it, durably."""
     place = state.own_directory(RESTORES)
     with state.locked(place / _LOCK):
         held = _read()

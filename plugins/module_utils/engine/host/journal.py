@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What this user's restores have noted about a data directory, in a directory of its own below the state directory.
+"""Notes of this user's restores about a data directory, in a directory of its own below the state directory.
 
 Files in a data directory belong to the server's account, and code that runs as that account writes what it likes into
 them. They are hints. What a restore acts on is read from here, and only while the data directory is the one that it was
@@ -54,7 +54,7 @@ class Identity:
         )
 
     def as_dict(self) -> dict[str, int]:
-        """What a note keeps."""
+        """Returns the fields of a note."""
         return {"device": self.device, "inode": self.inode}
 
 
@@ -68,7 +68,7 @@ class Journal:
 
     @property
     def directory(self) -> Path:
-        """Where the notes are."""
+        """Path of the directory of the notes."""
         return state.state_directory() / self._name
 
     def read(self, name: str) -> dict[str, Any] | None:
@@ -96,8 +96,8 @@ class Journal:
             yield
 
     def proven(self, hint: Mapping[str, Any]) -> dict[str, Any] | None:
-        """What was noted about the restore that has left ``hint`` as its marker in the data directory; None when nobody
-        here knows of it.
+        """Returns the note about the restore that has left ``hint`` as its marker in the data directory; None when
+        nobody here knows of it.
 
         A data directory that was emptied since is the same directory without the marker. Numbers of devices may change
         when a host boots: then the whole marker has to be what was noted.
@@ -115,7 +115,8 @@ class Journal:
         return known if same else None
 
     def knows_directory(self) -> bool:
-        """Whether this user has restored something into this very directory; raises FormatError, StorageError."""
+        """Returns whether this user has restored something into this very directory; raises FormatError,
+        StorageError."""
         return self._note_here()[0] is not None
 
     def _note_here(self) -> tuple[dict[str, Any] | None, Identity | None]:
@@ -134,7 +135,7 @@ class Journal:
 
 
 def is_at_work(journal_id: str) -> bool:
-    """Whether a restore that notes what it does in the journal of this id is running."""
+    """Returns whether a restore that notes what it does in the journal of this id is running."""
     try:
         descriptor = os.open(state.state_directory() / RESTORES / journal_id / _LOCK, os.O_RDWR | os.O_CLOEXEC)
     except OSError:

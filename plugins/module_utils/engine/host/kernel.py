@@ -175,7 +175,7 @@ def _mounts() -> Iterator[tuple[str, int]]:
 
 
 def may_change_owners() -> bool:
-    """Whether this process may give files to other accounts (CAP_CHOWN)."""
+    """Returns whether this process may give files to other accounts (CAP_CHOWN)."""
     with open("/proc/self/status", encoding="ascii", errors="replace") as status:
         for line in status:
             if line.startswith("CapEff:"):

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whose restored files are to be, and with which permissions: as asked for, else as the host's server needs them."""
+"""Owner, group and permissions of restored files: as asked for, else as the host's server needs them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What may be removed to make room for a backup: another backup, and nothing else, whatever a user has consented to."""
+"""Content that may be removed to make room for a backup: another backup, and nothing else, whatever a user has
+consented to."""
 
 from __future__ import annotations
 
@@ -23,8 +24,9 @@ Replaceable = Callable[[Path], bool]
 
 
 def holds_backup(path: Path) -> bool:
-    """Whether ``path`` is, or once was, one backup: an archive, or a directory with what only backups have, in which
-    there is no other backup. A link counts as what it leads to; only the link is ever removed. Raises StorageError."""
+    """Returns whether ``path`` is, or once was, one backup: an archive, or a directory with what only backups have, in
+    which there is no other backup. A link counts as what it leads to; only the link is ever removed. Raises
+    StorageError."""
     with durable.storage_errors("looking at", path):
         if path.is_dir():
             return _has_signs(path) and not any(map(_is_backup, _entries(path)))
@@ -40,7 +42,7 @@ def _has_signs(directory: Path) -> bool:
 
 
 def _is_backup(path: Path) -> bool:
-    """Whether ``path``, in a directory that is to be removed, is a backup of its own."""
+    """Returns whether ``path``, in a directory that is to be removed, is a backup of its own."""
     return _has_signs(path) if path.is_dir() else _is_archive(path)
 
 

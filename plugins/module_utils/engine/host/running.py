@@ -34,7 +34,7 @@ _MAX_PID_FILE = 64  # bytes
 
 @dataclass(frozen=True)
 class User:
-    """Who uses a data directory: the process id (0: in another container) and how we know."""
+    """Process that uses a data directory: the process id (0: in another container) and how we know."""
 
     pid: int
     evidence: str
@@ -110,15 +110,15 @@ class ServerProcess:
             return ""
 
     def works_in(self, datadir: Path) -> bool:
-        """Whether its data directory is ``datadir``, by whatever name."""
+        """Returns whether its data directory is ``datadir``, by whatever name."""
         try:
             return os.path.samefile(f"/proc/{self.pid}/cwd", datadir)
         except OSError:
             return False
 
     def open_files(self, name: re.Pattern[str]) -> list[Path]:
-        """What it has open under such a name, to be read through the process itself, whatever it can see that we do
-        not."""
+        """Returns the files that it has open under such a name, to be read through the process itself, whatever it can
+        see that we do not."""
         found = []
         with contextlib.suppress(OSError):
             for entry in os.scandir(f"/proc/{self.pid}/fd"):

@@ -108,7 +108,7 @@ class ServerFiles:
             return _checked(root.open(name), path, owner, in_place=True)
 
     def _linked_directory(self, root: below.Root, name: str, owner: int) -> below.Root:
-        """What the link ``name`` in the data directory leads to."""
+        """Opens the directory that the link ``name`` in the data directory leads to."""
         target = Path(os.path.normpath(self._datadir / root.read_link(name)))
         with below.Root(target.parent) as parent:
             found = parent.directory(target.name)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a new directory comes into being: beside its name, under which it appears complete or not at all; or, when the
+"""Staging of a new directory: beside its name, under which it appears complete or not at all; or, when the
 directory is there already and is empty, inside it, so that it stays the same directory with the same owner and mode."""
 
 from __future__ import annotations
@@ -146,13 +146,13 @@ def _nothing(_staging: Path) -> None:
 
 
 def is_fillable(dest: Path) -> bool:
-    """Whether ``dest`` is a directory with nothing in it but what a killed job has left there."""
+    """Returns whether ``dest`` is a directory with nothing in it but what a killed job has left there."""
     with durable.storage_errors("looking at", dest):
         return dest.is_dir() and (is_anchored(dest) or not dest.is_symlink()) and filling.is_free(dest)
 
 
 def is_taken(dest: Path) -> bool:
-    """Whether ``dest`` is anything but absent or an empty directory, where a job may have been killed."""
+    """Returns whether ``dest`` is anything but absent or an empty directory, where a job may have been killed."""
     with durable.storage_errors("looking at", dest):
         return os.path.lexists(dest) and not is_fillable(dest)
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What this host remembers where only the user who runs us can write: root's is ``/var/lib/xtrabackup``.
+"""State of this host, kept where only the user who runs us can write: root's is ``/var/lib/xtrabackup``.
 
 A backup's directory may belong to the server's account, and its files may come from anywhere: what they say of
 themselves proves nothing. What is remembered: which preparations were made here, a key that seals the state of those
@@ -47,8 +47,8 @@ class Preparation:
 
 
 def state_directory() -> Path:
-    """Where the state of the user who runs us is: of root in /var/lib/xtrabackup, of others below their
-    XDG_STATE_HOME, or in /var/tmp when they have none."""
+    """Returns the path of the state of the user who runs this process: of root in /var/lib/xtrabackup, of others below
+    their XDG_STATE_HOME, or in /var/tmp when they have none."""
     if os.geteuid() == 0:
         return ROOT
     home = os.environ.get("XDG_STATE_HOME", "")
@@ -71,7 +71,7 @@ def note_preparation(manifest_sha256: str, device: int, inode: int, done: Prepar
 
 
 def find_preparation(manifest_sha256: str, device: int, inode: int) -> Preparation | None:
-    """What ``note_preparation`` was told; None when it was not told of this very file with this content."""
+    """Returns what ``note_preparation`` has noted; None when that was not of this very file with this content."""
     place = existing_directory(_PREPARATIONS)
     if place is None:
         return None
@@ -87,7 +87,8 @@ def find_preparation(manifest_sha256: str, device: int, inode: int) -> Preparati
 
 
 def sign(directory: Path, data: bytes) -> str:
-    """What proves that this user said ``data`` on this host about ``directory``, which it names by device and inode."""
+    """Returns a MAC that proves that this user wrote ``data`` on this host about ``directory``, which it names by
+    device and inode."""
     place = own_directory()
     with durable.storage_errors("reading", place / _KEY_NAME):
         key = _read_key(place) or _make_key(place)
@@ -95,7 +96,7 @@ def sign(directory: Path, data: bytes) -> str:
 
 
 def is_signed(directory: Path, data: bytes, found: str) -> bool:
-    """Whether ``found`` is what ``sign`` answered. Nothing is made: without a key nothing was signed."""
+    """Returns whether ``found`` is what ``sign`` answered. Nothing is made: without a key nothing was signed."""
     place = state_directory()
     if not is_ours(place):
         return False
@@ -162,7 +163,7 @@ def own_directory(name: str = "") -> Path:
 
 
 def _remedy(place: Path) -> str:
-    """What the user who runs us can do about a ``place`` that is not only his."""
+    """Returns the remedy of the user who runs this process for a ``place`` that is not only his."""
     status, uid = os.lstat(place), os.geteuid()
     if stat.S_ISDIR(status.st_mode) and uid in (0, status.st_uid):
         return f"Give it to that user and to nobody else: chown {uid} {place}; chmod 700 {place}"
@@ -200,7 +201,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def is_ours(place: Path) -> bool:
-    """Whether ``place`` is a directory that only this user can write to."""
+    """Returns whether ``place`` is a directory that only this user can write to."""
     try:
         status = os.lstat(place)
     except OSError:

@@ -34,7 +34,7 @@ class Applier:
 
 
 class _Statements(Protocol):
-    """What the module of a family says."""
+    """Functions that the module of a family has."""
 
     STATUS: str
     NAME: str
@@ -61,7 +61,7 @@ class Appliers:
         return [applier for applier in found if not applier.channel.startswith(says.LEFT_ALONE)]
 
     def open_temporary_tables(self) -> int:
-        """How many temporary tables statements of the source have open here; no file holds them."""
+        """Returns the number of temporary tables that statements of the source have open here; no file holds them."""
         names = ("Replica_open_temp_tables", "Slave_open_temp_tables")
         return max((int(value) for value in self._connection.status(*names).values()), default=0)
 
@@ -74,11 +74,11 @@ class Appliers:
         self._connection.execute(self._statements.START, [channel])
 
     def start_statement(self, channel: str) -> str:
-        """What a person writes to start the SQL thread of ``channel``."""
+        """Returns the statement that starts the SQL thread of ``channel``."""
         return f"{self._statements.START % self._connection.escape(channel)};"
 
     def end_stopping(self, session: int) -> bool:
-        """Whether ``session`` stops nothing any more; it is told to give up a STOP that it is in."""
+        """Returns whether ``session`` stops nothing any more; it is told to give up a STOP that it is in."""
         # after a restart of the server, the number may be that of somebody else
         statements = [
             str(row["Info"] or "")

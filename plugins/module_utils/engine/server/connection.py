@@ -49,7 +49,7 @@ _SHOWN_WHOLE = 1000  # bytes; values below are never cut
 
 @dataclass(frozen=True)
 class ConnectionParameters:
-    """How to reach a server. None means: not said here, so the option file or the default decides.
+    """Parameters of a connection. None means: not given here, so the option file or the default decides.
 
     ``config_file`` None means ``~/.my.cnf`` when that exists; "" means no option file. ``connect_timeout`` in
     seconds. TLS is used on TCP connections when any of ``ca_cert``, ``client_cert``, ``client_key`` is known.
@@ -136,7 +136,7 @@ class ConnectionParameters:
 
     @property
     def uses_tls(self) -> bool:
-        """Whether the connection must be encrypted."""
+        """Returns whether the connection must be encrypted."""
         return not self.unix_socket and bool(self.ca_cert or self.client_cert or self.client_key)
 
 
@@ -277,7 +277,7 @@ class Connection:
         return values
 
     def ping(self) -> bool:
-        """Whether the connection is alive; it is never reopened."""
+        """Returns whether the connection is alive; it is never reopened."""
         with self._lock:
             try:
                 self._raw.ping(reconnect=False)

@@ -30,7 +30,7 @@ class DataFile:
 
     @property
     def autoextend(self) -> bool:
-        """Whether the file may be larger than its size."""
+        """Returns whether the file may be larger than its size."""
         return "autoextend" in self.attributes
 
 

@@ -122,7 +122,7 @@ class WaitGuard(DeadlineGuard):
 
 
 def is_timeout(error: ServerError) -> bool:
-    """Whether the server gave the lock up, or the statement was ended by a DeadlineGuard."""
+    """Returns whether the server gave the lock up, or the statement was ended by a DeadlineGuard."""
     errno = error.details.get("errno")
     return errno in (_LOCK_WAIT_TIMEOUT, _QUERY_INTERRUPTED) and not isinstance(error, ConnectionFailed)
 

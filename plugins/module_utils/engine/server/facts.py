@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a server is and could do, as plain data for playbooks."""
+"""Facts about a server and its abilities, as plain data for playbooks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SYSTEM_DATABASES = ("information_schema", "mysql", "performance_schema", "sys")
 
 
 def server_facts(connection: Connection) -> dict[str, Any]:
-    """Who the server is, whether and why not it can be backed up, where its data are, and where it stands.
+    """Returns the server's identity, whether it can be backed up and why not, its directories and its position.
 
     What the account may not see is None, and ``privileges_missing`` says why.
     """
@@ -75,21 +75,21 @@ def server_facts(connection: Connection) -> dict[str, Any]:
 
 
 def _mariadb_position(connection: Connection, missing: Collection[str]) -> dict[str, Any]:
-    """Where a MariaDB server stands; ``missing`` are the privileges that the account lacks."""
+    """Returns the position of a MariaDB server; ``missing`` are the privileges that the account lacks."""
     gtid = str(connection.scalar("SELECT @@GLOBAL.gtid_current_pos") or "")
     coordinates = None if "BINLOG MONITOR" in missing else read_coordinates(connection)
     return {"gtid": gtid, "binlog": None if coordinates is None else coordinates.as_dict()}
 
 
 def _mysql_position(connection: Connection, missing: Collection[str]) -> dict[str, Any]:
-    """Where a MySQL server stands; ``missing`` are the privileges that the account lacks."""
+    """Returns the position of a MySQL server; ``missing`` are the privileges that the account lacks."""
     gtid = normal_gtid(str(connection.scalar("SELECT @@GLOBAL.gtid_executed") or ""))
     binlog = None if missing else read_log_status(connection).binlog
     return {"gtid": gtid, "binlog": None if binlog is None else binlog.as_dict()}
 
 
 def objects_of(connection: Connection, datadir: str | None) -> ServerObjects | None:
-    """What the server holds that is not its own, None when it is not the one that runs on ``datadir``."""
+    """Returns the objects of users that the server holds, None when it is not the one that runs on ``datadir``."""
     if datadir is None:
         return None
     there = connection.variables("datadir")["datadir"]

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which server this is: its family, version and place."""
+"""Identity of a server: its family, version and place."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .connection import Connection, version_numbers
 
 @dataclass(frozen=True)
 class ServerIdentity:
-    """Which server answered: ``version`` as it says it, ``version_tuple`` its numbers."""
+    """Identity of the server that answered: ``version`` as it says it, ``version_tuple`` its numbers."""
 
     flavor: Flavor
     version: str
@@ -54,7 +54,7 @@ class ServerIdentity:
 
 
 def identify(connection: Connection) -> ServerIdentity:
-    """Which server ``connection`` talks to."""
+    """Returns the identity of the server of ``connection``."""
     known = connection.variables(
         "version", "version_comment", "server_id", "server_uuid", "server_uid", "hostname", "port", "datadir"
     )

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a server keeps its files."""
+"""Directories and files of a server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .named_places import named_places
 
 @dataclass(frozen=True)
 class ServerLayout:
-    """Where a server keeps each kind of file (absolute paths), and the sizes and formats of its files.
+    """Absolute paths of each kind of a server's files, and the sizes and formats of its files.
 
     What a flavor does not know is that of a server without it: "", 0, no directory, or the datadir.
     """
@@ -68,12 +68,12 @@ class ServerLayout:
 
     @property
     def by_gtid(self) -> bool:
-        """Whether every transaction of this MySQL server gets a GTID."""
+        """Returns whether every transaction of this MySQL server gets a GTID."""
         return self.gtid_mode.upper() == "ON"
 
     @property
     def logs_replica_updates(self) -> bool:
-        """Whether the binary log gets what the server replicates from others."""
+        """Returns whether the binary log gets what the server replicates from others."""
         # the old name is MariaDB's only one; MySQL has had the new one since 8.0.26
         return (self.log_replica_updates or self.log_slave_updates).upper() in ("ON", "1")
 

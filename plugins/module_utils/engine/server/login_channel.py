@@ -51,7 +51,7 @@ def tls_context(
 
 
 def is_verified(context: ssl.SSLContext | None) -> bool:
-    """Whether a connection with ``context`` (None: no TLS) proves who the server is."""
+    """Returns whether a connection with ``context`` (None: no TLS) proves who the server is."""
     return context is not None and context.verify_mode is ssl.CERT_REQUIRED
 
 
@@ -71,7 +71,8 @@ class LoginSocket(socket.socket):
 
     @property
     def is_taken(self) -> bool:
-        """Whether TLS has taken the descriptor over (or it is closed): this object can send nothing any more."""
+        """Returns whether TLS has taken the descriptor over (or it is closed): this object can send nothing any
+        more."""
         return self.fileno() == -1
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:
@@ -150,7 +151,7 @@ def refused_plugins(where: str) -> dict[str, type]:
 
 def _refusal(plugin: str, where: str) -> type:
     class Refusal:
-        """What the driver asks when the server names the plugin."""
+        """Plugin that refuses, as the driver calls it when the server names the plugin."""
 
         def __init__(self, _connection: object) -> None:
             pass
@@ -169,7 +170,7 @@ def _refusal(plugin: str, where: str) -> type:
 
 
 def _is_tls_request(data: bytes) -> bool:
-    """Whether ``data`` is a whole packet that asks for TLS, which holds no account and no secret."""
+    """Returns whether ``data`` is a whole packet that asks for TLS, which holds no account and no secret."""
     if len(data) != _REQUEST.size:
         return False
     header, capabilities, _packet_size, _charset, _filler = _REQUEST.unpack(data)

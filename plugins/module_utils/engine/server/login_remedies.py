@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What leads out when a server does not let us in, or not go on: by its error number, each tried on both families."""
+"""Remedies for a refused login or an ended connection: by its error number, each tried on both families."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ _ED25519 = "pynacl"
 
 
 def is_refused_login(errno: int) -> bool:
-    """Whether ``errno`` is that of a server that is there, and does not want us."""
+    """Returns whether ``errno`` is that of a server that is there, and does not want us."""
     return errno == _EXCEEDED or errno in _REMEDIES
 
 
 def remedy_of(errno: int, text: str, user: str | None) -> str | None:
-    """What leads out of the error ``errno``, whose text is ``text``; None when nothing special is known."""
+    """Returns the remedy for the error ``errno``, whose text is ``text``; None when nothing special is known."""
     remedy = _REMEDIES.get(errno)
     if errno == _EXCEEDED:
         named = re.search(r"'(max_\w+)' resource", text)

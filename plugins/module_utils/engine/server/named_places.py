@@ -54,7 +54,8 @@ class NamedPlaces:
 
 
 def named_places(datadir: Path, options: Mapping[str, str]) -> NamedPlaces:
-    """What ``options`` (or global variables) name below ``datadir``; relative paths start there, as the server's do."""
+    """Returns the directories that ``options`` (or global variables) name below ``datadir``; relative paths start
+    there, as the server's do."""
     directories: set[Path] = set()
     hosts_own: set[Path] = set()
     for name, text in _paths(options):
@@ -73,7 +74,7 @@ def named_places(datadir: Path, options: Mapping[str, str]) -> NamedPlaces:
 
 
 def holds_tables(directory: Path) -> bool:
-    """Whether files of tables, or of a database's definition, are in ``directory``: it is a database then."""
+    """Returns whether files of tables, or of a database's definition, are in ``directory``: it is a database then."""
     try:
         with os.scandir(directory) as entries:
             return any(_TABLE_FILE.fullmatch(entry.name) for entry in entries)

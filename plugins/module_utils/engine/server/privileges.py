@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which privileges an account has and lacks, before anything is started.
+"""Privileges that an account has and lacks, read before anything is started.
 
 Which ones it needs is in ``mariadb/privileges.py`` and ``mysql/privileges.py``.
 """
@@ -29,7 +29,7 @@ _ON = " ON "
 
 
 class _Privileges(Protocol):
-    """What the module of a family says."""
+    """Functions that the module of a family has."""
 
     BACKUP_PRIVILEGES: dict[str, str]
     REPLICATION_PRIVILEGES: dict[str, str]
@@ -97,12 +97,12 @@ def global_grants(connection: Connection) -> frozenset[str]:
 
 
 def backup_privileges(connection: Connection) -> dict[str, str]:
-    """What an account needs for a backup of the server of ``connection``, each with what it is needed for."""
+    """Returns the privileges for a backup of the server of ``connection``, each with its purpose."""
     return _PRIVILEGES[_family_of(connection)].BACKUP_PRIVILEGES
 
 
 def replication_privileges(connection: Connection) -> dict[str, str]:
-    """What an account needs to manage replication channels of the server, each with what it is needed for."""
+    """Returns the privileges to manage replication channels of the server, each with its purpose."""
     return _PRIVILEGES[_family_of(connection)].REPLICATION_PRIVILEGES
 
 
@@ -167,7 +167,7 @@ def grants_of(privileges: Iterable[str], account: str) -> list[str]:
 
 
 def _idle_roles(connection: Connection, account: str) -> str:
-    """What to do when the account has roles and none of them is active, "" when that is not so."""
+    """Returns the remedy when the account has roles and none of them is active, "" when that is not so."""
     roles = parse_roles(_grants(connection))
     if not roles or str(connection.scalar("SELECT CURRENT_ROLE()") or "NONE") != "NONE":
         return ""

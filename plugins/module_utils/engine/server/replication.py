@@ -57,7 +57,7 @@ _DIALECTS: dict[Family, ReplicationDialect] = {Family.MARIADB: MariadbReplicatio
 
 
 def dialect_of(family: Family) -> ReplicationDialect:
-    """How servers of ``family`` say it."""
+    """Returns the replication dialect of ``family``."""
     return _DIALECTS[family]
 
 
@@ -103,7 +103,7 @@ def plan(wanted: WantedChannel, actual: ReplicationState) -> list[Step]:
 
 
 def needs_start(wanted: WantedChannel, actual: ReplicationState) -> bool:
-    """Whether ``plan`` will ask for ``wanted.start``: a channel that is there keeps its place."""
+    """Returns whether ``plan`` will ask for ``wanted.start``: a channel that is there keeps its place."""
     present = actual.channel(wanted.channel)
     if wanted.state == ABSENT or wanted.source_host is None:
         return False

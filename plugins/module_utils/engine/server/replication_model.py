@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is said about a replication channel, whatever the server: what is wanted, what there is, and the steps between.
+"""Model of a replication channel, for every family: what is wanted, what there is, and the steps between.
 
 ``ReplicationDialect`` is what the families of servers do differently: their statements, and how their GTIDs compare.
 """
@@ -28,7 +28,7 @@ _LOGIN_REFUSED = frozenset({1045, 1698})  # ER_ACCESS_DENIED_ERROR, ER_ACCESS_DE
 
 @dataclass(frozen=True)
 class StartPosition:
-    """Where a new channel begins: after ``gtid`` (a GTID position or set; "" is the very beginning), or at ``file`` and
+    """Start of a new channel: after ``gtid`` (a GTID position or set; "" is the very beginning), or at ``file`` and
     ``position`` (bytes). ``origin`` says for a person where that is known from."""
 
     origin: str
@@ -39,7 +39,7 @@ class StartPosition:
 
 @dataclass(frozen=True)
 class WantedChannel:
-    """What is asked for. None: not asked, so left as it is (or as the server's default has it)."""
+    """Wanted state of a channel. None: not given, so left as it is (or as the server's default has it)."""
 
     state: str
     channel: str = ""
@@ -59,7 +59,7 @@ class WantedChannel:
 
     @property
     def running(self) -> bool:
-        """Whether the channel's threads are to run."""
+        """Returns whether the channel's threads are to run."""
         return self.state == REPLICATING
 
 
@@ -101,22 +101,22 @@ class ActualChannel:
 
     @property
     def by_gtid(self) -> bool:
-        """Whether the channel finds its place by GTID."""
+        """Returns whether the channel finds its place by GTID."""
         return self.using_gtid.lower() != "no"
 
     @property
     def healthy(self) -> bool:
-        """Whether both threads run and the IO thread is connected."""
+        """Returns whether both threads run and the IO thread is connected."""
         return self.io_running == "Yes" and self.sql_running == "Yes"
 
     @property
     def stopped(self) -> bool:
-        """Whether neither thread runs."""
+        """Returns whether neither thread runs."""
         return self.io_running == "No" and self.sql_running == "No"
 
     @property
     def started(self) -> bool:
-        """Whether neither thread is stopped; the IO thread may still be connecting."""
+        """Returns whether neither thread is stopped; the IO thread may still be connecting."""
         return self.io_running != "No" and self.sql_running != "No"
 
     @property
@@ -176,7 +176,7 @@ class Word(str):
 
 
 class ReplicationDialect(ABC):
-    """How a family of servers says it."""
+    """Statements and limits of replication in a family of servers."""
 
     family: Family
     #: in front of the options of CHANGE
@@ -201,7 +201,7 @@ class ReplicationDialect(ABC):
 
     @abstractmethod
     def reached(self, position: str, target: str) -> bool:
-        """Whether ``position`` holds everything up to ``target``."""
+        """Returns whether ``position`` holds everything up to ``target``."""
 
     @abstractmethod
     def position_steps(self, wanted: WantedChannel, actual: ReplicationState) -> list[Step]:

@@ -109,7 +109,7 @@ def wait_running(connection: Connection, name: str, timeout: float = START_TIMEO
 
 @dataclass
 class _Reading:
-    """What was seen at one look, for the next one."""
+    """State at one reading, to compare with the next one."""
 
     read: tuple[int, int]
     waiting: bool

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every session of ours is set to before it asks anything.
+"""Settings of every session, made before its first query.
 
 A session inherits from the global variables, and from ``init_connect``, what other applications need: a limit of rows,
 a time after which a statement is given up, another SQL mode. An answer that is cut short by one of these looks like any

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a new replica begins: read from the backup that its data came from."""
+"""Start position of a new replica: read from the backup that its data came from."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def backup_record(path: str | Path) -> dict[str, Any] | None:
 
 
 def start_from_backup(path: str, source_host: str | None, source_port: int, family: Family) -> StartPosition:
-    """Where the data of the backup at ``path`` stand in the binary log of the source.
+    """Returns the position of the backup at ``path`` in the binary log of the source.
 
     The source is the server that was backed up, or, when that was itself a replica of ``source_host`` and
     ``source_port``, its source. ``family`` is that of the server that is to replicate. Raises NotABackup, or

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a server can be backed up safely; one that cannot is refused by name.
+"""Requirements for a safe backup of a server; one that cannot is refused by name.
 
 What is looked at on the servers of one family only is in ``mariadb/support.py`` and ``mysql/support.py``.
 """
@@ -49,7 +49,7 @@ _LOOKED_AT = (
 
 
 class _Support(Protocol):
-    """What the module of a family answers."""
+    """Functions that the module of a family has."""
 
     def refusal_of_version(self, version: tuple[int, ...], /) -> str | None: ...
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a data directory holds anything that is not its server's own.
+"""Detection of data in a data directory that is not its server's own.
 
 Two witnesses are asked: the files, every entry of them, and the running server, since there are objects without a file
 (routines and events, tables in the system tablespace). ``classify`` decides from what both have said. What nobody knows
@@ -108,7 +108,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class ServerObjects:
-    """What the running server has told: the databases and all else that is not its own. ``complete``: whether the
+    """Objects that the running server lists: the databases and all else that is not its own. ``complete``: whether the
     account may see everything."""
 
     databases: tuple[str, ...] = ()
@@ -139,7 +139,8 @@ class UserData:
 
 
 def classify(entries: Collection[Entry] | None, *, running: bool, server: ServerObjects | None) -> UserData:
-    """What ``entries`` (None: they could not be read) and ``server`` (None: not asked) say together.
+    """Classifies a data directory by its ``entries`` (None: they could not be read) and by its ``server`` (None: not
+    asked).
 
     Nothing but two witnesses that know everything and have seen nothing makes it ``NONE``.
     """
@@ -273,7 +274,7 @@ def read_objects(connection: Connection) -> ServerObjects:
 
 
 def sees_all(grants: Collection[str]) -> bool:
-    """Whether an account with these global privileges (``privileges.global_grants``) sees every object."""
+    """Returns whether an account with these global privileges (``privileges.global_grants``) sees every object."""
     return "REVOKE" not in grants and (ALL in grants or set(grants) >= _SEES_ALL)
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who may knock at a receiver's port: from which addresses, and how many at a time that have proven nothing yet.
+"""Admission to a receiver's port: allowed addresses, and a limit of connections that are not authenticated yet.
 
 Unauthenticated peers cannot be kept from connecting, but they must not keep the sender out. So a newcomer is never
 turned away because others are waiting: one of these makes room. It is one of the newcomer's own address where that has
@@ -48,7 +48,7 @@ class AllowedNetworks:
         return cls(tuple(_network(text, option) for text in wanted))
 
     def has(self, host: str) -> bool:
-        """Whether a sender may come from the address ``host``."""
+        """Returns whether a sender may come from the address ``host``."""
         if not self.networks:
             return True
         address = address_of(host)
@@ -98,7 +98,8 @@ class WaitingConnections(Generic[T]):
 
 
 def _origin(host: str) -> str:
-    """What counts as one address: of IPv6 a network, in which one host may have as many addresses as it likes."""
+    """Returns what counts as one address: of IPv6 a network, in which one host may have as many addresses as it
+    likes."""
     address = address_of(host)
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address, _SITE), strict=False))

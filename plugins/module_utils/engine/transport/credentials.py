@@ -47,7 +47,7 @@ _NEW_CREDENTIALS = f"Make new credentials on both ends with {Program('xtrabackup
 
 @dataclass(frozen=True)
 class Credentials:
-    """What one end of a transfer holds. ``peer_certificate`` and ``token`` are empty until they are known;
+    """Credentials of one end of a transfer. ``peer_certificate`` and ``token`` are empty until they are known;
     ``token_used`` is set by the receiver once a session was accepted: a token opens one session only."""
 
     role: str
@@ -64,7 +64,7 @@ class Credentials:
 
     @property
     def expires(self) -> datetime.datetime:
-        """When the own certificate ends (UTC)."""
+        """Time (UTC) at which the own certificate expires."""
         return _validity(self.certificate)[1]
 
     def near_expiry(self, now: datetime.datetime | None = None) -> bool:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a backup that is sent to this host goes: unpacked into a directory, or as it came into an archive."""
+"""Target of a backup that is sent to this host: unpacked into a directory, or as it came into an archive."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from ..stream.xbstream import ByteSource, Chunk
 
 @dataclass(frozen=True)
 class Received:
-    """What arrived: its manifest (None when another tool sent it), the digests of the stream, and whether all of it
-    was ``verified`` against the manifest: not what is encrypted in an archive for which no key was given."""
+    """Result of a transfer: its manifest (None when another tool sent it), the digests of the stream, and whether all
+    of it was ``verified`` against the manifest: not what is encrypted in an archive for which no key was given."""
 
     manifest: Manifest | None
     digests: dict[str, str] = field(default_factory=dict)

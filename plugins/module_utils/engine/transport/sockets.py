@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every transfer over TCP needs, encrypted or not: listen, connect, wait, notice a dead peer, name an error."""
+"""Functions of every transfer over TCP, encrypted or not: listen, connect, wait, notice a dead peer, name an error."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def tune(raw: socket.socket, idle_timeout: float) -> None:
 
 
 def ready(channel: socket.socket, events: int, seconds: float) -> bool:
-    """Whether ``channel`` is ready for ``events`` (of poll), or broken, within ``seconds``."""
+    """Returns whether ``channel`` is ready for ``events`` (of poll), or broken, within ``seconds``."""
     poll = select.poll()
     poll.register(channel, events)
     return bool(poll.poll(math.ceil(seconds * 1000)))
@@ -80,7 +80,7 @@ def listen(address: str, port: int) -> socket.socket:
 
 
 def sender_name(address: tuple[Any, ...]) -> str:
-    """How messages call the sender at ``address``, a socket's address.
+    """Returns the name in messages of the sender at ``address``, a socket's address.
 
     A socket for both families says ``::ffff:192.0.2.1`` where people know 192.0.2.1.
     """
@@ -92,7 +92,8 @@ def sender_name(address: tuple[Any, ...]) -> str:
 def connect(
     host: str, port: int, enter: Callable[[socket.socket], T], *, peer: str, deadline: float, seconds: float
 ) -> T:
-    """What ``enter`` makes of a connection with ``peer``, tried again while nobody listens or ``enter`` loses it.
+    """Returns what ``enter`` makes of a connection with ``peer``, tried again while nobody listens or ``enter`` loses
+    it.
 
     Raises PeerTimeout at ``deadline`` (time.monotonic), ``seconds`` after the first attempt of this transfer.
     """

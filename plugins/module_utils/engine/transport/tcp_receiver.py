@@ -28,7 +28,7 @@ _SLICE = 0.2  # seconds after which this end looks up (and signals are handled)
 
 @dataclass(frozen=True)
 class TcpListenOptions:
-    """Where and how to listen. ``address`` empty: on all of this host's.
+    """Options of a listening socket. ``address`` empty: on all of this host's.
 
     ``timeout`` (seconds) bounds each silence of the sender, ``accept_timeout`` the wait for its first byte.
     ``sources``: where the sender may come from.
@@ -160,7 +160,7 @@ def _accept(
 
 
 def _has_sent(raw: socket.socket) -> bool:
-    """Whether the first byte has come on ``raw``, rather than its end."""
+    """Returns whether the first byte has come on ``raw``, rather than its end."""
     try:
         return bool(raw.recv(1, socket.MSG_PEEK))
     except OSError:

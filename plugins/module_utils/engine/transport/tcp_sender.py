@@ -21,8 +21,8 @@ from .tcp_connection import PlainConnection
 
 @dataclass(frozen=True)
 class TcpTarget:
-    """Where somebody listens. ``timeout`` (seconds) bounds how long the receiver may take no data, and how long it may
-    need to store all and to hang up at the end; ``connect_timeout`` the wait until it listens."""
+    """Address and limits of a receiver. ``timeout`` (seconds) bounds how long the receiver may take no data, and how
+    long it may need to store all and to hang up at the end; ``connect_timeout`` the wait until it listens."""
 
     host: str
     port: int

@@ -33,7 +33,7 @@ Buffer = Union[bytes, bytearray, memoryview]
 
 
 class FrameType(enum.IntEnum):
-    """What a frame is."""
+    """Type of a frame."""
 
     HELLO = 1  # JSON of Hello
     WELCOME = 2  # JSON of Welcome
@@ -46,7 +46,7 @@ class FrameType(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Hello:
-    """How the sender presents itself on each connection. ``timeout``: seconds without a sign of life after which
+    """First message of the sender on each connection. ``timeout``: seconds without a sign of life after which
     it gives the receiver up; ``digests``: those that each connection's END will hold."""
 
     session: str

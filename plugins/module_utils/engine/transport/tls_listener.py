@@ -30,7 +30,7 @@ _SLICE = 0.2  # seconds after which the waiting thread looks up (and signals are
 
 @dataclass(frozen=True)
 class ListenOptions:
-    """Where and how to listen. ``address`` empty: on all of this host's.
+    """Options of a listening socket. ``address`` empty: on all of this host's.
 
     ``timeout`` (seconds) bounds each silence of the sender, ``accept_timeout`` the wait for its first connection.
     ``sources``: where the sender may come from.

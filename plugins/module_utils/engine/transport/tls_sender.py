@@ -34,7 +34,7 @@ _GREETING_TIME = 10.0  # seconds for the handshake and the first frames
 
 @dataclass(frozen=True)
 class TlsTarget:
-    """Where a receiver listens, and how to talk to it.
+    """Address, credentials and limits of a receiver.
 
     ``timeout`` (seconds) bounds each silence of the receiver; ``connect_timeout`` the wait until it listens.
     """

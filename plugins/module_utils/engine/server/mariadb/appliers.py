@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the SQL threads of a MariaDB server are looked at, stopped and started."""
+"""Statements that read, stop and start the SQL threads of a MariaDB server."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an instant of a MariaDB server is called: binary log position, GTIDs, replica channels, Galera state.
+"""Coordinates of an instant of a MariaDB server: binary log position, GTIDs, replica channels, Galera state.
 
 The texts that mariadb-backup keeps beside a backup are rendered here too:
 docs/internals/formats-backup-files.md#coordinates-files.
@@ -77,7 +77,7 @@ def read_channels_at_rest(connection: Connection) -> list[ReplicaChannel]:
 
 
 def seems_replica(connection: Connection, datadir: Path) -> bool:
-    """Whether a server shows that it is a replica to somebody who may not read its channels; needs PROCESS.
+    """Returns whether a server shows that it is a replica to somebody who may not read its channels; needs PROCESS.
 
     A channel that is stopped has its file in the data directory, if no option has moved it, until it is removed.
     """

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an account needs on a MariaDB server, each privilege with what it is needed for.
+"""Privileges that an account needs on a MariaDB server, each with its purpose.
 
 Tested on MariaDB 10.11 with accounts that have only some of them.
 """

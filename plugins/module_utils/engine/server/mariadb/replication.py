@@ -46,7 +46,7 @@ class MariadbReplication(ReplicationDialect):
     retry_limit = 4294967295  # seconds
 
     def read_state(self, connection: Connection) -> ReplicationState:
-        """As in the base class; needs SLAVE MONITOR."""
+        """Reads the state of all channels; needs SLAVE MONITOR."""
         rows = connection.query("SHOW ALL SLAVES STATUS")
         positions = connection.row("SELECT @@GLOBAL.gtid_slave_pos AS executed, @@GLOBAL.gtid_binlog_pos AS logged")
         found = positions or {}
@@ -58,16 +58,16 @@ class MariadbReplication(ReplicationDialect):
         )
 
     def gtid(self, text: str) -> str:
-        """As in the base class: domains in order."""
+        """Returns the normal form of a GTID position: domains in order."""
         gtid_positions(text)
         return normal_gtid(text)
 
     def reached(self, position: str, target: str) -> bool:
-        """As in the base class, domain by domain."""
+        """Returns whether ``position`` holds everything up to ``target``, domain by domain."""
         return reached(position, target)
 
     def require_known(self, wanted: WantedChannel) -> None:
-        """As in the base class."""
+        """Raises InvalidOption for what this family does not know."""
         if wanted.get_source_public_key is not None:
             raise InvalidOption(
                 f"{Option('get_source_public_key')} is for MySQL: MariaDB's accounts need no public key",
@@ -76,7 +76,7 @@ class MariadbReplication(ReplicationDialect):
             )
 
     def position_steps(self, wanted: WantedChannel, actual: ReplicationState) -> list[Step]:
-        """As in the base class.
+        """Returns the steps that bring the server to the start position.
 
         The server's own position wins when it is at or beyond the start: its data have moved on since the backup.
         """
@@ -114,19 +114,19 @@ class MariadbReplication(ReplicationDialect):
         return [Step("set_position", "SET GLOBAL gtid_slave_pos = %s", (gtid,))]
 
     def change(self, channel: str, options: Mapping[str, Any], using_gtid: str | None = None) -> Step:
-        """As in the base class."""
+        """Returns the statement that changes the channel."""
         return self._change("CHANGE MASTER %s TO {}", options, (channel,), (), using_gtid)
 
     def start(self, channel: str) -> Step:
-        """As in the base class."""
+        """Returns the statement that starts the channel."""
         return Step("start", "START SLAVE %s", (channel,))
 
     def stop(self, channel: str) -> Step:
-        """As in the base class."""
+        """Returns the statement that stops the channel."""
         return Step("stop", "STOP SLAVE %s", (channel,), undo="START SLAVE %s")
 
     def reset(self, channel: str) -> Step:
-        """As in the base class."""
+        """Returns the statement that removes the channel."""
         return Step("reset", "RESET SLAVE %s ALL", (channel,))
 
 
@@ -178,7 +178,7 @@ def _require_no_own_writes(binlog: str, gtid: str, origin: str) -> None:
 
 
 def compare_gtid(left: str, right: str) -> str:
-    """How GTID position ``left`` stands to ``right``: equal, ahead, behind or diverged, by domain."""
+    """Compares GTID position ``left`` with ``right``: equal, ahead, behind or diverged, by domain."""
     mine, other = gtid_positions(left), gtid_positions(right)
     ahead = behind = False
     for domain in mine.keys() | other.keys():
@@ -197,7 +197,7 @@ def compare_gtid(left: str, right: str) -> str:
 
 
 def reached(position: str, target: str) -> bool:
-    """Whether GTID position ``position`` holds everything up to ``target``."""
+    """Returns whether GTID position ``position`` holds everything up to ``target``."""
     mine = gtid_positions(position)
     return all(
         domain in mine and mine[domain][1] >= sequence for domain, (_server, sequence) in gtid_positions(target).items()

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which MariaDB servers can be backed up safely.
+"""Requirements for a safe backup of a MariaDB server.
 
 MariaDB 10.8 introduced the redo log format that is read here. What is refused: another log, encryption, and a
 dictionary that is not shown.

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How far the data of a MySQL replica are in the binary log of its source, told by the data themselves.
+"""Applied positions of a MySQL replica in the binary log of its source, read from the data themselves.
 
 An applier writes its position in the transaction that it applies: a channel without workers into the channel's row of
 ``mysql.slave_relay_log_info``, each worker into a row of its own in ``mysql.slave_worker_info``. The channel's row is
@@ -21,8 +21,8 @@ from ..connection import Connection
 
 @dataclass(frozen=True)
 class AppliedPosition:
-    """What one channel has applied: everything up to ``file`` and ``position`` in its source's binary log, and nothing
-    after ``last_file`` and ``last_position`` (bytes). ``last_file`` is "" when the end cannot be told."""
+    """Position that one channel has applied: everything up to ``file`` and ``position`` in its source's binary log, and
+    nothing after ``last_file`` and ``last_position`` (bytes). ``last_file`` is "" when the end cannot be told."""
 
     channel: str
     file: str

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who is in the way of a backup lock of a MySQL server.
+"""Sessions that block a backup lock of a MySQL server.
 
 ``performance_schema.metadata_locks`` names exactly who holds what is waited for; where the account may not read it
 (with ``performance_schema.threads``), or it is switched off, the process list is what there is to tell from.

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an instant of a MySQL server is called: LSN, binary log position and executed GTIDs, read in one moment.
+"""Coordinates of an instant of a MySQL server: LSN, binary log position and executed GTIDs, read in one moment.
 
 ``performance_schema.log_status`` stops all logs for as long as it takes to read them: its LSN, its position and its
 GTIDs belong together, with no lock held (MySQL manual, log_status). Of a replica channel it tells the end of the relay
@@ -142,7 +142,8 @@ def _by_gtid(replica: Mapping[str, Any]) -> bool:
 
 
 def _was_idle(replica: Mapping[str, Any], seen: Mapping[str, Any]) -> bool:
-    """Whether a channel had applied everything before the instant, and had received nothing since; or is stopped."""
+    """Returns whether a channel had applied everything before the instant, and had received nothing since; or is
+    stopped."""
     if str(replica["Replica_SQL_Running"]) == "No":
         # stopped in order, it has waited for its workers
         return int(replica["Last_SQL_Errno"]) == 0

@@ -70,7 +70,7 @@ class GtidSet:
         return self._of({source: _without(found, gone.get(source, ())) for source, found in self.intervals})
 
     def __le__(self, other: GtidSet) -> bool:
-        """Whether every transaction of this set is in ``other``."""
+        """Returns whether every transaction of this set is in ``other``."""
         return not self - other
 
     @property

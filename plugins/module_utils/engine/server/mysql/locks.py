@@ -120,8 +120,9 @@ class MysqlLocks:
         self._wait(INSTANCE, self._connection, "LOCK INSTANCE FOR BACKUP", instance_blockers, deadline)
 
     def reading(self, read: Callable[[], _Read]) -> _Read:
-        """What ``read`` reads from InnoDB's dictionary through the connection: there it waits for schema changes that
-        are at work on a table, or that wait themselves. Raises LockTimeout when it waits for longer than the deadline.
+        """Returns what ``read`` reads from InnoDB's dictionary through the connection: there it waits for schema
+        changes that are at work on a table, or that wait themselves. Raises LockTimeout when it waits for longer than
+        the deadline.
         """
         session = self._connection.thread_id
         # a bound of the server's own, somewhat later

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an account needs on a MySQL server, each privilege with what it is needed for.
+"""Privileges that an account needs on a MySQL server, each with its purpose.
 
 Tested on MySQL 9.7 with accounts that have only some of them. A privilege ON a table is looked for by reading nothing
 of it.
@@ -29,5 +29,5 @@ _SUPER_MEANS = frozenset({"REPLICATION CLIENT", "REPLICATION_SLAVE_ADMIN", "SYST
 
 
 def implied_by_super(_version: tuple[int, ...]) -> frozenset[str]:
-    """What MySQL lets SUPER do in the place of these privileges, in any version."""
+    """Returns those of these privileges that SUPER replaces on MySQL, in any version."""
     return _SUPER_MEANS

@@ -36,8 +36,8 @@ _HARMLESS = (
 
 @dataclass(frozen=True)
 class AlterInstance:
-    """How many ALTER INSTANCE statements a server has begun since it started, and how many have ended that certainly
-    did not touch the redo log (None: the account may not see them)."""
+    """Number of ALTER INSTANCE statements that a server has begun since it started, and how many have ended that
+    certainly did not touch the redo log (None: the account may not see them)."""
 
     begun: int
     harmless: int | None

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a MySQL server says about its redo log."""
+"""Status of a MySQL server's redo log."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _UUID = "Innodb_redo_log_uuid"
 
 @dataclass(frozen=True)
 class RedoStatus:
-    """Where a server's log is: its newest LSN, written or not, and that of its checkpoint. ``log_uuid`` is in all its
-    files (0: not known)."""
+    """Position of a server's redo log: its newest LSN, written or not, and that of its checkpoint. ``log_uuid`` is in
+    all its files (0: not known)."""
 
     current_lsn: int
     checkpoint_lsn: int

@@ -47,8 +47,8 @@ class MysqlReplication(ReplicationDialect):
     retry_limit = 2147483647  # seconds
 
     def read_state(self, connection: Connection) -> ReplicationState:
-        """As in the base class; needs REPLICATION CLIENT. What the applier's threads say of their errors is added where
-        the account may see it (SELECT on performance_schema.replication_applier_status_by_worker)."""
+        """Reads the state of all channels; needs REPLICATION CLIENT. What the applier's threads say of their errors is
+        added where the account may see it (SELECT on performance_schema.replication_applier_status_by_worker)."""
         rows = connection.query("SHOW REPLICA STATUS")
         known = connection.variables(
             "gtid_executed", "gtid_purged", "gtid_mode", "server_uuid", "group_replication_group_name"
@@ -65,20 +65,20 @@ class MysqlReplication(ReplicationDialect):
         )
 
     def gtid(self, text: str) -> str:
-        """As in the base class."""
+        """Returns the normal form of a GTID set."""
         return str(GtidSet.parse(text))
 
     def reached(self, position: str, target: str) -> bool:
-        """As in the base class."""
+        """Returns whether ``position`` holds everything up to ``target``."""
         return GtidSet.parse(target) <= GtidSet.parse(position)
 
     def require_known(self, wanted: WantedChannel) -> None:
-        """As in the base class."""
+        """Raises InvalidOption for what this family does not know."""
         if wanted.channel.lower().startswith(_GROUP_CHANNELS):
             raise InvalidOption(f"channel: {wanted.channel} belongs to group replication", option="channel")
 
     def position_steps(self, wanted: WantedChannel, actual: ReplicationState) -> list[Step]:
-        """As in the base class.
+        """Returns the steps that bring the server to the start position.
 
         A server that holds the start and more goes on from where it is, unless the rest is of its own making. One that
         lacks a part of it gets that as gtid_purged (added to what is there: nothing is reset), if it is a fresh
@@ -119,19 +119,19 @@ class MysqlReplication(ReplicationDialect):
         return [Step("set_position", "SET GLOBAL gtid_purged = %s", (f"+{missing}",))]
 
     def change(self, channel: str, options: Mapping[str, Any], using_gtid: str | None = None) -> Step:
-        """As in the base class."""
+        """Returns the statement that changes the channel."""
         return self._change("CHANGE REPLICATION SOURCE TO {} FOR CHANNEL %s", options, (), (channel,), using_gtid)
 
     def start(self, channel: str) -> Step:
-        """As in the base class."""
+        """Returns the statement that starts the channel."""
         return Step("start", "START REPLICA FOR CHANNEL %s", (channel,))
 
     def stop(self, channel: str) -> Step:
-        """As in the base class."""
+        """Returns the statement that stops the channel."""
         return Step("stop", "STOP REPLICA FOR CHANNEL %s", (channel,), undo="START REPLICA FOR CHANNEL %s")
 
     def reset(self, channel: str) -> Step:
-        """As in the base class."""
+        """Returns the statement that removes the channel."""
         return Step("reset", "RESET REPLICA ALL FOR CHANNEL %s", (channel,))
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which MySQL and Percona servers can be backed up safely.
+"""Requirements for a safe backup of MySQL and Percona servers.
 
 MySQL 8.0.30 is where the redo log became a directory of numbered files; each file of a data dictionary of 8.0 and
 newer carries its own encryption. What is refused: what has another log, and what the server itself cannot recover.

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where MySQL's dictionary says that tablespaces are.
+"""Tablespaces and their paths in MySQL's dictionary.
 
 The dictionary names files relative to the data directory (``./db/t.ibd``) or, outside of it, absolutely.
 """
@@ -32,7 +32,7 @@ class Tablespace:
     undo: bool = False
 
     def path(self, layout: ServerLayout) -> Path:
-        """Where its file is (absolute) on a server with this ``layout``."""
+        """Returns the absolute path of its file on a server with this ``layout``."""
         path = Path(os.path.normpath(layout.datadir / self.file_name))
         if self.undo and not path.exists():
             # CREATE UNDO TABLESPACE takes a relative name from here; the dictionary has it as if from the datadir
@@ -78,7 +78,7 @@ def backup_path(tablespace: Tablespace, layout: ServerLayout) -> str:
 
 
 def recorded(layout: ServerLayout, tablespaces: Iterable[Tablespace]) -> list[RecordedTablespace]:
-    """What a backup records of ``tablespaces``: undo tablespaces, and those outside of the data directory."""
+    """Returns the record of ``tablespaces`` for a backup: undo tablespaces, and those outside of the data directory."""
     entries = []
     for tablespace in sorted(tablespaces, key=lambda tablespace: tablespace.name):
         path = tablespace.path(layout)

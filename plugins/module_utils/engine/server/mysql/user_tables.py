@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which user tables of a MySQL server are not InnoDB's, read from the server's own files.
+"""User tables of a MySQL server in other engines than InnoDB, read from the server's own files.
 
 MySQL keeps the definition of each such table beside its data, as JSON in ``<database>/<table>_<id>.sdi`` (MySQL manual,
 serialized dictionary information). That needs no privilege, whereas information_schema hides what an account may not
@@ -87,7 +87,7 @@ def broken_in(datadir: Path) -> list[str]:
 
 
 def _what_is_wrong(base: Path, engine: str, datadir: Path) -> str:
-    """What is wrong with the files of a table, "" when nothing is seen. ``base``: their path without a suffix."""
+    """Returns the fault of the files of a table, "" when nothing is seen. ``base``: their path without a suffix."""
     if engine == "mrg_myisam":
         listed = _text_of(base.with_name(f"{base.name}{MERGE_SUFFIX}"), datadir)
         if listed is None:
