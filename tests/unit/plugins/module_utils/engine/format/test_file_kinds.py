@@ -39,13 +39,19 @@ _METACHARACTERS = re.compile(r"\\[.dw]|\.[*+]|\[|\|")
 
 
 def _texts(source: str) -> Iterator[tuple[int, str]]:
-    """Line and value of each string in ``source`` that is no docstring."""
+    """Line and value of each string in ``source`` that is no docstring, and does not name a program or a module."""
     tree = ast.parse(source)
     docs = {
         id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     }
+    programs = {
+        id(argument)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Program"
+        for argument in node.args
+    }
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs | programs:
             yield node.lineno, node.value
 
 

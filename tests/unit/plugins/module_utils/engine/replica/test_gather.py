@@ -15,6 +15,7 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import ConnectionFailed
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.running import ServerProcess
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica import gather
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.gather import HostQuestion
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server import installed
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import ConnectionParameters
@@ -38,7 +39,7 @@ def _programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_an_empty_host_is_read_without_a_server(tmp_path: Path, programs: Path) -> None:
-    found = look.read_all(question(tmp_path / "data", files=("/nosuch", "relative")), BACKUP, ADMIN)
+    found = gather.read_all(question(tmp_path / "data", files=("/nosuch", "relative")), BACKUP, ADMIN)
     assert (found["host"]["installed"], found["host"]["missing_files"]) == (False, ["/nosuch"])
     assert (found["source"]["kind"], found["server"], found["replication"]) == ("absent", None, None)
     assert found["server_error"]["code"] == "connection_failed"
@@ -50,7 +51,7 @@ def test_an_empty_host_is_read_without_a_server(tmp_path: Path, programs: Path) 
 def test_what_has_arrived_is_looked_at_where_a_journal_is(tmp_path: Path, programs: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in.journal").write_text('{"phase": "place"}')
-    found = look.read_all(question(tmp_path / "data", incoming=str(tmp_path / "in")), BACKUP, ADMIN)
+    found = gather.read_all(question(tmp_path / "data", incoming=str(tmp_path / "in")), BACKUP, ADMIN)
     assert found["journal"] == {"exists": True, "record": {"phase": "place"}}
     assert found["incoming"]["source"]["kind"] == "empty"
 
@@ -64,7 +65,7 @@ def test_places_that_are_one_inside_the_other_are_seen(
 ) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "link").symlink_to("data")
-    found = look.read_all(question(tmp_path / "data", incoming=f"{tmp_path}/{incoming}"), BACKUP, ADMIN)
+    found = gather.read_all(question(tmp_path / "data", incoming=f"{tmp_path}/{incoming}"), BACKUP, ADMIN)
     assert found["incoming"]["overlap"] is overlap
 
 
@@ -95,11 +96,11 @@ def test_the_administrator_is_asked_only_where_the_account_of_backups_cannot_see
         assert login.unix_socket == f"{tmp_path}/data.sock"
         return {"server": {}, "replication": replication, "user_data": {"state": state}}
 
-    monkeypatch.setattr(look, "_asked", ask)
+    monkeypatch.setattr(gather, "_asked", ask)
     monkeypatch.setattr(installed, "_greets", lambda _path: answer)
     monkeypatch.setattr(ServerProcess, "works_in", lambda _process, _datadir: True)
-    monkeypatch.setattr(look.running, "servers", lambda: [ServerProcess(1)])
-    found = look.read_all(question(tmp_path / "data"), BACKUP, ADMIN)
+    monkeypatch.setattr(gather.running, "servers", lambda: [ServerProcess(1)])
+    found = gather.read_all(question(tmp_path / "data"), BACKUP, ADMIN)
     assert users == (["backup", "root"] if asked else ["backup"])
     assert ("administrator" in found) is asked
 
@@ -107,10 +108,10 @@ def test_the_administrator_is_asked_only_where_the_account_of_backups_cannot_see
 def test_a_server_on_another_data_directory_is_not_this_hosts(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "link").symlink_to("data")
-    look._require_on(str(tmp_path / "link"), str(tmp_path / "data"), "/s")
+    gather._require_on(str(tmp_path / "link"), str(tmp_path / "data"), "/s")
     for there in (tmp_path, tmp_path / "nosuch"):
         with pytest.raises(ConnectionFailed, match="answers at /s runs on"):
-            look._require_on(str(there), str(tmp_path / "data"), "/s")
+            gather._require_on(str(there), str(tmp_path / "data"), "/s")
 
 
 @pytest.mark.parametrize(
@@ -128,23 +129,23 @@ def test_the_service_manager_tells_of_the_service(
     program = programs / "systemctl"
     program.write_text(f'#!/bin/sh\n[ "$4" = mariadb.service ] || exit 2\n{said}\n')
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr(look, "_SYSTEMD", str(tmp_path))
-    monkeypatch.setattr(look.running, "servers", lambda: [ServerProcess(42)])
+    monkeypatch.setattr(gather, "_SYSTEMD", str(tmp_path))
+    monkeypatch.setattr(gather.running, "servers", lambda: [ServerProcess(42)])
     monkeypatch.setattr(ServerProcess, "directory", property(lambda _process: "/other"))
-    host = look.read_host(question(tmp_path / "data"))
+    host = gather.read_host(question(tmp_path / "data"))
     assert (host["service"], host["service_known"], host["service_datadir"]) == ("mariadb", known, datadir)
-    unmanaged = look.read_host(question(tmp_path / "data", service_managed=False))
+    unmanaged = gather.read_host(question(tmp_path / "data", service_managed=False))
     assert (unmanaged["service_known"], unmanaged["service_datadir"]) == (None, None)
 
 
 def test_a_journal_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "journal")
-    assert look.read_journal(str(tmp_path / "journal")) == {"exists": False, "record": {}}
+    assert gather.read_journal(str(tmp_path / "journal")) == {"exists": False, "record": {}}
 
 
 def test_nothing_is_changed_by_looking(tmp_path: Path, programs: Path) -> None:
     (tmp_path / "data").mkdir()
     before = subprocess.run(["/usr/bin/find", str(tmp_path), "-newermt", "1970-01-01"], capture_output=True, check=True)
-    look.read_all(question(tmp_path / "data"), BACKUP, ADMIN)
+    gather.read_all(question(tmp_path / "data"), BACKUP, ADMIN)
     after = subprocess.run(["/usr/bin/find", str(tmp_path), "-newermt", "1970-01-01"], capture_output=True, check=True)
     assert after.stdout == before.stdout
