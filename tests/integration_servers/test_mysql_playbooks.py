@@ -49,6 +49,10 @@ def test_an_empty_host_becomes_a_replica_under_load_and_a_second_run_changes_not
         assert '"get_source_public_key": false' in (estate.directory / "report.json").read_text()
 
         assert set(succeeded(estate.play()).changed.values()) == {0}
+        # by its server_uuid the primary is known under any name
+        renamed = succeeded(estate.play(xtrabackup_primary_address="localhost"))
+        assert f"which it knows as 127.0.0.1:{estate.primary.port}" in renamed.output
+        assert set(renamed.changed.values()) == {0}
         estate.assert_replica(replica)
         estate.assert_events_fire_on_the_primary_only(replica)
     check_invariants(replica)

@@ -27,6 +27,7 @@ def test_an_empty_host_becomes_a_replica_under_load_and_a_second_run_changes_not
         predicted = succeeded(estate.play("--check", "--diff"))
         assert predicted.changed["replica"] > 0
         assert "Would copy primary to" in predicted.output
+        assert f'+    "source": "127.0.0.1:{estate.primary.port}"' in predicted.output
         assert not replica.datadir.exists()
         assert estate.leftovers() == []
 
@@ -38,6 +39,10 @@ def test_an_empty_host_becomes_a_replica_under_load_and_a_second_run_changes_not
 
         assert set(succeeded(estate.play()).changed.values()) == {0}
         assert set(succeeded(estate.play("--check", "--diff")).changed.values()) == {0}
+        renamed = failed(
+            estate.play(xtrabackup_primary_address="localhost"), "may be it by another name", "allow_repoint"
+        )
+        assert "xtrabackup_replica_rebuild" not in renamed.output
         estate.assert_replica(replica)
         estate.assert_events_fire_on_the_primary_only(replica)
     for result in (predicted, first):
