@@ -12,7 +12,6 @@ import pytest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.page import (
     PageVerifier,
-    verified_tablespace_header,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.page_checks import CHECKSUM_MISMATCH
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace import (
@@ -22,6 +21,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.ta
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace_values import ChecksumKind
 from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import ServerFactory
 from ansible_collections.innodb.xtrabackup.tests.support.servers import MariaDBServer
+from ansible_collections.innodb.xtrabackup.tests.support.tablespace_headers import verified_tablespace_header
 
 ROWS = 3000
 PAGE_SIZES = {"4k": 4096, "8k": 8192, "16k": 16384, "32k": 32768, "64k": 65536}
@@ -87,7 +87,7 @@ def test_files_of_every_kind_verify_and_damage_is_found(
         assert header.size_in_pages * header.physical_size // 4096 * 4096 == len(data), path
         assert header.encrypted is (path.stem in ("encrypted", "encrypted_compressed", "zip_encrypted")), path
         assert header.page_compressed is (path.stem in ("page_compressed", "encrypted_compressed")), path
-        if path.parent.name in ("full_crc32", "crc32") and not header.row_compressed:
+        if path.parent.name in ("full_crc32", "crc32") and header.checksum is not ChecksumKind.ZIP:
             assert header.checksum.value == path.parent.name, path
         verifier = PageVerifier(header, has_doublewrite=path.name == "ibdata1")
         assert verifier.faults(data, 0) == [], path

@@ -32,12 +32,12 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.fa
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql.keyring import FileKey, Keyring
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.page import (
     PageVerifier,
-    verified_tablespace_header,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace import (
     FIRST_PAGE_SIZE,
     TablespaceHeader,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace_values import ChecksumKind
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import (
     Connection,
@@ -55,6 +55,7 @@ from ansible_collections.innodb.xtrabackup.tests.support.mysql import MySQLServe
 from ansible_collections.innodb.xtrabackup.tests.support.mysql_datasets import create_zoo
 from ansible_collections.innodb.xtrabackup.tests.support.mysql_keyring import KeyringMySQLServer
 from ansible_collections.innodb.xtrabackup.tests.support.servers import OptionValue
+from ansible_collections.innodb.xtrabackup.tests.support.tablespace_headers import verified_tablespace_header
 
 PAGE_SIZES = {"4k": 4096, "8k": 8192, "16k": 16384, "32k": 32768, "64k": 65536}
 ROWS = 1500
@@ -146,7 +147,7 @@ def test_files_of_every_kind_verify_and_damage_is_found(keyring_server: KeyringM
         data = path.read_bytes()
         header = verified_tablespace_header(data[:FIRST_PAGE_SIZE], str(path), Family.MYSQL)
         types = {int.from_bytes(data[at + 24 : at + 26], "big") for at in range(0, len(data), header.physical_size)}
-        kinds |= {(page_type, header.row_compressed) for page_type in types}
+        kinds |= {(page_type, (header.checksum is ChecksumKind.ZIP)) for page_type in types}
         if path.name == "encrypted_imported.ibd":
             emptied = [at for at in range(0, len(data), size) if data[at + 25] == 15 and not any(data[at : at + 24])]
             assert emptied, "the server left empty pages as they were"

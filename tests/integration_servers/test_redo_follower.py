@@ -32,7 +32,6 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.ma
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.page import (
     PageVerifier,
-    verified_tablespace_header,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace import (
     is_unwritten,
@@ -42,6 +41,7 @@ from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest im
 from ansible_collections.innodb.xtrabackup.tests.support.held_still import held_still
 from ansible_collections.innodb.xtrabackup.tests.support.load import AS_FAST_AS_IT_CAN, WriteLoad, check_invariants
 from ansible_collections.innodb.xtrabackup.tests.support.servers import MariaDBServer
+from ansible_collections.innodb.xtrabackup.tests.support.tablespace_headers import verified_tablespace_header
 
 NOT_DATA = ("ib_logfile", "ibtmp", "binlog", "relay", "ib_buffer_pool")
 

@@ -63,8 +63,7 @@ def test_exactly_the_listed_privileges_are_enough_for_everything_a_backup_asks(m
             stages.block_ddl()
             stages.block_commit()
             assert mariadb_coordinates.read_coordinates(connection) is not None
-            assert mariadb_coordinates.read_channels(connection) == []
-            assert mariadb_coordinates.read_galera(connection) is None
+            assert mariadb_coordinates.read_channels_at_rest(connection) == []
             connection.execute("FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS")
             assert connection.query("SELECT * FROM information_schema.INNODB_SYS_TABLESPACES")
 

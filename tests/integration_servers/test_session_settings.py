@@ -101,7 +101,7 @@ def answers(connection: Connection) -> dict[str, Any]:
     found["channels"] = [channel.channel for channel in read_state(connection).channels]
     connection.execute("FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS")
     if identity.flavor is Flavor.MARIADB:
-        found["sources"] = [channel.source_port for channel in mariadb_coordinates.read_channels(connection)]
+        found["sources"] = [channel.source_port for channel in mariadb_coordinates.read_channels_at_rest(connection)]
         spaces = connection.listing("SELECT SPACE, NAME FROM information_schema.INNODB_SYS_TABLESPACES")
         found["tablespaces"] = sorted((row["SPACE"], row["NAME"]) for row in spaces)
     else:

@@ -97,15 +97,6 @@ class Coordinates:
         return None if self.channels is None else [channel.as_dict() for channel in self.channels]
 
 
-@dataclass(frozen=True)
-class GaleraState:
-    """The last write set that a Galera node committed."""
-
-    uuid: str
-    seqno: int
-    domain_id: int
-
-
 def normal_gtid(text: str) -> str:
     """A GTID position without blanks and line feeds, its domains in order; a set of MySQL's keeps the server's order.
 

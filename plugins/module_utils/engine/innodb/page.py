@@ -19,13 +19,12 @@ from dataclasses import dataclass
 from typing import Callable
 
 from .. import libraries
-from ..errors import PageCorrupt
 from ..format.family import Family
 from .mariadb.page import MariadbPageChecks
 from .mysql.keyring import FileKey
 from .mysql.page import MysqlPageChecks
 from .page_checks import PageChecks
-from .tablespace import TablespaceHeader, is_unwritten, parse_tablespace_header
+from .tablespace import TablespaceHeader
 from .tablespace_values import FIL_PAGE_DATA, Buffer, ChecksumKind
 
 _CHECKS: dict[Family, type[PageChecks]] = {Family.MARIADB: MariadbPageChecks, Family.MYSQL: MysqlPageChecks}
@@ -166,18 +165,3 @@ class PageVerifier:
                 opaque.append(first * n + start)
             number += 1
         return found
-
-
-def verified_tablespace_header(first_page: Buffer, path: str, family: Family) -> TablespaceHeader:
-    """The header in ``first_page`` (see parse_tablespace_header), once page 0 is verified by what it says.
-
-    Raises FormatError or UnknownFormat, and PageCorrupt when page 0 is damaged, in the course of being written (read
-    it again), or not written yet (see is_unwritten).
-    """
-    if is_unwritten(first_page):
-        raise PageCorrupt(f"{path}: page 0 at offset 0 is not written yet", path=path, page_no=0, offset=0)
-    header = parse_tablespace_header(first_page, path, family)
-    faults = PageVerifier(header).faults(memoryview(first_page)[: header.physical_size], 0)
-    if faults:
-        raise PageCorrupt(f"{path}: page 0 at offset 0: {faults[0].reason}", path=path, page_no=0, offset=0)
-    return header

@@ -75,11 +75,6 @@ class TablespaceHeader:
         return self.page_compression is not None
 
     @property
-    def row_compressed(self) -> bool:
-        """Whether this is a ROW_FORMAT=COMPRESSED tablespace."""
-        return self.checksum is ChecksumKind.ZIP
-
-    @property
     def encrypted(self) -> bool:
         """Whether pages may be encrypted (also while the server is encrypting or decrypting the file)."""
         return _PAGES[self.family].is_encrypted(self.flags, self.encryption or self.encryption_info)

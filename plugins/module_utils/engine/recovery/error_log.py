@@ -17,6 +17,7 @@ from .server_messages import OTHER_COPY, Loss, Message, Verdict, is_known_loss, 
 
 FIRST_ERRORS = 20  # a damaged file makes thousands of lines; the first ones tell what happened
 _LAST_LINES = 100
+LONGEST_LINE = 1000  # characters that are kept of a line: a damaged page is printed in one, 48 KiB long
 _Kept = TypeVar("_Kept")
 _LINES_IN_MESSAGE = 4
 ENDED_WELL = "exit status 0"
@@ -60,13 +61,17 @@ class RecoveryState(abc.ABC):
     def feed(self, line: str) -> None:
         """Take in one line of the log."""
 
+    def keep(self, line: str) -> None:
+        """Keep ``line``, shortened, among the last ones."""
+        self.tail.append(line[:LONGEST_LINE])
+
     def note_message(self, message: Message, text: str, *, error: bool) -> None:
         """Keep the line ``text``, an error or a warning of the server's, by what it means (``message``)."""
         if message.verdict is Verdict.HARMLESS:
             return
         if message.verdict is Verdict.CHECKED:
-            keep(self.checked, text)
-        keep(self.errors if error else self.warnings, text)
+            keep(self.checked, text[:LONGEST_LINE])
+        keep(self.errors if error else self.warnings, text[:LONGEST_LINE])
         if message.verdict is Verdict.LOST:
             keep(self.losses, Loss(text, message))
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import mmap
 import os
 import re
 import stat
@@ -27,6 +26,7 @@ from ..host import below, running, trees
 # struct flock of Linux with 64-bit offsets: type, whence, start, length, process id
 _FLOCK = struct.Struct("hhqqi4x")
 _DICTIONARY = re.compile(f"{re.escape(DICTIONARY_NAME)}|{REDO_FILE.expression}")
+_CHUNK = 1 << 20  # bytes that are searched at once
 _NAME_IN_DIRECTORY = rb"/([^/\x00-\x1f]{1,251}?\.ib[du])"
 
 
@@ -73,20 +73,24 @@ def dictionary_of(datadir: Path, log_directory: Path) -> list[Path]:
 def named_in(
     dictionary: Iterable[Path], paths: Iterable[Path], open_source: Callable[[Path], int] = below.open_file
 ) -> set[Path]:
-    """Those of ``paths`` whose absolute name is in one of the files ``dictionary``; what is encrypted names none."""
+    """Those of ``paths`` whose absolute name is in one of the files ``dictionary``; what is encrypted names none.
+
+    The files are read and not mapped: their owner can shorten them meanwhile, which would end us with SIGBUS.
+    """
     forms = {os.fsencode(form): path for path in paths for form in (path, os.path.realpath(path))}
     directories = {os.path.dirname(form) for form in forms}
-    found = set()
+    patterns = [re.compile(re.escape(directory) + _NAME_IN_DIRECTORY) for directory in directories]
+    longest = max(map(len, forms), default=0)
+    found: set[Path] = set()
     for file in dictionary:
         with contextlib.suppress(OSError, ValueError, UnsafeFile), contextlib.ExitStack() as opened:
             source = open_source(file)
             opened.callback(os.close, source)
-            content = opened.enter_context(mmap.mmap(source, 0, access=mmap.ACCESS_READ))
-            for directory in directories:
-                for match in re.finditer(re.escape(directory) + _NAME_IN_DIRECTORY, content):
-                    path = forms.get(match.group())
-                    if path is not None:
-                        found.add(path)
+            content = b""
+            while chunk := os.read(source, _CHUNK):
+                content = content[-longest:] + chunk  # a name may lie across two chunks
+                matches = (match.group() for pattern in patterns for match in pattern.finditer(content))
+                found.update(forms[name] for name in matches if name in forms)
     return found
 
 

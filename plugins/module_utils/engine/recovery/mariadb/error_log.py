@@ -38,7 +38,7 @@ class MariadbRecoveryState(RecoveryState):
     def feed(self, line: str) -> None:
         """Take in one line of the log."""
         self.lines += 1
-        self.tail.append(line)
+        self.keep(line)
         severity = _PREFIX.match(line)
         text = line[severity.end() :] if severity else line
         if severity and severity.group(1) != "Note":

@@ -25,6 +25,7 @@ from ...errors import (
 from ..error_log import (
     DAMAGED,
     FIRST_ERRORS,
+    LONGEST_LINE,
     UNKNOWN_OPTION,
     RecoveryState,
     Translation,
@@ -43,7 +44,6 @@ _LINE = re.compile(
 _NUMBER = re.compile(r"\d+")
 _CRASH = re.compile(r"mysqld got (?:signal|exception)")
 
-_LONGEST_LINE = 1000  # characters
 _HOPELESS = {11906}  # a damaged page: the server may wait for it, for ever
 
 
@@ -59,14 +59,13 @@ class MysqlRecoveryState(RecoveryState):
     def feed(self, line: str) -> None:
         """Take in one line of the log."""
         self.lines += 1
-        # a damaged page is printed in one line, 48 KiB long
-        self.tail.append(line[:_LONGEST_LINE])
+        self.keep(line)
         found = _LINE.search(line)
         if not found:
             if _CRASH.search(line):
                 self.errors.append(line)
             elif len(self.unnumbered) < FIRST_ERRORS:
-                self.unnumbered.append(line[:_LONGEST_LINE])
+                self.unnumbered.append(line[:LONGEST_LINE])
             return
         text, number = line[found.end() :], int(found.group("number"))
         self.hopeless = self.hopeless or number in _HOPELESS

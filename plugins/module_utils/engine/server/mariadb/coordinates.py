@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ...format.coordinates import BinlogCoordinates, GaleraState, ReplicaChannel, normal_gtid, quoted
+from ...format.coordinates import BinlogCoordinates, ReplicaChannel, normal_gtid, quoted
 from ...units import is_digits
 from ..connection import Connection
 
@@ -33,11 +33,6 @@ def read_coordinates(connection: Connection) -> BinlogCoordinates | None:
         return None
     gtid = str(connection.scalar("SELECT @@GLOBAL.gtid_current_pos") or "")
     return BinlogCoordinates(str(row["File"]), int(row["Position"]), normal_gtid(gtid))
-
-
-def read_channels(connection: Connection) -> list[ReplicaChannel]:
-    """Every replica channel of the server, sorted by name; needs SLAVE MONITOR."""
-    return _read_channels(connection)[0]
 
 
 def _read_channels(connection: Connection) -> tuple[list[ReplicaChannel], bool]:
@@ -101,17 +96,6 @@ def channel_of(row: dict[str, Any], gtid: str) -> ReplicaChannel:
     )
 
 
-def read_galera(connection: Connection) -> GaleraState | None:
-    """The Galera state, None when the server is not a cluster node."""
-    if connection.variables("wsrep_on").get("wsrep_on") != "ON":
-        return None
-    status = connection.status("wsrep_local_state_uuid", "wsrep_last_committed")
-    domain = connection.variables("wsrep_gtid_domain_id").get("wsrep_gtid_domain_id", "0")
-    return GaleraState(
-        status.get("wsrep_local_state_uuid", ""), int(status.get("wsrep_last_committed", "-1")), int(domain)
-    )
-
-
 def gtid_positions(text: str) -> dict[int, tuple[int, int]]:
     """A MariaDB GTID position as domain -> (server id, sequence number); raises ValueError when it is not one."""
     positions: dict[int, tuple[int, int]] = {}
@@ -142,8 +126,3 @@ def render_slave_info(channels: list[ReplicaChannel]) -> str:
         else:
             lines.append(f"CHANGE MASTER{name} TO MASTER_LOG_FILE='{channel.file}', MASTER_LOG_POS={channel.position};")
     return "".join(line + "\n" for line in lines)
-
-
-def render_galera_info(state: GaleraState) -> str:
-    """``xtrabackup_galera_info`` as mariadb-backup writes it: uuid:seqno SPACE domain LF."""
-    return f"{state.uuid}:{state.seqno} {state.domain_id}\n"

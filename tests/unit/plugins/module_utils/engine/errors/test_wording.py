@@ -42,8 +42,9 @@ def dashes(term: Term) -> str | None:
         (f"Do{Clause('', f' {FORCE}')}.", "Do.", "Do.", "Do."),
         ("Nothing.", "Nothing.", "Nothing.", "Nothing."),
     ],
+    ids=["option", "value", "list", "text", "program and clause", "clause", "clause for others", "plain"],
 )  # fmt: skip
-def test_a_text_is_spelled_for_whoever_shows_it(text: str, tasks: str, without: str, others: str) -> None:
+def test_a_text_is_spelled_for_each_front_end(text: str, tasks: str, without: str, others: str) -> None:
     error = InvalidOption(text, remedy=text)
     assert (str(error), error.message, error.remedy, error.args) == (tasks, tasks, tasks, (tasks,))
     assert error.spelled(nothing) == (without, without)

@@ -89,7 +89,7 @@ def test_zeros_are_holes_in_whole_blocks_at_the_end_of_a_page_only() -> None:
     assert [(hole, len(data)) for hole, data in split_pages(memoryview(page), 16384)] == [(0, 16384)]
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(1, 60_000), max_size=40), st.sampled_from([4096, 16384, 65536]), st.integers(0, 5000))
 def test_pieces_of_any_size_give_the_same_holes(cuts: list[int], page_size: int, tail: int) -> None:
     content = page_compressed(20, page_size) + b"t" * tail

@@ -24,6 +24,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.ta
     unwritten_tablespace,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace_values import ChecksumKind
+from ansible_collections.innodb.xtrabackup.tests.support.tablespace_headers import verified_tablespace_header
 
 SIZES = (4096, 8192, 16384, 32768, 65536)
 LSN = 0x1122334455667788
@@ -415,11 +416,11 @@ def make_first_page() -> bytearray:
 
 def test_the_header_is_only_taken_from_a_page_that_verifies() -> None:
     page = make_first_page()
-    assert pages.verified_tablespace_header(page, "t.ibd", Family.MARIADB).space_id == 12
+    assert verified_tablespace_header(page, "t.ibd", Family.MARIADB).space_id == 12
     page[9000] ^= 1
     with pytest.raises(PageCorrupt, match=r"db/t\.ibd: page 0 at offset 0: the checksum does not match"):
-        pages.verified_tablespace_header(page, "db/t.ibd", Family.MARIADB)
+        verified_tablespace_header(page, "db/t.ibd", Family.MARIADB)
     with pytest.raises(PageCorrupt, match="not written yet"):
-        pages.verified_tablespace_header(bytes(65536), "t.ibd", Family.MARIADB)
+        verified_tablespace_header(bytes(65536), "t.ibd", Family.MARIADB)
     with pytest.raises(FormatError):
-        pages.verified_tablespace_header(b"\x01" * 65536, "t.ibd", Family.MARIADB)
+        verified_tablespace_header(b"\x01" * 65536, "t.ibd", Family.MARIADB)

@@ -56,7 +56,6 @@ def test_flags(flags: int, page_size: int, physical_size: int, checksum: Checksu
     assert (header.checksum, header.page_compression) == (checksum, compression)
     assert (header.space_id, header.flags, header.size_in_pages) == (12, flags, 700)
     assert header.page_compressed is (compression is not None)
-    assert header.row_compressed is (checksum is ChecksumKind.ZIP)
     assert header.encryption is None
     assert not header.encrypted
     assert compressed_page_size(first_page(flags)[:64]) == (page_size if compression else None)

@@ -146,3 +146,9 @@ def test_a_flood_of_errors_keeps_the_first_ones_and_stays_bounded(family: Family
     assert len(state.errors) <= 20
     assert len(state.tail) <= 100
     assert state.tail[-1].endswith("error 4999")
+
+
+def test_a_printed_page_is_not_kept(family: Family) -> None:
+    page = " len 16384; hex " + "ab" * 16384
+    state = state_after(family, page, LINES[family]["ERROR"] + page)
+    assert max(map(len, [*state.tail, *state.errors, *state.checked, *state.warnings])) <= 1000

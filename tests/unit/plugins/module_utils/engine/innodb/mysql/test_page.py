@@ -16,7 +16,6 @@ import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb import page as pages
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mysql.keyring import (
     EncryptionInfo,
     FileKey,
@@ -29,6 +28,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.ta
     unwritten_tablespace,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace_values import ChecksumKind
+from ansible_collections.innodb.xtrabackup.tests.support.tablespace_headers import verified_tablespace_header
 
 SPACE, LSN = 12, 0x1122334455667788
 KEY = FileKey(bytes(range(32)), bytes(range(100, 116)))
@@ -320,6 +320,6 @@ def test_a_first_page_verifies_with_its_encryption_information() -> None:
     put(page, 46, 1)
     put(page, 54, 0x6021)
     page[10390:10501] = b"lCC" + (7).to_bytes(4, "big") + b"u" * 36 + bytes(64) + (9).to_bytes(4, "big")
-    found = pages.verified_tablespace_header(with_checksum(page), "t.ibd", Family.MYSQL)
+    found = verified_tablespace_header(with_checksum(page), "t.ibd", Family.MYSQL)
     assert found.encryption_info == EncryptionInfo(7, "u" * 36, bytes(64), 9)
     assert found.encrypted

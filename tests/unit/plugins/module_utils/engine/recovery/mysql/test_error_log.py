@@ -62,12 +62,6 @@ def test_a_log_that_ends_at_its_checkpoint_has_an_end() -> None:
     assert state.end_of_log_lsn == 4711
 
 
-def test_a_printed_page_is_not_kept() -> None:
-    state = state_after("")
-    state.feed(" len 16384; hex " + "ab" * 16384)
-    assert len(state.tail[0]) <= 1000
-
-
 def test_what_notes_name_explains_no_failure() -> None:
     """They speak of log records, encryption and upgrades all the time."""
     error = translate(state_after(UP_TO_READY + "[Note] [MY-010733] [Server] Shutting down keyring"), "exit status 1")

@@ -10,7 +10,6 @@ import pytest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format import coordinates
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.coordinates import (
     BinlogCoordinates,
-    GaleraState,
     ReplicaChannel,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mariadb import (
@@ -53,10 +52,6 @@ def test_a_channel_may_have_any_name() -> None:
     assert mariadb_coordinates.render_slave_info([channel("it's \\ here")]).splitlines()[1:] == [
         "CHANGE MASTER 'it''s \\\\ here' TO master_use_gtid = slave_pos;"
     ]
-
-
-def test_galera_info_is_uuid_sequence_and_domain() -> None:
-    assert mariadb_coordinates.render_galera_info(GaleraState("u-u", 12, 3)) == "u-u:12 3\n"
 
 
 def test_a_gtid_position_is_read_by_its_domains() -> None:
