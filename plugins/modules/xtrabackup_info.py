@@ -491,7 +491,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.fa
     replication_facts,
     server_facts,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.installed import ServerWishes
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.installed import ServerRequest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.user_data import ServerObjects
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.module_support import LOGIN_OPTIONS, Outcome, run
 
@@ -532,7 +532,7 @@ def server_part(params: dict[str, Any]) -> tuple[dict[str, Any], ServerObjects |
 def host_part(params: dict[str, Any]) -> dict[str, Any]:
     """The host, and all that is on it where a login is given."""
     host = params["host"]
-    requested = ServerWishes(
+    requested = ServerRequest(
         host["flavor"],
         host["server_program"],
         host["defaults_file"],

@@ -125,7 +125,7 @@ def test_so_is_what_is_planted_after_it_was_looked_at(
         plant(kind, directory / "shop" / "planted", place / "victim")
         return found
 
-    monkeypatch.setattr(handover, "_look", looked)
+    monkeypatch.setattr(handover, "_inspect", looked)
     with pytest.raises(BackupError, match="planted"), handed_over(directory, SCRATCH):
         pytest.fail("it was accepted")
     (directory / "shop" / "planted").unlink(missing_ok=True)

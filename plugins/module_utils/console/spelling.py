@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the engine's errors name, in the words of the command line: options of the tool's table, or what else does it.
+"""Spelling of what the engine's errors name, on the command line: options of the tool's table, or what else does it.
 
 The engine names options by the modules' names (``engine/errors/wording.py``). Here they are spelled by the table of
 options, in which each option has the ``parameter`` of the engine that it sets. What the table does not have is in

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the roles must know of a host's database server: without a login, without a client.
+"""State of a host's database server, for the roles: without a login, without a client.
 
 ``state DATADIR SOCKET WANTED SECONDS``: whether a server runs on a data directory, and whether it answers. WANTED is
 ``any`` (just look), ``answering``, ``stoppable`` (answering, or not running at all: it may be stopped now) or
@@ -40,7 +40,7 @@ def server_pid(datadir: str) -> int | None:
 
 
 def answers(path: str) -> bool:
-    """Whether a server greets who connects to the Unix socket ``path``; an error packet is an answer as well."""
+    """Returns whether a server answers at the Unix socket ``path``; an error packet is an answer, too."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(5)
         try:
@@ -51,7 +51,7 @@ def answers(path: str) -> bool:
 
 
 def state(datadir: str, path: str) -> dict[str, bool | int | None]:
-    """What there is now."""
+    """Returns the state of the server now."""
     pid = server_pid(datadir)
     return {"running": pid is not None, "answers": pid is not None and answers(path), "pid": pid}
 

@@ -45,7 +45,7 @@ class XtrabackupError(Exception):
 
     @property
     def message(self) -> str:
-        """What was being done, to what, and what went wrong; options are spelled as in tasks."""
+        """The action, its object and what went wrong; options are spelled as in tasks."""
         return self._message
 
     @message.setter
@@ -54,7 +54,7 @@ class XtrabackupError(Exception):
 
     @property
     def remedy(self) -> str:
-        """What the operator can do; options are spelled as in tasks."""
+        """The action that the operator can take; options are spelled as in tasks."""
         return self._remedy
 
     @remedy.setter

@@ -23,7 +23,7 @@ from ..errors import ConnectionFailed
 from ..host import below, durable, running
 from ..server.connection import Connection, ConnectionParameters
 from ..server.facts import objects_of, replication_facts, server_facts
-from ..server.installed import InstalledServer, ServerWishes, find_installed
+from ..server.installed import InstalledServer, ServerRequest, find_installed
 
 _LARGEST_JOURNAL = 1 << 20  # bytes
 _SYSTEMD = "/run/systemd/system"
@@ -37,7 +37,7 @@ class HostQuestion:
     and starts the server. ``incoming``: where a backup arrives, "" for beside the data directory. ``files``: those that
     must be there."""
 
-    server: ServerWishes
+    server: ServerRequest
     service: str = ""
     service_managed: bool = True
     incoming: str = ""

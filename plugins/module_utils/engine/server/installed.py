@@ -18,6 +18,7 @@ from typing import Any
 
 from ..errors import InvalidOption, MissingProgram, XtrabackupError
 from ..format.family import Family, flavor_of
+from ..format.file_kinds import PERSISTED_NAME
 from ..host import running
 from ..host.small_files import read_small
 from .option_file import require_heeded
@@ -35,8 +36,8 @@ _ANSWER_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
-class ServerWishes:
-    """What is known of the server beforehand; each that is empty is found out."""
+class ServerRequest:
+    """Facts about the server that are given beforehand; each that is empty is read from the host."""
 
     flavor: str = ""
     program: str = ""
@@ -65,7 +66,7 @@ class InstalledServer:
         return {**asdict(self), "options": dict(self.options)}
 
 
-def find_installed(requested: ServerWishes) -> InstalledServer:
+def find_installed(requested: ServerRequest) -> InstalledServer:
     """The server of this host.
 
     Raises MissingProgram when my_print_defaults is missing, InvalidOption when it cannot read the option files.
@@ -94,7 +95,7 @@ def find_installed(requested: ServerWishes) -> InstalledServer:
 
 
 def _search_path(program: str) -> str:
-    """Where programs are looked for: beside ``program`` first, where the others of its server are."""
+    """Directories to find programs in: that of ``program`` first, where the others of its server are."""
     beside = [os.path.dirname(program), os.path.join(os.path.dirname(program), "..", "bin")] if program else []
     return os.pathsep.join([*beside, os.environ.get("PATH", os.defpath), *_SYSTEM_DIRECTORIES])
 
@@ -164,7 +165,7 @@ def _read_persisted(datadir: str) -> dict[str, str]:
     after its option files."""
     try:
         # whoever runs as the server's user can write there
-        noted = json.loads(read_small(Path(datadir) / "mysqld-auto.cnf", _LARGEST_PERSISTED).data)
+        noted = json.loads(read_small(Path(datadir) / PERSISTED_NAME, _LARGEST_PERSISTED).data)
         wanted = [name for name in TOLD_OPTIONS if name not in _PLACES]
         return {name: value for name, value in _persisted_values(noted) if name in wanted}
     except (OSError, ValueError, RecursionError, XtrabackupError):
@@ -181,7 +182,7 @@ def _persisted_values(node: Any, name: str = "") -> list[tuple[str, str]]:
 
 
 def _greets(path: str) -> bool:
-    """Whether a server greets who connects to the Unix socket ``path``; an error packet is an answer as well."""
+    """Returns whether a server answers at the Unix socket ``path``; an error packet is an answer, too."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(_GREETING_SECONDS)
         try:

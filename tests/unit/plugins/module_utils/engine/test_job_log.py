@@ -30,7 +30,7 @@ LOG = logging.getLogger(f"{engine.__name__}.backup.run")
 #: modules of the engine that take time, or start something: a job that hangs there must have said so
 TALKATIVE = (
     "backup/copier.py", "backup/log_follower.py", "backup/run.py", "backup/torn_pages.py", "backup/workers.py",
-    "host/copying.py", "host/staging.py", "progress.py", "recovery/native.py", "restore/place.py",
+    "host/copying.py", "host/staging.py", "progress.py", "recovery/run.py", "restore/place.py",
     "server/applier_pause.py", "server/connection.py", "server/deadline.py", "server/mariadb/locks.py",
     "server/mysql/locks.py", "stream/extract.py", "transport/command.py", "transport/sockets.py",
     "transport/tcp_receiver.py", "transport/tls_session.py",

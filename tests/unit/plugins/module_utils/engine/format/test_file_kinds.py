@@ -19,10 +19,10 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.fa
 ENGINE = Path(engine.__file__).parent
 
 #: modules that may spell names: the table itself, the table of families, which it takes the redo logs from, and the
-#: names of Ansible modules
-TABLES = ("format/file_kinds.py", "format/family.py", "errors/base.py")
-#: what stands for other things, too: a database and a family of servers, our own locks
-OTHER_MEANINGS = {file_kinds.SYSTEM_DATABASE, ".lock"}
+#: names of Ansible modules and of variables of roles
+TABLES = ("format/file_kinds.py", "format/family.py", "errors/base.py", "replica/compatibility.py")
+#: what stands for other things, too: a database and a family of servers, our own locks and logs
+OTHER_MEANINGS = {file_kinds.SYSTEM_DATABASE, ".lock", ".log"}
 #: that are no words when they are without their points
 EXTENSIONS = {"ibd", "ibu", "isl", "frm", "sdi", "zst", "xbcrypt"}
 

@@ -19,13 +19,13 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica i
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.gather import HostQuestion
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server import installed
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import ConnectionParameters
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.installed import ServerWishes
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.installed import ServerRequest
 
 BACKUP, ADMIN = ConnectionParameters(user="backup"), ConnectionParameters(user="root")
 
 
 def question(datadir: Path, **more: Any) -> HostQuestion:
-    return HostQuestion(ServerWishes(datadir=str(datadir), socket=str(datadir) + ".sock"), **more)
+    return HostQuestion(ServerRequest(datadir=str(datadir), socket=str(datadir) + ".sock"), **more)
 
 
 @pytest.fixture(name="programs")

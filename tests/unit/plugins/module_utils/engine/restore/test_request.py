@@ -175,7 +175,7 @@ def _new(path: Path) -> Path:
 
 def ahead(host: Host, **changes: Any) -> RestorePlan:
     """As a play asks: of the backup ``ready``, which will be prepared as ``second`` first."""
-    wanted = {"request": SECOND, "origin": host.backup, "method": "move", "look_ahead": True, **changes}
+    wanted = {"request": SECOND, "origin": host.backup, "method": "move", "preview": True, **changes}
     return plan(host, host.place / "second", **wanted)
 
 

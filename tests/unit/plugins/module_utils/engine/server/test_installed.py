@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import InvalidOption, MissingProgram
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server import installed
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.installed import ServerWishes
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.installed import ServerRequest
 
 MARIADB = "echo 'mariadbd  Ver 10.11.6-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)'"
 MYSQL = "echo '/usr/sbin/mysqld  Ver 8.4.3-0ubuntu1 for Linux on x86_64 ((Ubuntu))'"
@@ -32,7 +32,7 @@ def found(directory: Path, programs: dict[str, str], **requested: str) -> dict[s
         program = directory / name
         program.write_text(f"#!/bin/sh\n{command}\n")
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    return installed.find_installed(ServerWishes(**requested)).as_dict()
+    return installed.find_installed(ServerRequest(**requested)).as_dict()
 
 
 def test_a_host_without_a_server_has_its_usual_places(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ class Disk:
 
 @pytest.fixture
 def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
-    monkeypatch.setattr(aria_checkpoint, "_PATIENCE", 0.2)
+    monkeypatch.setattr(aria_checkpoint, "_TIMEOUT", 0.2)
     return Disk(tmp_path)
 
 
