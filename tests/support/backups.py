@@ -28,9 +28,9 @@ class SlowArchive(ArchiveSink):
         self._pace = Throttle(bytes_per_second)
         self._never = threading.Event()
 
-    def _write(self, lane: Any, buffers: Sequence[Buffer]) -> None:
+    def _write(self, channel: Any, buffers: Sequence[Buffer]) -> None:
         self._pace.take(sum(len(buffer) for buffer in buffers), self._never)
-        super()._write(lane, buffers)
+        super()._write(channel, buffers)
 
 
 class Slow:

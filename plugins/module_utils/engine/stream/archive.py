@@ -179,7 +179,7 @@ class StreamSink(Sink):
     def _entry(
         self, _stored: str, encoded: bytes, channel: _ChannelState, ended: Callable[[bytes], None], digest: Any
     ) -> EntryChunks:
-        """Where the bytes of the new entry ``_stored`` go: as chunks onto its lane."""
+        """Returns the sink for the bytes of the new entry ``_stored``: as chunks onto its channel."""
         return EntryChunks(encoded, lambda buffers: self._write(channel, buffers), ended, digest)
 
     def _supersede(self, path: str) -> None:

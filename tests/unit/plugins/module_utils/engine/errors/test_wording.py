@@ -19,7 +19,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     Option,
     Program,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors.wording import Term
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors.wording import Term, Wording
 
 
 def nothing(_term: Term) -> str | None:
@@ -50,7 +50,7 @@ def test_a_text_is_spelled_for_each_front_end(text: str, tasks: str, without: st
     assert error.spelled(nothing) == (without, without)
     assert error.spelled(dashes) == (others, others)
     assert json.loads(json.dumps(error.as_dict()))["remedy"] == tasks
-    assert type(error.as_dict()["message"]) is str
+    assert not isinstance(error.as_dict()["message"], Wording)
 
 
 def test_a_remedy_that_is_passed_on_keeps_its_options() -> None:
