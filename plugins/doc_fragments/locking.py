@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a backup holds up the server: module_support.LOCKING_OPTIONS."""
+"""Options for the locks of a backup: module_support.LOCKING_OPTIONS."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whose the files are that a module writes: module_support.OWNER_OPTIONS."""
+"""Options for owner, group and mode of what a module writes: module_support.OWNER_OPTIONS."""
 
 from __future__ import annotations
 

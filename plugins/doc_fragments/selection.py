@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which part of an archive is wanted: module_support.SELECTION_OPTIONS."""
+"""Options that select a part of an archive: module_support.SELECTION_OPTIONS."""
 
 from __future__ import annotations
 

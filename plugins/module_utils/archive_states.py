@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the module xbstream does for each of its states; the module itself holds the documentation and the options."""
+"""Functions for the states of the module xbstream; the module itself holds the documentation and the options."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def decrypt_key(params: dict[str, Any]) -> bytes | None:
 
 
 def extract_options(params: dict[str, Any]) -> ExtractOptions:
-    """How to unpack or verify, as the options say. Raises what reading the key raises."""
+    """Returns the engine's options for unpacking and verification. Raises what reading the key raises."""
     return ExtractOptions(decrypt_key(params), params["parallel"], params["require_manifest"])
 
 
@@ -84,7 +84,7 @@ def digests_of(params: dict[str, Any]) -> StreamDigests | None:
 
 
 def answer(path: str, manifest: Manifest | None, digests: dict[str, str] | None = None) -> dict[str, Any]:
-    """What every state returns."""
+    """Returns the part of the result that every state has."""
     return {
         "path": path,
         "backup": manifest.record if manifest else None,
@@ -99,12 +99,12 @@ def facts(path: str, manifest: Manifest | None, kind: str) -> dict[str, Any]:
 
 
 def selection_of(params: dict[str, Any]) -> Selection:
-    """What of the archive is wanted; false for all of it."""
+    """Returns the selected part of the archive; it is false for the whole archive."""
     return Selection(*(tuple(params[name] or ()) for name in SELECTION_OPTIONS))
 
 
 def selected(part: Listing | None) -> dict[str, Any]:
-    """How much is selected, if anything is."""
+    """Returns number and sizes (bytes) of the selected files; {} without a selection."""
     if part is None:
         return {}
     size = part.manifest.total_bytes if part.manifest else None

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every module shares: argument specs, engine errors as failures, and the state behind diff mode.
+"""Common parts of all modules: argument specs, engine errors as failures, and the state behind diff mode.
 
 A module's ``main`` builds its AnsibleModule and hands a function to ``run``; the function calls the engine, which knows
 nothing of Ansible, and returns an Outcome. Of the module utilities, this and archive_states import Ansible.
@@ -85,7 +85,7 @@ OWNER_OPTIONS: dict[str, dict[str, Any]] = {
 
 @dataclass
 class Outcome:
-    """What a module did, or would do in check mode: goes to exit_json (and to its diff)."""
+    """Result of what a module did, or would do in check mode: goes to exit_json (and to its diff)."""
 
     changed: bool
     before: dict[str, Any] = field(default_factory=dict)

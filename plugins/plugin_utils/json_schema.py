@@ -50,7 +50,8 @@ def _equal(one: Any, other: Any) -> bool:
 
 
 def _key(value: Any) -> str:
-    """What is the same for values that are equal as JSON has it, where 1 and 1.0 are, and 1 and true are not."""
+    """Returns a key that is the same for values that are equal as JSON has it, where 1 and 1.0 are, and 1 and true are
+    not."""
     if isinstance(value, dict):
         return json.dumps({name: _key(item) for name, item in value.items()}, sort_keys=True)
     if isinstance(value, list):

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is said while a job runs, in the lines of the stock tool; how far it is, as a bar on a terminal."""
+"""Messages of a running job, as lines of the stock tool; its progress, as a bar on a terminal."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Messages:
 
 
 class ConsoleLog(logging.Handler):
-    """What the engine logs, as lines of the tool (``--verbose``)."""
+    """Prints the engine's log records as lines of the tool (``--verbose``)."""
 
     def __init__(self, messages: Messages) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class ConsoleProgress(Progress):
 
 
 def render(status: dict[str, Any]) -> str:
-    """How far a job is, in words and, when the end is known, as a bar."""
+    """Returns the progress of a job, in words and, when the end is known, as a bar."""
     done, total = int(status["bytes"]), status["bytes_total"]
     rate = f"{status['mib_per_second']:.1f} MiB/s"
     if not total:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is at a place: a backup, an archive, a data directory, nothing, or something else. Only looks, never writes."""
+"""Description of what is at a path: a backup, an archive, a data directory, nothing, or something else. Only reads."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def describe_path(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[st
 
 
 def _partial(place: Path) -> bool:
-    """Whether a job has left an unfinished backup or restore of this name."""
+    """Returns whether a job has left an unfinished backup or restore of this name."""
     if is_unfinished(place):
         return True
     if not place.name:
@@ -97,8 +97,8 @@ def _real(datadir: Path) -> Path:
 
 
 def _request_facts(datadir: Path) -> dict[str, Any]:
-    """Which restore request the data come from, and which ones were carried out here; ``proven``: this user's own
-    journal says so, and not only the marker in the data directory."""
+    """Returns the restore request that the data come from, and those that were carried out here; ``proven``: this
+    user's own journal says so, and not only the marker in the data directory."""
     known = RestoreJournal(_real(datadir)).restored()
     restored = known or read_restored(datadir)
     done = restored.carried_out if restored else None
@@ -148,7 +148,7 @@ def _describe_archive(source: Source, facts: dict[str, Any]) -> tuple[dict[str, 
 
 
 def _begins_as_archive(source: Source) -> bool:
-    """Whether the first bytes are those of an archive; the rest is for who reads it."""
+    """Returns whether the first bytes are those of an archive; nothing else is read."""
     opening = source.ranges()
     if opening is None:
         return True
@@ -167,8 +167,8 @@ def _manifest_facts(found: Manifest) -> dict[str, Any]:
 
 
 def describe_user_data(datadir: str | os.PathLike[str], objects: ServerObjects | None) -> dict[str, Any]:
-    """Whether ``datadir`` holds anything that is not its server's own; ``objects``: what that server has told, None
-    when it could not be asked. Raises nothing: what cannot be read is unknown."""
+    """Classifies ``datadir``: whether it holds anything that is not its server's own. ``objects``: those that the
+    server lists, None when it could not be asked. Raises nothing: what cannot be read is unknown."""
     place = Path(datadir)
     try:
         entries = entries_of(place)

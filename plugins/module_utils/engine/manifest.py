@@ -88,9 +88,9 @@ class Manifest:
 
     @property
     def source_sha256(self) -> str:
-        """What names the backup as it was taken: SHA-256 of its first manifest in a directory, also when this manifest
-        is that of a backup that was prepared on this host. One that was prepared elsewhere is known by its own manifest
-        only: what that says of its origin, anybody can have written."""
+        """Digest that names the backup as it was taken: SHA-256 of its first manifest in a directory, also when this
+        manifest is that of a backup that was prepared on this host. One that was prepared elsewhere is known by its own
+        manifest only: what that says of its origin, anybody can have written."""
         return self.own_sha256 if self.preparation is None else self.preparation.source_sha256
 
     @property

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How far a job is: phases, bytes, rates and ETA, in an atomically replaced JSON status file.
+"""Progress of a job: phases, bytes, rates and ETA, in an atomically replaced JSON status file.
 
 ``xtrabackup_info`` reads the file of a running job. The file is not durable, on purpose: it is about a
 process that is alive.

@@ -17,7 +17,7 @@ _TIME_FACTORS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 36
 
 
 def is_digits(text: str) -> bool:
-    """Whether ``text`` is a number of at most 20 decimal digits, which ``int`` takes at once."""
+    """Returns whether ``text`` is a number of at most 20 decimal digits, which ``int`` takes at once."""
     return len(text) <= 20 and text.isascii() and text.isdigit()
 
 

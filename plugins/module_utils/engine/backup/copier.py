@@ -54,7 +54,7 @@ class UnstableFile(Exception):
 
 
 class RateLimit(Protocol):
-    """What the copier asks before it reads."""
+    """Limit of the rate of reading: the copier asks it before each read."""
 
     def take(self, count: int, cancelled: threading.Event) -> None: ...
 
@@ -82,7 +82,7 @@ class FileIdentity:
 
 @dataclass(frozen=True)
 class CopiedTablespace:
-    """What was copied: the file, which life of it, its tablespace id, and its manifest entry.
+    """A copied tablespace: the file, its file identity, its tablespace id, and its manifest entry.
 
     ``unverified`` of its ``pages`` have no checksum that could be verified; they were read twice instead.
     ``encrypted``: its pages may be.
@@ -111,9 +111,8 @@ class _Source:
 
 @dataclass(frozen=True)
 class CopierContext:
-    """What all copies of one job share; ``page_size`` (bytes) is the server's innodb_page_size, ``family`` whose
-    tablespaces they are, ``keyring`` the keys of those that are encrypted; ``open_source``
-    opens what is copied."""
+    """Values that all copies of one job share; ``page_size`` (bytes) is the server's innodb_page_size, ``family`` whose
+    tablespaces they are, ``keyring`` the keys of those that are encrypted; ``open_source`` opens what is copied."""
 
     page_size: int
     open_file: Callable[[str], SinkFile]
@@ -125,7 +124,7 @@ class CopierContext:
     open_source: OpenSource = below.open_file
 
     def verifier(self, file: InnodbFile, header: TablespaceHeader, first_page_no: int) -> PageVerifier:
-        """What verifies the pages of ``file``; raises DecryptionFailed when the keyring lacks its key."""
+        """Returns the verifier of the pages of ``file``; raises DecryptionFailed when the keyring lacks its key."""
         key = None
         if self.keyring is not None and header.encryption_info is not None:
             key = self.keyring.unwrap(header.encryption_info, str(file.source))
@@ -281,7 +280,7 @@ def read_header(file: InnodbFile, descriptor: int, context: CopierContext) -> Ta
 
 
 def _damaged(source: _Source, faults: list[PageFault]) -> Exception:
-    """What to raise for pages that stay faulty."""
+    """Returns the error for pages that stay faulty."""
     file, worst = source.file, faults[0]
     if file.replaceable and not _as_it_was(source):
         return UnstableFile(f"{file.source}: replaced or altered while it was copied")
@@ -296,7 +295,8 @@ def _damaged(source: _Source, faults: list[PageFault]) -> Exception:
 
 
 def _as_it_was(source: _Source) -> bool:
-    """Whether the path still leads to this file, and page 0 says the same of all pages as when it was opened."""
+    """Returns whether the path still leads to this file, and page 0 says the same of all pages as when it was
+    opened."""
     header, file = source.verifier.header, source.file
     try:
         page = os.pread(source.descriptor, _LARGEST_PAGE, 0)

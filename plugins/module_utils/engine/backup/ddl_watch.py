@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What DDL did to InnoDB's files while they were copied, found by comparing, not by parsing redo.
+"""Changes that DDL made to InnoDB's files while they were copied; found by comparing, not by parsing redo.
 
 Under BLOCK_DDL the directory is listed again: a file is as it was copied when path, file identity (inode and its
 generation) and tablespace id are equal. All that changed *inside* such a file since is in the redo log.
@@ -22,7 +22,8 @@ UNWRITTEN_SPACE_ID = 0
 
 @dataclass(frozen=True)
 class DdlChanges:
-    """What has to be done under the lock: ``add`` and ``replace`` are copied, ``discard`` are paths to drop."""
+    """Work that is left for the time under the lock: ``add`` and ``replace`` are copied, ``discard`` are paths to
+    drop."""
 
     add: tuple[InnodbFile, ...]
     replace: tuple[InnodbFile, ...]
@@ -41,7 +42,7 @@ def compare(
     context: CopierContext,
     altered: Collection[int] = (),
 ) -> DdlChanges:
-    """What changed between the copies and the files that are there ``now`` (DDL is blocked).
+    """Returns what changed between the copies and the files that are there ``now`` (DDL is blocked).
 
     ``void`` are paths whose copy was given up half-way; their entries have gone to the sink.
     ``altered`` are the ids of tablespaces that DDL has written to without redo.

@@ -33,7 +33,7 @@ LOG_TABLES = frozenset({"general_log", "slow_log"})
 
 
 class Kind(enum.Enum):
-    """When a file that is not InnoDB's may be copied."""
+    """Kind of a file that is not InnoDB's; it decides when the file may be copied."""
 
     TABLE = "non-transactional table"
     DEFINITION = "definition"
@@ -149,7 +149,7 @@ def require_database_names(names: Iterable[str], taken: Collection[str]) -> None
 
 
 def is_directory(entry: os.DirEntry[str]) -> bool:
-    """Whether ``entry`` is a directory (links followed); a link that leads nowhere, or in a circle, is none."""
+    """Returns whether ``entry`` is a directory (links followed); a link that leads nowhere, or in a circle, is none."""
     try:
         return entry.is_dir()
     except OSError as error:
@@ -160,7 +160,7 @@ def is_directory(entry: os.DirEntry[str]) -> bool:
 
 
 def is_database(entry: os.DirEntry[str], layout: ServerLayout) -> bool:
-    """Whether ``entry`` of the data directory is the directory of a database, or a link to one.
+    """Returns whether ``entry`` of the data directory is the directory of a database, or a link to one.
 
     Raises UnsafeFile for a link to tables that do not belong to the owner of the data directory; one to other things of
     somebody else is no database.
@@ -179,12 +179,12 @@ def is_database(entry: os.DirEntry[str], layout: ServerLayout) -> bool:
 
 
 def is_server_file(entry: os.DirEntry[str], layout: ServerLayout) -> bool:
-    """Whether a directory in the data directory is that of logs, temporary files or keys, and no database."""
+    """Returns whether a directory in the data directory is that of logs, temporary files or keys, and no database."""
     return entry.name in layout.not_databases and not holds_tables(Path(entry.path))
 
 
 def entries_of(directory: os.PathLike[str]) -> list[os.DirEntry[str]]:
-    """What is in ``directory``; nothing when it is gone."""
+    """Returns the entries of ``directory``; [] when it is gone."""
     try:
         return list(os.scandir(directory))
     except FileNotFoundError:  # the database was dropped just now

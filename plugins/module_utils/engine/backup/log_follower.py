@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the followers of all servers' redo logs have in common: a thread's life, its target, its rate."""
+"""Common parts of the followers of all servers' redo logs: the thread, its target, its rate."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RATE_INTERVAL = 1.0  # seconds over which a rate is measured
 
 
 class LogOutput(Protocol):
-    """Where the log goes: a SinkFile, or anything that consumes the data before ``write`` returns."""
+    """Output of the log: a SinkFile, or anything that consumes the data before ``write`` returns."""
 
     def write(self, data: Union[bytes, bytearray, memoryview]) -> object: ...
 
@@ -97,7 +97,7 @@ class LogFollower:
 
     @property
     def error(self) -> XtrabackupError | None:
-        """What following failed with, if it did."""
+        """Error with which following failed; None if it did not."""
         return self._error
 
     def follow_until(self, target_lsn: int, timeout: float) -> int:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a backup is taken of, and how."""
+"""Options of a backup."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .copier import RateLimit
 
 @dataclass(frozen=True)
 class BackupOptions:
-    """What a backup is taken of and how. ``lock_timeout`` in seconds, for each lock; ``lock_ddl``: ``reduced`` lets
-    DDL run while InnoDB's files are copied, ``on`` blocks it all the time. ``allow_missing_tables``: which tables
+    """Options of a backup. ``lock_timeout`` in seconds, for each lock; ``lock_ddl``: ``reduced`` lets DDL run while
+    InnoDB's files are copied, ``on`` blocks it all the time. ``allow_missing_tables``: which tables
     (``database.table``) may lack their data file. ``file_digest``: the algorithm of the digests in the manifest, see
     format/content_digest.py. Raises InvalidOption for a number of files below 1."""
 

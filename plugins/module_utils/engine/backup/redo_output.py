@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the followed redo log goes: straight into a directory, or through a spool into a stream."""
+"""Output of the followed redo log: straight into a directory, or through a spool into a stream."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LARGEST_SPOOL = 64 << 30
 
 
 class RedoOutput:
-    """What the follower writes to; ``close`` makes it the backup's file ``name``.
+    """Output of the follower; ``close`` makes it the backup's file ``name``.
 
     A slow stream must not hold up the follower, or the server would overwrite what it has not read: between the
     two there is a spool on local disk, and what is left in it at the end is sent after the locks are released.

@@ -62,7 +62,7 @@ _SPACE_MARGIN = 64 << 20
 
 @dataclass(frozen=True)
 class Job:
-    """What one run is given."""
+    """Arguments of one run."""
 
     options: BackupOptions
     sink: Sink
@@ -78,7 +78,7 @@ class _Totals:
 
 
 class BackupRun:
-    """What the timelines share. A family's class says in ``_copy_everything`` in which order it happens."""
+    """Base of the timelines. A family's class says in ``_copy_everything`` in which order it happens."""
 
     family: Family
 
@@ -178,7 +178,7 @@ class BackupRun:
         raise NotImplementedError
 
     def _checkpoints(self) -> metadata.Checkpoints:
-        """What ``xtrabackup_checkpoints`` tells."""
+        """Returns the content of ``xtrabackup_checkpoints``."""
         raise NotImplementedError
 
     def _own_metadata(self) -> dict[str, bytes]:
@@ -209,7 +209,7 @@ class BackupRun:
         return texts
 
     def _info(self, coordinates: Coordinates, ended: datetime) -> metadata.BackupInfo:
-        """What ``xtrabackup_info`` tells."""
+        """Returns the content of ``xtrabackup_info``."""
         return metadata.BackupInfo(
             id=self._id,
             tool_version=self._options.tool_version,
@@ -227,7 +227,7 @@ class BackupRun:
         )
 
     def _layout_record(self) -> dict[str, Any]:
-        """What the record tells of how the files are to be read."""
+        """Returns the part of the record that says how to read the files."""
         return {
             "innodb_data_file_path": self._layout.innodb_data_file_path,
             "innodb_page_size": self._layout.innodb_page_size,
@@ -377,7 +377,7 @@ class BackupRun:
         return connection
 
     def _applier_pause(self) -> ApplierPause:
-        """What stops a replica's SQL threads, and starts them at the end of its block."""
+        """Returns the context that stops a replica's appliers, and starts them at the end of its block."""
         return ApplierPause(
             self._connection,
             lambda seconds: self._open(read_timeout=seconds),
@@ -408,7 +408,7 @@ class BackupRun:
 
     @property
     def _unverified_pages(self) -> int:
-        """How many pages of the backup were taken without a look at their checksum."""
+        """Number of pages of the backup whose checksum was not verified."""
         return sum(copied.unverified for copied in self._copied.values())
 
     def _warn_of_unverified_pages(self) -> None:
@@ -454,8 +454,8 @@ class BackupRun:
             return target.close()
 
     def _write_extra_copies(self, texts: dict[str, bytes]) -> None:
-        """Where the backup itself goes elsewhere, somebody wants to know its LSNs here. Before it is complete: once it
-        is, nothing may fail any more."""
+        """Writes the files with the backup's LSNs to a directory of this host, too, when one is given. That is done
+        before the backup is complete: once it is, nothing may fail any more."""
         if self._options.extra_lsn_directory is None:
             return
         with Anchor(self._options.extra_lsn_directory, make=0o750) as directory:

@@ -31,7 +31,8 @@ _GROWING = (CSV_DATA_SUFFIX,)
 
 @dataclass(frozen=True)
 class _Signature:
-    """What tells that a file was not written since: inode, bytes, time of last write and of last change (ns)."""
+    """Signature of a file, which shows whether it was written since: inode, bytes, time of last write and of last
+    change (ns)."""
 
     inode: int
     size: int
@@ -148,11 +149,11 @@ class PlainCopies:
                 self._entries[path] = target.close()
 
     def _can_be_copied_early(self, _file: PlainFile) -> bool:
-        """Whether what the copy of a table must hold is known before the locks."""
+        """Returns whether what the copy of a table must hold is known before the locks."""
         return True
 
     def _is_written_until_the_end(self, _file: PlainFile) -> bool:
-        """Whether the server itself goes on writing to a table while all others are locked."""
+        """Returns whether the server itself goes on writing to a table while all others are locked."""
         return False
 
     def _drop_early(self, file: PlainFile) -> None:

@@ -64,7 +64,8 @@ class UnstablePages(Exception):
 
 
 def attempts_for(descriptor: int) -> int:
-    """How often, every tenth of a second, a faulty page of the open file is read before it is called damaged."""
+    """Returns how often, every tenth of a second, a faulty page of the open file is read before it is called
+    damaged."""
     quiet = time.time() - os.fstat(descriptor).st_mtime > _STALLED_SECONDS
     return _QUIET_ATTEMPTS if quiet else _BUSY_ATTEMPTS
 

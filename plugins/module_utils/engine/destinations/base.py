@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every destination of a backup has: a sink to write to, a description, and what is there already."""
+"""Interface of the destinations of a backup: a sink to write to, a description, and what is there already."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ..stream.stream_file import require_sparse_possible
 
 @dataclass(frozen=True)
 class Encryption:
-    """How files are encrypted: ``algorithm`` (AES128, AES192, AES256), with ``key`` (bytes) or that in ``key_file``."""
+    """Encryption of files: ``algorithm`` (AES128, AES192, AES256), with ``key`` (bytes) or that in ``key_file``."""
 
     algorithm: str
     key_file: str | None = None
@@ -37,7 +37,7 @@ class Encryption:
 
 
 class SinkOptions(TypedDict):
-    """What all sinks of streams take."""
+    """Options that all sinks of streams take."""
 
     compress: Compression | None
     encrypt_key: bytes | None
@@ -47,7 +47,7 @@ class SinkOptions(TypedDict):
 
 @dataclass(frozen=True)
 class Encoding:
-    """How files are stored in a stream or an archive; ``digests`` (names) are those of its own bytes, ``sparse`` that
+    """Encoding of the files in a stream or an archive; ``digests`` (names) are those of its own bytes, ``sparse`` that
     holes stay holes. Raises InvalidOption for sparse chunks of what is compressed or encrypted."""
 
     compress: Compression | None = None
@@ -80,21 +80,22 @@ class Encoding:
 
 
 class Destination(abc.ABC):
-    """Where one backup is to go. A frozen value; nothing is touched before ``open``."""
+    """Destination of one backup. A frozen value; nothing is touched before ``open``."""
 
     #: the path of the backup on this host, None when it goes elsewhere
     path: Path | None = None
 
     @abc.abstractmethod
     def open(self) -> Sink:
-        """What takes the backup. Raises what the sink does: StorageError, TargetBusy, PeerTimeout and others."""
+        """Returns the sink for the backup. Raises what the sink does: StorageError, TargetBusy, PeerTimeout and
+        others."""
 
     @abc.abstractmethod
     def describe(self) -> dict[str, Any]:
         """For diff mode: where it is, without secrets."""
 
     def warnings(self) -> list[str]:
-        """What to know before anything is sent there."""
+        """Returns the warnings to give before anything is sent there."""
         return []
 
     def existing(self) -> dict[str, Any] | None:
@@ -152,7 +153,8 @@ class PathDestination(Destination):
             ) from error
 
     def _is_free(self) -> bool:
-        """Whether what is there takes no other thing's place. Raises TargetNotEmpty for what can never be replaced."""
+        """Returns whether a path that exists is free all the same, as an empty directory is. Raises TargetNotEmpty for
+        what can never be replaced."""
         return False
 
     def _require_replaceable(self) -> None:

@@ -85,8 +85,8 @@ def bounded_header(page: bytes, number: int) -> bytes:
 
 
 def checkpoint_horizon(record: bytes) -> Lsn | None:
-    """Where the log ended when a checkpoint began, from the beginning of its log ``record`` (at the LSN in the control
-    file); None when it is in another part of the record, as in one of more than a megabyte."""
+    """Returns the end of the log when a checkpoint began, from the beginning of its log ``record`` (at the LSN in the
+    control file); None when it is in another part of the record, as in one of more than a megabyte."""
     if len(record) < 24 or record[0] != _LOGREC_CHECKPOINT:
         return None
     # after type and transaction: the record's length (251 to 253: in the 2 to 4 bytes that follow) and the chunk's (0:
@@ -138,7 +138,7 @@ def is_of_horizon(head: bytes) -> Lsn:
 
 @dataclass(frozen=True)
 class Horizon:
-    """Where the log ended when a checkpoint ``began``, and when it had ``collected`` the states of all tables."""
+    """Ends of the log: when a checkpoint ``began``, and when it had ``collected`` the states of all tables."""
 
     began: Lsn
     collected: Lsn
@@ -159,7 +159,7 @@ def with_horizon(head: bytes, horizon: Horizon | None) -> bytes:
 
 @dataclass(frozen=True)
 class AriaTable:
-    """What the head of an index file (``.MAI``) tells of a table.
+    """Facts about a table from the head of its index file (``.MAI``).
 
     ``online``: the server writes to it until commits are blocked, since it can make it whole from its log, and each of
     its pages (``block_size`` bytes) has a checksum. ``header_size`` bytes of the index file are no pages.

@@ -19,7 +19,7 @@ class BackupKind:
 
     @property
     def is_full(self) -> bool:
-        """Whether the backup needs no other one."""
+        """Returns whether the backup needs no other one."""
         return self.from_lsn == 0 and self.parent is None
 
     @property

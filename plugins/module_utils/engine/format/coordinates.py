@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What names an instant of a server in a backup: binary log position, GTIDs, replica channels, Galera state.
+"""Coordinates of an instant of a server in a backup: binary log position, GTIDs, replica channels, Galera state.
 
 How they are read from a server, and written as the stock tool of its family writes them, is in ``server/mariadb`` and
 ``server/mysql``.
@@ -31,8 +31,8 @@ class BinlogCoordinates:
 
 @dataclass(frozen=True)
 class ReplicaChannel:
-    """Where a server that is itself a replica stands in its source: file and position of the last transaction
-    that was executed, and the GTID position when it replicates by GTID (``using_gtid``: No, Slave_Pos, Current_Pos).
+    """Position of a server that is itself a replica in its source: file and position of the last transaction that was
+    executed, and the GTID position when it replicates by GTID (``using_gtid``: No, Slave_Pos, Current_Pos).
 
     ``exact`` is False when file and position may be some transactions off. ``in_order``: what the channel had executed
     then was all that came before its last transaction, so that the recovered data tell the position.
@@ -50,7 +50,7 @@ class ReplicaChannel:
 
     @property
     def by_gtid(self) -> bool:
-        """Whether the channel finds its place by GTID."""
+        """Returns whether the channel finds its position by GTID."""
         return self.using_gtid.lower() not in ("", "no")
 
     def as_dict(self) -> dict[str, Any]:
@@ -85,8 +85,8 @@ class ReplicaChannel:
 
 @dataclass(frozen=True)
 class Coordinates:
-    """What names the instant of a backup; ``target_lsn`` is the redo log's. ``channels`` is None when nobody could
-    look."""
+    """Coordinates of the instant of a backup; ``target_lsn`` is the redo log's. ``channels`` is None when they could
+    not be read."""
 
     binlog: BinlogCoordinates | None
     channels: list[ReplicaChannel] | None

@@ -17,7 +17,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class FamilyFacts:
-    """What differs between the families in names and words; what differs in behaviour is in their folders.
+    """Names and words that differ between the families; what differs in behaviour is in their folders.
 
     ``redo_name``: the copied redo log in a backup. ``prepared_type``: the backup_type of a prepared backup.
     ``server_programs``: the names of the server's program, the usual one first. ``server_package``: what installs it.

@@ -105,7 +105,7 @@ MOVED_NOTE_SUFFIX = ".ren-xtrabackup"
 
 
 class Backup(enum.Enum):
-    """What a backup does with files of a kind."""
+    """Treatment of files of a kind by a backup."""
 
     PAGES = "copied page by page while the server runs"
     FOLLOWED = "copied while the server writes it"
@@ -118,7 +118,7 @@ class Backup(enum.Enum):
 
 
 class Prepare(enum.Enum):
-    """What the preparation of a backup does with them."""
+    """Treatment of files of a kind by the preparation of a backup."""
 
     KEPT = "changed by recovery, or left as it is"
     REMOVED = "removed at the end: what a server leaves that has recovered"
@@ -127,7 +127,7 @@ class Prepare(enum.Enum):
 
 
 class Restore(enum.Enum):
-    """What a restore does with them."""
+    """Treatment of files of a kind by a restore."""
 
     CARRIED = "put into the data directory, or where the options say"
     LEFT = "stays behind"
@@ -135,7 +135,7 @@ class Restore(enum.Enum):
 
 
 class Archive(enum.Enum):
-    """How they are in an archive."""
+    """Form of files of a kind in an archive."""
 
     ENCODED = "compressed when that is asked for"
     PLAIN = "never compressed, so that every tool can read it"
@@ -189,7 +189,7 @@ class FileKind:
         object.__setattr__(self, "_regex", re.compile("|".join(parts), re.DOTALL))
 
     def matches(self, name: str) -> bool:
-        """Whether a file called ``name``, without directories, is of this kind."""
+        """Returns whether a file called ``name``, without directories, is of this kind."""
         return self._regex.fullmatch(name) is not None
 
     @property
@@ -415,7 +415,7 @@ def kinds_of(family: Family, **columns: enum.Enum) -> tuple[FileKind, ...]:
 
 
 def pattern_of(kinds: Iterable[FileKind]) -> re.Pattern[str]:
-    """What matches the names of all ``kinds``."""
+    """Returns the pattern that matches the names of all ``kinds``."""
     return re.compile("|".join(kind.expression for kind in kinds), re.DOTALL)
 
 
@@ -452,8 +452,8 @@ METADATA_NAMES = {
 
 @dataclass(frozen=True)
 class OverrideNames:
-    """How the stock tool of a family names an entry of a stream that overrides an earlier tablespace: the suffix for a
-    newer copy, and for one that makes it void, is put after the name without ``replaced``."""
+    """Names that the stock tool of a family gives to an entry of a stream that overrides an earlier tablespace: the
+    suffix for a newer copy, and for one that makes it void, is put after the name without ``replaced``."""
 
     newer: str
     void: str
@@ -472,18 +472,18 @@ _LEFTOVERS = {family: pattern_of(kinds_of(family, prepare=Prepare.REMOVED)) for 
 
 
 def is_leftover(family: Family, name: str) -> bool:
-    """Whether a file of this name at the top of a directory is what a server of ``family`` leaves at its end, and makes
-    anew at its start."""
+    """Returns whether a file of this name at the top of a directory is what a server of ``family`` leaves at its end,
+    and makes anew at its start."""
     return _LEFTOVERS[family].fullmatch(name) is not None
 
 
 def is_metadata(path: str) -> bool:
-    """Whether the file ``path`` of a backup tells about the backup and is no data of the server."""
+    """Returns whether the file ``path`` of a backup tells about the backup and is no data of the server."""
     return "/" not in path and METADATA.matches(path)
 
 
 def is_left_behind(path: str) -> bool:
-    """Whether the file ``path`` of a backup has no place in any data directory: it describes a backup, belongs to one
-    server alone, or is what a job has left."""
+    """Returns whether the file ``path`` of a backup has no place in any data directory: it describes a backup, belongs
+    to one server alone, or is what a job has left."""
     directory, _slash, name = path.rpartition("/")
     return (_LEFT_NESTED if directory else _LEFT_AT_TOP).fullmatch(name) is not None

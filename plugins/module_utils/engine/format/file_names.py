@@ -122,6 +122,6 @@ def table_of(path: str) -> str:
 
 
 def tablespace_name(path: str) -> str:
-    """How a person names the tablespace of the data file ``path`` (its name in a backup): as the table, in the form
-    ``database.table``; a general tablespace has no other name than its file's."""
+    """Returns the readable name of the tablespace of the data file ``path`` (its name in a backup): that of the table,
+    in the form ``database.table``; a general tablespace has no other name than its file's."""
     return table_of(path) if "/" in path else path

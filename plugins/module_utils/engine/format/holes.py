@@ -31,7 +31,7 @@ class HolePages:
     types: frozenset[int] | None = None
 
     def can_end_in_hole(self, pages: memoryview, at: int) -> bool:
-        """Whether the page at ``at`` of ``pages`` can."""
+        """Returns whether the page at ``at`` of ``pages`` can end in a hole."""
         return self.types is None or pages[at + _TYPE_AT] << 8 | pages[at + _TYPE_AT + 1] in self.types
 
 
@@ -41,7 +41,7 @@ PageSizeOf = Callable[[memoryview], Union[int, HolePages, None]]
 
 
 def hole_pages(found: int | HolePages | None) -> HolePages | None:
-    """What a PageSizeOf has found, in one form."""
+    """Returns what a PageSizeOf has found, in one form."""
     return HolePages(found) if isinstance(found, int) else found
 
 

@@ -83,7 +83,7 @@ def parse_checkpoints(data: bytes, where: str) -> Checkpoints:
 
 @dataclass(frozen=True)
 class BackupInfo:
-    """What ``xtrabackup_info`` tells about a run."""
+    """Facts about a run in ``xtrabackup_info``."""
 
     id: str
     tool_version: str
@@ -132,7 +132,7 @@ class BackupInfo:
 
 
 class DataLayout(Protocol):
-    """What ``backup-my.cnf`` tells of a server's files: a server's layout, as the server names its variables."""
+    """Facts about a server's files in ``backup-my.cnf``: its layout, as the server names its variables."""
 
     @property
     def innodb_checksum_algorithm(self) -> str: ...
@@ -180,7 +180,7 @@ def render_configuration(layout: DataLayout, providers: Sequence[str] = ()) -> b
 
 @dataclass(frozen=True)
 class MysqlConfiguration:
-    """What ``backup-my.cnf`` tells of a MySQL server, beside the layout of its files."""
+    """Facts about a MySQL server in ``backup-my.cnf``, beside the layout of its files."""
 
     layout: DataLayout
     server_id: int

@@ -17,7 +17,7 @@ STATE_NAME = "a name that this collection keeps for its own state, which no back
 
 
 def fault_of(path: object) -> str | None:
-    """What is wrong with ``path`` as the name of an entry or a file of a backup; None when it is a relative path that
+    """Returns the fault of ``path`` as the name of an entry or a file of a backup; None when it is a relative path that
     stays in the directory it is unpacked into, and is none of our own state there. The manifest is one."""
     if not isinstance(path, str) or not is_text(path, LONGEST_PATH):
         return "not the name of a file"
@@ -48,7 +48,8 @@ def safe_name(name: object, where: str) -> str:
 
 
 def is_text(text: str, longest: int) -> bool:
-    """Whether ``text`` can be written as UTF-8 (undecodable bytes of names included), in at most ``longest`` bytes."""
+    """Returns whether ``text`` can be written as UTF-8 (undecodable bytes of names included), in at most ``longest``
+    bytes."""
     try:
         return len(text) <= longest and len(text.encode("utf-8", "surrogateescape")) <= longest
     except UnicodeEncodeError:

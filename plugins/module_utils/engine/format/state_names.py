@@ -45,7 +45,8 @@ _ANYWHERE = re.compile(rf".*(?:{_TEMPORARY}){_ENCODED}*", re.DOTALL)
 
 
 def is_state_name(path: str) -> bool:
-    """Whether ``path``, relative to a backup or a data directory, is, or is in, something of this collection's own.
+    """Returns whether ``path``, relative to a backup or a data directory, is, or is in, something of this collection's
+    own.
 
     The manifest itself is not: streams and directories hold it.
     """

@@ -94,8 +94,8 @@ class PageVerifier:
         return found
 
     def is_opaque(self, page: Buffer) -> bool:
-        """Whether ``page`` is one of those of which ``faults`` sees the header only: of an encrypted MySQL tablespace
-        without its key, written without a checksum, or compressed as only the server can undo it."""
+        """Returns whether ``page`` is one of those of which ``faults`` sees the header only: of an encrypted MySQL
+        tablespace without its key, written without a checksum, or compressed as only the server can undo it."""
         return self._checks.is_opaque(page)
 
     def _verified_ranges(self, start: int, end: int) -> list[tuple[int, int]]:

@@ -57,7 +57,7 @@ class PageChecks(abc.ABC):
 
     @abc.abstractmethod
     def is_opaque(self, page: Buffer) -> bool:
-        """Whether ``page`` is one of which a check sees the header only."""
+        """Returns whether ``page`` is one of which a check sees the header only."""
 
     def wrong_place(self, page: memoryview, number: int, *, shows_space_id: bool = True) -> str | None:
         """Of a page that is another one's: of another number, or, where that can be read, of another tablespace."""
@@ -90,7 +90,7 @@ class PageChecks(abc.ABC):
         return self.crc32c(page[4:16]) ^ self.crc32c(page[24:26]) ^ self.crc32c(page[34:])
 
     def any_zip(self, page: memoryview, number: int, check: Callable[[memoryview, int], str | None]) -> bool:
-        """Whether these are pages of ROW_FORMAT=COMPRESSED, of any size."""
+        """Returns whether these are pages of ROW_FORMAT=COMPRESSED, of any size."""
         n = len(page)
         for size in _ZIP_SIZES:
             starts = range(0, n, size)
@@ -100,7 +100,7 @@ class PageChecks(abc.ABC):
 
 
 def is_zip_checksum(page: memoryview, checksum: int) -> bool:
-    """Whether the stored checksum of a ROW_FORMAT=COMPRESSED page is right; ``checksum`` is its crc32."""
+    """Returns whether the stored checksum of a ROW_FORMAT=COMPRESSED page is right; ``checksum`` is its crc32."""
     stored = U32(page, 0)[0]
     return stored in (checksum, NO_CHECKSUM_MAGIC) or stored == _zip_adler(page)
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What page 0 of an InnoDB tablespace says about the file: page size, checksum kind, compression, encryption.
+"""Facts about the file on page 0 of an InnoDB tablespace: page size, checksum kind, compression, encryption.
 
 The FSP header starts at byte 38 of page 0; its flags are at byte 54 and mean different things in different server
 families: see ``mariadb/tablespace.py`` and ``mysql/tablespace.py``. Layout: docs/internals/formats-innodb.md#page-0.
@@ -35,10 +35,10 @@ _XDES_HEADER = 24
 
 
 class _FamilyPages(Protocol):
-    """How page 0 of one family is read: the module ``tablespace`` of its folder."""
+    """Functions for page 0 of one family: the module ``tablespace`` of its folder."""
 
     def parse_flags(self, flags: int, path: str) -> FileFlags:
-        """What ``flags`` of the file ``path`` say; raises UnknownFormat."""
+        """Parses ``flags`` of the file ``path``; raises UnknownFormat."""
 
     def hole_pages(self, _flags: int, page_size: int, _page_compression: str | None, /) -> HolePages | None:
         """The pages whose ends can be holes, None when the file has none."""
@@ -47,7 +47,7 @@ class _FamilyPages(Protocol):
         """The fields of TablespaceHeader that tell of encryption; ``offset``: where the extent descriptors end."""
 
     def is_encrypted(self, _flags: int, encryption: object, /) -> bool:
-        """Whether pages may be encrypted."""
+        """Returns whether pages may be encrypted."""
 
 
 _PAGES: Mapping[Family, _FamilyPages] = {Family.MARIADB: mariadb_tablespace, Family.MYSQL: mysql_tablespace}
@@ -71,12 +71,12 @@ class TablespaceHeader:
 
     @property
     def page_compressed(self) -> bool:
-        """Whether pages may be page_compressed."""
+        """Returns whether pages may be page_compressed."""
         return self.page_compression is not None
 
     @property
     def encrypted(self) -> bool:
-        """Whether pages may be encrypted (also while the server is encrypting or decrypting the file)."""
+        """Returns whether pages may be encrypted (also while the server is encrypting or decrypting the file)."""
         return _PAGES[self.family].is_encrypted(self.flags, self.encryption or self.encryption_info)
 
     @property
@@ -91,7 +91,7 @@ class TablespaceHeader:
 
 
 def is_unwritten(first_page: Buffer) -> bool:
-    """Whether page 0 is zero: the file was created, and its first page is still only in the buffer pool.
+    """Returns whether page 0 is zero: the file was created, and its first page is still only in the buffer pool.
 
     A written page 0 has its type in its first bytes. The pages behind it may already be written.
     """
@@ -151,14 +151,14 @@ def compressed_page_size(beginning: Buffer) -> int | HolePages | None:
 
 @dataclass(frozen=True)
 class TablespaceStart:
-    """What the first bytes of a tablespace file tell: its id, and how many bytes it must have at least."""
+    """Facts from the first bytes of a tablespace file: its id, and how many bytes it must have at least."""
 
     space_id: int
     least_size: int
 
 
 def tablespace_start(first_bytes: Buffer, path: str, family: Family) -> TablespaceStart:
-    """What the first FIRST_BYTES bytes of the tablespace file ``path`` tell; nothing is verified.
+    """Parses the first FIRST_BYTES bytes of the tablespace file ``path``; verifies nothing.
 
     Raises FormatError (UnknownFormat) when they are not those of a tablespace.
     """
@@ -171,6 +171,6 @@ def tablespace_start(first_bytes: Buffer, path: str, family: Family) -> Tablespa
 
 
 def _descriptors_end(page_size: int, physical_size: int) -> int:
-    """Where the extent descriptors of page 0 end, which begin behind the FSP header."""
+    """Returns the offset (bytes) at which the extent descriptors of page 0 end; they begin behind the FSP header."""
     extent_pages = max((1 << 20) // page_size, 64)
     return _FSP_FREE_LISTS_END + physical_size // extent_pages * (_XDES_HEADER + extent_pages // 4)

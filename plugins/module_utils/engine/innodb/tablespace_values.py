@@ -17,7 +17,7 @@ ATOMIC_BLOBS = 0x20  # in the flags of all but full_crc32 files
 
 
 class ChecksumKind(enum.Enum):
-    """Which checksum the pages of a file carry."""
+    """Kind of checksum that the pages of a file carry."""
 
     FULL_CRC32 = "full_crc32"  # MariaDB 10.5 and newer
     CRC32 = "crc32"
@@ -27,7 +27,7 @@ class ChecksumKind(enum.Enum):
 
 @dataclass(frozen=True)
 class FileFlags:
-    """What the flags of a tablespace say. Sizes in bytes: in the buffer pool, and of a page in the file.
+    """Meaning of the flags of a tablespace. Sizes in bytes: in the buffer pool, and of a page in the file.
 
     ``page_compression``: the algorithm, "unknown" where the flags do not tell it, None where pages have none or the
     flags do not say.

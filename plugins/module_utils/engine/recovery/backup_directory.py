@@ -1,7 +1,8 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a backup directory says about itself: state, LSNs, how its files are to be read; ours or the stock tool's."""
+"""Description of a backup directory by its own files: state, LSNs, how to read its data; also of one that the stock
+tool made."""
 
 from __future__ import annotations
 
@@ -141,23 +142,23 @@ class BackupDirectory:
 
     @property
     def manifest_is_current(self) -> bool:
-        """Whether the manifest describes the files as they are: not after another tool has prepared them."""
+        """Returns whether the manifest describes the files as they are: not after another tool has prepared them."""
         return self.manifest is not None and (self.record.get("state") == PREPARED) == (self.state == PREPARED)
 
 
 def is_backup_directory(path: Path) -> bool:
-    """Whether ``path`` is a directory that holds an unpacked backup."""
+    """Returns whether ``path`` is a directory that holds an unpacked backup."""
     return any((path / name).is_file() for name in (*file_kinds.CHECKPOINTS_NAMES, MANIFEST_NAME))
 
 
 def change_message(backup: BackupDirectory) -> str:
-    """What to tell of a prepared backup whose files were changed since."""
+    """Returns the message about a prepared backup whose files were changed since."""
     which = f", {backup.changed} for example" if backup.changed else ""
     return f"files were changed since it was prepared here{which}"
 
 
 def was_recovered(path: Path) -> bool:
-    """Whether recovery has changed the backup in ``path``, or begun to. Raises StorageError."""
+    """Returns whether recovery has changed the backup in ``path``, or begun to. Raises StorageError."""
     if (path / IN_PROGRESS_NAME).exists():
         return True
     name, data = _first(path, file_kinds.CHECKPOINTS_NAMES)
@@ -168,8 +169,9 @@ def was_recovered(path: Path) -> bool:
 
 
 def read_backup_directory(path: Path, *, being_moved: bool = False) -> BackupDirectory:
-    """What the backup in ``path`` says about itself. Raises NotABackup, BackupIncomplete, FormatError, and BackupError
-    for kinds of backups that cannot be used alone. ``being_moved``: a restore that goes on moving it may read it."""
+    """Reads what the backup in ``path`` says about itself. Raises NotABackup, BackupIncomplete, FormatError, and
+    BackupError for kinds of backups that cannot be used alone. ``being_moved``: a restore that goes on moving it may
+    read it."""
     DirectorySource(path).require_there()
     require_finished(path)
     found = _manifest(path)
@@ -213,7 +215,8 @@ def read_backup_directory(path: Path, *, being_moved: bool = False) -> BackupDir
 
 
 def read_archived_backup(source: Readable, directory: Path) -> BackupDirectory:
-    """What the backup in the archive ``source`` says about itself, as if it were unpacked in ``directory`` already.
+    """Reads what the backup in the archive ``source`` says about itself, as if it were unpacked in ``directory``
+    already.
 
     Only headers and a few small entries are read, so nothing is verified. Raises what ``read_backup_directory`` does,
     and StreamError for an archive that is not complete.
@@ -455,7 +458,7 @@ def _require_recoverable_file(path: Path, in_place: bool) -> None:
 
 
 def _is_unpacked(path: Path) -> bool:
-    """Whether the file that the packed one at ``path`` unpacks to is beside it: people keep both."""
+    """Returns whether the file that the packed one at ``path`` unpacks to is beside it: people keep both."""
     while path.suffix in file_kinds.PACKED.suffixes:
         path = path.with_suffix("")
     return path.is_file()

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the backup at a source says about itself, whatever kind of source that is."""
+"""Reads what the backup at a source of any kind says about itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from .backup_directory import BackupDirectory, read_archived_backup, read_backup
 
 
 def read_backup(source: Source, unpacked: Path | None = None, *, being_moved: bool = False) -> BackupDirectory:
-    """What the backup at ``source`` says about itself; of an archive, as if it were unpacked in ``unpacked`` already.
+    """Reads what the backup at ``source`` says about itself; of an archive, as if it were unpacked in ``unpacked``
+    already.
 
     Raises NotABackup, also for a stream that can be read only once, and what ``read_backup_directory`` or
     ``read_archived_backup`` does. ``being_moved``: a restore that goes on moving it may read it.

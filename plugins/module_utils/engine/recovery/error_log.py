@@ -25,7 +25,7 @@ ENDED_WELL = "exit status 0"
 
 @dataclass
 class RecoveryState(abc.ABC):
-    """What the log has told so far. LSNs in bytes of redo; None: not said (yet).
+    """State of a recovery, as far as the server's log has told. LSNs in bytes of redo; None: not said (yet).
 
     ``losses`` are messages that a page, a file or a table is lost; ``checked`` those of errors and warnings that a look
     at the files proves or refutes. ``tablespaces``: the path that the recovered
@@ -94,13 +94,13 @@ class Translation:
     names: bool = False
 
     def search(self, text: str) -> re.Match[str] | None:
-        """Where ``text`` says it."""
+        """Returns the match of the pattern in ``text``, None without one."""
         return self.pattern.search(text if self.names else without_names(text))
 
 
 def trouble_here(server_program: str) -> list[Translation]:
-    """What this host lacks, as every server says it. It makes a server say that it cannot read or write, so it comes
-    before what is lost."""
+    """Returns the messages of every server about what this host lacks. Such a lack also makes a server say that it
+    cannot read or write, so these rows come before those of losses."""
     return [
         Translation(
             re.compile(r"No space left|Disk (?:is )?full|(?:errno|Errcode|error)(?: number)?:? 28\b", re.IGNORECASE),

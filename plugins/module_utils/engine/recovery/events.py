@@ -16,8 +16,8 @@ from ..errors import InvalidOption, Option
 
 
 def is_as_requested(disabled: list[str] | None, requested: bool) -> bool:
-    """Whether data of which the events ``disabled`` were disabled (None: nobody looked) are as ``requested`` wants
-    them."""
+    """Returns whether data of which the events ``disabled`` were disabled (None: nobody looked) are as ``requested``
+    wants them."""
     return disabled is not None if requested else not disabled
 
 
@@ -33,8 +33,8 @@ def require_disabled(disabled: list[str] | None, path: Path) -> None:
 
 
 def warnings_of(disabled: list[str] | None, requested: bool, path: Path) -> list[str]:
-    """What to say of prepared data at ``path`` whose events ``disabled`` were disabled though ``requested`` is not set:
-    whoever restores them as they are misses these events."""
+    """Returns the warnings about prepared data at ``path`` whose events ``disabled`` were disabled though ``requested``
+    is not set: whoever restores them as they are misses these events."""
     if requested or not disabled:
         return []
     return [f"{path} was prepared for a replica: {len(disabled)} events are disabled on it: {', '.join(disabled[:10])}"]

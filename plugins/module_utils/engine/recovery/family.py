@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What recovery of a directory takes with any family of servers."""
+"""Interface of a family of servers for the recovery of a directory."""
 
 from __future__ import annotations
 
@@ -39,10 +39,11 @@ class RecoveryFamily(abc.ABC):
 
     @abc.abstractmethod
     def is_leftover(self, name: str) -> bool:
-        """Whether a file of this name at the top of the directory is nobody's data, whoever made it."""
+        """Returns whether a file of this name at the top of the directory is nobody's data, whoever made it."""
 
     def is_consumed(self, name: str) -> bool:
-        """Whether a file of a backup (its path in it) has no place in a data directory; for MariaDB all have one."""
+        """Returns whether a file of a backup (its path in it) has no place in a data directory; for MariaDB all have
+        one."""
         return False
 
     @abc.abstractmethod

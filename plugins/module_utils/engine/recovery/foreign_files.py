@@ -42,8 +42,8 @@ def require_no_foreign_files(backup: BackupDirectory, carried: Callable[[str], b
 
 
 def is_foreign(backup: BackupDirectory, name: str) -> bool:
-    """Whether the file ``name``, a path in ``backup``, is neither one of a backup's nor of a server that recovered
-    it."""
+    """Returns whether the file ``name``, a path in ``backup``, is neither one of a backup's nor of a server that
+    recovered it."""
     # files of the system tablespace are called as the server was told
     if not _has_foreign_name(name) or name in {file.name for file in backup.configuration.data_files}:
         return False

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How much memory recovery may and should have: free memory of the host and of the control groups we are in."""
+"""Memory that recovery may and should use, from the free memory of the host and of this process's control groups."""
 
 from __future__ import annotations
 

@@ -68,10 +68,10 @@ _ELSEWHERE = Clause(
 
 @dataclass(frozen=True)
 class PrepareOptions:
-    """How to prepare. ``use_memory``: ``auto``, a size, or a share of what is free (``40%``); ``stall_timeout``:
-    seconds that the server may be idle; ``force``: replace the backup that is in the target directory; ``own_place``:
-    the target directory is a place of our own, so whatever is there goes; ``keyring_file``: the file of a MySQL
-    server's component_keyring_file; ``disable_events``: the data are to become a replica's."""
+    """Options of a preparation. ``use_memory``: ``auto``, a size, or a share of what is free (``40%``);
+    ``stall_timeout``: seconds that the server may be idle; ``force``: replace the backup that is in the target
+    directory; ``own_place``: the target directory is a place of our own, so whatever is there goes; ``keyring_file``:
+    the file of a MySQL server's component_keyring_file; ``disable_events``: the data are to become a replica's."""
 
     use_memory: str = "auto"
     decrypt_key: bytes | None = None
@@ -86,7 +86,8 @@ class PrepareOptions:
 
 @dataclass(frozen=True)
 class PreparePlan:
-    """What is there and what is to be done. ``record``: the backup's; ``before`` and ``after``: for diff mode."""
+    """Plan of a preparation: what is there and what is to be done. ``record``: the backup's; ``before`` and ``after``:
+    for diff mode."""
 
     source: Source
     target: Path
@@ -202,14 +203,14 @@ def _require_apart(source: Path | None, target: Path) -> None:
 
 
 def _events_disabled(record: dict[str, Any]) -> list[str] | None:
-    """Which events of a prepared backup were disabled, None when nobody has looked at them."""
+    """Returns the events of a prepared backup that were disabled, None when nobody has looked at them."""
     return (record.get("prepared") or {}).get("events_disabled")
 
 
 def _compare_target(
     target: Path, record: dict[str, Any], sha256: str, options: PrepareOptions
 ) -> tuple[bool, dict[str, Any]]:
-    """Whether the target has to be made, and what is there now."""
+    """Returns whether the target has to be made, and what is there now (for diff mode)."""
     if not target.exists():
         return True, {"path": str(target), "state": "absent"}
     if is_fillable(target):
@@ -302,7 +303,7 @@ def _unchanged(planned: PreparePlan, options: PrepareOptions) -> PrepareResult:
 
 
 def _record(target: Path) -> dict[str, Any]:
-    """What is told of the prepared backup in ``target``."""
+    """Returns the record of the prepared backup in ``target``."""
     found = read_backup_directory(target)
     record = {**found.record, "path": str(target)}
     if found.manifest is not None and found.manifest_is_current:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What proves that a recovery used all of a backup's redo, also when it takes more than one run."""
+"""Proof that a recovery used all of a backup's redo, also when it takes more than one run."""
 
 from __future__ import annotations
 
@@ -65,18 +65,19 @@ class PrepareMarker:
 
     @property
     def log_in_place(self) -> bool:
-        """Whether the backup's log was given to the server: from then on the server's own log counts."""
+        """Returns whether the backup's log was given to the server: from then on the server's own log counts."""
         return self._content.get("log_in_place") is True
 
     @property
     def recovered(self) -> dict[str, Any] | None:
-        """What a recovery that was begun and ended well has reported."""
+        """Report of a recovery that ended well, None without one."""
         found = self._content.get("recovered")
         return found if isinstance(found, dict) else None
 
     @property
     def positions(self) -> list[AppliedPosition]:
-        """What replica channels had applied, as a run has found them; the run then made the server forget them."""
+        """Positions up to which replica channels had applied, as a run has found them; the run then made the server
+        forget them."""
         return [AppliedPosition(**position) for position in self._content.get("positions") or []]
 
     def note_positions(self, positions: list[AppliedPosition]) -> None:
@@ -85,7 +86,7 @@ class PrepareMarker:
 
     @property
     def incomplete(self) -> bool:
-        """Whether a run has found that the log ends too early."""
+        """Returns whether a run has found that the log ends too early."""
         return self._content.get("incomplete") is True
 
     @property
@@ -96,7 +97,7 @@ class PrepareMarker:
 
     @property
     def lost(self) -> list[str]:
-        """What a run has found to be lost. The data were changed since, so the next one would not find it again."""
+        """Losses that a run has found. The data were changed since, so the next run would not find them again."""
         found = self._content.get("lost")
         return [str(text) for text in found] if isinstance(found, list) else []
 

@@ -22,7 +22,7 @@ _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class ActivityWatch:
-    """When a process last said something, moved bytes, or computed."""
+    """Times at which a process last wrote output, moved bytes, or computed."""
 
     def __init__(self, pid: int) -> None:
         self._proc = Path("/proc") / str(pid)
@@ -92,7 +92,8 @@ class HeldSignals:
 
 
 def die_with_parent(parent: int, held: HeldSignals) -> Callable[[], None]:
-    """What the child does before it becomes the server: ask to be killed when we are, and take all signals.
+    """Returns what the child does before it becomes the server: it asks to be killed when its parent dies, and takes
+    all signals.
 
     A server that outlived a killed job would go on changing files that the next job makes anew.
     """

@@ -118,7 +118,7 @@ def _ask(path: Path, _identity: tuple[int, int]) -> ServerProgram:
 
 
 def places(program: ServerProgram) -> dict[str, str]:
-    """Where ``program`` looks for what belongs to it, unless told otherwise: ``basedir``, ``plugin-dir``,
+    """Returns the directories where ``program`` looks by default for what belongs to it: ``basedir``, ``plugin-dir``,
     ``lc-messages-dir``, ``character-sets-dir``."""
     try:
         answer = subprocess.run(
@@ -136,8 +136,8 @@ def places(program: ServerProgram) -> dict[str, str]:
 
 
 def require_version(program: ServerProgram, source_version: str, flavor: Flavor) -> list[str]:
-    """Whether ``program`` may recover a backup of a server of ``flavor`` and ``source_version``: warnings, [] when all
-    is well.
+    """Requires that ``program`` may recover a backup of a server of ``flavor`` and ``source_version``; returns
+    warnings, [] when all is well.
 
     Raises UnsupportedServer when it may not: MariaDB of an older series; MySQL of any other series, or older.
     """

@@ -41,8 +41,8 @@ _SPACE_MARGIN = 64 << 20
 
 @dataclass(frozen=True)
 class RecoveryJob:
-    """How a directory is recovered: by which server, with how much memory (see memory.choose_buffer_pool), and how many
-    seconds it may be idle. ``warnings`` are added to. ``keyring_file``: the keys of a MySQL server's encrypted data.
+    """Recovery of a directory: the server for it, its memory (see memory.choose_buffer_pool), and how many seconds it
+    may be idle. ``warnings`` are added to. ``keyring_file``: the keys of a MySQL server's encrypted data.
     ``disable_events``: no event may fire on the server that gets the data."""
 
     program: ServerProgram

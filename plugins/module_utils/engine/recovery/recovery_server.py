@@ -1,7 +1,8 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an isolated run needs of each family of servers: how it is started, asked, and ended, and what its log means."""
+"""Interface of each family of servers for an isolated run: how it is started, asked, and ended, and what its log
+means."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ ASK_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class RecoverySettings:
-    """How the files are to be read. Sizes in bytes; ``data_file_path`` as innodb_data_file_path, names only.
+    """Settings of a recovery server: how to read the files. Sizes in bytes; ``data_file_path`` as
+    innodb_data_file_path, names only.
 
     ``disposable``: the directory is a copy that is made again after a crash, so nothing has to be made durable or
     safe against torn pages while recovery runs. For MySQL: ``binary_log`` is the copied binary log from which
@@ -104,11 +106,12 @@ class RecoveryServer(abc.ABC):
     @property
     @abc.abstractmethod
     def answers(self) -> bool:
-        """Whether it can be asked by now."""
+        """Returns whether it can be asked by now."""
 
     @abc.abstractmethod
     def has_rolled_back(self) -> bool:
-        """Whether it has nothing left to roll back; asks when it is time to, never waits long for the answer."""
+        """Returns whether it has nothing left to roll back; asks when it is time to, never waits long for the
+        answer."""
 
     @abc.abstractmethod
     def end(self) -> None:

@@ -46,7 +46,7 @@ _SERVERS = {Family.MARIADB: MariadbRecoveryServer, Family.MYSQL: MysqlRecoverySe
 
 @dataclass(frozen=True)
 class RecoveryReport:
-    """What a recovery did. ``recovered_lsn``: the end of the redo log that was applied (bytes of redo);
+    """Report of a recovery. ``recovered_lsn``: the end of the redo log that was applied (bytes of redo);
     ``gtid_executed``: the GTID set of the recovered data, None where the server has none to tell (MariaDB);
     ``events_disabled``: which events were disabled, None when none had to be."""
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the messages of a recovering server mean for the data: what decides, for both families.
+"""Meaning of a recovering server's messages for the data: the rules for both families.
 
 A server can end with status 0 although it has lost rows: MariaDB goes on without a page or a file that rollback needs.
 And it says much at the level of errors that does no harm. So each message is one of four things:
@@ -45,7 +45,7 @@ NOT_THERE = (
 
 
 class Verdict(enum.Enum):
-    """What a message means for the data."""
+    """Meaning of a message for the data."""
 
     LOST = "lost"
     HARMLESS = "harmless"
@@ -77,7 +77,7 @@ class Loss:
 
     @property
     def facts(self) -> dict[str, str]:
-        """What it names."""
+        """Things that the message names, by kind."""
         match = self.message.facts.search(self.text)
         return {name: value for name, value in (match.groupdict() if match else {}).items() if value is not None}
 
@@ -126,12 +126,12 @@ _NAMES_SOMETHING = re.compile(
 
 
 def is_known_loss(message: Message) -> bool:
-    """Whether a row says that this is a loss, and not only that nothing is known of it."""
+    """Returns whether a row says that this is a loss, and not only that nothing is known of it."""
     return message.verdict is Verdict.LOST and message is not UNKNOWN_LOSS
 
 
 def unknown(text: str, error_of_innodb: bool) -> Message:
-    """What a message means that no row knows."""
+    """Returns the meaning of a message that no row knows."""
     return UNKNOWN_LOSS if error_of_innodb and _NAMES_SOMETHING.search(text) else EXPLAINS
 
 

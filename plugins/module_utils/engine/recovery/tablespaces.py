@@ -77,8 +77,8 @@ def _listed(described: list[str]) -> str:
 
 
 def _tablespaces_below(directory: Path, family: Family) -> Iterator[tuple[str, tuple[TablespaceStart | None, int]]]:
-    """What the first bytes of each file of a tablespace say, None when they are not those of one, and its size in
-    bytes; by its path in ``directory``."""
+    """Yields each file of a tablespace: its path in ``directory``, what its first bytes say (None when they are not
+    those of a tablespace), and its size in bytes."""
     for name, status in walk_files(directory):
         if not name.endswith((DATA_SUFFIX, MYSQL_UNDO_SUFFIX)) and not os.path.basename(name).startswith("undo"):
             continue

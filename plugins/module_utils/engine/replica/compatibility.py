@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What makes a host and its primary no pair: one rule for each thing, and all of them are told at once.
+"""Rules of what makes a host and its primary no pair: one rule for each thing; all problems are told at once.
 
 Two tables: ``ALWAYS`` holds for a replica that is kept as well, ``FOR_A_NEW_ONE`` for what a new one needs beside that.
 """
@@ -29,7 +29,7 @@ def problems_of(rules: Iterable[Rule], primary: Primary, host: Host, request: Re
 def request_problems(
     *, primary: str, host: str, known_hosts: Iterable[str], candidates: Iterable[str], said: bool, request: Request
 ) -> tuple[Problem, ...]:
-    """What variables and inventory get wrong; nothing is asked of any host.
+    """Returns the problems of variables and inventory; nothing is asked of any host.
 
     ``primary`` is xtrabackup_primary, ``said`` whether it was said and not taken from ``candidates``, the hosts of the
     group primaries.

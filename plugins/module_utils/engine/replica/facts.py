@@ -42,7 +42,7 @@ class Facts:
         self._where = where
 
     def has(self, key: str) -> bool:
-        """Whether there is a value under ``key`` that is not null."""
+        """Returns whether there is a value under ``key`` that is not null."""
         return self._values.get(key) is not None
 
     def text(self, key: str, default: str = "") -> str:

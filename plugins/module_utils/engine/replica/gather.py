@@ -33,9 +33,9 @@ _ANSWER_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class HostQuestion:
-    """What is asked of a host. ``service`` empty: the usual name; ``service_managed``: whether a service manager stops
-    and starts the server. ``incoming``: where a backup arrives, "" for beside the data directory. ``files``: those that
-    must be there."""
+    """Parameters of a query about a host. ``service`` empty: the usual name; ``service_managed``: whether a service
+    manager stops and starts the server. ``incoming``: where a backup arrives, "" for beside the data directory.
+    ``files``: those that must be there."""
 
     server: ServerRequest
     service: str = ""
@@ -86,7 +86,8 @@ def read_all(
 
 
 def _asked(datadir: str, is_datadir: bool, login: ConnectionParameters) -> dict[str, Any]:
-    """What the server says to ``login``, and whether ``datadir`` holds user data as far as that account sees."""
+    """Returns what the server says to ``login``, and whether ``datadir`` holds user data as far as that account
+    sees."""
     answer: dict[str, Any] = {"server": None, "replication": None}
     objects = None
     try:
@@ -115,7 +116,7 @@ def _require_on(there: str, datadir: str, socket: str | None) -> None:
 
 
 def _has_seen_enough(answer: dict[str, Any]) -> bool:
-    """Whether the first account has seen a channel, or everything and nothing of a user."""
+    """Returns whether the first account has seen a channel, or everything and nothing of a user."""
     if answer["replication"]:
         return True
     return answer["replication"] is not None and answer.get("user_data", {}).get("state") == "none"
@@ -155,7 +156,7 @@ def _is_ours(status: os.stat_result) -> bool:
 
 
 def _overlap(datadir: str, incoming: str) -> bool:
-    """Whether one of two places is the other or inside it, links followed."""
+    """Returns whether one of two places is the other or inside it, links followed."""
     one, other = os.path.realpath(datadir), os.path.realpath(incoming)
     return os.path.commonpath([one, other]) in (one, other)
 
@@ -167,7 +168,8 @@ def _usual_service(flavor: str) -> str:
 
 
 def _service_facts(name: str, server: InstalledServer) -> dict[str, Any]:
-    """Whether systemd knows the service, and on which data directory it runs a server; nothing without systemd."""
+    """Returns whether systemd knows the service, and the data directory of the server that it runs; {} without
+    systemd."""
     if not os.path.isdir(_SYSTEMD):
         return {}
     unit = name if name.endswith(".service") else f"{name}.service"

@@ -1,7 +1,8 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a replica is decided from, as values: the primary, the host, the journal of an earlier run, and the request.
+"""Values on which the decision about a replica rests: the primary, the host, the journal of an earlier run, and the
+request.
 
 All of it is frozen, so that a decision can be repeated. ``facts.py`` makes these values of what modules return.
 """
@@ -92,13 +93,13 @@ class Channel:
 
     @property
     def broken(self) -> bool:
-        """Whether an error has stopped it. A channel that runs may show the error of a moment ago."""
+        """Returns whether an error has stopped it. A channel that runs may show the error of a moment ago."""
         return bool(self.last_error) and self.state != "replicating"
 
 
 @dataclass(frozen=True)
 class Place:
-    """What is in the place of the data directory. ``kind`` is datadir, empty, absent, backup, archive or other;
+    """Content at the path of the data directory. ``kind`` is datadir, empty, absent, backup, archive or other;
     ``complete`` is false while a restore into it is unfinished; ``proven`` is whether this host remembers a restore."""
 
     kind: str
@@ -110,7 +111,8 @@ class Place:
 
 @dataclass(frozen=True)
 class UserData:
-    """What was found beside the server's own data. ``state``: none, found, or unknown (nothing found, not all seen)."""
+    """Data that were found beside the server's own data. ``state``: none, found, or unknown (nothing found, not all
+    seen)."""
 
     state: str = "unknown"
     running: bool = False
@@ -178,7 +180,7 @@ class Host:
 
 @dataclass(frozen=True)
 class Request:
-    """What the variables of the role ask for.
+    """Request that the variables of the role make.
 
     ``settings`` are those of the channel that were given (CHANNEL_SETTINGS); what is not given stays as it is.
     ``peers`` are the other replicas of the same primary, by name, with their server_id. ``now`` is in

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is done to a host that is to be a replica: kept, continued, provisioned, or refused.
+"""Decision about a host that is to be a replica: kept, continued, provisioned, or refused.
 
 ``decide`` is pure: no clock, no files, no server. The first rule of ``RULES`` that applies decides about the data; the
 tables of ``compatibility.py`` then say whether that can work. Data are only replaced with consent, or where nothing but
@@ -26,7 +26,7 @@ _CONSENT = "xtrabackup_replica_rebuild"
 
 
 class Step(enum.Enum):
-    """What is done to a host."""
+    """Decision about a host."""
 
     KEEP = "keep"
     CONTINUE = "continue"
@@ -60,7 +60,7 @@ class Plan:
 
     @property
     def changes(self) -> bool:
-        """Whether the data directory or the server's role change."""
+        """Returns whether the data directory or the server's role change."""
         return self.step in (Step.PROVISION, Step.CONTINUE)
 
     def text(self, *, check_mode: bool) -> str:
@@ -89,7 +89,7 @@ class Plan:
 
 
 def decide(primary: Primary, host: Host, journal: Journal, request: Request) -> Plan:
-    """What to do to ``host``. Raises nothing: what cannot work is a refusal with all its problems."""
+    """Returns the plan for ``host``. Raises nothing: what cannot work is a refusal with all its problems."""
     world = World(primary, host, journal, request)
     plan = next(rule.plan(world) for rule in RULES if rule.applies(world))
     problems = [*problems_of(ALWAYS, primary, host, request)]
@@ -125,7 +125,8 @@ def require_still_free(host: Host) -> Problem | None:
 
 
 def _nothing_found(host: Host) -> bool:
-    """Whether a server that runs has shown nothing but its own, or one that was stopped since has left nothing else."""
+    """Returns whether a server that runs has shown nothing but its own, or one that was stopped since has left nothing
+    else."""
     if host.place.kind != "datadir":
         return False
     return host.data.state == "none" or (host.data.state == "unknown" and not host.data.running and not host.running)
@@ -168,23 +169,23 @@ class World:
 
     @property
     def is_replica(self) -> bool:
-        """Whether the host replicates from the primary, from nobody else, and without an error."""
+        """Returns whether the host replicates from the primary, from nobody else, and without an error."""
         return bool(self.ours) and len(self.ours) == len(self.channels) and not self.broken
 
     @property
     def begun_here(self) -> bool:
-        """Whether an earlier run has begun to make a replica of this primary."""
+        """Returns whether an earlier run has begun to make a replica of this primary."""
         return self.journal.exists and self.journal.source == self.request.source
 
     @property
     def still_free(self) -> bool:
-        """Whether nothing was found that an earlier run has not found, which had stopped the server."""
+        """Returns whether nothing was found that an earlier run has not found, which had stopped the server."""
         place = self.host.place
         unfinished = place.kind == "datadir" and not place.complete
         return place.kind in ("absent", "empty") or unfinished or _nothing_found(self.host)
 
     def by_address(self, channel: Channel) -> bool:
-        """Whether ``channel`` knows the primary by the name that was given."""
+        """Returns whether ``channel`` knows the primary by the name that was given."""
         return (channel.source_host, channel.source_port) == (self.request.source_host, self.request.source_port)
 
     def _is_ours(self, channel: Channel) -> bool:
@@ -193,8 +194,8 @@ class World:
         return self.by_address(channel) or same_server
 
     def may_be_ours(self, channel: Channel) -> bool:
-        """Whether ``channel`` may know the primary by another name: the same server_id, and nothing executed that the
-        primary has not. Not certain, since MariaDB tells no server_uuid."""
+        """Returns whether ``channel`` may know the primary by another name: the same server_id, and nothing executed
+        that the primary has not. Not certain, since MariaDB tells no server_uuid."""
         server = self.primary.server
         if server is None or not channel.source_server_id or channel.source_server_id != server.server_id:
             return False
@@ -208,7 +209,7 @@ class World:
 
 @dataclass(frozen=True)
 class DecisionRule:
-    """When a rule applies, and what is then done. ``name`` is that of the plan."""
+    """Rule of the decision: when it applies, and its plan. ``name`` is that of the plan."""
 
     name: str
     applies: Callable[[World], bool]
@@ -376,7 +377,7 @@ RULES: tuple[DecisionRule, ...] = (
 
 
 def _is_received(plan: Plan, world: World) -> bool:
-    """Whether the backup of an earlier run is whole, this primary's, and young enough."""
+    """Returns whether the backup of an earlier run is whole, this primary's, and young enough."""
     if plan.arrived:
         return True
     there, journal, request = world.host.received, world.journal, world.request

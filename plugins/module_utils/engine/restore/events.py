@@ -17,8 +17,9 @@ _THEY_RUN = "they are left as they are, and those that are enabled run as soon a
 
 
 def event_warnings(record: Mapping[str, Any], placements: Iterable[Placement]) -> list[str]:
-    """What to say about the events of a backup. ``record``: MySQL's says how many are enabled, as recovery has found
-    them; MariaDB's are in a table, which keeps its size when rows are deleted. None of data whose events were disabled.
+    """Returns the warnings about the events of a backup. ``record``: MySQL's says how many are enabled, as recovery has
+    found them; MariaDB's are in a table, which keeps its size when rows are deleted. None of data whose events were
+    disabled.
     """
     prepared = record.get("prepared") or {}
     if prepared.get("events_disabled") is not None:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What in a data directory is the host's and not the data's: keys, certificates, configuration. It outlives the data.
+"""Host files in a data directory: keys, certificates, configuration. They outlive the data.
 
 Found by the names that servers give such files, by what option files and the configuration of keyrings name, and by
 content: a key that is thrown away cannot be had again from any backup of tables.
@@ -117,7 +117,7 @@ def _in_directory(entry: os.DirEntry[str]) -> Iterator[str]:
 
 
 def _is_hosts_own(path: Path) -> bool:
-    """Whether a file or link is, by its name or by what is in it."""
+    """Returns whether a file or link is a host file, by its name or by its content."""
     if _NAMES.fullmatch(path.name):
         return True
     status = path.lstat()
@@ -135,7 +135,8 @@ def _is_hosts_own(path: Path) -> bool:
 
 
 def _is_key(head: bytes) -> bool:
-    """Whether a file that begins with ``head`` is a key, a certificate or a keyring of the plugin or component."""
+    """Returns whether a file that begins with ``head`` is a key, a certificate or a keyring of the plugin or
+    component."""
     compact = head.replace(b" ", b"").replace(b"\n", b"")
     return head.startswith((b"-----BEGIN ", b"Keyring file version:")) or (
         compact.startswith(b'{"version":') and b'"elements"' in compact

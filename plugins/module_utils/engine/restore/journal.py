@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What restores into a data directory have done, as this user knows it from a place where nobody else writes.
+"""Journal of the restores into a data directory, kept by this user where nobody else writes.
 
 The same is written into the data directory and the staging directory, for people and for other hosts; that is a hint.
 Paths of a journal are those that this code makes for this data directory, or the journal is refused.
@@ -41,8 +41,8 @@ _ANY_SUFFIX = re.compile(rf".*({_ASIDE_SUFFIX})", re.DOTALL)
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of a data directory: ``restored``: the restore that its data come from; ``unfinished``: the one
-    that was interrupted."""
+    """Restores that are known of a data directory: ``restored``: the one that its data come from; ``unfinished``: the
+    one that was interrupted."""
 
     restored: Restored | None
     unfinished: InProgress | None
@@ -59,7 +59,8 @@ class RestoreJournal(Journal):
     """The journal of one data directory, with the two markers as its notes."""
 
     def known(self, staging: Staging) -> Known:
-        """What is known, as far as it is about the directories that are there. Raises FormatError, StorageError."""
+        """Returns what is known, as far as it is about the directories that are there. Raises FormatError,
+        StorageError."""
         unfinished = self._unfinished(staging)
         if unfinished is None or unfinished.phase != PUBLISHING:
             return Known(self.restored(), unfinished)
@@ -80,7 +81,8 @@ class RestoreJournal(Journal):
         return restored_from(hint, where) if self._is_own(self.datadir, RESTORED_NAME) else None
 
     def unproven(self) -> Restored | None:
-        """What the marker in the data directory says, of which this user knows nothing; raises FormatError."""
+        """Returns what the marker in the data directory says, None where this user's journal knows the restore; raises
+        FormatError."""
         hint = self._hint()
         if hint is None or self.restored() is not None:
             return None
@@ -126,7 +128,7 @@ class RestoreJournal(Journal):
         )
 
     def being_published(self) -> Restored | None:
-        """What the restore that is being published becomes; raises FormatError."""
+        """Returns what the restore that is being published becomes; raises FormatError."""
         note = self.read(IN_PROGRESS)
         found = note.get("restored") if note else None
         return restored_from(found, str(self.directory / IN_PROGRESS)) if found else None
@@ -201,7 +203,7 @@ class RestoreJournal(Journal):
         return marker
 
     def _is_aside(self, source: Path, target: Path) -> bool:
-        """Whether a restore puts ``source`` aside as ``target``."""
+        """Returns whether a restore puts ``source`` aside as ``target``."""
         if source.parent == self.datadir:
             keep = target.parent
             return keep.parent == self.datadir and bool(_KEEP_NAME.fullmatch(keep.name)) and target.name == source.name
@@ -212,8 +214,8 @@ class RestoreJournal(Journal):
         return plain or target == durable.beside(source, suffix[1])
 
     def _is_own(self, directory: Path, name: str) -> bool:
-        """Whether the marker was written by this user, who is not root, into a directory of his own: what he says of
-        his own data he may believe."""
+        """Returns whether the marker was written by this user, who is not root, into a directory of his own: what he
+        says of his own data he may believe."""
         if os.geteuid() == 0:
             return False
         with contextlib.suppress(OSError):
@@ -223,7 +225,7 @@ class RestoreJournal(Journal):
 
 
 def _says(directory: Path, marker: InProgress) -> bool:
-    """Whether the marker in ``directory`` is of that restore."""
+    """Returns whether the marker in ``directory`` is of that restore."""
     try:
         hint = read_in_progress(directory)
     except FormatError:

@@ -1,7 +1,8 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where this host's server wants each kind of file: read from its own option files, as the server reads them."""
+"""Layout of this host's server: the paths of each kind of file, read from its own option files, as the server reads
+them."""
 
 from __future__ import annotations
 
@@ -42,10 +43,11 @@ _PLUGIN_OPTIONS = ("plugin_dir", "plugin_load", "plugin_load_add")
 
 
 class _FamilyLayout(Protocol):
-    """Where one family keeps its files: the module ``layout`` of its folder."""
+    """Functions for the layout of one family: the module ``layout`` of its folder."""
 
     def option_groups(self, version: str, /) -> list[str]:
-        """What ``my_print_defaults`` is asked for: the groups that a server of ``version`` ("": not known) reads."""
+        """Returns the groups that ``my_print_defaults`` is asked for: those that a server of ``version`` ("": not
+        known) reads."""
 
     def server_options(self, datadir: Path, options: dict[str, str], /) -> dict[str, str]:
         """``options`` with what the server in ``datadir`` has persisted, where it does so."""
@@ -57,16 +59,16 @@ class _FamilyLayout(Protocol):
         """The directory that holds the redo log and nothing else; None where there is none."""
 
     def place_of(self, layout: HostLayout, name: str, /) -> Path:
-        """Where the file ``name`` of a backup belongs that is none of the system tablespace."""
+        """Returns the path on this host of the file ``name`` of a backup, which is none of the system tablespace."""
 
     def file_patterns(self, layout: HostLayout, /) -> list[tuple[Path, re.Pattern[str]]]:
         """Directories, and names of data files in them; but for directories of tablespaces."""
 
     def usual_plugin_directories(self) -> list[Path]:
-        """Where plugins usually are whose components have their configuration beside them."""
+        """Returns the usual directories of plugins whose components have their configuration beside them."""
 
     def shown_places(self, layout: HostLayout, /) -> dict[str, object]:
-        """What results tell of the places that this family alone has."""
+        """Returns, for results, the places that this family alone has."""
 
 
 @dataclass(frozen=True)
@@ -107,16 +109,18 @@ class HostLayout:
         return _LAYOUTS[self.family].redo_directory(self)
 
     def usual_plugin_directories(self) -> list[Path]:
-        """Where a server's plugins usually are whose components have their configuration beside them."""
+        """Returns the usual directories of a server's plugins whose components have their configuration beside them."""
         return _LAYOUTS[self.family].usual_plugin_directories()
 
     def finds_tablespaces_in(self, directory: Path) -> bool:
-        """Whether a MySQL server with this layout looks for tablespaces in ``directory``, outside its datadir."""
+        """Returns whether a MySQL server with this layout looks for tablespaces in ``directory``, outside its
+        datadir."""
         places = (*self.innodb_directories, self.undo_directory, *(path.parent for path, _file in self.data_files))
         return any(place in (directory, *directory.parents) for place in places)
 
     def place_of(self, name: str, backup_data_files: tuple[DataFile, ...]) -> Path:
-        """Where the file ``name`` of a backup belongs; ``backup_data_files`` are the backup's, in its order."""
+        """Returns the path on this host of the file ``name`` of a backup; ``backup_data_files`` are the backup's, in
+        its order."""
         for mine, (path, _definition) in zip(backup_data_files, self.data_files):
             if name == mine.name:
                 return path
@@ -191,7 +195,7 @@ def read_layout(defaults_file: Path | None, datadir: Path | None, family: Family
 
 
 def _is_datadir_of(options: dict[str, str], datadir: Path) -> bool:
-    """Whether the option files mean ``datadir``, through links or not."""
+    """Returns whether the option files mean ``datadir``, through links or not."""
     return os.path.realpath(_absolute(Path("/"), options.get("datadir", DEFAULT_DATADIR))) == os.path.realpath(datadir)
 
 

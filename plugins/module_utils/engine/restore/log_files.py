@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a server keeps its binary and relay logs, and what it knows of its replica channels.
+"""Binary and relay logs of a server, and its files about its replica channels.
 
 All of it describes one set of data. A server that finds the state of a channel beside other data goes on replicating
 at a position that is not theirs, as soon as it is started.
@@ -29,7 +29,7 @@ _CLUSTER_SETTINGS = ("base_dir", "gcache.dir")  # of wsrep_provider_options
 
 
 class _Channels(Protocol):
-    """What one family knows of its channels: the module ``log_files`` of its folder."""
+    """Functions for the channels of one family: the module ``log_files`` of its folder."""
 
     def channels(self, _master_info: Path, /) -> list[str]:
         """The names that channels have in names of files. Raises OSError for what cannot be read."""

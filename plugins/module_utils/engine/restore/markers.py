@@ -62,12 +62,12 @@ class InProgress:
     pinned: str = ""
 
     def same_restore(self, other: InProgress) -> bool:
-        """Whether both are about the same backup, way and place, for the same request."""
+        """Returns whether both are about the same backup, way and place, for the same request."""
         mine = (self.id, self.source_sha256, self.source, self.datadir, self.method, self.request)
         return mine == (other.id, other.source_sha256, other.source, other.datadir, other.method, other.request)
 
     def as_document(self) -> dict[str, Any]:
-        """What is written."""
+        """Returns the document that is written."""
         return {"format": _FORMAT, **asdict(self)}
 
     def write(self, directory: Path) -> None:
@@ -140,7 +140,7 @@ class Restored:
         return next((entry for entry in self.requests if entry.id == self.request), None)
 
     def as_document(self) -> dict[str, Any]:
-        """What is written."""
+        """Returns the document that is written."""
         return {"format": _FORMAT, **asdict(self)}
 
     def write(self, directory: Path) -> Path:
@@ -157,7 +157,7 @@ def read_restored(directory: Path) -> Restored | None:
 
 
 def read_restored_document(directory: Path) -> dict[str, Any] | None:
-    """What is in that marker, of which only the format was looked at; raises FormatError."""
+    """Reads the content of that marker; only its format is checked; raises FormatError."""
     return _read(directory / RESTORED_NAME)
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is left of a backup whose files were moved into a data directory."""
+"""Removes what is left of a backup whose files were moved into a data directory."""
 
 from __future__ import annotations
 

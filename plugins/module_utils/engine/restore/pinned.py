@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a backup is the one that was asked for by a digest, before and while it is put in place."""
+"""Requires that a backup is the one that was asked for by a digest, before and while it is put in place."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def require_restored(restored: Restored, expected: str, source: Path) -> None:
 
 
 def was_pinned(there: InProgress | None, wanted: InProgress) -> bool:
-    """Whether the interrupted run ``there`` of this restore has proven, before it moved the first file, which backup it
-    moves: what is left of that now proves nothing."""
+    """Returns whether the interrupted run ``there`` of this restore has proven, before it moved the first file, which
+    backup it moves: what is left of that now proves nothing."""
     return there is not None and there.same_restore(wanted) and there.pinned == wanted.pinned
 
 

@@ -48,8 +48,8 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RestoreResult:
-    """What was done. ``bytes`` that were put in place, ``replaced``: where what was there before is kept, ``recovery``:
-    what that of an archive did. ``kept`` and ``dropped``: the host's own files in the data directory."""
+    """Result of a restore. ``bytes`` that were put in place, ``replaced``: where what was there before is kept,
+    ``recovery``: what that of an archive did. ``kept`` and ``dropped``: the host's own files in the data directory."""
 
     changed: bool
     record: dict[str, Any]
@@ -147,7 +147,8 @@ def _unpack(plan: RestorePlan, options: RestoreOptions, progress: Progress, held
 
 
 def _plan_unpacked(plan: RestorePlan, options: RestoreOptions) -> RestorePlan:
-    """What is left to do once an archive is unpacked, which may have taken hours: all is looked at again."""
+    """Plans the rest of a restore once its archive is unpacked: that may have taken hours, so everything is read
+    again."""
     try:
         again = plan_restore(plan.wanted.source, plan.layout, options)
         if again.unpack:

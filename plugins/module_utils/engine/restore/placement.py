@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which file of a backup goes where on this host, and through which staging place. Looks only; changes nothing."""
+"""Placement of a backup's files on this host, through a staging directory. Only reads; changes nothing."""
 
 from __future__ import annotations
 
@@ -82,9 +82,10 @@ class Placement:
 
 @dataclass(frozen=True)
 class Staging:
-    """Where files wait until all are there. ``beside``: next to the data directory, which it then becomes with one
-    rename; otherwise in it, and each entry is renamed (a mount point cannot be replaced). ``unpacked``: where archives
-    are unpacked and recovered before, with staging places and locks of its own beside it, so in a directory of ours."""
+    """Staging directory, in which files wait until all are there. ``beside``: next to the data directory, which it then
+    becomes with one rename; otherwise in it, and each entry is renamed (a mount point cannot be replaced).
+    ``unpacked``: where archives are unpacked and recovered before, with staging places and locks of its own beside it,
+    so in a directory of ours."""
 
     root: Path
     beside: bool
@@ -117,7 +118,7 @@ def choose_staging(datadir: Path) -> Staging:
 
 
 def is_mount_point(path: Path) -> bool:
-    """Whether something is mounted at ``path``, bind mounts of the same file system included."""
+    """Returns whether something is mounted at ``path``, bind mounts of the same file system included."""
     return os.path.ismount(path) or os.path.realpath(path) in _mount_points()
 
 
@@ -161,7 +162,7 @@ def require_safe(datadir: Path, source: Path, layout: HostLayout) -> None:
 
 
 def looks_like_datadir(datadir: Path) -> bool:
-    """Whether ``datadir`` holds what only a server's data directory (or a restore) has."""
+    """Returns whether ``datadir`` holds what only a server's data directory (or a restore) has."""
     return any(os.path.lexists(datadir / sign) for sign in _SIGNS)
 
 
@@ -200,7 +201,8 @@ def backup_files(backup: BackupDirectory) -> list[tuple[str, int, str]]:
 def place_files(
     backup: BackupDirectory, files: list[tuple[str, int, str]], layout: HostLayout, staging: Staging
 ) -> list[Placement]:
-    """Where each of ``files`` is staged and where it belongs. Raises InvalidOption when the layouts do not fit."""
+    """Returns where each of ``files`` is staged and where it belongs. Raises InvalidOption when the layouts do not
+    fit."""
     require_fit(backup, {name: size for name, size, _digest in files}, layout)
     external = _external_places(backup, layout)
     placements = []
@@ -218,7 +220,8 @@ def place_files(
 
 
 def _external_places(backup: BackupDirectory, layout: HostLayout) -> dict[str, Path]:
-    """Where the tablespaces belong that were not in the source's data directory, by their name in the backup.
+    """Returns the paths on this host of the tablespaces that were not in the source's data directory, by their name in
+    the backup.
 
     They go back to where they were; the server there must know that it has to look there. Undo tablespaces have a
     directory of their own, and in a data directory that stands alone everything is in it: the server finds them.

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a restore has to do: what is wanted against what is there, an interrupted run included; changes nothing."""
+"""Plan of a restore: compares what is wanted with what is there, an interrupted run included; changes nothing."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ from .space import require_space, require_space_to_unpack, require_space_unprepa
 
 @dataclass(frozen=True)
 class RestoreOptions:
-    """How to restore. ``ownership`` of what is written, ``top_mode`` of the data directory itself; ``force``: replace a
-    data directory that holds something else; ``keep_replaced``: keep that under another name. ``recovery``: how an
-    archive is decrypted and recovered. ``manifest_sha256``: the backup must be this one; "" for any. ``request`` that
-    asks for it. ``origin``: the backup that the source was, or will be, prepared from. ``preview``: only tell; that
-    the backup will be prepared, and the server stopped, is taken for granted."""
+    """Options of a restore. ``ownership`` of what is written, ``top_mode`` of the data directory itself; ``force``:
+    replace a data directory that holds something else; ``keep_replaced``: keep that under another name. ``recovery``:
+    how an archive is decrypted and recovered. ``manifest_sha256``: the backup must be this one; "" for any. ``request``
+    that asks for it. ``origin``: the backup that the source was, or will be, prepared from. ``preview``: only tell;
+    that the backup will be prepared, and the server stopped, is taken for granted."""
 
     method: str = COPY
     ownership: Ownership = field(default_factory=Ownership)
@@ -79,7 +79,7 @@ class RestoreOptions:
 
 @dataclass(frozen=True)
 class RestorePlan:
-    """What is there and what is to be done.
+    """Plan of a restore: what is there and what is to be done.
 
     ``source``: the directory that files are taken from, which for an archive is that which it is unpacked into;
     ``unpack``: that has to be done first. ``unfinished``: an interrupted run of this very restore, as the journal has
@@ -105,7 +105,7 @@ class RestorePlan:
 
     @property
     def journal(self) -> RestoreJournal:
-        """Where this restore notes what it does."""
+        """Journal of this restore."""
         return RestoreJournal(self.layout.datadir)
 
     @property
@@ -247,7 +247,7 @@ def _plan_carried_out(
 
 
 def _plan_unprepared(plan: RestorePlan, backup: BackupDirectory, src: Path, options: RestoreOptions) -> RestorePlan:
-    """What is known of a backup that will be prepared into ``src`` first. Raises what is known to keep it from that."""
+    """Returns the plan for a backup that will be prepared into ``src`` first. Raises what is known to prevent that."""
     require_recoverable(backup, plan.wanted.source, options.recovery)
     plan = replace(plan, placements=tuple(place_files(backup, backup_files(backup), plan.layout, plan.staging)))
     require_space_unprepared(plan, src)
@@ -310,7 +310,8 @@ def _state(datadir: Path, backup_id: str, now: str) -> dict[str, Any]:
 
 
 def _is_ending(there: InProgress | None, staging: Staging, source: Source) -> bool:
-    """Whether everything is in place and only the clean-up of that run is left: the backup may be half removed."""
+    """Returns whether everything is in place and only the clean-up of that run is left: the backup may be half
+    removed."""
     published = there is not None and there.phase == PUBLISHING and not staging.root.exists()
     return published and there is not None and there.source == source.location
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a restore will change, with its sizes, for those who decide whether it may: the diff of a preview."""
+"""Changes that a restore will make, with their sizes, for those who decide whether it may: the diff of a preview."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a restore takes the place of, what it leaves where it is, and what of the host's own outlives the data.
+"""Files that a restore replaces, files that it leaves where they are, and host files, which outlive the data.
 
 Outside the data directory a MySQL server looks for tablespaces in places that may hold those of other servers, too. A
 file there is replaced when the replaced server knows it; whether another one uses it is asked of processes and of the
@@ -55,7 +55,7 @@ class Replaced:
 
     @property
     def warnings(self) -> list[str]:
-        """What an operator has to know."""
+        """Warnings for the operator."""
         if not self.unknown:
             return []
         named = ", ".join(map(str, self.unknown[:5]))
@@ -95,8 +95,8 @@ def find_replaced(
     *,
     force: bool,
 ) -> Replaced:
-    """What the restore of ``placements`` replaces. ``known``: files outside that earlier restores have put there;
-    ``rescued``: the host's own files that a restore which is given up was to keep.
+    """Returns what the restore of ``placements`` replaces. ``known``: files outside that earlier restores have put
+    there; ``rescued``: the host's own files that a restore which is given up was to keep.
 
     Raises TargetNotEmpty, TargetUnsafe, FileInUse and InvalidOption when it must not; changes nothing.
     """

@@ -70,8 +70,8 @@ def request_from_options(options: Mapping[str, Any]) -> Request:
 
 
 def date_problem(created: str) -> str:
-    """What is wrong with the time ``created`` of a request, once its form is right: every later request would be
-    refused until it has come; "" when nothing is."""
+    """Returns the fault of the time ``created`` of a request whose form is right; "" without one. A request from the
+    future would refuse all later ones until its time has come."""
     now = time.time()
     if created <= _written(now + _AHEAD):
         return ""
@@ -137,7 +137,7 @@ def find_carried_out(request: Request, history: tuple[CarriedOut, ...]) -> Carri
 
 
 def _age(entry: CarriedOut) -> str:
-    """When a request was written; at the latest when it was carried out, whatever it says."""
+    """Returns the time at which a request was written, or that at which it was carried out if that is earlier."""
     return min(entry.created, entry.finished_at)
 
 

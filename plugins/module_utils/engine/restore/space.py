@@ -85,7 +85,7 @@ def _require_space(place: Path, size: int, count: int) -> None:
 
 
 def _to_be_written(plan: RestorePlan, placement: Placement) -> bool:
-    """Whether the file takes room: not when it is staged already, nor when it only gets another name."""
+    """Returns whether the file takes space: not when it is staged already, nor when it only gets another name."""
     if plan.unfinished is not None and file_size(placement.staged) == placement.size:
         return False
     if plan.wanted.method == MOVE:

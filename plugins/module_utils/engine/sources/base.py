@@ -1,7 +1,8 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every source of a backup has: a location, a kind, one reading of its bytes, and where it can, ranges of them."""
+"""Interface of the sources of a backup: a location, a kind, one reading of its bytes, and where it can, ranges of
+them."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class SourceKind(enum.Enum):
-    """How a source holds a backup, wherever that is."""
+    """Form in which a source holds a backup, wherever that is."""
 
     #: the files of the backup, which can be used where they are
     DIRECTORY = "directory"
@@ -72,7 +73,7 @@ def pread(descriptor: int, offset: int, length: int) -> bytes:
 
 
 class Source(abc.ABC):
-    """Where one backup is read from. A frozen value; nothing is opened before it is read."""
+    """Source of one backup. A frozen value; nothing is opened before it is read."""
 
     kind: ClassVar[SourceKind]
     #: where it is on this host, None when it is elsewhere
@@ -90,7 +91,8 @@ class Source(abc.ABC):
 
     @property
     def is_stored(self) -> bool:
-        """Whether it is an archive: a stream that can be listed first, and then read from its beginning again."""
+        """Returns whether it is an archive: a stream that can be listed first, and then read from its beginning
+        again."""
         return self.kind is SourceKind.ARCHIVE
 
     @property
@@ -104,7 +106,7 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def is_there(self) -> bool:
-        """Whether something is at that location. Raises OSError."""
+        """Returns whether something is at that location. Raises OSError."""
 
     @abc.abstractmethod
     def reading(self) -> AbstractContextManager[Reading]:
@@ -126,7 +128,7 @@ class Source(abc.ABC):
 
     @property
     def manifest_location(self) -> str:
-        """Where the manifest is found: a file of its own, or the archive that it is in."""
+        """Location of the manifest: a file of its own, or the archive that it is in."""
         return self.location
 
 

@@ -39,10 +39,10 @@ class ArrivingSource(abc.ABC):
     @property
     @abc.abstractmethod
     def location(self) -> str:
-        """Where it is waited for."""
+        """Address at which the backup is awaited."""
 
     def warnings(self) -> list[str]:
-        """What to know before anything is received."""
+        """Returns the warnings to give before anything is received."""
         return []
 
     @abc.abstractmethod

@@ -24,7 +24,7 @@ from .base import FileReading, Ranges, Source, SourceKind, pread
 
 @dataclass(frozen=True)
 class _PlaceSource(Source):
-    """What is at ``path``."""
+    """Source at ``path``."""
 
     path: Path
 

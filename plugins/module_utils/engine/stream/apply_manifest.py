@@ -29,8 +29,8 @@ _SIGNS = {CONFIGURATION_NAME, SYSTEM_NAME, REDO_NAME, LOGFILE_NAME, DICTIONARY_N
 
 
 def looks_like_backup(names: Iterable[str]) -> bool:
-    """Whether a stream with these entries, encoded or not, is a backup, or the beginning of one, and not just files
-    that somebody packed."""
+    """Returns whether a stream with these entries, encoded or not, is a backup, or the beginning of one, and not just
+    files that somebody packed."""
     return not _SIGNS.isdisjoint(map(bare_name, names))
 
 

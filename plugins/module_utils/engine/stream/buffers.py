@@ -72,7 +72,8 @@ class BufferPool:
 
 
 class DecoderMemory:
-    """What the decoders of incomplete entries hold between two chunks, in sum: at most ``limit`` bytes. Thread-safe.
+    """Memory that the decoders of incomplete entries hold between two chunks: at most ``limit`` bytes in sum.
+    Thread-safe.
 
     A few bytes of a stream can ask for a window of megabytes, and each entry has one of its own. Backups begin a frame
     for each block, and have as many incomplete entries as their writer had threads. While a chunk is decoded, each

@@ -86,7 +86,7 @@ def key_of(text: bytes, algorithm: str | None = None, *, option: str = "key") ->
 
 
 def _sizes(algorithm: str | None) -> list[int]:
-    """How many bytes a key for ``algorithm``, or for any, may have."""
+    """Returns the sizes (bytes) that a key for ``algorithm``, or for any, may have."""
     return sorted(ALGORITHMS.values()) if algorithm is None else [ALGORITHMS[algorithm]]
 
 

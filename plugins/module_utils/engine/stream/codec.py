@@ -28,7 +28,8 @@ OUTPUT_STEP = 256 << 10  # bytes, about the most that one step of a decoder retu
 
 @dataclass(frozen=True)
 class Compression:
-    """How to compress: ``algorithm`` (a key of CODECS), ``level``, and so many ``threads`` for all files together.
+    """Parameters of compression: ``algorithm`` (a key of CODECS), ``level``, and the number of ``threads`` for all
+    files.
 
     Raises InvalidOption when the codec does not know the level.
     """
@@ -57,7 +58,7 @@ class Compression:
 
     @property
     def suffix(self) -> str:
-        """What an entry's name gains."""
+        """Suffix that an entry's name gets."""
         return CODECS[self.algorithm].SUFFIX
 
     def compressor(self) -> Compressor:
@@ -182,7 +183,8 @@ class _ZstdDecompressor(Decompressor):
         self._window, self._produced = window, 0
 
     def _next_piece(self, view: memoryview) -> tuple[int, bool]:
-        """How many bytes of ``view`` to decode next (to the end of a frame, or some blocks), and if a frame ends."""
+        """Returns how many bytes of ``view`` to decode next (to the end of a frame, or some blocks), and whether a
+        frame ends."""
         at = blocks = 0
         while at < len(view):
             step = min(self._left, len(view) - at)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether what is wanted is there already: an archive's content in a directory, a directory's in an archive."""
+"""Comparison of what is wanted with what is there: an archive's content in a directory, a directory's in an archive."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from .readable import Readable
 
 
 def identity(manifest: Manifest | None) -> str | None:
-    """What names exactly this backup, in an archive or a directory: SHA-256 of its manifest in the directory."""
+    """Returns the digest that names exactly this backup, in an archive or a directory: SHA-256 of its manifest in the
+    directory."""
     return manifest.own_sha256 if manifest else None
 
 
@@ -33,7 +34,7 @@ def directory_manifest(directory: str | os.PathLike[str]) -> Manifest | None:
 
 
 def _archive_listing(archive: Readable) -> Listing | None:
-    """What the complete ``archive`` holds, with stored names and all; None for anything else."""
+    """Lists the complete ``archive``, stored names included; returns None for anything else."""
     try:
         return list_archive(archive)
     except (StreamError, FormatError, StorageError):
@@ -41,7 +42,7 @@ def _archive_listing(archive: Readable) -> Listing | None:
 
 
 def directory_holds(directory: str | os.PathLike[str], listing: Listing) -> bool:
-    """Whether ``directory`` is what the archive of ``listing`` unpacks to.
+    """Returns whether ``directory`` is what the archive of ``listing`` unpacks to.
 
     With a manifest: it is that backup, or was until it was prepared where it is. Without: it has the same files, and of
     those that are stored as they are, the same sizes.
@@ -58,7 +59,8 @@ def directory_holds(directory: str | os.PathLike[str], listing: Listing) -> bool
 
 
 def archive_holds(archive: Readable, manifest: Manifest, suffix: str, *, sparse: bool = False) -> bool:
-    """Whether ``archive`` is that backup, its data compressed and encrypted as ``suffix`` says (``.zst.xbcrypt``).
+    """Returns whether ``archive`` is that backup, its data compressed and encrypted as ``suffix`` says
+    (``.zst.xbcrypt``).
 
     With ``sparse`` it may have sparse chunks.
     """

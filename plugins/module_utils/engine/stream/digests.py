@@ -41,7 +41,7 @@ def _hash(name: str) -> Any:
 
 @dataclass(frozen=True)
 class Checksum:
-    """What a digest of a stream must be, in lower-case hexadecimal."""
+    """Expected digest of a stream, in lower-case hexadecimal."""
 
     algorithm: str
     value: str

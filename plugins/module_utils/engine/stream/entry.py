@@ -29,9 +29,9 @@ Decoder = Union[cipher.Decryptor, Decompressor]
 
 @dataclass(frozen=True)
 class Unpacked:
-    """What an entry was: ``stored`` its name in the stream, ``name`` without the suffixes of its encoding, ``size``
-    (bytes) and ``digests`` (by algorithm) of the unpacked bytes, ``stored_digest`` of the stored ones (for the MAC, if
-    there is a key), ``key_proven``: see key_proof.
+    """Facts about an unpacked entry: ``stored`` its name in the stream, ``name`` without the suffixes of its encoding,
+    ``size`` (bytes) and ``digests`` (by algorithm) of the unpacked bytes, ``stored_digest`` of the stored ones (for the
+    MAC, if there is a key), ``key_proven``: see key_proof.
     """
 
     stored: str
@@ -68,7 +68,7 @@ def output_name(stored: str) -> str:
 
 @dataclass(frozen=True)
 class Decoding:
-    """Which encodings are undone. An entry that is not decrypted is not decompressed either: that comes first."""
+    """Encodings that are undone. An entry that is not decrypted is not decompressed either: that comes first."""
 
     decompress: bool = True
     decrypt: bool = True
@@ -83,7 +83,7 @@ class Decoding:
         return output_name(name) if self.decompress else name
 
     def keeps(self, stored: str) -> bool:
-        """Whether the entry ``stored`` stays encoded."""
+        """Returns whether the entry ``stored`` stays encoded."""
         return self.output_name(stored).endswith(ENCODED)
 
 

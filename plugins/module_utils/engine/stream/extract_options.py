@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How streams are unpacked or verified."""
+"""Options for unpacking and verifying streams."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .selection import Selection
 
 @dataclass(frozen=True)
 class ExtractOptions:
-    """How a stream is unpacked, or verified without writing anything.
+    """Options for unpacking a stream, or for verifying it without writing anything.
 
     ``decrypt_key``: of encrypted entries; without one they are an error, unless ``keep_encrypted``: then they are
     compared with the checksums of their chunks only. ``parallel``: worker threads. ``require_manifest``: refuse a

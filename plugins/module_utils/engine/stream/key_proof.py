@@ -1,7 +1,8 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the key was the right one for entries that have no hash (xbcrypt versions 1 and 2): by what files begin with.
+"""Proof that the key was the right one for entries that have no hash (xbcrypt versions 1 and 2): by what files begin
+with.
 
 With another key all that comes out is noise, and nothing else would tell: the checksums are of the encrypted bytes.
 What files begin with: docs/internals/formats-stream.md#beginnings-of-files.
@@ -49,8 +50,8 @@ _BEGINNINGS: tuple[tuple[tuple[str, ...], tuple[bytes, ...]], ...] = (
 
 
 def proof(name: str, decryptor: Decryptor) -> bool | None:
-    """Whether the plain bytes of an entry prove its key; None when nothing had to be proven. ``name`` is that of the
-    entry without the suffix of encryption. Raises DecryptionFailed when they prove that it was another one."""
+    """Returns whether the plain bytes of an entry prove its key; None when nothing had to be proven. ``name`` is that
+    of the entry without the suffix of encryption. Raises DecryptionFailed when they prove that it was another one."""
     if decryptor.hashed is not False:
         return decryptor.hashed
     proven = _is_what_it_is_called(name, decryptor.head)
@@ -89,8 +90,8 @@ def _is_what_it_is_called(name: str, head: bytes) -> bool | None:
 
 
 def _is_first_page(head: bytes) -> bool:
-    """Whether a tablespace begins with ``head``: page number 0, type FSP_HDR, the space id twice; or a page of zeros,
-    which was not written yet when the file was copied."""
+    """Returns whether a tablespace begins with ``head``: page number 0, type FSP_HDR, the space id twice; or a page of
+    zeros, which was not written yet when the file was copied."""
     page_number, page_type = head[4:8], int.from_bytes(head[24:26], "big")
     if not any(head):
         return True

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an archive says that it holds, by its headers and its manifest; payloads are skipped."""
+"""Content of an archive by its headers and its manifest; payloads are skipped."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MAX_KEPT = 1 << 20  # bytes of a small entry
 
 @dataclass(frozen=True)
 class Listing:
-    """What an archive says that it holds: stored names with stored sizes (bytes), and its manifest if it has one.
+    """Content that an archive says that it has: stored names with stored sizes (bytes), and its manifest if it has one.
 
     Nothing but the manifest and the framing was read, so nothing was verified. ``content``: that of small entries that
     were asked for. ``sparse``: whether there are sparse chunks, which not all tools read.
@@ -37,7 +37,7 @@ class Listing:
     sparse: bool = False
 
     def part(self, selection: Selection, where: str) -> Listing:
-        """What of the archive is selected: those entries, and the manifest of the directory that they make.
+        """Returns the selected part of the archive: those entries, and the manifest of the directory that they make.
 
         Raises InvalidOption when something that is selected is not there.
         """
@@ -54,7 +54,8 @@ class Listing:
 
 
 def list_archive(source: Readable, keep: Collection[str] = ()) -> Listing:
-    """What the archive ``source`` says that it holds; payloads are skipped, except those of the small entries ``keep``.
+    """Lists what the archive ``source`` says that it holds; payloads are skipped, except those of the small entries
+    ``keep``.
 
     Raises StreamError for broken framing, StreamTruncated when an entry has no end, FormatError for a manifest that
     cannot be read, StorageError.

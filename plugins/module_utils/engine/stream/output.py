@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where unpacked bytes go: files that become durable, memory, or nowhere."""
+"""Outputs for unpacked bytes: files that become durable, memory, or nowhere."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAX_CLOSING = 128  # files
 
 
 class EntryOutput(abc.ABC):
-    """Where the unpacked bytes of an entry go."""
+    """Output for the unpacked bytes of an entry."""
 
     #: True when a hole takes less room than zeros do; if not, nobody need look for them
     keeps_holes: bool = False

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the readers of streams need of a source; the sources themselves are in engine/sources."""
+"""Interface of a source for the readers of streams; the sources themselves are in engine/sources."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Reading(ByteSource, Protocol):
 
 
 class Readable(Protocol):
-    """Where a stream is read from. ``location`` names it in messages; ``path``: where it is on this host, None when it
-    is elsewhere."""
+    """Source of a stream. ``location`` names it in messages; ``path``: where it is on this host, None when it is
+    elsewhere."""
 
     @property
     def location(self) -> str: ...
@@ -32,7 +32,7 @@ class Readable(Protocol):
 
     @property
     def is_stored(self) -> bool:
-        """Whether it is a stream that is kept: each time that it is opened, it is read from its beginning."""
+        """Returns whether it is a stream that is kept: each time that it is opened, it is read from its beginning."""
 
     def reading(self) -> AbstractContextManager[Reading]:
         """Open it for one reading. Raises StorageError."""

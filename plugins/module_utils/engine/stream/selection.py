@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which files of a backup are wanted: databases and tables by their names, files by patterns; all of them together."""
+"""Selection of files of a backup: databases and tables by their names, files by patterns; all of them together."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _GLOB_TOKEN = re.compile(r"(?P<deep>(?:(?<=/)|^)\*\*/)|(?P<all>\*\*)|(?P<some>\*
 
 @dataclass(frozen=True)
 class Selection:
-    """What is wanted of a backup. ``databases`` and ``tables`` (``database.table``) as users write them; ``files``:
+    """Wanted part of a backup. ``databases`` and ``tables`` (``database.table``) as users write them; ``files``:
     patterns of paths within the backup, in which ``*`` does not cross a ``/`` and ``**`` does."""
 
     databases: tuple[str, ...] = ()

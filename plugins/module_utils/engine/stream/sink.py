@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a backup's bytes go: the interface of every sink, and the directory sink."""
+"""Sinks for a backup's bytes: the interface of every sink, and the directory sink."""
 
 from __future__ import annotations
 

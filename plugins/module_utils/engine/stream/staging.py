@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a stream is unpacked: what it holds appears in its destination only when all is there."""
+"""Staging directory for unpacking a stream: its content appears in its destination only when all is there."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def staging_inside(dest: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def replaceable_by(source: Readable, require_manifest: bool) -> Replaceable:
-    """What unpacking the archive ``source`` may replace: a backup; of an archive without a manifest also what was
-    unpacked of it, which may have nothing that tells: files that it holds itself, and no others."""
+    """Returns a function that tells what unpacking the archive ``source`` may replace: a backup; for an archive without
+    a manifest also a directory that holds files of that archive, and no others."""
 
     def is_replaceable(path: Path) -> bool:
         if require_manifest or not path.is_dir() or path.is_symlink():

@@ -32,7 +32,7 @@ def require_sparse_possible(*, sparse: bool, encoded: bool) -> None:
 
 
 class Transform:
-    """What is done to each block of a file, in a pool of threads: compress, then encrypt."""
+    """Changes each block of a file, in a pool of threads: compresses, then encrypts."""
 
     def __init__(self, compress: Compression | None, encrypt_key: bytes | None) -> None:
         self._compressor = compress.compressor() if compress else None
@@ -51,7 +51,7 @@ class Transform:
             raise Cancelled("the stream is closed") from error
 
     def empty(self) -> list[Buffer]:
-        """What a file without any byte becomes: compressed, an empty frame; just encrypted, still nothing."""
+        """Returns what a file without any byte becomes: compressed, an empty frame; just encrypted, still nothing."""
         return self._apply(b"") if self._compressor else []
 
     def close(self) -> None:

@@ -51,9 +51,9 @@ def _never(_directory: Path) -> bool:
 
 @dataclass(frozen=True)
 class UnpackOptions:
-    """What is undone: ``decoding``, with ``decrypt_key`` where that decrypts; ``parallel`` files at a time;
-    ``remove_original``: the packed files go once all is there; ``was_recovered`` tells of a directory whether recovery
-    has changed the backup in it, or begun to."""
+    """Options for unpacking a directory: ``decoding`` is undone, with ``decrypt_key`` where that decrypts; ``parallel``
+    files at a time; ``remove_original``: the packed files go once all is there; ``was_recovered`` tells of a directory
+    whether recovery has changed the backup in it, or begun to."""
 
     decoding: Decoding
     decrypt_key: bytes | None = None
@@ -146,7 +146,7 @@ def _unpack_all(
 
 
 def apply_manifest_in_place(directory: Path) -> None:
-    """Have a directory that another tool has unpacked from our archive be what its manifest means: that tool does not
+    """Makes a directory that another tool has unpacked from our archive match its manifest: that tool does not
     know which files schema changes during the backup made void, nor under which name others belong.
 
     Nothing is done to one whose files are still packed. Raises StorageError, FormatError.
@@ -178,8 +178,8 @@ def _require_no_links(directory: Path) -> None:
 
 
 def _is_unfinished(directory: Path, decoding: Decoding, manifest: Manifest | None) -> bool:
-    """Whether only the last step of an earlier run is left: everything is unpacked, and the manifest does not say
-    so."""
+    """Returns whether only the last step of an earlier run is left: everything is unpacked, and the manifest does not
+    say so."""
     if manifest is None or (not manifest.discarded and not any(file.stored for file in manifest.files)):
         return False
     stored = [(file.stored or file.path, file.path) for file in manifest.files]
@@ -189,9 +189,9 @@ def _is_unfinished(directory: Path, decoding: Decoding, manifest: Manifest | Non
 
 
 def _packed_files(directory: Path, decoding: Decoding, manifest: Manifest | None) -> Iterator[_Task]:
-    """What may be unpacked. The manifest knows what belongs to the backup, which files later schema changes made void,
-    and what others are called when all is done; where it has no MAC, encrypted files are what is left of those that
-    were decrypted before."""
+    """Yields the files that may be unpacked. The manifest knows what belongs to the backup, which files later schema
+    changes made void, and what others are called when all is done; where it has no MAC, encrypted files are what is
+    left of those that were decrypted before."""
     discarded = set(manifest.discarded) if manifest else set()
     names = {bare_name(file.stored or file.path): file.path for file in manifest.files} if manifest else {}
     paths = {file.path for file in manifest.files} if manifest else set()
@@ -220,8 +220,8 @@ def _packed_files(directory: Path, decoding: Decoding, manifest: Manifest | None
 
 
 def _decrypted_names(manifest: Manifest | None) -> dict[str, str]:
-    """Where a manifest without a MAC says that files are not encrypted (any more): their names without the suffixes of
-    their encoding, and those that they have."""
+    """Returns the files that are not encrypted (any more) according to a manifest without a MAC: their names without
+    the suffixes of their encoding, and the names that they have."""
     if manifest is None or manifest.mac is not None:
         return {}
     found = [file.stored or file.path for file in manifest.files]
@@ -246,7 +246,7 @@ def _require_mac(directory: Path, manifest: Manifest | None, tasks: list[_Task])
 
 
 def is_ours(directory: Path) -> bool:
-    """Whether the backup in ``directory`` says that this collection has made it."""
+    """Returns whether the backup in ``directory`` says that this collection has made it."""
     with contextlib.suppress(OSError, FormatError, StorageError):
         return _OURS in read_small(directory / INFO_NAME, _MAX_INFO).data
     return False
@@ -265,7 +265,7 @@ def _not_authenticated(directory: Path, names: list[str], why: str) -> Decryptio
 
 
 def _plan(directory: Path, options: UnpackOptions, manifest: Manifest | None, progress: Progress) -> _Plan:
-    """What is to be done. Raises BackupIncomplete when a file is not what the manifest says and cannot be made anew,
+    """Plans the unpacking. Raises BackupIncomplete when a file is not what the manifest says and cannot be made anew,
     because the backup was prepared since: what is packed is of the time before that."""
     tasks = list(_packed_files(directory, options.decoding, manifest))
     there = [task for task in tasks if os.path.lexists(directory / task.final)]

@@ -60,7 +60,7 @@ _NOTHING = memoryview(b"")
 
 
 class ByteSource(Protocol):
-    """What a stream is read from: a file opened without buffering, a socket's or pipe's raw reader."""
+    """Source of a stream's bytes: a file opened without buffering, a socket's or pipe's raw reader."""
 
     def readinto(self, buffer: memoryview, /) -> int | None:
         """Fill some of ``buffer``; returns the count of bytes, 0 at the end."""
@@ -386,7 +386,7 @@ class ChunkReader:
 
 
 class EntryLedger:
-    """What a set of streams has delivered so far: contiguous offsets, no name twice, an end for each file.
+    """Record of what a set of streams has delivered so far: contiguous offsets, no name twice, an end for each file.
 
     Thread-safe. One ledger serves all connections of a transfer.
     """

@@ -66,7 +66,7 @@ class _SeenCheckpoint:
 
     @property
     def overwritten(self) -> bool:
-        """Whether states may have been written after the checkpoint over its own."""
+        """Returns whether states may have been written after the checkpoint over its own."""
         return any(lsn > self.ended for lsn in self.states)
 
 

@@ -246,7 +246,7 @@ class AriaLog:
             time.sleep(_PAUSE)
 
     def _in_motion(self, ends: dict[int, int]) -> list[tuple[_LogFile, int, bytes]]:
-        """What the server may still be writing: file, offset in it and the bytes from there to its end."""
+        """Returns what the server may still be writing: file, offset in it and the bytes from there to its end."""
         found = []
         left = _IN_MOTION
         for number, end in sorted(ends.items(), reverse=True):

@@ -86,7 +86,7 @@ def copy_online(
 
 
 def changed_outside_the_log(copy: OnlineCopy, open_source: OpenSource = below.open_file) -> bool:
-    """Whether a change that the log does not hold has been made in the table since it was copied."""
+    """Returns whether a change that the log does not hold has been made in the table since it was copied."""
     return create_rename_lsn(read_head(copy.file.source, LSN_SIZE, open_source)) != copy.create_rename_lsn
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What MariaDB's dictionary says about tablespaces, before the files are copied and when DDL is blocked.
+"""Tablespaces in MariaDB's dictionary, read before the files are copied and when DDL is blocked.
 
 ``ALTER TABLE ... IMPORT TABLESPACE`` writes every page of a file anew, in place and without redo; path, inode and
 tablespace id stay. What MariaDB 10.11 shows of it: ``DISCARD`` removes the tablespace from INNODB_SYS_TABLESPACES,
@@ -129,8 +129,8 @@ def require_all_copied(
 
 
 def is_intermediate(path: str) -> bool:
-    """Whether ``path`` is what a running ALTER TABLE fills, which BLOCK_DDL does not hold up: a copy of its table, or
-    the tables of a fulltext index.
+    """Returns whether ``path`` is a file that a running ALTER TABLE fills, which BLOCK_DDL does not hold up: a copy of
+    its table, or the tables of a fulltext index.
 
     One that was made after the files were listed is in the redo log from its first byte, so recovery can make it
     without a copy; then it rolls the ALTER back.

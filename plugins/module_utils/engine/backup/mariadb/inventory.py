@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which files make up a MariaDB server's data, of which kind, and in which order they are copied.
+"""Files that make up a MariaDB server's data, their kinds, and the order in which they are copied.
 
 Files and extensions, as the server's storage engines write them:
 docs/internals/formats-backup-files.md#mariadb-file-set.
@@ -89,8 +89,9 @@ def plain_files(layout: ServerLayout) -> PlainFiles:
 
 
 def memory_tables(files: Iterable[PlainFile], open_source: OpenSource = below.open_file) -> list[str]:
-    """Which tables of ``files`` have their rows in the server's memory alone: database.table, by the .frm file, whose
-    header is FE 01, a version, and the number of the engine (MariaDB Knowledge Base, ".frm file format")."""
+    """Returns the tables of ``files`` that have their rows in the server's memory alone: database.table, by the .frm
+    file, whose header is FE 01, a version, and the number of the engine (MariaDB Knowledge Base, ".frm file
+    format")."""
     found = []
     for file in files:
         if not FRM.matches(file.path):

@@ -168,8 +168,8 @@ class RedoFollower(LogFollower):
         self._after_walk(walked, size, len(window))
 
     def _reaches(self, limit: int | None, walked: MariadbWalk) -> bool:
-        """Whether the walk leads to ``limit``, an LSN at which a mini-transaction ends: then all of it is true. One
-        that leads past it is not believed at once: what was to be there may not be written yet."""
+        """Returns whether the walk leads to ``limit``, an LSN at which a mini-transaction ends: then all of it is true.
+        One that leads past it is not believed at once: what was to be there may not be written yet."""
         if limit is None or walked.end is not MariadbWalkEnd.LIMIT:
             return False
         if self._lsn + walked.size == limit or self._overshoots >= _TORN_RETRIES:
@@ -197,7 +197,7 @@ class RedoFollower(LogFollower):
             self._wait_at_tail(walked)
 
     def _grow_window(self, window_size: int) -> bool:
-        """Whether a mini-transaction that did not fit can be read in a larger window."""
+        """Doubles the window for a mini-transaction that did not fit in it; returns whether that was possible."""
         if window_size >= min(self._open_log().header.capacity, _LARGEST_MTR):
             return False
         # old bytes behind the tail may look like the start of something huge, and so may overwritten ones: read more

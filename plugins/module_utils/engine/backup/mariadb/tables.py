@@ -65,7 +65,8 @@ class MariadbPlainCopies(PlainCopies):
                     self._entries[path] = self._copy(parts[path], buffer)
 
     def _can_be_copied_early(self, file: PlainFile) -> bool:
-        """What an Aria table's index file is to say is known under the lock only."""
+        """Returns False for the index file of an Aria table that is copied online: its content is known under the lock
+        only."""
         return not (file.path.endswith(ARIA_INDEX_SUFFIX) and online_table(file, self._context.open_source))
 
     def _is_written_until_the_end(self, file: PlainFile) -> bool:

@@ -196,7 +196,8 @@ class MariadbBackup(BackupRun):
         self._require_no_encrypted_copies()
 
     def _require_no_encrypted_copies(self) -> None:
-        """What was encrypted for a while only, the server does not name any more; its pages were copied like that."""
+        """Raises UnsupportedTable when pages were copied encrypted: the server does not list a tablespace that was
+        encrypted only for a while."""
         encrypted = sorted(path for path, copy in self._copied.items() if copy.encrypted)
         if encrypted:
             raise UnsupportedTable(

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What MySQL's dictionary says about tablespaces, before the files are copied and when DDL is blocked.
+"""Tablespaces in MySQL's dictionary, read before the files are copied and when DDL is blocked.
 
 An index that ALTER TABLE builds in place is written to the tablespace without redo, and neither name nor identity of
 the file changes. But the redo log tells that one was built, and each gets a new id: tablespaces of which the log says

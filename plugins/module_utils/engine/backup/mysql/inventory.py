@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which files make up a MySQL server's data, of which kind, and under which names a backup has them.
+"""Files that make up a MySQL server's data, their kinds, and their names in a backup.
 
 Names: as in Percona's backups. System and undo tablespaces and general tablespaces from outside the data directory are
 at the root, a table's file is ``db/t.ibd`` wherever it was, and everything else is where it is below the data

@@ -41,7 +41,7 @@ class ArchivedRedo:
         return self._start_lsn
 
     def reaches_back_to(self, lsn: int) -> bool:
-        """Whether the block of ``lsn`` is here, or will be."""
+        """Returns whether the block of ``lsn`` is here, or will be."""
         return 0 < self.start_lsn <= lsn
 
     def read(self, lsn: int, size: int) -> bytearray:

@@ -33,8 +33,8 @@ _Head = tuple[RedoFormat, LogFileHeader, bytes, int]
 
 @dataclass(frozen=True)
 class RedoStart:
-    """Where following starts: the log's format, the newest checkpoint, the log's uuid, the flags of all its files
-    together and, if it is encrypted, its wrapped key."""
+    """Start of following: the log's format, the newest checkpoint, the log's uuid, the flags of all its files together
+    and, if it is encrypted, its wrapped key."""
 
     format: RedoFormat
     checkpoint: MysqlCheckpoint
@@ -91,7 +91,7 @@ class RedoFile:
             return os.pread(self._descriptor, HEADER_SIZE, 0)
 
     def read_header(self) -> LogFileHeader:
-        """What the header says now. Raises RedoCorrupt while it is written."""
+        """Reads the header as it is now. Raises RedoCorrupt while it is written."""
         return redo.parse_header(self.read_head(), self.path)
 
     def read(self, lsn: int, size: int) -> bytearray:
@@ -99,7 +99,7 @@ class RedoFile:
         return read_blocks(self._descriptor, self.header.offset(lsn), size, self.path)
 
     def is_current(self) -> bool:
-        """Whether the name still leads to this file."""
+        """Returns whether the name still leads to this file."""
         try:
             status = os.stat(self.path)
         except FileNotFoundError:

@@ -152,8 +152,9 @@ class MysqlRedoFollower(LogFollower):
         self._start_thread()
 
     def index_loads(self, lsn: int, timeout: float) -> list[IndexLoad]:
-        """What was written without redo, as the log says up to ``lsn``, which must be in the log or on its way there;
-        some may be none. Raises what the follower failed with, or ServerError after ``timeout`` seconds."""
+        """Returns the index loads, which are written without redo, that the log names up to ``lsn``, which must be in
+        the log or on its way there; some of them may be none. Raises the follower's error, or ServerError after
+        ``timeout`` seconds."""
         # a block that holds nothing yet may not be there
         wanted = block_start(lsn) if lsn % BLOCK_SIZE <= BLOCK_HEADER_SIZE else lsn
         deadline = time.monotonic() + timeout
@@ -419,7 +420,7 @@ class MysqlRedoFollower(LogFollower):
         )
 
     def _archive_ended(self) -> str:
-        """What an error adds about the archive."""
+        """Returns what an error adds about the archive; an empty text when there is no archive."""
         if not self._archive:
             return ""
         if not self._in_archive:

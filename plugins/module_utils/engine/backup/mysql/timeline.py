@@ -164,7 +164,7 @@ class MysqlBackup(BackupRun):
 
     @contextlib.contextmanager
     def _archive(self, consumer: RedoConsumer) -> Iterator[RedoArchive | None]:
-        """Where there is no hold on the redo log, its archive, if the server makes us one."""
+        """Yields the redo archive (``held``: the server makes one); None where a consumer holds the redo log."""
         if consumer.held:
             yield None
             return
@@ -202,8 +202,8 @@ class MysqlBackup(BackupRun):
     # --- the dictionary ---------------------------------------------------------------------------
 
     def _find_missing_tables(self) -> None:
-        """Where a table's file is missing, the server does not tell which indexes there are, of no table; so schema
-        changes, which are seen by that, must wait from the beginning."""
+        """Finds the tables whose data file is missing. If there are any, blocks DDL from the beginning: the server then
+        lists the indexes of no table, and schema changes are detected by their indexes."""
         missing = missing_files(self._connection, self._layout, self._options.allow_missing_tables)
         self._missing_tables = missing_tables.require_allowed(missing, self._options.allow_missing_tables)
         if self._missing_tables:

@@ -61,7 +61,7 @@ class MariadbPageChecks(PageChecks):
         }[self.header.checksum]
 
     def is_opaque(self, page: Buffer) -> bool:
-        """Whether ``page`` was written without a checksum, or compressed as only the server can undo it."""
+        """Returns whether ``page`` was written without a checksum, or compressed as only the server can undo it."""
         kind = page_type(page)
         if self.header.checksum is ChecksumKind.FULL_CRC32 or kind == PAGE_COMPRESSED_ENCRYPTED:
             return False

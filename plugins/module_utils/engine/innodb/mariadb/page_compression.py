@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which page compression MariaDB's data files have, and the server's plugins that read it.
+"""Page compression of MariaDB's data files, and the server's plugins that read it.
 
 zlib is in the server. Since 10.7 each of the others is a plugin of its own, a provider; without it the server takes
 such pages for damaged ones.
@@ -48,7 +48,7 @@ class Providers:
 
     @classmethod
     def from_dict(cls, found: Any) -> Providers:
-        """What a record says; nothing, when it is not of this form."""
+        """Returns the plugins that a record names; none when it is not of this form."""
         values = found if isinstance(found, dict) else {}
         return cls(*(_known(values.get(name) or ()) for name in ("loaded", "needed", "installed")))
 

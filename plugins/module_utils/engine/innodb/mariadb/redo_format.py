@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What MariaDB's redo formats have in common: the values that they are read into, and what a format can do.
+"""Common parts of MariaDB's redo formats: the values that they are read into, and the functions of a format.
 
 A format is a module of this folder with the functions and constants of ``RedoFormat``, and a row in ``redo.FORMATS``.
 """

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What page 0 of a MariaDB tablespace says: its flags, and the record of its encryption.
+"""Content of page 0 of a MariaDB tablespace: its flags, and the record of its encryption.
 
 The flags have two forms: the one of full_crc32 files (bit 4 is set) and the older one, whose bits 10 and up differ from
 MySQL's. Layouts: docs/internals/formats-innodb.md#page-0.
@@ -39,14 +39,14 @@ class TablespaceEncryption:
 
 
 def parse_flags(flags: int, path: str) -> FileFlags:
-    """What ``flags`` of the file ``path`` say; raises UnknownFormat."""
+    """Parses ``flags`` of the file ``path``; raises UnknownFormat."""
     if flags & FULL_CRC32_MARKER and 3 <= flags & _FCRC32_SSIZE <= 7:
         return _full_crc32_flags(flags, path)
     return _legacy_flags(flags, path)
 
 
 def _full_crc32_flags(flags: int, path: str) -> FileFlags:
-    """What full_crc32 flags say."""
+    """Parses full_crc32 flags; raises UnknownFormat."""
     algorithm = flags >> _FCRC32_COMPRESSION_SHIFT
     if algorithm >= len(COMPRESSION_ALGORITHMS):
         raise UnknownFormat(f"{path}: unknown tablespace flags {flags:#x}", path=path, flags=flags)
@@ -56,7 +56,7 @@ def _full_crc32_flags(flags: int, path: str) -> FileFlags:
 
 
 def _legacy_flags(flags: int, path: str) -> FileFlags:
-    """What flags say as they were before full_crc32."""
+    """Parses flags of the form before full_crc32; raises UnknownFormat."""
     zip_ssize, page_ssize = flags >> 1 & 0xF, flags >> 6 & 0xF
     page_size = 512 << page_ssize if page_ssize else 16384
     physical_size = 512 << zip_ssize if zip_ssize else page_size
@@ -83,7 +83,7 @@ def encryption_fields(first_page: Buffer, offset: int, physical_size: int, _path
 
 
 def is_encrypted(_flags: int, encryption: object) -> bool:
-    """Whether pages may be encrypted (also while the server is encrypting or decrypting the file)."""
+    """Returns whether pages may be encrypted (also while the server is encrypting or decrypting the file)."""
     return isinstance(encryption, TablespaceEncryption) and encryption.scheme != 0
 
 

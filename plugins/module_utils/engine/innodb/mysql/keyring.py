@@ -51,7 +51,7 @@ class EncryptionInfo:
 
     @property
     def master_key_name(self) -> str:
-        """How the keyring names the master key."""
+        """Name of the master key in the keyring."""
         return f"INNODBKey-{self.server_uuid}-{self.master_key_id}"
 
     @classmethod

@@ -145,7 +145,7 @@ class MysqlPageChecks(PageChecks):
         }[self.header.checksum]
 
     def is_opaque(self, page: Buffer) -> bool:
-        """Whether ``page`` is of an encrypted tablespace without its key, or was written without a checksum."""
+        """Returns whether ``page`` is of an encrypted tablespace without its key, or was written without a checksum."""
         if page_type(page) in ENCRYPTED_TYPES and self.key is None:
             return True
         return bool(U32(page, 0)[0] == NO_CHECKSUM_MAGIC)
@@ -183,7 +183,8 @@ class MysqlPageChecks(PageChecks):
 
 
 def _was_empty(page: memoryview) -> bool:
-    """Whether a compressed or encrypted page's header has nothing but what compression and encryption put there.
+    """Returns whether a compressed or encrypted page's header has nothing but what compression and encryption put
+    there.
 
     ALTER TABLE ... IMPORT TABLESPACE does that to empty pages; otherwise they stay as they are.
     """

@@ -105,7 +105,7 @@ def block_lsn(block: Buffer) -> int:
 
 
 def is_encrypted(block: Buffer) -> bool:
-    """Whether ``block`` says that it is encrypted."""
+    """Returns whether ``block`` says that it is encrypted."""
     return bool(_U16.unpack_from(block, _DATA_LEN)[0] & _ENCRYPTED_BLOCK)
 
 

@@ -1,8 +1,8 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What MySQL's redo formats have in common: blocks of 512 bytes, the values that they are read into, and what a format
-can do.
+"""Common parts of MySQL's redo formats: blocks of 512 bytes, the values that they are read into, and the functions of a
+format.
 
 A format is a module of this folder with the functions of ``RedoFormat``, and a row in ``redo.FORMATS``.
 """
@@ -30,7 +30,7 @@ FILE_FULL = 0x8
 
 
 class BlockCipher(Protocol):
-    """What encrypts the log's blocks: both ways, whole blocks of 512 bytes with their clear headers."""
+    """Cipher of the log's blocks: both ways, whole blocks of 512 bytes with their clear headers."""
 
     def decrypt(self, blocks: bytes) -> bytes:
         """``blocks`` with plain data and checksums; the bit that says encrypted is off."""
@@ -101,7 +101,7 @@ class RedoFormat(Protocol):
         """The LSN that ``block`` starts at by its own words; 0 for one that was never written."""
 
     def is_encrypted(self, block: Buffer) -> bool:
-        """Whether ``block`` says that it is encrypted."""
+        """Returns whether ``block`` says that it is encrypted."""
 
     def walk(self, window: Buffer, lsn: int, cipher: BlockCipher | None = None) -> MysqlWalk:
         """Verify the blocks at the start of ``window``, whose first byte has the LSN ``lsn``, the start of a block."""
@@ -125,6 +125,6 @@ def block_start(lsn: int) -> int:
 
 
 def has_right_checksum(block: Buffer) -> bool:
-    """Whether ``block`` (512 bytes) ends with the crc32c of what is before it."""
+    """Returns whether ``block`` (512 bytes) ends with the crc32c of what is before it."""
     crc32c = libraries.require("crc32c").crc32c
     return bool(crc32c(bytes(block[:BLOCK_TRAILER])) == int.from_bytes(block[BLOCK_TRAILER:BLOCK_SIZE], "big"))

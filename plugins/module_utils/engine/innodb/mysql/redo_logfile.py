@@ -36,7 +36,7 @@ _READ_SIZE = 4 << 20  # bytes
 
 @dataclass(frozen=True)
 class LogFileSummary:
-    """What a verified log of a backup holds: all redo from ``start_lsn``, the start of a block, to ``end_lsn``."""
+    """Content of a verified log of a backup: all redo from ``start_lsn``, the start of a block, to ``end_lsn``."""
 
     format: int
     creator: str

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What page 0 of a MySQL tablespace says: its flags, and the key of its encryption.
+"""Content of page 0 of a MySQL tablespace: its flags, and the key of its encryption.
 
 Layouts: docs/internals/formats-innodb.md#page-0.
 """
@@ -29,7 +29,7 @@ _HOLE_TYPES = frozenset({COMPRESSED, COMPRESSED_ENCRYPTED})
 
 
 def parse_flags(flags: int, path: str) -> FileFlags:
-    """What ``flags`` of the file ``path`` say; page compression is not among them. Raises UnknownFormat."""
+    """Parses ``flags`` of the file ``path``; page compression is not among them. Raises UnknownFormat."""
     zip_ssize, page_ssize = flags >> 1 & 0xF, flags >> 6 & 0xF
     page_size = 512 << page_ssize if page_ssize else 16384
     physical_size = 512 << zip_ssize if zip_ssize else page_size
@@ -47,8 +47,8 @@ def parse_flags(flags: int, path: str) -> FileFlags:
 
 
 def is_mysqls(flags: int, page_type: int) -> bool:
-    """Whether page 0 with these flags and of this type shows that it is MySQL's: no tablespace of MariaDB has the flag
-    of serialized dictionary information."""
+    """Returns whether page 0 with these flags and of this type shows that it is MySQL's: no tablespace of MariaDB has
+    the flag of serialized dictionary information."""
     return bool(flags & _SDI) and page_type == _FSP_HDR_TYPE
 
 
@@ -66,5 +66,5 @@ def encryption_fields(first_page: Buffer, offset: int, _physical_size: int, path
 
 
 def is_encrypted(flags: int, encryption: object) -> bool:
-    """Whether pages may be encrypted (also while the server is encrypting or decrypting the file)."""
+    """Returns whether pages may be encrypted (also while the server is encrypting or decrypting the file)."""
     return bool(flags & _ENCRYPTION) or encryption is not None

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What mariadb-backup noted about schema changes during its backup, put into effect before recovery.
+"""Applies mariadb-backup's notes about schema changes during its backup, before recovery.
 
 ``db/t.del``: drop ``db/t.ibd``; ``db/t.ren``: it is called what the file says; ``db/t.new``: this is its newer copy
 (mariadb-backup's own prepare does them in this order). Our own directories never hold any. Source:

@@ -33,7 +33,7 @@ _STARTED = re.compile(r"InnoDB: log sequence number (\d+)")
 
 
 class MariadbRecoveryState(RecoveryState):
-    """What the log of a MariaDB server has told so far."""
+    """State of a recovery, as far as the log of a MariaDB server has told."""
 
     def feed(self, line: str) -> None:
         """Take in one line of the log."""

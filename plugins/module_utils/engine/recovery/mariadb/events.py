@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the events of MariaDB data are disabled: in the table that holds them, by the recovery server."""
+"""Statements that disable the events of MariaDB data in the table that holds them; the recovery server runs them."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class MariadbFamily(RecoveryFamily):
         return None
 
     def is_leftover(self, name: str) -> bool:
-        """What a server leaves at its end."""
+        """Returns whether a server leaves this file at its end."""
         return file_kinds.is_leftover(Family.MARIADB, name)
 
     def clean(self, backup: BackupDirectory) -> None:

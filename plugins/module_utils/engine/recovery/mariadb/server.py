@@ -146,7 +146,7 @@ class MariadbRecoveryServer(RecoveryServer):
         return not self._settings.disable_events or self._events_are_disabled(self._questions)
 
     def _nothing_to_roll_back(self, questions: _Questions) -> bool:
-        """Whether only XA transactions are left, which belong to no connection either."""
+        """Returns whether only XA transactions are left, which belong to no connection either."""
         if not questions.waiting and time.monotonic() < self._ask_at:
             return False
         answer = questions.ask(_TRANSACTIONS, lambda text: int(text) if text.endswith("\n") else None)
@@ -258,7 +258,7 @@ def _table_of(path: str, *, parts: bool = True) -> str:
 
 
 class _Questions:
-    """What the server is told and asked through its standard input; each answer is a new file in ``scratch``."""
+    """Statements and queries for the server, through its standard input; each answer is a new file in ``scratch``."""
 
     def __init__(self, stdin: IO[bytes], scratch: Scratch) -> None:
         self._stdin = stdin
@@ -268,7 +268,7 @@ class _Questions:
 
     @property
     def waiting(self) -> bool:
-        """Whether a question has no answer yet."""
+        """Returns whether a question has no answer yet."""
         return bool(self._answer)
 
     def ask(self, question: str, parse: Callable[[str], _Parsed | None]) -> _Parsed | None:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the messages of a recovering MariaDB server mean for the data; they have only their texts.
+"""Meaning of a recovering MariaDB server's messages for the data; they have only their texts.
 
 Seen in the logs of 10.11.19, patterns in its binary.
 """
@@ -55,7 +55,8 @@ _MESSAGES: tuple[tuple[re.Pattern[str], Message], ...] = tuple(
 
 
 def meaning_of(text: str, *, error: bool) -> Message:
-    """What the line ``text`` (without time and level) of MariaDB means; ``error``: it is an error to the server."""
+    """Returns the meaning of MariaDB's line ``text`` (without time and level); ``error``: it is an error to the
+    server."""
     for pattern, message in _MESSAGES:
         if pattern.search(text):
             return message

@@ -49,8 +49,8 @@ _HOPELESS = {11906}  # a damaged page: the server may wait for it, for ever
 
 @dataclass
 class MysqlRecoveryState(RecoveryState):
-    """What the log of a MySQL server has told so far. ``ready``: it takes connections; ``unnumbered``: what other
-    parts of it print, above all when they fail."""
+    """State of a recovery, as far as the log of a MySQL server has told. ``ready``: it takes connections;
+    ``unnumbered``: what other parts of it print, above all when they fail."""
 
     ready: bool = False
     unnumbered: list[str] = field(default_factory=list)

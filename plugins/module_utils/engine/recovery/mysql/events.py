@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the events of MySQL data are disabled: by a statement for each, in the recovery server."""
+"""Disables the events of MySQL data: by a statement for each, in the recovery server."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ class MysqlFamily(RecoveryFamily):
         return backup.path / backup.binary_log if backup.binary_log else None
 
     def is_leftover(self, name: str) -> bool:
-        """What a server leaves at its end, and makes anew at its start."""
+        """Returns whether a server leaves this file at its end, and makes it anew at its start."""
         return file_kinds.is_leftover(Family.MYSQL, name)
 
     def is_consumed(self, name: str) -> bool:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the messages of a recovering MySQL server mean for the data; their numbers have stayed the same since 8.0."""
+"""Meaning of a recovering MySQL server's messages for the data; their numbers have stayed the same since 8.0."""
 
 from __future__ import annotations
 
@@ -44,6 +44,6 @@ _MESSAGES: dict[int, Message] = {
 
 
 def meaning_of(number: int, text: str, *, error: bool, innodb: bool) -> Message:
-    """What the message ``number`` of MySQL means; ``innodb``: InnoDB's own."""
+    """Returns the meaning of MySQL's message ``number``; ``innodb``: InnoDB's own."""
     found = _MESSAGES.get(number)
     return unknown(text, error and innodb) if found is None else found

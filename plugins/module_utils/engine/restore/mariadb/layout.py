@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a MariaDB server keeps its files."""
+"""Layout of a MariaDB server's files."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def redo_directory(_layout: HostLayout) -> Path | None:
 
 
 def place_of(layout: HostLayout, name: str) -> Path:
-    """Where the file ``name`` of a backup belongs that is none of the system tablespace."""
+    """Returns the path on this host of the file ``name`` of a backup, which is none of the system tablespace."""
     places = (directory for directory, pattern in file_patterns(layout) if pattern.fullmatch(name))
     return next(places, layout.datadir) / name
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What MariaDB knows of its replica channels: a list of them is beside the state of the one without a name."""
+"""Files of MariaDB about its replica channels: a list of them is beside the state of the one without a name."""
 
 from __future__ import annotations
 

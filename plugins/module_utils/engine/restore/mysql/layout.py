@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a MySQL server keeps its files."""
+"""Layout of a MySQL server's files."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def redo_directory(layout: HostLayout) -> Path | None:
 
 
 def place_of(layout: HostLayout, name: str) -> Path:
-    """Where the file ``name`` of a backup belongs that is none of the system tablespace."""
+    """Returns the path on this host of the file ``name`` of a backup, which is none of the system tablespace."""
     return (layout.undo_directory if UNDO_NAMES.fullmatch(name) else layout.datadir) / name
 
 
@@ -65,10 +65,10 @@ def file_patterns(layout: HostLayout) -> list[tuple[Path, re.Pattern[str]]]:
 
 
 def usual_plugin_directories() -> list[Path]:
-    """Where plugins usually are whose components have their configuration beside them."""
+    """Returns the usual directories of plugins whose components have their configuration beside them."""
     return [*map(Path, _PLUGIN_DIRECTORIES), *sorted(Path("/usr/lib").glob("*/mysql/plugin"))]
 
 
 def shown_places(layout: HostLayout) -> dict[str, object]:
-    """Where else the server looks for tablespaces, for results."""
+    """Returns, for results, the other directories where the server looks for tablespaces."""
     return {"innodb_directories": [str(path) for path in layout.innodb_directories]}

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is known of a MySQL server's replica channels from files: it keeps them in tables."""
+"""Replica channels of a MySQL server, as far as its files name them: it keeps them in tables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def channels(_master_info: Path) -> list[str]:
 
 
 def state_files(_master_info: Path, relay_log_info: Path) -> list[Path]:
-    """What each worker of a channel has applied."""
+    """Returns the files that say what each worker of a channel has applied."""
     pattern = re.compile(rf"worker-{re.escape(relay_log_info.name)}\.\d+")
     directory = relay_log_info.parent
     try:

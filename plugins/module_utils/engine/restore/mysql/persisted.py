@@ -92,8 +92,8 @@ def _unreadable(path: Path, fault: str) -> InvalidOption:
 
 
 def _entries(node: Any, name: str = "", *, static: bool = False) -> Iterator[_Entry]:
-    """What an object of the file holds, whose groups differ between the versions of the server: each variable is an
-    object with a ``Value``."""
+    """Yields the variables in an object of the file, whose groups differ between the versions of the server: each
+    variable is an object with a ``Value``."""
     if not isinstance(node, dict):
         return
     if name and "Value" in node:
