@@ -36,6 +36,11 @@ def _role(request: pytest.FixtureRequest) -> Path:
     return path
 
 
+def test_every_entry_point_has_its_tasks(role: Path) -> None:
+    entry_points = set(load(role / "meta" / "argument_specs.yml")["argument_specs"])
+    assert entry_points <= {path.stem for path in (role / "tasks").glob("*.yml")}
+
+
 def test_every_default_is_in_the_argument_specs(role: Path) -> None:
     assert not set(defaults(role)) - set(specs(role))
 
