@@ -466,9 +466,6 @@ error:
   type: dict
 """
 
-from dataclasses import replace
-from typing import Any
-
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.catalog import (
@@ -476,74 +473,8 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.catalog i
     describe_user_data,
     read_job,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import ConnectionFailed, XtrabackupError
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.gather import (
-    HostQuestion,
-    read_all,
-    read_host,
-)
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import (
-    Connection,
-    ConnectionParameters,
-)
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.facts import (
-    objects_of,
-    replication_facts,
-    server_facts,
-)
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.installed import ServerRequest
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.user_data import ServerObjects
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.host_facts import HOST_OPTION, host_part, server_part
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.module_support import LOGIN_OPTIONS, Outcome, run
-
-HOST_OPTION: dict[str, Any] = {
-    "type": "dict",
-    "options": {
-        "flavor": {"type": "str", "default": ""},
-        "server_program": {"type": "str", "default": ""},
-        "defaults_file": {"type": "str", "default": ""},
-        "datadir": {"type": "str", "default": ""},
-        "socket": {"type": "str", "default": ""},
-        "service": {"type": "str", "default": ""},
-        "service_managed": {"type": "bool", "default": True},
-        "admin_user": {"type": "str", "default": ""},
-        "admin_password": {"type": "str", "default": "", "no_log": True},
-        "incoming": {"type": "str", "default": ""},
-        "files": {"type": "list", "elements": "str", "default": []},
-    },
-}
-LOGIN_SAID = ("login_user", "login_password", "login_host", "login_port", "login_unix_socket", "config_file")
-
-
-def server_part(params: dict[str, Any]) -> tuple[dict[str, Any], ServerObjects | None]:
-    """The server and its channels, if one is asked for or there; and what it holds, if it runs on the place O(src)."""
-    said = any(params[name] is not None for name in LOGIN_SAID)
-    # a server that nobody asked for must not keep anybody from looking at a file
-    tolerated: type[XtrabackupError] = ConnectionFailed if said else XtrabackupError
-    try:
-        with Connection(ConnectionParameters.from_options(params)) as connection:
-            facts = {"server": server_facts(connection), "replication": replication_facts(connection)}
-            return facts, objects_of(connection, params["src"])
-    except tolerated as error:
-        if said and not params["server_optional"]:
-            raise
-        return {"server": None, "server_error": error.as_dict()}, None
-
-
-def host_part(params: dict[str, Any]) -> dict[str, Any]:
-    """The host, and all that is on it where a login is given."""
-    host = params["host"]
-    requested = ServerRequest(
-        host["flavor"],
-        host["server_program"],
-        host["defaults_file"],
-        params["src"] or host["datadir"],
-        params["login_unix_socket"] or host["socket"],
-    )
-    question = HostQuestion(requested, host["service"], host["service_managed"], host["incoming"], host["files"])
-    if params["login_user"] is None:
-        return {"host": read_host(question)}
-    login = ConnectionParameters.from_options(params)
-    return read_all(question, login, replace(login, user=host["admin_user"], password=host["admin_password"]))
 
 
 def gather(module: AnsibleModule) -> Outcome:
