@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -95,14 +96,17 @@ def test_a_failed_sender_or_start_leaves_nothing_behind_and_the_next_run_goes_on
         cursor.execute("BACKUP STAGE START")  # somebody else's backup
         failed(estate.play(xtrabackup_lock_timeout="2s"), "No backup has arrived", "Take the backup on the primary")
     # a receiver to which nobody comes is told to stop
-    failed(estate.play(xtrabackup_replica_address="127.0.0.2", xtrabackup_transfer_connect_timeout="3s"), "127.0.0.2")
+    away = estate.play(xtrabackup_replica_address="127.0.0.2", xtrabackup_transfer_connect_timeout="3s")
+    failed(away, "127.0.0.2", "The log of the receiver is ")
     assert not replica.datadir.exists()
-    assert estate.leftovers() == ["replica/data.incoming.journal"]
+    left = ["replica/data.incoming.journal", "replica/run/replica.receiver.log"]
+    assert estate.leftovers() == left
+    assert stat.S_IMODE((estate.directory / left[1]).stat().st_mode) == 0o600
     processes = Path("/proc").glob("[0-9]*/cmdline")
     assert not [path for path in processes if _names(path, f"{estate.directory}/replica/run")]
 
     failed(estate.play(xtrabackup_server_start_command=["/bin/false"]), "/bin/false")
-    assert estate.leftovers() == ["replica/data.incoming.journal"]
+    assert estate.leftovers() == left
     result = succeeded(estate.play())
     assert "an earlier run was interrupted there" in result.output
     assert "Take the backup on the primary" not in result.output
