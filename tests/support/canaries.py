@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import mmap
 import os
 import subprocess
 import sys
@@ -19,6 +18,8 @@ from types import TracebackType
 from typing import Any
 
 from . import process_watch
+
+_CHUNK = 16 << 20  # bytes that are searched at once
 
 
 def forms_of(secret: bytes) -> list[bytes]:
@@ -83,18 +84,22 @@ def _finding(secret: str, hit: dict[str, Any]) -> Finding:
 
 
 def search(root: Path, secrets: Mapping[str, bytes]) -> set[Finding]:
-    """Every file below ``root``, however large, that holds one of ``secrets`` in any form."""
+    """Every file below ``root``, however large, that holds one of ``secrets`` in any form.
+
+    Files are read and not mapped: a server may shorten its files meanwhile.
+    """
     found = set()
     named = [(name, form) for name, secret in secrets.items() for form in forms_of(secret)]
+    longest = max((len(form) for _name, form in named), default=0)
     for directory, _names, files in os.walk(root):
         for file in files:
             path = Path(directory) / file
-            if not path.is_file() or path.is_symlink() or not path.stat().st_size:
+            if not path.is_file() or path.is_symlink():
                 continue
-            with open(path, "rb") as source, mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                found |= {
-                    Finding(name, str(path), bool(path.stat().st_mode & 0o044))
-                    for name, form in named
-                    if data.find(form) >= 0
-                }
+            is_open = bool(path.stat().st_mode & 0o044)
+            with open(path, "rb") as source:
+                data = b""
+                while chunk := source.read(_CHUNK):
+                    data = data[-longest:] + chunk  # a secret may lie across two chunks
+                    found |= {Finding(name, str(path), is_open) for name, form in named if form in data}
     return found
