@@ -74,3 +74,20 @@ def test_what_a_job_did_is_what_its_task_was_to_do() -> None:
 def test_no_comparison_is_no_success(runs: list[list[str]]) -> None:
     with pytest.raises(prediction.WrongPrediction, match="there is no prediction and run"):
         compare(*runs)
+
+
+def test_a_plan_stands_for_the_tasks_that_check_mode_does_not_run() -> None:
+    def planned(check: bool, text: str, *, changed: int = 1) -> list[str]:
+        events = [json.loads(event) for event in run(check, changed=changed)]
+        events[1].update(
+            action="innodb.xtrabackup.xtrabackup_replica_plan",
+            task="Decide",
+            result={"changed": check, "diff": {"after": text}},
+        )
+        return [json.dumps(event) for event in events]
+
+    compare(planned(True, "copy"), planned(False, "copy"))
+    with pytest.raises(prediction.WrongPrediction, match="Decide: predicted diff"):
+        compare(planned(True, "copy"), planned(False, "keep"))
+    with pytest.raises(prediction.WrongPrediction, match="predicted changed=True, was changed=False"):
+        compare(planned(True, "copy"), planned(False, "copy", changed=0))
