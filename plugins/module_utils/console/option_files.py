@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..engine.errors import InvalidOption
-from ..engine.server.option_file import given_options, require_heeded
+from ..engine.server.option_file import given_options
+from ..engine.server.printed_options import PROGRAM, ask
 from .dialects import ToolDialect
 
-_PROGRAM = "my_print_defaults"
 _ANSWER_SECONDS = 30.0
 _USUAL = ("/etc/my.cnf", "/etc/mysql/my.cnf", "/usr/etc/my.cnf")
 _FIRST = ("defaults-file", "defaults-extra-file", "defaults-group-suffix")
@@ -56,7 +56,7 @@ class OptionFiles:
         usage = _usage()
         if not usage:
             return self._read_ourselves(groups)
-        command = [_PROGRAM]
+        command = [PROGRAM]
         if self.defaults_file:
             command.append(f"--defaults-file={self.defaults_file}")
         if self.extra_file:
@@ -68,21 +68,12 @@ class OptionFiles:
         if known is not None:
             command.append(known)
         try:
-            answer = subprocess.run(
-                [*command, *groups],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_ANSWER_SECONDS,
-                check=False,
-            )
+            printed = ask([*command, *groups])
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise InvalidOption(f"{_PROGRAM}: {error}") from error
-        if answer.returncode:
-            said = answer.stderr.decode("utf-8", "replace").strip()
-            raise InvalidOption(f"{_PROGRAM} cannot read the option files: {said}", option="defaults-file")
-        require_heeded(answer.stderr)
-        lines = answer.stdout.decode("utf-8", "surrogateescape").splitlines()
-        return [line for line in lines if line.startswith("--")]
+            raise InvalidOption(f"{PROGRAM}: {error}") from error
+        if printed.status:
+            raise InvalidOption(f"{PROGRAM} cannot read the option files: {printed.said}", option="defaults-file")
+        return printed.lines
 
     def _read_ourselves(self, groups: tuple[str, ...]) -> list[str]:
         names = {name + suffix for name in groups for suffix in ("", self.suffix)}
@@ -104,11 +95,11 @@ class OptionFiles:
 
 def _usage() -> str:
     """Returns the program's own usage text, "" when it is not installed."""
-    if shutil.which(_PROGRAM) is None:
+    if shutil.which(PROGRAM) is None:
         return ""
     try:
         answer = subprocess.run(
-            [_PROGRAM, "--help"], stdin=subprocess.DEVNULL, capture_output=True, timeout=_ANSWER_SECONDS, check=False
+            [PROGRAM, "--help"], stdin=subprocess.DEVNULL, capture_output=True, timeout=_ANSWER_SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""

@@ -13,9 +13,10 @@ from ..engine.format.family import Family
 from ..engine.host.held import give_back_after_kill
 from ..engine.host.ownership import resolve_ownership
 from ..engine.recovery.backup_directory import read_backup_directory
-from ..engine.restore.layout import HostLayout, layout_from_options, parse_options
+from ..engine.restore.layout import HostLayout, layout_from_options
 from ..engine.restore.place import restore
 from ..engine.restore.plan import RestoreOptions, plan_restore
+from ..engine.server.printed_options import parse_options
 from .messages import ConsoleProgress
 from .session import ConsoleSession, stop_on_signals
 from .table_main import NOT_EMPTY
@@ -63,7 +64,7 @@ def _run(session: ConsoleSession, method: str) -> None:
 
 
 def _layout(session: ConsoleSession, family: Family) -> HostLayout:
-    options = parse_options("\n".join(session.server_words))
+    options = parse_options(session.server_words)
     known = bool(options)
     for name, _help in LAYOUT_NAMES:
         if name in session.arguments.values:

@@ -31,7 +31,7 @@ ELSEWHERE: Mapping[tuple[str, str], str] = {
     ("method", "move"): "--move-back",
 }
 
-#: what only xtrabackup has, and what to say to somebody who has called mariadb-backup
+#: options of xtrabackup alone, as an error of mariadb-backup spells them
 _ELSEWHERE_MARIADB: Mapping[tuple[str, str], str] = {
     ("decrypt", ""): f"{_DECRYPT} (of xtrabackup, another name of this program)",
     ("encrypt.key_file", ""): "--encrypt-key-file (of xtrabackup, another name of this program)",

@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import stat
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 from ..catalog import describe_path, describe_user_data
 from ..errors import ConnectionFailed
 from ..host import below, durable, running
+from ..host.programs import answer_of
 from ..server.connection import Connection, ConnectionParameters
 from ..server.facts import objects_of, replication_facts, server_facts
 from ..server.installed import InstalledServer, ServerRequest, find_installed
@@ -28,7 +28,6 @@ from ..server.installed import InstalledServer, ServerRequest, find_installed
 _LARGEST_JOURNAL = 1 << 20  # bytes
 _SYSTEMD = "/run/systemd/system"
 _DEBIAN = "/etc/debian_version"
-_ANSWER_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,7 @@ def _has_seen_enough(answer: dict[str, Any]) -> bool:
 def read_journal(path: str) -> dict[str, Any]:
     """The note of an earlier run: ``exists`` and ``record``; a file that holds no note is there, with an empty record.
 
-    What somebody else has put there is no note: the directory may belong to the server's account.
+    A file of another account is no note: the directory may belong to the server's account.
     """
     absent: dict[str, Any] = {"exists": False, "record": {}}
     with durable.storage_errors("reading", path):
@@ -173,19 +172,11 @@ def _service_facts(name: str, server: InstalledServer) -> dict[str, Any]:
     if not os.path.isdir(_SYSTEMD):
         return {}
     unit = name if name.endswith(".service") else f"{name}.service"
-    try:
-        answer = subprocess.run(
-            ["systemctl", "show", "--property=LoadState,MainPID", "--", unit],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_ANSWER_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
+    answer = answer_of(["systemctl", "show", "--property=LoadState,MainPID", "--", unit])
+    if answer is None or answer.returncode:
         return {}
     reported = dict(line.split("=", 1) for line in answer.stdout.splitlines() if "=" in line)
-    if answer.returncode or "LoadState" not in reported:
+    if "LoadState" not in reported:
         return {}
     own = next((one for one in running.servers() if str(one.pid) == reported.get("MainPID")), None)
     directory = "" if own is None else server.datadir if own.works_in(Path(server.datadir)) else own.directory

@@ -27,7 +27,7 @@ from ..host.durable import storage_errors
 from ..recovery.backup_directory import is_backup_directory
 from ..server.data_files import DataFile, parse_data_files
 from ..server.named_places import NamedPlaces, named_places
-from ..server.option_file import require_heeded
+from ..server.printed_options import PROGRAM, ask, parse_options, server_groups, service_environment
 from ..units import parse_size
 from .log_files import LogFiles, log_files, without_extension
 from .mariadb import layout as mariadb_layout
@@ -37,17 +37,11 @@ from .mysql.layout import TABLESPACE_NAMES, UNDO_NAMES
 DEFAULT_DATADIR = "/var/lib/mysql"
 
 _DEFAULT_DATA_FILES = (DataFile(SYSTEM_NAME, 12 << 20, ("autoextend",)),)
-_PROGRAM = "my_print_defaults"
-_ANSWER_SECONDS = 30.0
 _PLUGIN_OPTIONS = ("plugin_dir", "plugin_load", "plugin_load_add")
 
 
 class _FamilyLayout(Protocol):
     """Functions for the layout of one family: the module ``layout`` of its folder."""
-
-    def option_groups(self, version: str, /) -> list[str]:
-        """Returns the groups that ``my_print_defaults`` is asked for: those that a server of ``version`` ("": not
-        known) reads."""
 
     def server_options(self, datadir: Path, options: dict[str, str], /) -> dict[str, str]:
         """``options`` with what the server in ``datadir`` has persisted, where it does so."""
@@ -201,47 +195,25 @@ def _is_datadir_of(options: dict[str, str], datadir: Path) -> bool:
 
 def read_server_options(defaults_file: Path | None, family: Family, version: str = "") -> dict[str, str]:
     """Options of the server's groups; names with underscores, the last one wins, ``loose_`` dropped."""
-    program = shutil.which(_PROGRAM)
+    program = shutil.which(PROGRAM)
     if program is None:
         raise MissingProgram(
-            f"{_PROGRAM} is needed to read the server's option files",
+            f"{PROGRAM} is needed to read the server's option files",
             remedy=f"Install the server's packages first (Debian: mariadb-server-core), or give a {Option('datadir')}.",
-            program=_PROGRAM,
+            program=PROGRAM,
         )
     if defaults_file is not None and not defaults_file.is_file():
         raise InvalidOption(f"{Option('defaults_file')}: {defaults_file} does not exist", option="defaults_file")
     which = [f"--defaults-file={defaults_file}"] if defaults_file else []
     try:
-        answer = subprocess.run(
-            [program, *which, *_LAYOUTS[family].option_groups(version)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_ANSWER_SECONDS,
-            check=False,
-            # the option file in our home is not one that the server's service would read
-            env={"PATH": os.environ.get("PATH", ""), "HOME": "/nonexistent"},
+        printed = ask(
+            [program, *which, *server_groups(family, version)], service_environment(os.environ.get("PATH", ""))
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise InvalidOption(f"{program}: {error}") from error
-    if answer.returncode:
-        said = answer.stderr.decode("utf-8", "replace").strip()
-        raise InvalidOption(f"{program} cannot read the server's option files: {said}", option="defaults_file")
-    require_heeded(answer.stderr)
-    return parse_options(answer.stdout.decode("utf-8", "surrogateescape"))
-
-
-def parse_options(text: str) -> dict[str, str]:
-    """The options in what my_print_defaults prints: one ``--name[=value]`` a line."""
-    options: dict[str, str] = {}
-    for line in text.splitlines():
-        if line.startswith("--"):
-            name, _equals, value = line[2:].partition("=")
-            name = name.strip().replace("-", "_")
-            name = name[len("loose_") :] if name.startswith("loose_") else name
-            # the one option that adds to what other lines of it say
-            before = options.get(name) if name == "plugin_load_add" else None
-            options[name] = f"{before};{value}" if before else value
-    return options
+    if printed.status:
+        raise InvalidOption(f"{program} cannot read the server's option files: {printed.said}", option="defaults_file")
+    return parse_options(printed.lines)
 
 
 def layout_from_options(options: dict[str, str], datadir: Path | None, family: Family, *, known: bool) -> HostLayout:

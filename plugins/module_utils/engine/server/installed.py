@@ -20,19 +20,18 @@ from ..errors import InvalidOption, MissingProgram, XtrabackupError
 from ..format.family import Family, flavor_of
 from ..format.file_kinds import PERSISTED_NAME
 from ..host import running
+from ..host.programs import answer_of
 from ..host.small_files import read_small
-from .option_file import require_heeded
+from .mysql.persisted_file import LARGEST, variables_in
+from .printed_options import PROGRAM, ask, parse_options, server_groups, service_environment
 
 DEFAULT_DATADIR, DEFAULT_SOCKET = "/var/lib/mysql", "/run/mysqld/mysqld.sock"
 #: what is told of the option files, which may hold secrets
 TOLD_OPTIONS = ("datadir", "gtid_mode", "server_id", "socket")
 # never taken from a file that the server's account can write
 _PLACES = ("datadir", "socket")
-_LARGEST_PERSISTED = 16 << 20  # bytes
-_PROGRAMS = ("mariadbd", "mysqld")
 _SYSTEM_DIRECTORIES = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 _GREETING_SECONDS = 5.0
-_ANSWER_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -106,10 +105,10 @@ def _installed(program: str, flavor: str, search: str) -> tuple[str, str]:
     MariaDB's packages have a mysqld, too. MySQL's programs name themselves nowhere, MariaDB's do.
     """
     found = {family.value: "" for family in Family}
-    names = {"mariadb": ["mariadbd"], "mysql": ["mysqld"]}.get(flavor, list(_PROGRAMS))
+    names = {"mariadb": ["mariadbd"], "mysql": ["mysqld"]}.get(flavor, list(Family.MARIADB.facts.server_programs))
     for name in [program] if program else names:
         path = shutil.which(name, path=search)
-        answer = _run([path, "--version"], search) if path else None
+        answer = answer_of([path, "--version"], search) if path else None
         if answer is None or answer.returncode:
             continue
         family = flavor_of(answer.stdout, "").family.value
@@ -118,67 +117,38 @@ def _installed(program: str, flavor: str, search: str) -> tuple[str, str]:
     return kind, found[kind]
 
 
-def _run(argv: list[str], search: str) -> subprocess.CompletedProcess[str] | None:
-    """The end of a program; None when it cannot be run."""
-    try:
-        return subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="surrogateescape",
-            timeout=_ANSWER_SECONDS,
-            check=False,
-            env={**os.environ, "PATH": search},
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-
-
 def _read_options(flavor: str, version: str, defaults_file: str, search: str) -> dict[str, str]:
-    """The options of TOLD_OPTIONS in the server's option files; the last line wins, as in the server."""
-    series = ".".join(version.split(".")[:2])
-    sections = ["--mysqld"] if flavor == Family.MARIADB.value else ["mysqld", "server", f"mysqld-{series}"]
-    argv = ["my_print_defaults", *([f"--defaults-file={defaults_file}"] if defaults_file else []), *sections]
-    path = shutil.which(argv[0], path=search)
-    answer = _run([path, *argv[1:]], search) if path else None
-    if answer is None:
-        raise MissingProgram(
-            "my_print_defaults, which reads the server's option files, cannot be run", program="my_print_defaults"
-        )
-    if answer.returncode:
+    """The options of TOLD_OPTIONS in the server's option files."""
+    argv = [
+        PROGRAM,
+        *([f"--defaults-file={defaults_file}"] if defaults_file else []),
+        *server_groups(Family(flavor), version),
+    ]
+    path = shutil.which(PROGRAM, path=search)
+    try:
+        printed = ask([path, *argv[1:]], service_environment(search)) if path else None
+    except (OSError, subprocess.TimeoutExpired):
+        printed = None
+    if printed is None:
+        raise MissingProgram(f"{PROGRAM}, which reads the server's option files, cannot be run", program=PROGRAM)
+    if printed.status:
         raise InvalidOption(
-            f"{' '.join(argv)} ended with status {answer.returncode}: {answer.stderr.strip()}", option="defaults_file"
+            f"{' '.join(argv)} ended with status {printed.status}: {printed.said}", option="defaults_file"
         )
-    require_heeded(os.fsencode(answer.stderr))
-    options = {}
-    for line in answer.stdout.splitlines():
-        name, __, value = line.partition("=")
-        name = name[2:].replace("-", "_")
-        if line.startswith("--") and name in TOLD_OPTIONS:
-            options[name] = value
-    return options
+    options = parse_options(printed.lines)
+    return {name: value for name, value in options.items() if name in TOLD_OPTIONS}
 
 
 def _read_persisted(datadir: str) -> dict[str, str]:
     """The options of TOLD_OPTIONS that SET PERSIST has noted in the data directory, places excepted: MySQL reads them
     after its option files."""
     try:
-        # whoever runs as the server's user can write there
-        noted = json.loads(read_small(Path(datadir) / PERSISTED_NAME, _LARGEST_PERSISTED).data)
+        # every process of the server's account can write there
+        noted = json.loads(read_small(Path(datadir) / PERSISTED_NAME, LARGEST).data)
         wanted = [name for name in TOLD_OPTIONS if name not in _PLACES]
-        return {name: value for name, value in _persisted_values(noted) if name in wanted}
+        return {variable.name: variable.value for variable in variables_in(noted) if variable.name in wanted}
     except (OSError, ValueError, RecursionError, XtrabackupError):
         return {}
-
-
-def _persisted_values(node: Any, name: str = "") -> list[tuple[str, str]]:
-    """Name and value of each variable in the file, whose groups differ between versions."""
-    if not isinstance(node, dict):
-        return []
-    if name and "Value" in node:
-        return [(name, str(node["Value"]))]
-    return [pair for key, child in node.items() for pair in _persisted_values(child, key)]
 
 
 def _greets(path: str) -> bool:

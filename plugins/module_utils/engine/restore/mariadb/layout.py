@@ -20,11 +20,6 @@ _REDO = pattern_of((MARIADB_REDO,))
 _UNDO = pattern_of((MARIADB_UNDO,))
 
 
-def option_groups(_version: str) -> list[str]:
-    """The option by which MariaDB's ``my_print_defaults`` names the groups of its server, which it knows itself."""
-    return ["--mysqld"]
-
-
 def server_options(_datadir: Path, options: dict[str, str]) -> dict[str, str]:
     """``options``: the server persists none."""
     return options

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...format.file_kinds import DOUBLEWRITE, MYSQL_UNDO, MYSQL_UNDO_OF_SQL, REDO_DIRECTORY, TABLESPACE, pattern_of
-from ...server.connection import version_numbers
 from .persisted import persisted_variables
 
 if TYPE_CHECKING:
@@ -22,12 +21,6 @@ UNDO_NAMES = pattern_of((MYSQL_UNDO, MYSQL_UNDO_OF_SQL))
 TABLESPACE_NAMES = pattern_of((TABLESPACE, MYSQL_UNDO_OF_SQL))
 _PLUGIN_DIRECTORIES = ("/usr/lib/mysql/plugin", "/usr/lib64/mysql/plugin", "/usr/local/mysql/lib/plugin")
 _DOUBLEWRITE = pattern_of((DOUBLEWRITE,))
-
-
-def option_groups(version: str) -> list[str]:
-    """The groups that a server of ``version`` ("": not known) reads, with that of its own series: mysqld-9.7."""
-    series = ".".join(map(str, version_numbers(version)[:2]))
-    return ["mysqld", "server", *([f"mysqld-{series}"] if series else [])]
 
 
 def server_options(datadir: Path, options: dict[str, str]) -> dict[str, str]:

@@ -16,15 +16,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from ...errors import FormatError, InvalidOption, StorageError
 from ...format import strict_json
 from ...format.file_kinds import PERSISTED_NAME
 from ...host.small_files import read_small
+from ...server.mysql.persisted_file import LARGEST, variables_in
 from ..log_files import cluster_directories
 
-_MAX_BYTES = 16 << 20
 _OFF = ("0", "OFF", "FALSE")
 
 # what names a place where a restore looks, writes or removes; other places (of other logs, of keys) it only keeps below
@@ -40,16 +39,7 @@ _LISTS = frozenset({"innodb_data_file_path", "innodb_directories", "wsrep_provid
 # the server has found its data directory before it reads the file, and its account is that of the option files
 _FIXED = frozenset({"datadir", "user"})
 _SWITCHES = ("", "0", "1", "ON", "OFF", "TRUE", "FALSE")
-# microseconds: a server takes no smaller number for a time
-_SMALLEST_TIME = 1 << 32
 _VERSIONS = (1, 2)
-
-
-class _Entry(NamedTuple):
-    name: str
-    value: str
-    static: bool
-    in_form: bool
 
 
 def persisted_variables(datadir: Path, options: Mapping[str, str]) -> dict[str, str]:
@@ -63,7 +53,7 @@ def persisted_variables(datadir: Path, options: Mapping[str, str]) -> dict[str, 
     if options.get("persisted_globals_load", "ON").upper() in _OFF:
         return {}
     try:
-        found = strict_json.parse_value(read_small(path, _MAX_BYTES).data, str(path), max_bytes=_MAX_BYTES)
+        found = strict_json.parse_value(read_small(path, LARGEST).data, str(path), max_bytes=LARGEST)
         strict_json.require_plain(found, str(path))
     except (FileNotFoundError, NotADirectoryError):
         return {}
@@ -71,7 +61,7 @@ def persisted_variables(datadir: Path, options: Mapping[str, str]) -> dict[str, 
         raise _unreadable(path, f"cannot be read: {error.message}") from error
     if not isinstance(found, dict) or found.get("Version") not in _VERSIONS:
         raise _unreadable(path, "has no version that is known")
-    entries = list(_entries({key: child for key, child in found.items() if key != "Version"}))
+    entries = list(variables_in({key: child for key, child in found.items() if key != "Version"}))
     # a place counts only where it becomes an option of the command line
     known = _PLACES | _LISTS | _FIXED
     entries = [entry for entry in entries if entry.static or entry.name not in known]
@@ -89,29 +79,6 @@ def _unreadable(path: Path, fault: str) -> InvalidOption:
         remedy="Mend it, or move it away: without it only the option files count.",
         path=str(path),
     )
-
-
-def _entries(node: Any, name: str = "", *, static: bool = False) -> Iterator[_Entry]:
-    """Yields the variables in an object of the file, whose groups differ between the versions of the server: each
-    variable is an object with a ``Value``."""
-    if not isinstance(node, dict):
-        return
-    if name and "Value" in node:
-        normal = name.replace("-", "_")
-        normal = normal[len("loose_") :] if normal.startswith("loose_") else normal
-        yield _Entry(normal, str(node["Value"]), static, _in_form(node))
-        return
-    for key, child in node.items():
-        yield from _entries(child, key, static=static or "static" in key)
-
-
-def _in_form(node: dict[str, Any]) -> bool:
-    metadata = node.get("Metadata")
-    if not isinstance(node["Value"], str) or not isinstance(metadata, dict):
-        return False
-    time = metadata.get("Timestamp")
-    texts = all(isinstance(metadata.get(key), str) for key in ("Host", "User"))
-    return texts and isinstance(time, int) and not isinstance(time, bool) and time >= _SMALLEST_TIME
 
 
 def _require_places(path: Path, options: Mapping[str, str], values: Mapping[str, str]) -> None:

@@ -184,7 +184,7 @@ def test_an_empty_password_of_an_option_file_is_a_password(
     tmp_path: Path, with_program: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not with_program:
-        monkeypatch.setattr(option_files, "_PROGRAM", "no-such-program")
+        monkeypatch.setattr(option_files, "PROGRAM", "no-such-program")
     path = tmp_path / "my.cnf"
     for line, program, expected in (
         ("password=", "mariadb-backup", ""),
@@ -229,7 +229,7 @@ def _cnf(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("with_program", [True, False])
 def test_option_files_give_each_group_its_own(cnf: Path, with_program: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not with_program:
-        monkeypatch.setattr(option_files, "_PROGRAM", "no-such-program")
+        monkeypatch.setattr(option_files, "PROGRAM", "no-such-program")
     found = session(f"--defaults-file={cnf}", "--backup", "--target-dir=/t")
     arguments = found.arguments
     assert (arguments.text("datadir"), arguments.number("parallel"), arguments.number("port")) == ("/data", 3, 3310)

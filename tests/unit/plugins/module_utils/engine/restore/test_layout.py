@@ -19,19 +19,19 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore i
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.restore.layout import (
     HostLayout,
     layout_from_options,
-    parse_options,
     read_layout,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.data_files import (
     parse_data_files,
     render_names,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.printed_options import parse_options
 
 BACKUP_FILES = parse_data_files("ibdata1:12M:autoextend", "test")
 
 
 def of(text: str, datadir: Path | None = None) -> HostLayout:
-    return layout_from_options(parse_options(text), datadir, Family.MARIADB, known=True)
+    return layout_from_options(parse_options(text.splitlines()), datadir, Family.MARIADB, known=True)
 
 
 def test_without_options_everything_is_in_the_packages_datadir() -> None:
@@ -39,13 +39,6 @@ def test_without_options_everything_is_in_the_packages_datadir() -> None:
     assert layout.datadir == Path("/var/lib/mysql")
     for name in ("ib_logfile0", "undo001", "aria_log_control", "aria_log.00000001", "ibdata1", "anything"):
         assert layout.place_of(name, BACKUP_FILES) == layout.datadir / name
-
-
-def test_names_take_dashes_underscores_and_loose_and_the_last_wins() -> None:
-    options = parse_options(
-        "--innodb-log-group-home-dir=/a\n--loose-innodb_log_group_home_dir=/b\n--skip-name-resolve\nnoise"
-    )
-    assert options == {"innodb_log_group_home_dir": "/b", "skip_name_resolve": ""}
 
 
 def test_each_kind_of_file_has_its_place() -> None:
@@ -92,7 +85,7 @@ def test_a_datadir_alone_stands_alone(monkeypatch: pytest.MonkeyPatch, path: str
 
 @pytest.mark.parametrize("text", ["--datadir=/data/\n", ""])
 def test_a_datadir_that_is_the_hosts_own_has_the_hosts_layout(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    host = parse_options(f"{text}--innodb-log-group-home-dir=/redo\n--pid-file=/run/s.pid")
+    host = parse_options(f"{text}--innodb-log-group-home-dir=/redo\n--pid-file=/run/s.pid".splitlines())
     monkeypatch.setattr(layout_module, "read_server_options", lambda _file, _family, _version: host)
     layout = read_layout(None, Path("/data" if text else "/var/lib/mysql"), Family.MARIADB)
     assert (layout.log_group_home_dir, layout.pid_file) == (Path("/redo"), Path("/run/s.pid"))
@@ -185,7 +178,7 @@ def test_names_only_are_kept_for_recovery() -> None:
 
 
 def of_mysql(text: str) -> HostLayout:
-    return layout_from_options(parse_options(text), None, known=True, family=Family.MYSQL)
+    return layout_from_options(parse_options(text.splitlines()), None, known=True, family=Family.MYSQL)
 
 
 def test_mysqls_files_have_their_places() -> None:

@@ -58,6 +58,15 @@ def test_the_last_line_of_an_option_counts_and_secrets_stay_where_they_are(tmp_p
     assert host["options"] == {"datadir": "/data/b/", "server_id": "7"}
 
 
+def test_option_files_are_read_as_the_servers_service_reads_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service has another home than we; to an option with ``loose`` it listens."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    programs = {"mariadbd": MARIADB, "my_print_defaults": 'echo "--datadir=$HOME"; echo --loose-server-id=7'}
+    assert found(tmp_path, programs)["options"] == {"datadir": "/nonexistent", "server_id": "7"}
+
+
 @pytest.mark.parametrize("said", ["Warning: {} is ignored", "my_print_defaults: [Warning] {} is ignored."])
 def test_an_option_file_that_the_server_ignores_is_told_of(tmp_path: Path, said: str) -> None:
     warning = said.format("World-writable config file '/etc/a b.cnf'")
