@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import abc
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, Callable, ClassVar
 
 from ..progress import Progress
 from ..stream.digests import Checksum
@@ -21,11 +22,14 @@ from ..units import parse_duration
 from .base import SourceKind
 
 
+@dataclass(frozen=True)
 class ArrivingSource(abc.ABC):
-    """Whoever connects first and may send, named by one key of the module's option ``listen``. A frozen value.
+    """The first sender that connects and may send, named by one key of the module's option ``listen``. A frozen value.
 
     It cannot be opened, since nothing is there yet: it is received, and an intake takes what comes.
     """
+
+    listen: TcpListenOptions | ListenOptions
 
     kind: ClassVar[SourceKind] = SourceKind.STREAM
     #: the key in the module's option ``listen``
@@ -37,15 +41,18 @@ class ArrivingSource(abc.ABC):
         """The source that the option ``listen`` describes; raises InvalidOption."""
 
     @property
-    @abc.abstractmethod
     def location(self) -> str:
         """Address at which the backup is awaited."""
+        return self.listen.where
 
     def warnings(self) -> list[str]:
         """Returns the warnings to give before anything is received."""
         return []
 
     @abc.abstractmethod
+    def _receiver(self) -> Callable[..., Received]:
+        """Returns the function that waits at ``listen`` for the sender, and takes what ``receive`` does."""
+
     def receive(
         self,
         intake: Intake,
@@ -58,6 +65,7 @@ class ArrivingSource(abc.ABC):
 
         The ``digests`` of its bytes are told, ``checksum`` is compared. Raises PeerTimeout, PeerFailed, StreamError,
         StorageError and others; nothing is left then."""
+        return self._receiver()(intake, digests=digests, checksum=checksum, progress=progress)
 
 
 def _place(listen: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,24 +90,13 @@ class TcpSource(ArrivingSource):
     def from_options(cls, listen: Mapping[str, Any]) -> TcpSource:
         return cls(TcpListenOptions(**_place(listen)))
 
-    @property
-    def location(self) -> str:
-        return self.listen.where
-
     def warnings(self) -> list[str]:
         sender = f"listen.plain: whoever reaches port {self.listen.port} of this host can send a backup"
         plain = "what is not encrypted can be read on its way"
         return [f"{sender}, and {plain}; with listen.tls both ends prove who they are"]
 
-    def receive(
-        self,
-        intake: Intake,
-        *,
-        digests: Sequence[str] = (),
-        checksum: Checksum | None = None,
-        progress: Progress | None = None,
-    ) -> Received:
-        return tcp_receiver.receive(self.listen, intake, digests=digests, checksum=checksum, progress=progress)
+    def _receiver(self) -> Callable[..., Received]:
+        return functools.partial(tcp_receiver.receive, self.listen)
 
 
 @dataclass(frozen=True)
@@ -114,16 +111,5 @@ class TlsSource(ArrivingSource):
     def from_options(cls, listen: Mapping[str, Any]) -> TlsSource:
         return cls(ListenOptions(credentials_path=listen["tls"]["credentials"], **_place(listen)))
 
-    @property
-    def location(self) -> str:
-        return self.listen.where
-
-    def receive(
-        self,
-        intake: Intake,
-        *,
-        digests: Sequence[str] = (),
-        checksum: Checksum | None = None,
-        progress: Progress | None = None,
-    ) -> Received:
-        return tls_receiver.receive(self.listen, intake, digests=digests, checksum=checksum, progress=progress)
+    def _receiver(self) -> Callable[..., Received]:
+        return functools.partial(tls_receiver.receive, self.listen)
