@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from .engine.catalog import describe_path, describe_user_data, read_job
 from .engine.errors import ConnectionFailed, XtrabackupError
 from .engine.replica.gather import (
     HostQuestion,
@@ -48,7 +49,7 @@ LOGIN_SAID = ("login_user", "login_password", "login_host", "login_port", "login
 def server_part(params: dict[str, Any]) -> tuple[dict[str, Any], ServerObjects | None]:
     """The server and its channels, if one is asked for or there; and what it holds, if it runs on the place O(src)."""
     said = any(params[name] is not None for name in LOGIN_SAID)
-    # a server that nobody asked for must not keep anybody from looking at a file
+    # without a login, a server that cannot be asked is no reason to fail
     tolerated: type[XtrabackupError] = ConnectionFailed if said else XtrabackupError
     try:
         with Connection(ConnectionParameters.from_options(params)) as connection:
@@ -75,3 +76,17 @@ def host_part(params: dict[str, Any]) -> dict[str, Any]:
         return {"host": read_host(question)}
     login = ConnectionParameters.from_options(params)
     return read_all(question, login, replace(login, user=host["admin_user"], password=host["admin_password"]))
+
+
+def gather(params: dict[str, Any]) -> dict[str, Any]:
+    """Gather what the module's options ``params`` ask for."""
+    if params["host"] is not None:
+        return host_part(params)
+    result, objects = server_part(params)
+    if params["src"] is not None:
+        result["source"], result["backup"] = describe_path(params["src"])
+        if result["source"]["kind"] == "datadir":
+            result["user_data"] = describe_user_data(params["src"], objects)
+    if params["progress_file"] is not None:
+        result["job"] = read_job(params["progress_file"])
+    return result

@@ -31,8 +31,7 @@ options:
         O(innodb.xtrabackup.xbstream#module:state=verified) does that.
     type: path
   progress_file:
-    description:
-      - The progress file of a job, as given to the module that runs it.
+    description: The progress file of a job, as given to the module that runs it.
     type: path
   server_optional:
     description:
@@ -200,8 +199,7 @@ source:
           that was not restored.
       type: str
     request:
-      description:
-        - The restore request that the data come from, null when nobody requested them. Of a data directory.
+      description: The restore request that the data come from, null when nobody requested them. Of a data directory.
       type: dict
       contains:
         id:
@@ -468,28 +466,8 @@ error:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.catalog import (
-    describe_path,
-    describe_user_data,
-    read_job,
-)
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.host_facts import HOST_OPTION, host_part, server_part
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.host_facts import HOST_OPTION, gather
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.module_support import LOGIN_OPTIONS, Outcome, run
-
-
-def gather(module: AnsibleModule) -> Outcome:
-    """Gather what was asked for."""
-    params = module.params
-    if params["host"] is not None:
-        return Outcome(False, result=host_part(params))
-    result, objects = server_part(params)
-    if params["src"] is not None:
-        result["source"], result["backup"] = describe_path(params["src"])
-        if result["source"]["kind"] == "datadir":
-            result["user_data"] = describe_user_data(params["src"], objects)
-    if params["progress_file"] is not None:
-        result["job"] = read_job(params["progress_file"])
-    return Outcome(False, result=result)
 
 
 def main() -> None:
@@ -503,7 +481,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    run(module, gather)
+    run(module, lambda module: Outcome(False, result=gather(module.params)))
 
 
 if __name__ == "__main__":

@@ -129,7 +129,7 @@ def test_each_store_has_the_digests_and_each_reader_compares_them(tmp_path: Path
 
 @pytest.mark.parametrize("parallel", [1, 3])
 def test_a_stream_whose_manifest_comes_last_is_compared_with_it(tmp_path: Path, parallel: int) -> None:
-    """As from a connection or a pipe: nobody has preview which digests there will be."""
+    """As from a connection or a pipe: the digests that will be there are not known beforehand."""
     for archive, right in ((store("archive", tmp_path / "right"), True), (lying_archive(tmp_path / "wrong"), False)):
         staging = tmp_path / f"staging-{right}"
         for kept in (staging, None):

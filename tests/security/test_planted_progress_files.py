@@ -17,26 +17,36 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
 
 
-@pytest.mark.parametrize("name", ["job.json.new", "job.json"])
-@pytest.mark.parametrize("kind", ["symbolic", "hard", "dangling", "fifo"])
-def test_a_link_planted_at_the_progress_file_leads_nowhere(tmp_path: Path, name: str, kind: str) -> None:
-    victim, directory = tmp_path / "victim", tmp_path / "everybodys"
-    directory.mkdir()
+def plant(planted: Path, kind: str, victim: Path) -> Path:
+    """Put at ``planted`` a FIFO, or a link of this ``kind`` to ``victim``, which is there unless the link dangles."""
     if kind != "dangling":
         victim.write_text("precious", encoding="utf-8")
-    planted = directory / name
     if kind == "hard":
         planted.hardlink_to(victim)
     elif kind == "fifo":
         os.mkfifo(planted)
     else:
         planted.symlink_to(victim)
+    return planted
+
+
+def assert_untouched(victim: Path, kind: str) -> None:
+    """The file is as ``plant`` has left it."""
+    assert victim.exists() is (kind != "dangling")
+    assert kind == "dangling" or victim.read_text(encoding="utf-8") == "precious"
+
+
+@pytest.mark.parametrize("name", ["job.json.new", "job.json"])
+@pytest.mark.parametrize("kind", ["symbolic", "hard", "dangling", "fifo"])
+def test_a_link_planted_at_the_progress_file_leads_nowhere(tmp_path: Path, name: str, kind: str) -> None:
+    victim, directory = tmp_path / "victim", tmp_path / "everybodys"
+    directory.mkdir()
+    plant(directory / name, kind, victim)
     progress = Progress("backup", directory / "job.json")
     progress.phase("copying", 100)
     assert json.loads((directory / "job.json").read_text(encoding="utf-8"))["phase"] == "copying"
     assert stat.S_ISREG(os.lstat(directory / "job.json").st_mode)
-    assert victim.exists() is (kind != "dangling")
-    assert kind == "dangling" or victim.read_text(encoding="utf-8") == "precious"
+    assert_untouched(victim, kind)
     progress.close()
     assert {path.name for path in directory.iterdir()} == ({name} - {"job.json"})
 
@@ -69,22 +79,13 @@ def test_a_name_of_the_greatest_length_has_a_progress_file_too(tmp_path: Path) -
 def test_a_link_planted_at_the_log_of_a_job_leads_nowhere(tmp_path: Path, kind: str) -> None:
     victim, directory = tmp_path / "victim", tmp_path / "everybodys"
     directory.mkdir()
-    if kind != "dangling":
-        victim.write_text("precious", encoding="utf-8")
-    planted = directory / "job.json.log"
-    if kind == "hard":
-        planted.hardlink_to(victim)
-    elif kind == "fifo":
-        os.mkfifo(planted)
-    else:
-        planted.symlink_to(victim)
+    planted = plant(directory / "job.json.log", kind, victim)
     with pytest.raises(StreamError), job_log.kept_beside(directory / "job.json"):
         raise StreamError("broken")
     assert "broken" in planted.read_text(encoding="utf-8")
     assert stat.S_ISREG(os.lstat(planted).st_mode)
     assert stat.S_IMODE(os.lstat(planted).st_mode) == 0o600
-    assert victim.exists() is (kind != "dangling")
-    assert kind == "dangling" or victim.read_text(encoding="utf-8") == "precious"
+    assert_untouched(victim, kind)
     assert [path.name for path in directory.iterdir()] == ["job.json.log"]
 
 

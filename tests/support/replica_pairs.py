@@ -54,6 +54,7 @@ class Pair:
     kept_columns: ClassVar[tuple[str, ...]]
     status_statement: ClassVar[str]
     log_statement: ClassVar[str]
+    threads_statement: ClassVar[str]
     position_key: ClassVar[str]  # in the module's result
     unreachable: ClassVar[str]  # a position that is never reached
     using_gtid: ClassVar[str]
@@ -110,7 +111,7 @@ class Pair:
 
     def threads(self) -> list[int]:
         """Ids of the replication threads: they change when a channel is restarted."""
-        raise NotImplementedError
+        return sorted(row["id"] for row in self.replica.rows(self.threads_statement))
 
     @classmethod
     def position_of(cls, server: DatabaseServer) -> str:
@@ -148,17 +149,12 @@ class MariaDBPair(Pair):
     )  # fmt: skip
     status_statement = "SHOW ALL SLAVES STATUS"
     log_statement = "SHOW MASTER STATUS"
+    threads_statement = "SELECT ID AS id FROM information_schema.PROCESSLIST WHERE COMMAND IN ('Slave_IO', 'Slave_SQL')"
     position_key = "gtid_slave_pos"
     unreachable = "0-1-999999"
     using_gtid = "Slave_Pos"
     errno_purged = 1236
     errno_same_id = 1593
-
-    def threads(self) -> list[int]:
-        rows = self.replica.rows(
-            "SELECT ID FROM information_schema.PROCESSLIST WHERE COMMAND IN ('Slave_IO', 'Slave_SQL')"
-        )
-        return sorted(row["ID"] for row in rows)
 
     @classmethod
     def position_of(cls, server: DatabaseServer) -> str:
@@ -183,19 +179,16 @@ class MySQLPair(Pair):
     )  # fmt: skip
     status_statement = "SHOW REPLICA STATUS"
     log_statement = "SHOW BINARY LOG STATUS"
+    threads_statement = (
+        "SELECT THREAD_ID AS id FROM performance_schema.threads WHERE NAME IN "
+        "('thread/sql/replica_io', 'thread/sql/replica_sql', 'thread/sql/slave_io', 'thread/sql/slave_sql')"
+    )
     position_key = "gtid_executed"
     unreachable = f"{OTHER_UUID}:1-9"
     using_gtid = "Auto_Position"
     errno_purged = 13114
     errno_same_id = 13117
     record: ClassVar[dict[str, Any]] = {"server": {"flavor": "mysql"}}
-
-    def threads(self) -> list[int]:
-        rows = self.replica.rows(
-            "SELECT THREAD_ID FROM performance_schema.threads WHERE NAME IN "
-            "('thread/sql/replica_io', 'thread/sql/replica_sql', 'thread/sql/slave_io', 'thread/sql/slave_sql')"
-        )
-        return sorted(row["THREAD_ID"] for row in rows)
 
     @classmethod
     def position_of(cls, server: DatabaseServer) -> str:

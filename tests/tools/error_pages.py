@@ -24,8 +24,8 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
     server,
     storage,
     streams,
+    usage,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import usage as asked
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors.wording import Wording, as_in_tasks
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -36,7 +36,7 @@ END = ".. errors: end\n"
 _TYPED = re.compile(r"\b(?:\w+\.)*\w+_\w+\b(?:\.\w+)*|\binnodb\.xtrabackup\.\w+")
 
 
-BRANCHES = (asked, server, formats, streams, storage, backups, requests)  # in the guide's order
+BRANCHES = (usage, server, formats, streams, storage, backups, requests)  # in the guide's order
 
 
 @dataclass(frozen=True)

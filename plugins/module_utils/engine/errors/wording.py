@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Options in the texts of errors: the engine names them by a key, and whoever shows the error spells them.
+"""Options in the texts of errors: the engine names them by a key, and each front end spells them.
 
 A text is an ordinary string into which terms are formatted: ``f"Wait, or raise {Option('lock_timeout')}."``. Modules
 spell a term as it is written in a task (``lock_timeout``, ``force: true``); so does ``str`` of an error. The command
@@ -19,8 +19,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Callable, Union
 
-_SEAL = os.urandom(8).hex()
-_BEGIN, _END = f"\x02{_SEAL}", f"\x03{_SEAL}"
+_NONCE = os.urandom(8).hex()
+_BEGIN, _END = f"\x02{_NONCE}", f"\x03{_NONCE}"
 _MARK = re.compile(f"{_BEGIN}(.*?){_END}")
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A restore request: it has a name, is, carried out once on each host, and remembered there.
+"""A restore request: it has a name, is carried out once on each host, and is remembered there.
 
 A backup is one state among many that a data directory had, so "the data are that backup" cannot tell whether a request
 was carried out: the server writes. What tells is the list of requests in the marker of the restore.
