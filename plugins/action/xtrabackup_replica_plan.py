@@ -32,6 +32,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.p
     refusal,
     require_still_free,
 )
+from ansible_collections.innodb.xtrabackup.plugins.plugin_utils.plain_types import plain
 from ansible_collections.innodb.xtrabackup.plugins.plugin_utils.role_variables import misspelt
 
 SPEC: dict[str, dict[str, Any]] = {
@@ -52,15 +53,6 @@ SPEC: dict[str, dict[str, Any]] = {
 _SWITCHES = ("source_ssl", "source_ssl_verify", "get_source_public_key")
 # what the role registers on each host: its primary, and its facts
 _PRIMARY_OF, _FACTS_OF = "__xtrabackup_replica_request", "__xtrabackup_host_info"
-
-
-def plain(value: Any) -> Any:
-    """``value`` in JSON types: a vaulted string of ansible-core 2.18 is no string, for one."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
 def channel_settings(channel: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,14 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options: {}
 attributes:
+  action:
+    support: full
+    description:
+      - Indicates this has a corresponding action plugin so some parts of the options can be executed on the controller.
+  async:
+    support: full
+    description:
+      - Supports being used with the C(async) keyword.
   check_mode:
     support: full
     description:

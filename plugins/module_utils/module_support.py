@@ -10,6 +10,7 @@ nothing of Ansible, and returns an Outcome. Of the module utilities, this and ar
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -21,6 +22,9 @@ from .engine import job_log
 from .engine.errors import Cancelled, XtrabackupError
 from .engine.printable import printable
 from .engine.progress import Progress
+
+STATUS_VARIABLE = "XTRABACKUP_JOB_STATUS"
+"""Environment variable of a detached job: where it writes its progress."""
 
 LOGIN_OPTIONS: dict[str, dict[str, Any]] = {
     "login_user": {"type": "str"},
@@ -101,7 +105,9 @@ def warn(module: AnsibleModule, warnings: Iterable[str]) -> None:
 
 @contextlib.contextmanager
 def progress_of(name: str, progress_file: str | None) -> Iterator[Progress]:
-    """The progress of the job ``name`` for the block, in ``progress_file`` if that is given, with a log beside it."""
+    """The progress of the job ``name`` for the block, with a log beside its file: ``progress_file`` if that is given,
+    else that of the detached job that this process is (see ``remote_jobs``)."""
+    progress_file = progress_file or os.environ.get(STATUS_VARIABLE)
     with job_log.kept_beside(progress_file), contextlib.closing(Progress(name, progress_file)) as progress:
         yield progress
 

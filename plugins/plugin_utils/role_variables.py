@@ -13,7 +13,8 @@ from ansible.module_utils.common.yaml import yaml_load
 
 _ROLES = Path(__file__).resolve().parents[2] / "roles"
 # of the playbooks, and facts that the roles set
-_OTHERS = ("xtrabackup_become", "xtrabackup_hosts", "xtrabackup_install_ready", "xtrabackup_replica_result",
+_OTHERS = ("xtrabackup_become", "xtrabackup_hosts", "xtrabackup_install_ready", "xtrabackup_keep_engine",
+           "xtrabackup_replica_result",
            "xtrabackup_serial")  # fmt: skip
 _ALIKE = 0.85  # of 1; below it, a name is somebody's own
 

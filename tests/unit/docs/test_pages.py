@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.innodb.xtrabackup.plugins.plugin_utils.remote_engine import KEEP_VARIABLE
+
 PROJECT = Path(__file__).resolve().parents[3]
 COLLECTION = "innodb.xtrabackup."
 PAGES = sorted([*PROJECT.glob("docs/docsite/rst/*.rst"), PROJECT / "README.md", *PROJECT.glob("roles/*/README.md")])
@@ -58,7 +60,7 @@ def _modules() -> dict[str, dict[str, Any]]:
 
 @pytest.fixture(name="variables", scope="module")
 def _variables() -> set[str]:
-    """Variables of roles, and those that playbooks read themselves."""
+    """Variables of roles, and those that playbooks and the modules' actions read themselves."""
     found = {
         name
         for entry in documented("role").values()
@@ -67,7 +69,7 @@ def _variables() -> set[str]:
     }
     for playbook in PROJECT.glob("playbooks/*.yml"):
         found.update(re.findall(r"\b(xtrabackup_\w+) \| default", playbook.read_text(encoding="utf-8")))
-    return found
+    return found | {KEEP_VARIABLE}
 
 
 def blocks(page: Path) -> Iterator[Any]:

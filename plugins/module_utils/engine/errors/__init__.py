@@ -36,6 +36,7 @@ from .server import (
     RedoReplaced,
     ReplicationError,
     ServerError,
+    ServiceFailed,
     TableFileMissing,
     UnsupportedServer,
     UnsupportedTable,
@@ -60,7 +61,7 @@ from .streams import (
     StreamError,
     StreamTruncated,
 )
-from .usage import Cancelled, InvalidOption, MissingLibrary, MissingProgram
+from .usage import Cancelled, InvalidOption, JobGone, JobRunning, MissingLibrary, MissingProgram
 from .wording import BECOME, BECOME_USER, FORCE, INSTALL, TARGET_DIR, Clause, Keyword, Option, Program
 
 __all__ = [
@@ -83,6 +84,8 @@ __all__ = [
     "FileInUse",
     "FormatError",
     "InvalidOption",
+    "JobGone",
+    "JobRunning",
     "Keyword",
     "LockTimeout",
     "MissingLibrary",
@@ -109,6 +112,7 @@ __all__ = [
     "RequestUnproven",
     "ServerError",
     "ServerRunning",
+    "ServiceFailed",
     "StorageError",
     "StreamCorrupt",
     "StreamError",

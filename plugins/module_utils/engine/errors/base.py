@@ -15,9 +15,11 @@ from .wording import Spelling, Wording
 
 BACKUP = "xtrabackup_backup"
 INFO = "xtrabackup_info"
+JOB = "xtrabackup_job"
 PREPARE = "xtrabackup_prepare"
 REPLICA = "xtrabackup_replica"
 RESTORE = "xtrabackup_restore"
+SERVER = "xtrabackup_server"
 XBSTREAM = "xbstream"
 
 

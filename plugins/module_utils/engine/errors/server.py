@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from .base import BACKUP, INFO, PREPARE, REPLICA, RESTORE, XtrabackupError, returned_by
+from .base import BACKUP, INFO, PREPARE, REPLICA, RESTORE, SERVER, XtrabackupError, returned_by
 from .wording import Option
 
 
@@ -31,6 +31,19 @@ class ConnectionFailed(ServerError):
         f"Check that the server runs, and {Option('login_host')}, {Option('login_port')}, "
         f"{Option('login_unix_socket')}, {Option('login_user')}."
     )
+
+
+class ServiceFailed(ServerError):
+    """The server could not be stopped or started, or did not answer or end in time.
+
+    The message holds what its service manager or command has said.
+    """
+
+    code = "service_failed"
+    default_remedy = (
+        "Look into the server's error log and, with systemd, the journal of its unit; then run the task again."
+    )
+    modules = returned_by(SERVER)
 
 
 class UnsupportedServer(ServerError):

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from .base import BACKUP, PREPARE, RESTORE, XtrabackupError, returned_by
+from .base import BACKUP, JOB, PREPARE, RESTORE, XBSTREAM, XtrabackupError, returned_by
 from .wording import INSTALL, Clause
 
 
@@ -53,3 +53,25 @@ class Cancelled(XtrabackupError):
 
     code = "cancelled"
     default_remedy = "Look for the error that came first, or run the job again."
+
+
+class JobRunning(XtrabackupError):
+    """A job has not ended in the time that a task waits for it.
+
+    It goes on. A longer wait is a task with ``xtrabackup_job``, which can stop it, too.
+    """
+
+    code = "job_running"
+    default_remedy = "Wait longer for it, or stop it."
+    modules = returned_by(JOB)
+
+
+class JobGone(XtrabackupError):
+    """A job of a task is not there any more, or it ended without a result: killed, or with a restart of its host.
+
+    What it had completed is kept, and its log stays where the message says.
+    """
+
+    code = "job_gone"
+    default_remedy = "Run the task again: what was done is kept, and what was not is done."
+    modules = returned_by(BACKUP, JOB, PREPARE, RESTORE, XBSTREAM)

@@ -1,0 +1,125 @@
+# Copyright (c) 2026 the innodb.xtrabackup authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keeping the modules' code on a host, and running modules from it, as Ansible runs the file there."""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.innodb.xtrabackup.plugins.modules import xtrabackup_engine as engine
+from ansible_collections.innodb.xtrabackup.plugins.plugin_utils import remote_engine
+from ansible_collections.innodb.xtrabackup.tests.support.streams import make_archive
+
+FILE = Path(engine.__file__)
+DIGEST, CODE = remote_engine.pack()
+ENCODED = base64.b64encode(CODE).decode()
+
+
+@pytest.fixture(name="root")
+def _root(tmp_path: Path) -> Path:
+    return tmp_path / "xtrabackup" / "engine"
+
+
+def call(root: Path, request: dict[str, Any], cwd: Path | None = None, **environment: str) -> dict[str, Any]:
+    """What the host answers: the file is read from standard input with its arguments in it, as with pipelining."""
+    request = {"digest": DIGEST, "module": "xbstream", "_ansible_check_mode": False, **request}
+    source = FILE.read_text().replace("<<INCLUDE_ANSIBLE_MODULE_JSON_ARGS>>", json.dumps(request))
+    source = source.replace('_ROOT = "/var/lib/xtrabackup/engine"', f"_ROOT = {str(root)!r}")
+    # the directory of a test may be anybody's, as /tmp is
+    sticky = "state.st_mode & 0o022 and not state.st_mode & 0o1000"
+    source = source.replace("state.st_mode & 0o022", sticky)
+    done = subprocess.run(
+        [sys.executable, "-"],
+        input=source,
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=120,
+        check=False,
+        env={**{name: value for name, value in os.environ.items() if name != "PYTHONPATH"}, **environment},
+    )
+    assert done.stderr == ""
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def kept(root: Path) -> Path:
+    return root / f"{sys.implementation.cache_tag}-{DIGEST}"
+
+
+def test_code_is_asked_for_once_and_a_module_runs_from_it(root: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "b.xbstream"
+    make_archive(archive, {"a": b"1"})
+    task = {"arguments": {"src": str(archive), "dest": str(tmp_path / "out"), "state": "extracted"}}
+    assert call(root, task) == {"changed": False, "xtrabackup_engine": {"state": "missing"}}
+    assert not root.parent.exists()
+    # odd characters arrive as they were sent
+    odd = {"arguments": {"src": str(tmp_path / "'''\"\"\" \\ \u00e9 \U0001f600\n"), "dest": "/x"}, "code": ENCODED}
+    assert "\U0001f600" in call(root, odd)["msg"]
+    predicted = call(root, {**task, "_ansible_check_mode": True})
+    assert predicted["changed"], predicted
+    assert not (tmp_path / "out").exists()
+    assert call(root, task)["changed"]
+    assert (tmp_path / "out" / "a").read_bytes() == b"1"
+    assert not call(root, task)["changed"]
+
+
+def test_code_from_before_the_last_start_of_the_host_is_not_used(root: Path) -> None:
+    call(root, {"arguments": {}, "code": ENCODED})
+    (kept(root) / "complete").write_text("another boot")
+    (kept(root) / "ansible" / "__init__.py").write_text("torn by a power cut")
+    assert call(root, {"arguments": {}})["xtrabackup_engine"] == {"state": "missing"}
+    assert "state is required" not in call(root, {"arguments": {}, "code": ENCODED}).get("exception", "")
+    assert (kept(root) / "ansible" / "__init__.py").read_text().startswith("__version__")
+    assert sorted(path.name for path in root.iterdir()) == [kept(root).name]
+
+
+def test_nothing_is_kept_or_run_where_others_can_write(root: Path) -> None:
+    call(root, {"arguments": {}, "code": ENCODED})
+    for directory in (kept(root), root, root.parent):
+        directory.chmod(0o777)
+        reason = call(root, {"arguments": {}, "code": ENCODED})["xtrabackup_engine"]
+        assert (reason["state"], str(directory) in reason["why"]) == ("refused", True)
+        directory.chmod(0o755)
+    if os.geteuid() == 0:
+        os.chown(root, 65534, 65534)
+        assert call(root, {"arguments": {}})["xtrabackup_engine"]["state"] == "refused"
+
+
+def test_nothing_is_imported_from_the_directory_that_the_login_has_left(root: Path, tmp_path: Path) -> None:
+    planted = tmp_path / "home"
+    planted.mkdir()
+    for name in ("json.py", "base64.py", "fcntl.py", "ansible.py"):
+        (planted / name).write_text("raise SystemExit('planted')")
+    assert "src, listen" in call(root, {"arguments": {}, "code": ENCODED}, cwd=planted)["msg"]
+
+
+def test_three_versions_are_kept_and_those_in_use(root: Path) -> None:
+    call(root, {"arguments": {}, "code": ENCODED})
+    for number in range(4):
+        (root / f"old{number}").mkdir()
+        os.utime(root / f"old{number}", (number, number))
+    used = os.open(root / "old0", os.O_RDONLY)
+    fcntl.flock(used, fcntl.LOCK_SH)
+    (kept(root) / "complete").write_text("")
+    call(root, {"arguments": {}, "code": ENCODED})
+    os.close(used)
+    assert sorted(path.name for path in root.iterdir()) == sorted([kept(root).name, "old0", "old2", "old3"])
+
+
+def test_the_code_is_the_same_for_the_same_files_and_complete() -> None:
+    names = [name for name, _content in remote_engine.code_files()]
+    assert len(names) == len(set(names))
+    assert remote_engine.pack()[0] == DIGEST
+    plugins = "ansible_collections/innodb/xtrabackup/plugins"
+    assert {f"{plugins}/module_utils/remote_jobs.py", f"{plugins}/modules/xbstream.py"} <= set(names)
