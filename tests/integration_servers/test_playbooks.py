@@ -99,14 +99,16 @@ def test_a_failed_sender_or_start_leaves_nothing_behind_and_the_next_run_goes_on
     away = estate.play(xtrabackup_replica_address="127.0.0.2", xtrabackup_transfer_connect_timeout="3s")
     failed(away, "127.0.0.2", "The log of the receiver is ")
     assert not replica.datadir.exists()
-    left = ["replica/data.incoming.journal", "replica/run/replica.receiver.log"]
-    assert estate.leftovers() == left
-    assert stat.S_IMODE((estate.directory / left[1]).stat().st_mode) == 0o600
+    jobs = ["primary/run/jobs/sender-replica", "replica/run/jobs/receiver-replica"]
+    assert estate.leftovers() == sorted(["replica/data.incoming.journal", *jobs])
+    for job in jobs:
+        assert stat.S_IMODE((estate.directory / job).stat().st_mode) == 0o700
+        assert stat.S_IMODE((estate.directory / job / "status.log").stat().st_mode) == 0o600
     processes = Path("/proc").glob("[0-9]*/cmdline")
     assert not [path for path in processes if _names(path, f"{estate.directory}/replica/run")]
 
     failed(estate.play(xtrabackup_server_start_command=["/bin/false"]), "/bin/false")
-    assert estate.leftovers() == left
+    assert estate.leftovers() == ["replica/data.incoming.journal"]
     result = succeeded(estate.play())
     assert "an earlier run was interrupted there" in result.output
     assert "Take the backup on the primary" not in result.output

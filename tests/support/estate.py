@@ -109,8 +109,11 @@ class Estate:
 
     def leftovers(self) -> list[str]:
         """Files of a transfer or of an unfinished run that are still there."""
-        found = [path for server in self.servers.values() for path in (server.directory / "run").glob("*")]
+        found: list[Path] = []
         for server in self.servers.values():
+            run = server.directory / "run"
+            # the directory of jobs stays; a job that failed has its log there
+            found += [path for path in (*run.glob("*"), *run.glob("jobs/*")) if path != run / "jobs"]
             found += [path for path in server.directory.glob("data*") if path.name != "data"]
         asynchronous = self.directory / "ansible" / "async"
         found += asynchronous.glob("*") if asynchronous.exists() else []
