@@ -108,6 +108,18 @@ class Job:
         with open(self.directory / "run", "a", encoding="ascii") as file:
             file.write(f"{task}\n")
 
+    def answer(self) -> dict[str, Any] | None:
+        """Return what its module has printed, once it is over; None where that is not there."""
+        try:
+            return dict(json.loads(self.result_file.read_bytes().strip().splitlines()[-1]))
+        except FileNotFoundError:
+            return None
+
+    def succeeded(self) -> bool:
+        """Return True if it is over without an error, and its answer is there."""
+        answer = self.answer()
+        return answer is not None and not answer.get("failed")
+
     def phase(self) -> str:
         """The phase that it is in."""
         try:
@@ -219,16 +231,15 @@ def answer_of(job: Job, task: str) -> dict[str, Any]:
         raise JobGone(f"there is no job {job.directory.name} on this host, or not any more")
     if task and task not in tasks:
         raise JobGone(f"another task has started the job {job.directory.name} again")
-    try:
-        answer = json.loads(job.result_file.read_bytes().strip().splitlines()[-1])
-    except FileNotFoundError:
+    answer = job.answer()
+    if answer is None:
         raise JobGone(
             f"the job {job.directory.name} (process {pid}) died, or its host was restarted",
             remedy=f"Run the task again. If the job was killed, its log is {job.status_file}.log.",
-        ) from None
+        )
     if not answer.get("failed") and task in ("", tasks[-1]):
         shutil.rmtree(job.directory, ignore_errors=True)
-    return dict(answer)
+    return answer
 
 
 def stop(job: Job, seconds: float = 60) -> bool:

@@ -51,7 +51,7 @@ options:
     description:
       - V(finished) waits until the job is over. The result is that of its task, and the task fails if that failed.
       - V(stopped) stops the job and waits until it has ended. Its locks are released, its unfinished files removed.
-      - V(queried) only tells whether the job goes on.
+      - V(queried) only tells whether the job goes on, or has ended well and its result was not fetched yet.
     type: str
     choices: [finished, queried, stopped]
     default: finished
@@ -67,6 +67,10 @@ EXAMPLES = r"""
 RETURN = r"""
 alive:
   description: Whether the job goes on.
+  returned: with O(state=queried)
+  type: bool
+succeeded:
+  description: Whether the job is over, without an error, and its result is still there.
   returned: with O(state=queried)
   type: bool
 error:
@@ -104,7 +108,8 @@ def main() -> None:
     try:
         job = remote_jobs.Job.named(module.params["id"], module.params["run_dir"] or "")
         if module.params["state"] == "queried":
-            module.exit_json(changed=False, alive=job.lives)
+            alive = job.lives
+            module.exit_json(changed=False, alive=alive, succeeded=not alive and job.succeeded())
         if module.params["state"] == "stopped":
             module.exit_json(changed=job.lives if module.check_mode else remote_jobs.stop(job))
         if module.check_mode:
