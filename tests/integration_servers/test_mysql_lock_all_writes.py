@@ -22,15 +22,17 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.my
     MysqlLocks,
     require_table_privileges,
 )
+from ansible_collections.innodb.xtrabackup.tests.support.backup_locks import (
+    assert_nobody_is_blocked,
+    new_tables,
+    one_server,
+    refused,
+)
 from ansible_collections.innodb.xtrabackup.tests.support.mysql import MySQLServer
 from ansible_collections.innodb.xtrabackup.tests.support.mysql_locks import (
     PRIVILEGES,
-    assert_nobody_is_blocked,
     go_through,
-    new_tables,
-    one_server,
     open_count,
-    refused,
 )
 from ansible_collections.innodb.xtrabackup.tests.support.sessions import busy, holding, opener, wait_for
 
@@ -38,7 +40,7 @@ from ansible_collections.innodb.xtrabackup.tests.support.sessions import busy, h
 @pytest.fixture(scope="module")
 def shared() -> Iterator[MySQLServer]:
     """One server for all tests of this file."""
-    with one_server() as made:
+    with one_server(MySQLServer) as made:
         yield made
 
 

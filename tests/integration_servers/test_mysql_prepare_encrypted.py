@@ -12,16 +12,14 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import DecryptionFailed
-from ansible_collections.innodb.xtrabackup.tests.integration_servers.test_mysql_prepare import (
-    PREPARE,
-    PROGRAM,
-    content,
-    copy_of,
-    prepare,
-)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.tests.support.mysql_backups import backup_of_killed, coordinates
 from ansible_collections.innodb.xtrabackup.tests.support.mysql_keyring import KeyringMySQLServer
 from ansible_collections.innodb.xtrabackup.tests.support.playbook import run_module
+from ansible_collections.innodb.xtrabackup.tests.support.preparing import PREPARING, content, copy_of
+
+PREPARE = "xtrabackup_prepare"
+PREPARING_MYSQL = PREPARING[Family.MYSQL]
 
 
 @pytest.fixture(name="encrypted")
@@ -56,7 +54,13 @@ def test_encrypted_data_is_recovered_with_the_keyring_of_its_server(
     keyring = source.home / "keyring"
     before = keyring.read_bytes()
     result = run_module(
-        PREPARE, {"src": str(backup), "target_dir": str(workdir / "ready"), "keyring_file": str(keyring), **PROGRAM}
+        PREPARE,
+        {
+            "src": str(backup),
+            "target_dir": str(workdir / "ready"),
+            "keyring_file": str(keyring),
+            **PREPARING_MYSQL.program,
+        },
     )
     assert result["recovery"]["rolled_back"] == 1
     assert not [warning for warning in result.get("warnings", []) if "server:" in warning]
@@ -74,13 +78,13 @@ def test_without_its_keys_encrypted_data_is_refused_in_a_sentence(
     backup, _source = encrypted
     before = content(backup)
     with pytest.raises(DecryptionFailed, match="encrypted") as caught:
-        prepare(backup)
+        PREPARING_MYSQL.prepare(backup)
     assert "keyring" in caught.value.remedy
     other = KeyringMySQLServer.at(workdir / "other-home")(workdir / "other", {"innodb_undo_log_encrypt": "ON"})
     with other.start():
         pass
     with pytest.raises(DecryptionFailed):
-        prepare(backup, keyring_file=str(other.home / "keyring"))
+        PREPARING_MYSQL.prepare(backup, keyring_file=str(other.home / "keyring"))
     assert content(backup) == before
 
 
@@ -95,5 +99,5 @@ def test_encrypted_tables_are_missed_by_the_server_too(encrypted: tuple[Path, Ke
     source.kill()
     backup = backup_of_killed(source, source.directory.parent / "clear", where)
     with pytest.raises(DecryptionFailed, match="encrypted") as caught:
-        prepare(backup, source.directory.parent / "ready")
+        PREPARING_MYSQL.prepare(backup, source.directory.parent / "ready")
     assert "keyring_file" in caught.value.remedy

@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import XtrabackupError
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.progress import Progress
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.recovery.prepare import PrepareOptions, prepare
-from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import MySQLFactory, ServerFactory
-from ansible_collections.innodb.xtrabackup.tests.support.mysql import SERVER_PROGRAM
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
+from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import AnyServerFactory
+from ansible_collections.innodb.xtrabackup.tests.support.mysql import MySQLServer
 from ansible_collections.innodb.xtrabackup.tests.support.mysql_backups import backup_of_killed, coordinates
+from ansible_collections.innodb.xtrabackup.tests.support.preparing import PREPARING, stock
+from ansible_collections.innodb.xtrabackup.tests.support.servers import DatabaseServer
 
 ROWS = 2000
 
@@ -46,59 +47,47 @@ def state_of(directory: Path) -> dict[Path, tuple[bytes, int, int]]:
     return {path: (path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_ctime_ns) for path in files}
 
 
+def backup_without_its_table(source: DatabaseServer, full: Path) -> None:
+    """Make a backup of ``source``, which is ended, in the new directory ``full``, and take the table out of it."""
+    if isinstance(source, MySQLServer):
+        where = coordinates(source)
+        source.kill()
+        backup_of_killed(source, full, where)
+        (full / "xtrabackup_tablespaces").write_text(json.dumps({"version": 2, "external_tablespaces": []}))
+    else:
+        stock("--backup", f"--socket={source.socket}", "--user=root", f"--target-dir={full}")
+        source.kill()
+        (full / "shop" / "t.isl").unlink()
+    paths = list(full.rglob("t.ibd"))
+    assert paths
+    for path in paths:
+        path.unlink()
+
+
 @pytest.mark.parametrize("owner", ["root", "mysql"])
-def test_a_redo_log_of_mariadb_that_names_a_file_outside(
-    make_server: ServerFactory, workdir: Path, far: Path, owner: str
+@pytest.mark.parametrize("family", list(Family), ids=[family.value for family in Family])
+def test_a_redo_log_and_a_dictionary_that_name_a_file_outside(
+    make_any: AnyServerFactory, workdir: Path, far: Path, family: Family, owner: str
 ) -> None:
-    source = make_server("source", {"innodb_log_file_size": "96M"})
+    options = {
+        Family.MARIADB: {"innodb_log_file_size": "96M"},
+        Family.MYSQL: {"innodb_directories": str(far)},
+    }
+    source = make_any("source", options[family])
     source.execute(
         "CREATE DATABASE shop",
         "USE shop",
         f"CREATE TABLE shop.t (id INT PRIMARY KEY, a CHAR(200)) ENGINE=InnoDB DATA DIRECTORY='{far}'",
-        f"INSERT INTO shop.t SELECT seq, 'a' FROM seq_1_to_{ROWS}",
+        f"INSERT INTO shop.t SELECT seq, 'a' FROM {source.numbers(ROWS)}",
     )
     source.restart()  # a checkpoint: the log of the backup has nothing of what was before
     old = (far / "shop" / "t.ibd").read_bytes()
     source.execute("UPDATE shop.t SET a = REPEAT('b', 200)")
     full = workdir / "full"
-    subprocess.run(
-        ["mariadb-backup", "--backup", f"--socket={source.socket}", "--user=root", f"--target-dir={full}"],
-        check=True,
-        capture_output=True,
-    )
-    source.kill()
-    (full / "shop" / "t.isl").unlink()
-    (full / "shop" / "t.ibd").unlink()
+    backup_without_its_table(source, full)
     (far / "shop" / "t.ibd").write_bytes(old)
     before = for_everybody(far)
     subprocess.run(["chown", "-R", f"{owner}:", str(full)], check=True)
     with contextlib.suppress(XtrabackupError):
-        prepare(full, None, PrepareOptions(), Progress("prepare"))
-    assert state_of(far) == before
-
-
-@pytest.mark.parametrize("owner", ["root", "mysql"])
-def test_a_redo_log_and_a_dictionary_of_mysql_that_name_a_file_outside(
-    make_mysql: MySQLFactory, workdir: Path, far: Path, owner: str
-) -> None:
-    source = make_mysql("source", {"innodb_directories": str(far)})
-    source.execute(
-        "CREATE DATABASE shop",
-        f"CREATE TABLE shop.t (id INT PRIMARY KEY, a CHAR(200)) DATA DIRECTORY = '{far}'",
-        f"INSERT INTO shop.t SELECT seq, 'a' FROM {source.numbers(ROWS)}",
-    )
-    source.restart()
-    old = (far / "shop" / "t.ibd").read_bytes()
-    source.execute("UPDATE shop.t SET a = REPEAT('b', 200)")
-    where = coordinates(source)
-    source.kill()
-    full = backup_of_killed(source, workdir / "full", where)
-    for path in full.rglob("t.ibd"):
-        path.unlink()
-    (full / "xtrabackup_tablespaces").write_text(json.dumps({"version": 2, "external_tablespaces": []}))
-    (far / "shop" / "t.ibd").write_bytes(old)
-    before = for_everybody(far)
-    subprocess.run(["chown", "-R", f"{owner}:", str(full)], check=True)
-    with contextlib.suppress(XtrabackupError):
-        prepare(full, None, PrepareOptions(server_program=str(SERVER_PROGRAM)), Progress("prepare"))
+        PREPARING[family].prepare(full)
     assert state_of(far) == before

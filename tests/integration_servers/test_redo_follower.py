@@ -1,266 +1,143 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The redo follower on real servers: what it copies is recovered by a server; what it cannot copy is an error."""
+"""The followers of both families' redo logs on real servers: what they copy is recovered by a server to exactly its
+end; what they cannot copy is an error."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import re
-import shutil
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mariadb.redo_files import LogFile
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup.mariadb.redo_follower import RedoFollower
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
-    RedoOverwritten,
-    RedoReplaced,
-    XtrabackupError,
-)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import RedoOverwritten
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.mariadb import (
-    redo,
-    redo_10_8,
-    redo_format,
-)
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.page import (
-    PageVerifier,
-)
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.innodb.tablespace import (
-    is_unwritten,
-    unwritten_tablespace,
-)
-from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import ServerFactory
+from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import AnyServerFactory
 from ansible_collections.innodb.xtrabackup.tests.support.held_still import held_still
 from ansible_collections.innodb.xtrabackup.tests.support.load import AS_FAST_AS_IT_CAN, WriteLoad, check_invariants
-from ansible_collections.innodb.xtrabackup.tests.support.servers import MariaDBServer
-from ansible_collections.innodb.xtrabackup.tests.support.tablespace_headers import verified_tablespace_header
-
-NOT_DATA = ("ib_logfile", "ibtmp", "binlog", "relay", "ib_buffer_pool")
-
-
-class Copy:
-    """A follower of ``server``'s log that writes to ``path``; its question to the server has its own connection."""
-
-    def __init__(self, server: MariaDBServer, path: Path) -> None:
-        self.server = server
-        self.output = path.open("wb")
-        self.failures: list[XtrabackupError] = []
-        self.failed = threading.Event()
-        self.connection = server.connect()
-        self.follower = RedoFollower(
-            str(server.datadir / "ib_logfile0"),
-            server.variable("version"),
-            self.current_lsn,
-            self.output,
-            self._failed,
-        )
-
-    def current_lsn(self) -> int:
-        with self.connection.cursor() as cursor:
-            cursor.execute("SHOW GLOBAL STATUS LIKE 'Innodb_lsn_current'")
-            row = cursor.fetchone()
-        assert row is not None
-        return int(row[1])
-
-    def _failed(self, error: XtrabackupError) -> None:
-        self.failures.append(error)
-        self.failed.set()
-
-    def has_copied(self, size: int) -> bool:
-        """Whether ``size`` bytes of redo are copied; raises what the follower failed with."""
-        if self.failures:
-            raise self.failures[0]
-        return self.follower.copied_bytes > size
-
-    def close(self) -> None:
-        self.follower.stop()
-        self.output.close()
-        self.connection.close()
+from ansible_collections.innodb.xtrabackup.tests.support.mysql_redo import MIB, wait_for, write_redo
+from ansible_collections.innodb.xtrabackup.tests.support.redo_following import REDO_FOLLOWING, RedoFollowing
+from ansible_collections.innodb.xtrabackup.tests.support.servers import DatabaseServer
 
 
-@contextlib.contextmanager
-def following(server: MariaDBServer, path: Path) -> Iterator[Copy]:
-    copy = Copy(server, path)
-    try:
-        copy.follower.start()
-        yield copy
-    finally:
-        copy.close()
+@pytest.fixture(params=list(Family), ids=[family.value for family in Family])
+def family(request: pytest.FixtureRequest) -> Family:
+    wanted: Family = request.param
+    return wanted
 
 
-def copy_file(source: Path, target: Path) -> None:
-    """A hot copy of one file; pages of data files that are being written are read again."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if source.suffix != ".ibd" and source.name != "ibdata1":
-        shutil.copyfile(source, target)
-        return
-    with source.open("rb", buffering=0) as file:
-        data = bytearray(file.read())
-        # a new table's first page may still be in the buffer pool only
-        header = (
-            unwritten_tablespace(16384, Family.MARIADB)
-            if is_unwritten(data)
-            else verified_tablespace_header(data, str(source), Family.MARIADB)
-        )
-        verifier = PageVerifier(header, has_doublewrite=source.name == "ibdata1")
-        for _attempt in range(100):
-            faults = verifier.faults(data, 0)
-            for fault in faults:
-                data[fault.offset : fault.offset + verifier.page_size] = os.pread(
-                    file.fileno(), verifier.page_size, fault.offset
-                )
-            if not faults:
-                break
-            time.sleep(0.01)
-        assert not faults
-    target.write_bytes(data)
+@pytest.fixture
+def redo(family: Family) -> RedoFollowing:
+    return REDO_FOLLOWING[family]
 
 
-def copy_data(server: MariaDBServer, target: Path) -> None:
-    for source in sorted(server.datadir.rglob("*")):
-        if source.is_file() and not source.name.startswith(NOT_DATA):
-            copy_file(source, target / source.relative_to(server.datadir))
-
-
-def wait_for(condition: Any, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
-
-
-def end_of_log(server: MariaDBServer) -> int:
-    """What the server's recovery said last."""
-    return int(re.findall(r"End of log at LSN=(\d+)", server.log_text())[-1])
-
-
-def walk_to_the_end(path: Path) -> tuple[int, int]:
-    """LSN of the newest checkpoint and of the end of a log that nobody writes."""
-    log = LogFile(str(path))
-    try:
-        checkpoint = log.newest_checkpoint()
-        lsn = checkpoint.lsn
-        while True:
-            walked = redo_10_8.walk(log.read(lsn, 1 << 20), lsn, log.header)
-            lsn += walked.size
-            if walked.end is not redo_format.MariadbWalkEnd.WINDOW:
-                return checkpoint.lsn, lsn
-            assert walked.size
-    finally:
-        log.close()
+def load_on(server: DatabaseServer, redo: RedoFollowing, *, may_lose_server: bool = False) -> WriteLoad:
+    return WriteLoad(
+        server, payload=3000, threads=redo.threads, per_second=AS_FAST_AS_IT_CAN, may_lose_server=may_lose_server
+    )
 
 
 @pytest.mark.parametrize(
-    ("flush", "log_size", "laps"), [(0, "4M", 5), (1, "4M", 2), (2, "8M", 5), (2, "256M", 0)], ids=str
+    ("family", "flush", "size", "mebibytes", "consumer"),
+    [
+        # the log goes round five times, twice, and never
+        pytest.param(Family.MARIADB, 0, "4M", 20, None, id="mariadb-0-4M"),
+        pytest.param(Family.MARIADB, 1, "4M", 10, None, id="mariadb-1-4M"),
+        pytest.param(Family.MARIADB, 2, "8M", 40, None, id="mariadb-2-8M"),
+        pytest.param(Family.MARIADB, 2, "256M", 10, None, id="mariadb-2-256M"),
+        pytest.param(Family.MYSQL, 0, "8M", 12, True, id="mysql-0-8M-held"),
+        pytest.param(Family.MYSQL, 1, "8M", 12, False, id="mysql-1-8M"),
+        pytest.param(Family.MYSQL, 2, "64M", 4, False, id="mysql-2-64M"),
+    ],
 )
 def test_a_hot_copy_with_the_copied_log_is_recovered_to_that_very_instant(
-    make_server: ServerFactory, flush: int, log_size: str, laps: int
+    make_any: AnyServerFactory,
+    redo: RedoFollowing,
+    workdir: Path,
+    flush: int,
+    size: str,
+    mebibytes: int,
+    consumer: bool | None,
 ) -> None:
-    options = {
-        "innodb_flush_log_at_trx_commit": flush,
-        "innodb_log_file_size": log_size,
-        "innodb_max_dirty_pages_pct": 10,  # checkpoints advance, and with them the log goes round
-    }
-    source = make_server("source", options)
-    restored = make_server("restored", start=False)
-    restored.datadir.mkdir()
-    with (
-        WriteLoad(source, payload=3000, threads=8, per_second=AS_FAST_AS_IT_CAN) as load,
-        following(source, restored.datadir / "ib_logfile0") as copy,
-    ):
-        capacity = (source.datadir / "ib_logfile0").stat().st_size - redo_format.START_OFFSET
-        with source.session() as session, session.cursor() as cursor:
-            cursor.execute("BACKUP STAGE START")
-            copy_data(source, restored.datadir)
-            wait_for(lambda: copy.has_copied(max(laps * capacity, 10 << 20)), 120)
-            for stage in ("FLUSH", "BLOCK_DDL", "BLOCK_COMMIT"):
-                cursor.execute(f"BACKUP STAGE {stage}")
-            entries = load.ledger_entries()
-            target = copy.current_lsn()
-            cursor.execute("FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS")
-            last_lsn = copy.follower.follow_until(target, 30)
-            cursor.execute("BACKUP STAGE END")
+    source = make_any("source", redo.sized(size, innodb_flush_log_at_trx_commit=flush))
+    restored = make_any("restored", redo.restored, start=False)
+    log = workdir / "log"
+    options = {} if consumer is None else {"consumer": consumer}
+    with load_on(source, redo) as load, redo.following(source, log, **options) as copy:
+        instant = redo.copy_to_instant(copy, restored.datadir, mebibytes * MIB, load)
         load.wait_for(10)
     assert copy.failures == []
-    assert last_lsn >= target
-    size = (restored.datadir / "ib_logfile0").stat().st_size
-    assert size == redo_format.START_OFFSET + last_lsn - copy.follower.checkpoint_lsn
+    redo.require_whole(log, copy, instant.lsn)
 
-    restored.start()
-    assert end_of_log(restored) == last_lsn
-    assert restored.value("SELECT COALESCE(MAX(id), 0) FROM load_test.ledger") == entries
+    redo.recover(restored, log)
+    assert redo.recovered_to(restored) == instant.lsn
+    assert redo.transactions(restored) == instant.transactions
     check_invariants(restored)
     for table in ("accounts", "ledger"):
         assert restored.rows(f"CHECK TABLE load_test.{table} EXTENDED")[-1]["Msg_text"] == "OK"
+    # the server goes on with a log of its own
+    write_redo(restored, 12)
+    restored.stop()
 
 
 def test_a_follower_that_was_held_up_for_a_lap_fails_and_copies_nothing_wrong(
-    make_server: ServerFactory, workdir: Path
+    make_any: AnyServerFactory, redo: RedoFollowing, workdir: Path
 ) -> None:
-    source = make_server(options={"innodb_log_file_size": "4M", "innodb_max_dirty_pages_pct": 5})
-    with (
-        WriteLoad(source, payload=3000, threads=8, per_second=AS_FAST_AS_IT_CAN) as load,
-        following(source, workdir / "copied") as copy,
-    ):
-        wait_for(lambda: copy.has_copied(1 << 20))
+    source = make_any("source", redo.sized(redo.small, innodb_max_dirty_pages_pct=5))
+    log = workdir / "log"
+    with load_on(source, redo) as load, redo.following(source, log) as copy:
+        wait_for(lambda: bool(copy.has_copied(MIB)))
         with held_still(copy.follower):
-            held_at = copy.current_lsn()
-            wait_for(lambda: copy.current_lsn() > held_at + (12 << 20), 120)
+            held_at = redo.lsn(source)
+            wait_for(lambda: redo.lsn(source) > held_at + redo.one_lap, 120)
             copied = copy.follower.copied_bytes
-        assert copy.failed.wait(10)
+        wait_for(lambda: bool(copy.failures), 10)
         load.wait_for(1)
-    (error,) = copy.failures
-    assert isinstance(error, RedoOverwritten)
-    assert error.details["behind"] > error.details["capacity"] - 4096
-    assert copy.follower.copied_bytes == copied
+        (error,) = copy.failures
+        assert isinstance(error, RedoOverwritten)
+        assert error.details["behind"] > max(error.details["capacity"] - 4096, redo.one_lap)
+        assert redo.size_option in error.remedy
+        # one window may have been read before it stood still
+        assert copied <= copy.follower.copied_bytes <= copied + redo.read_late
+        with pytest.raises(RedoOverwritten):
+            copy.follower.follow_until(error.details["current_lsn"], 1)
     # what was copied before is intact to its last byte
-    copied_log = (workdir / "copied").read_bytes()
-    header = redo.parse_header(copied_log, len(copied_log), "copied")
-    walked = redo_10_8.walk(bytearray(copied_log[redo_format.START_OFFSET :]), header.first_lsn, header)
-    assert walked.size == copied == len(copied_log) - redo_format.START_OFFSET
+    redo.require_whole(log, copy, copy.follower.lsn)
 
 
-def test_a_resize_of_the_log_is_noticed(make_server: ServerFactory, workdir: Path) -> None:
-    source = make_server(options={"innodb_log_file_size": "8M"})
-    with WriteLoad(source, threads=2), following(source, workdir / "copied") as copy:
-        source.execute("SET GLOBAL innodb_log_file_size = 16777216")
-        assert copy.failed.wait(30)
-    (error,) = copy.failures
-    assert isinstance(error, RedoReplaced)
-
-
-def test_an_idle_server_is_followed_to_its_current_lsn(make_server: ServerFactory, workdir: Path) -> None:
-    source = make_server(options={"innodb_log_file_size": "8M"})
-    with following(source, workdir / "copied") as copy:
-        target = copy.current_lsn()
-        source.execute("FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS")
+@pytest.mark.parametrize(
+    ("family", "consumer"),
+    [(Family.MARIADB, None), (Family.MYSQL, True)],
+    ids=["mariadb", "mysql"],
+)
+def test_an_idle_server_is_followed_to_its_current_lsn_at_once(
+    make_any: AnyServerFactory, redo: RedoFollowing, workdir: Path, consumer: bool | None
+) -> None:
+    source = make_any("source", redo.sized("8M"))
+    options = {} if consumer is None else {"consumer": consumer}
+    with redo.following(source, workdir / "log", **options) as copy:
+        time.sleep(1.2)  # the consumer is told every half second, though nothing is new
         begun = time.monotonic()
-        assert copy.follower.follow_until(target, 10) >= target
+        copy.finish()
         assert time.monotonic() - begun < 1
+        if consumer is not None:
+            assert copy.consumer.held
 
 
-@pytest.mark.parametrize("log_size", ["4M", "64M"])
-def test_the_walk_ends_where_the_servers_own_recovery_does(make_server: ServerFactory, log_size: str) -> None:
-    server = make_server(options={"innodb_log_file_size": log_size, "innodb_flush_log_at_trx_commit": 1})
-    path = server.datadir / "ib_logfile0"
-    load = WriteLoad(server, payload=3000, threads=8, may_lose_server=True, per_second=AS_FAST_AS_IT_CAN)
-    with load:
-        load.wait_for(1500)
+@pytest.mark.parametrize("size", ["small", "64M"])
+def test_the_log_of_a_killed_server_ends_where_its_own_recovery_does(
+    make_any: AnyServerFactory, redo: RedoFollowing, workdir: Path, size: str
+) -> None:
+    size = redo.small if size == "small" else size
+    server = make_any("server", redo.sized(size, innodb_flush_log_at_trx_commit=1, innodb_max_dirty_pages_pct=90))
+    with load_on(server, redo, may_lose_server=True) as load:
+        load.wait_for(redo.killed_after)
         server.kill()
-    checkpoint_lsn, end_lsn = walk_to_the_end(path)
+    checkpoint_lsn, end_lsn = redo.end_of_dead_log(server, workdir)
     assert end_lsn > checkpoint_lsn
     server.start()
-    assert f"recovery from checkpoint LSN={checkpoint_lsn}" in server.log_text()
-    assert end_of_log(server) == end_lsn
+    assert redo.checkpoint_words.format(checkpoint_lsn) in server.log_text()
+    assert redo.recovered_to(server) == end_lsn
     server.stop()
-    checkpoint_lsn, end_lsn = walk_to_the_end(path)
-    assert end_lsn == checkpoint_lsn + redo_10_8.FILE_CHECKPOINT_MTR_SIZE
-    assert f"log sequence number {end_lsn}" in server.log_text()
+    redo.require_clean_end(server)

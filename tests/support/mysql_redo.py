@@ -38,6 +38,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.my
 )
 
 from .mysql import MySQLServer
+from .servers import DatabaseServer
 
 PAGE = 16384
 MIB = 1 << 20
@@ -167,7 +168,7 @@ def recover(server: MySQLServer, log: Path) -> None:
     server.start()
 
 
-def write_redo(server: MySQLServer, mebibytes: int) -> None:
+def write_redo(server: DatabaseServer, mebibytes: int) -> None:
     """Write about so much redo."""
     with server.session() as session, session.cursor() as cursor:
         cursor.execute("CREATE DATABASE IF NOT EXISTS filler")

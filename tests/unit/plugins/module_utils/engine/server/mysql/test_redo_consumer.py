@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The statements of a consumer; what servers do with them is in tests/integration_servers/test_mysql_redo.py."""
+"""The statements of a consumer; what servers do is in tests/integration_servers/test_redo_follower_mysql.py."""
 
 from __future__ import annotations
 

@@ -1,44 +1,38 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Backup locks on a real MySQL server: granted in milliseconds, given up at the deadline, nobody hangs behind them."""
+"""Backup locks on a real MySQL server: what MariaDB does not have, and that nobody hangs behind them."""
 
 from __future__ import annotations
 
-import signal
 import threading
-import time
 from collections.abc import Iterator
-from typing import Any
 
 import pymysql
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
-    Cancelled,
     ConnectionFailed,
     LockTimeout,
     MissingPrivilege,
-)
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.connection import (
-    Connection,
-    ConnectionParameters,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.locks import (
     MysqlLocks,
     non_transactional_tables,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.mysql.user_tables import UserTable
+from ansible_collections.innodb.xtrabackup.tests.support.backup_locks import (
+    assert_nobody_is_blocked,
+    new_tables,
+    one_server,
+    refused,
+)
 from ansible_collections.innodb.xtrabackup.tests.support.mysql import MySQLServer
 from ansible_collections.innodb.xtrabackup.tests.support.mysql_locks import (
     PRIVILEGES,
     all_locks,
-    assert_nobody_is_blocked,
     go_through,
-    new_tables,
-    one_server,
     open_count,
-    refused,
 )
 from ansible_collections.innodb.xtrabackup.tests.support.sessions import busy, holding, opener, wait_for
 
@@ -46,7 +40,7 @@ from ansible_collections.innodb.xtrabackup.tests.support.sessions import busy, h
 @pytest.fixture(scope="module")
 def shared() -> Iterator[MySQLServer]:
     """One server for all tests of this file."""
-    with one_server() as made:
+    with one_server(MySQLServer) as made:
         yield made
 
 
@@ -57,13 +51,6 @@ def server(shared: MySQLServer) -> MySQLServer:
 
 
 # --- granted -------------------------------------------------------------------------------------
-
-
-def test_an_idle_server_grants_both_locks_at_once_and_the_times_are_known(server: MySQLServer) -> None:
-    locks = go_through(server)
-    assert set(locks.times_ms) == {"instance", "instance_wait", "tables", "tables_wait"}
-    assert all(0 <= milliseconds < 1000 for milliseconds in locks.times_ms.values())
-    assert_nobody_is_blocked(server)
 
 
 def test_ddl_is_blocked_while_transactions_go_on(server: MySQLServer) -> None:
@@ -144,67 +131,15 @@ def test_tables_are_found_by_their_names_whatever_the_account_may_see(server: My
 
 
 @pytest.mark.parametrize(
-    "statement",
-    [
-        "SELECT SLEEP(60) FROM shop.trx",
-        "INSERT INTO shop.trx SELECT 5 + SLEEP(60)",
-    ],
-)
-def test_a_long_query_on_transactional_tables_holds_up_nothing(server: MySQLServer, statement: str) -> None:
-    with busy(server, statement):
-        locks = go_through(server, 3)
-    assert locks.times_ms["tables_wait"] < 1000
-
-
-def test_an_open_transaction_holds_up_nothing(server: MySQLServer) -> None:
-    with holding(server, "BEGIN", "INSERT INTO shop.trx VALUES (5)"):
-        go_through(server, 3)
-
-
-@pytest.mark.parametrize("user", ["root", "backup"])
-@pytest.mark.parametrize(
-    ("statement", "lock"),
-    [
-        ("CREATE TABLE shop.copy AS SELECT SLEEP(60)", "instance"),
-        ("INSERT INTO shop.isam SELECT SLEEP(60)", "tables"),
-        ("SELECT SLEEP(60) FROM shop.isam", "tables"),
-    ],
-)
-def test_at_the_deadline_everything_is_released_and_the_query_is_named(
-    server: MySQLServer, statement: str, lock: str, user: str
-) -> None:
-    """Exactly, with an account that may look at locks; told from the process list with another one."""
-    server.create_account("backup", "", PRIVILEGES)
-    server.execute("REVOKE SELECT ON *.* FROM backup@localhost", "GRANT SELECT ON shop.* TO backup@localhost")
-    open_one = opener(server, user)
-    with busy(server, statement) as culprit, holding(server, "SELECT 1"), open_one() as connection:
-        began = time.monotonic()
-        with pytest.raises(LockTimeout) as caught, MysqlLocks(connection, open_one, 1) as locks:
-            locks.lock_instance()
-            locks.lock_tables()
-        assert time.monotonic() - began < 3
-        assert caught.value.details["stage"] == lock
-        (blocker,) = caught.value.details["blockers"]
-        assert (blocker["id"], blocker["info"]) == (culprit, statement)
-        assert statement in caught.value.message
-        # the others go on while the culprit still runs, and the session of the backup is still there
-        assert connection.ping()
-        assert not refused(server, "CREATE TABLE shop.meanwhile (a INT)")
-        assert not refused(server, "INSERT INTO shop.trx VALUES (4)")
-        assert not refused(server, "SELECT COUNT(a) FROM shop.isam")
-
-
-@pytest.mark.parametrize(
     "statements",
     [
         ("BEGIN", "SELECT * FROM shop.isam"),
-        ("LOCK TABLES shop.isam READ",),
         ("FLUSH TABLES WITH READ LOCK",),
         ("HANDLER shop.isam OPEN",),
     ],
-    ids=["transaction", "lock_tables", "global_lock", "handler"],
+    ids=["transaction", "global_lock", "handler"],
 )
-def test_an_idle_session_that_holds_a_table_is_named(server: MySQLServer, statements: tuple[str, ...]) -> None:
+def test_an_idle_session_that_uses_a_table_is_named(server: MySQLServer, statements: tuple[str, ...]) -> None:
     with holding(server, *statements) as culprit, pytest.raises(LockTimeout) as caught:
         go_through(server, 1)
     assert [blocker["id"] for blocker in caught.value.details["blockers"]] == [culprit]
@@ -300,57 +235,7 @@ def test_the_tables_that_may_not_be_read_are_named_with_grants_that_work(server:
 # --- never left behind ---------------------------------------------------------------------------
 
 
-class DeafConnection(Connection):
-    """A session on which the server's own lock timeout is out of order."""
-
-    def execute(self, sql: str, args: Any = (), *, secrets: Any = ()) -> None:
-        if not sql.startswith("SET SESSION lock_wait_timeout"):
-            super().execute(sql, args, secrets=secrets)
-
-
-def test_a_lock_that_does_not_obey_its_timeout_is_killed(server: MySQLServer) -> None:
-    parameters = ConnectionParameters(unix_socket=str(server.socket), user="root")
-    with busy(server, "INSERT INTO shop.isam SELECT SLEEP(60)") as culprit, DeafConnection(parameters) as deaf:
-        began = time.monotonic()
-        with pytest.raises(LockTimeout) as caught, MysqlLocks(deaf, lambda: DeafConnection(parameters), 1) as locks:
-            locks.lock_instance()
-            locks.lock_tables()
-        assert 1.5 < time.monotonic() - began < 3.5
-        assert [blocker["id"] for blocker in caught.value.details["blockers"]] == [culprit]
-        assert not refused(server, "CREATE TABLE shop.meanwhile (a INT)")
-
-
-def test_any_error_inside_the_block_releases_the_locks_and_stays_itself(server: MySQLServer) -> None:
-    open_one = opener(server)
-    with open_one() as connection:
-        with pytest.raises(Cancelled, match="mine"), MysqlLocks(connection, open_one, 5) as locks:
-            locks.lock_instance()
-            locks.lock_tables()
-            raise Cancelled("mine")
-        assert not locks.held
-        assert_nobody_is_blocked(server)
-
-
-def test_a_signal_during_the_wait_ends_the_wait_and_releases(server: MySQLServer) -> None:
-    def cancel(_number: int, _frame: Any) -> None:
-        raise Cancelled("stopped by signal")
-
-    previous = signal.signal(signal.SIGALRM, cancel)
-    try:
-        with busy(server, "INSERT INTO shop.isam SELECT SLEEP(60)"):
-            signal.setitimer(signal.ITIMER_REAL, 0.5)
-            with pytest.raises(Cancelled):
-                go_through(server, 30)
-            waiting = "SELECT COUNT(*) = 0 FROM performance_schema.processlist WHERE INFO LIKE 'LOCK %'"
-            wait_for(server, waiting, 3)
-            assert not refused(server, "CREATE TABLE shop.meanwhile (a INT)")
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
-
-
-@pytest.mark.parametrize("lost", ["instance", "tables"])
-def test_losing_a_session_under_its_lock_is_an_error_not_a_success(server: MySQLServer, lost: str) -> None:
+def test_losing_the_session_of_the_tables_is_an_error_not_a_success(server: MySQLServer) -> None:
     open_one = opener(server)
     with (
         open_one() as connection,
@@ -360,14 +245,5 @@ def test_losing_a_session_under_its_lock_is_an_error_not_a_success(server: MySQL
         locks.lock_instance()
         locks.lock_tables()
         idle = f"SELECT ID FROM performance_schema.processlist WHERE COMMAND = 'Sleep' AND ID <> {connection.thread_id}"
-        number = connection.thread_id if lost == "instance" else server.value(idle)
-        server.execute(f"KILL {number}")
-    assert_nobody_is_blocked(server)
-
-
-def test_a_killed_process_leaves_no_lock_behind(server: MySQLServer) -> None:
-    connection = opener(server)()
-    MysqlLocks(connection, opener(server), 5).lock_instance()
-    connection._raw._force_close()  # what the end of a process does: no goodbye
-    wait_for(server, f"SELECT COUNT(*) = 0 FROM performance_schema.processlist WHERE ID = {connection.thread_id}")
+        server.execute(f"KILL {server.value(idle)}")
     assert_nobody_is_blocked(server)
