@@ -14,20 +14,22 @@ from ..server.applier_pause import require_pausable
 from ..server.connection import Connection
 from ..server.identity import ServerIdentity, identify
 from ..server.layout import ServerLayout, read_layout
-from ..server.mysql.locks import require_table_privileges
 from ..server.privileges import require_backup_privileges
 from ..server.support import require_supported
 from ..stream.sink import Sink
 from . import inventory, missing_tables
-from .mariadb import inventory as mariadb_inventory
-from .mariadb import timeline as mariadb_timeline
-from .mysql import inventory as mysql_inventory
-from .mysql import timeline as mysql_timeline
+from .mariadb.timeline import MariadbBackup
+from .mysql.timeline import MysqlBackup
 from .options import BackupOptions
 from .run import Job
 from .workers import Failure
 
 __all__ = ["BackupOptions", "preflight", "take_backup"]
+
+_RUNS: dict[Family, type[MariadbBackup] | type[MysqlBackup]] = {
+    Family.MARIADB: MariadbBackup,
+    Family.MYSQL: MysqlBackup,
+}
 
 
 def preflight(options: BackupOptions) -> tuple[ServerIdentity, ServerLayout]:
@@ -41,16 +43,7 @@ def _preflight(connection: Connection, options: BackupOptions) -> tuple[ServerId
     require_supported(identity, connection)
     require_backup_privileges(connection, channels=options.require_channels)
     layout = read_layout(connection)
-    if identity.family is Family.MARIADB:
-        mariadb_timeline.require_local(connection, layout)
-        databases = [database.name for database in mariadb_inventory.databases(layout)]
-        missing = mariadb_timeline.missing_files(connection, layout, options.allow_missing_tables)
-    else:
-        mysql_timeline.require_local(connection, layout)
-        mysql_timeline.read_keyring(options)
-        require_table_privileges(connection)
-        databases = [database.name for database in mysql_inventory.databases(layout)]
-        missing = mysql_timeline.missing_files(connection, layout, options.allow_missing_tables)
+    databases, missing = _RUNS[identity.family].preflight(connection, layout, options)
     inventory.require_database_names(databases, file_kinds.METADATA_NAMES[identity.family])
     missing_tables.require_allowed(missing, options.allow_missing_tables)
     if options.safe_slave_backup:
@@ -69,9 +62,7 @@ def take_backup(options: BackupOptions, sink: Sink, progress: Progress) -> dict[
     try:
         with Connection(options.connection) as connection, Connection(options.connection) as second:
             identity, layout = _preflight(connection, options)
-            if identity.family is Family.MARIADB:
-                return mariadb_timeline.MariadbBackup(job, connection, second, identity, layout).run()
-            return mysql_timeline.MysqlBackup(job, connection, second, identity, layout).run()
+            return _RUNS[identity.family](job, connection, second, identity, layout).run()
     except BaseException as error:
         failure.set(error)
         sink.abort(error)

@@ -23,7 +23,8 @@ class FamilyFacts:
     ``server_programs``: the names of the server's program, the usual one first. ``server_package``: what installs it.
     ``log_updates_variable``: makes a replica write to its binary log what it applies.
     ``binary_log_in_backup``: the backup holds the binary log, which recovery looks into.
-    ``compression_plugins``: pages may need plugins to be read.
+    ``compression_plugins``: pages may need plugins to be read. ``series_options``: option files have groups for each
+    series of servers.
     """
 
     display_name: str
@@ -34,6 +35,7 @@ class FamilyFacts:
     log_updates_variable: str
     binary_log_in_backup: bool
     compression_plugins: bool
+    series_options: bool
 
 
 class Family(enum.Enum):
@@ -63,6 +65,7 @@ _FACTS = {
         log_updates_variable="log_slave_updates",
         binary_log_in_backup=False,
         compression_plugins=True,
+        series_options=False,
     ),
     Family.MYSQL: FamilyFacts(
         display_name="MySQL",
@@ -73,6 +76,7 @@ _FACTS = {
         log_updates_variable="log_replica_updates",
         binary_log_in_backup=True,
         compression_plugins=False,
+        series_options=True,
     ),
 }
 

@@ -22,6 +22,10 @@ class RecoveryFamily(abc.ABC):
     max_log_size = 96 << 20  # MariaDB's default: a server that wants another makes it when it starts
 
     @abc.abstractmethod
+    def require_means(self, keyring_file: str | None) -> None:
+        """Raises unless ``keyring_file``, the option, can be used, and the libraries are here that recovery needs."""
+
+    @abc.abstractmethod
     def require_whole_redo(self, backup: BackupDirectory, marker: PrepareMarker) -> None:
         """Raises unless the log is one that recovery can prove something with. Nothing is changed."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .. import libraries, manifest
+from .. import manifest
 from ..errors import (
     BackupIncomplete,
     Clause,
@@ -22,14 +22,13 @@ from ..errors import (
     TargetUnsafe,
     XtrabackupError,
 )
-from ..format.family import Family, recorded_flavor
+from ..format.family import recorded_flavor
 from ..format.file_kinds import IN_PROGRESS_NAME, MANIFEST_NAME, NOT_CONTENT
 from ..host import durable, running
 from ..host.copying import Copier, CopyTask, sync_files
 from ..host.handover import handed_over
 from ..host.replaceable import always_replaceable, holds_backup, require_replaceable
 from ..host.staging import StagedDirectory, is_fillable, require_renamable, staged_directory
-from ..innodb.mysql.keyring import Keyring
 from ..innodb.tablespace import compressed_page_size
 from ..manifest import FileEntry
 from ..progress import Progress
@@ -51,6 +50,7 @@ from .backup_directory import (
     walk_files,
 )
 from .backup_source import read_backup
+from .families import recovery_family_of
 from .foreign_files import is_foreign, require_no_foreign_files
 from .mariadb.providers import to_load
 from .prepare_marker import PrepareMarker
@@ -171,14 +171,7 @@ def require_recoverable(backup: BackupDirectory, where: str, options: PrepareOpt
     program = find_server(options.server_program, backup.family)
     require_version(program, _source_version(backup.record), backup.flavor)
     to_load(program, backup.providers())
-    if options.keyring_file:
-        if backup.family is Family.MARIADB:
-            raise InvalidOption(f"{Option('keyring_file')}: only servers of MySQL have one", option="keyring_file")
-        Keyring.read(options.keyring_file)
-    if backup.family is Family.MYSQL:
-        # it is asked through a connection, and its log is verified before
-        libraries.require("pymysql")
-        libraries.require("crc32c")
+    recovery_family_of(backup, None).require_means(options.keyring_file)
 
 
 def _source_version(record: dict[str, Any]) -> str:

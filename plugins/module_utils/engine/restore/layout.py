@@ -11,7 +11,7 @@ import re
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +21,7 @@ from ..format.family import Family
 from ..format.file_kinds import (
     SYSTEM_NAME,
 )
+from ..format.tablespaces import RecordedTablespace
 from ..host import trees
 from ..host.anchor import followed
 from ..host.durable import storage_errors
@@ -54,6 +55,10 @@ class _FamilyLayout(Protocol):
 
     def place_of(self, layout: HostLayout, name: str, /) -> Path:
         """Returns the path on this host of the file ``name`` of a backup, which is none of the system tablespace."""
+
+    def external_places(self, layout: HostLayout, tablespaces: Sequence[RecordedTablespace], /) -> dict[str, Path]:
+        """Returns the paths on this host of ``tablespaces``, which were not in the source's data directory, by their
+        names in the backup; but for those that are in the usual place. Raises InvalidOption."""
 
     def file_patterns(self, layout: HostLayout, /) -> list[tuple[Path, re.Pattern[str]]]:
         """Directories, and names of data files in them; but for directories of tablespaces."""
@@ -119,6 +124,11 @@ class HostLayout:
             if name == mine.name:
                 return path
         return _LAYOUTS[self.family].place_of(self, name)
+
+    def external_places(self, tablespaces: Sequence[RecordedTablespace]) -> dict[str, Path]:
+        """Returns the paths on this host of those of ``tablespaces`` that go back to where they were, by their names in
+        the backup. Raises InvalidOption."""
+        return _LAYOUTS[self.family].external_places(self, tablespaces)
 
     def existing_outside(self) -> list[Path]:
         """Files of a server's data that are outside the data directory now, sorted: what a restore replaces there."""

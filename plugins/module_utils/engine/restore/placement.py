@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import InvalidOption, Option, TargetUnsafe
+from ..errors import InvalidOption, TargetUnsafe
 from ..format import file_kinds
 from ..format.family import Family
 from ..format.file_kinds import (
@@ -204,7 +204,7 @@ def place_files(
     """Returns where each of ``files`` is staged and where it belongs. Raises InvalidOption when the layouts do not
     fit."""
     require_fit(backup, {name: size for name, size, _digest in files}, layout)
-    external = _external_places(backup, layout)
+    external = layout.external_places(backup.tablespaces)
     placements = []
     for name, size, digest in files:
         final = external.get(name, layout.datadir / name)
@@ -217,35 +217,6 @@ def place_files(
     if len(finals) != len(placements):
         raise InvalidOption("the server's option files put two files of the backup at the same place")
     return placements
-
-
-def _external_places(backup: BackupDirectory, layout: HostLayout) -> dict[str, Path]:
-    """Returns the paths on this host of the tablespaces that were not in the source's data directory, by their name in
-    the backup.
-
-    They go back to where they were; the server there must know that it has to look there. Undo tablespaces have a
-    directory of their own, and in a data directory that stands alone everything is in it: the server finds them.
-    """
-    places: dict[str, Path] = {}
-    if layout.family is Family.MARIADB or layout.page_size is None:
-        return places
-    for tablespace in backup.tablespaces:
-        if tablespace.undo:
-            continue
-        directory = tablespace.file_name.parent
-        if not layout.finds_tablespaces_in(directory):
-            raise InvalidOption(
-                f"the tablespace {tablespace.tablespace_name} was at {tablespace.file_name} on the source, and this "
-                "host's server would not look there",
-                remedy=f"Add {directory} (or a directory above it) to innodb_directories in the server's option file, "
-                f"or give a {Option('datadir')} without {Option('defaults_file')}, so that everything is put "
-                "into that directory.",
-                option="defaults_file",
-                tablespace=tablespace.tablespace_name,
-                path=str(tablespace.file_name),
-            )
-        places[tablespace.backup_path] = tablespace.file_name
-    return places
 
 
 def directories(backup: BackupDirectory, files: list[tuple[str, int, str]]) -> list[str]:

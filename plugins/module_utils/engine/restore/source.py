@@ -35,16 +35,16 @@ def layout_for(
             # MySQL's my_print_defaults does not know what MariaDB's does
             if defaults_file is not None and not defaults_file.is_file():
                 raise
-            layout = read_layout(defaults_file, datadir, Family.MYSQL, _installed(Family.MYSQL, server_program))
+            return read_layout(defaults_file, datadir, Family.MYSQL, _installed(Family.MYSQL, server_program))
         with contextlib.suppress(XtrabackupError):
             restored = RestoreJournal(layout.datadir).restored()
             record = restored.backup if restored else None
-        if record is None or layout.family is Family.MYSQL:
+        if record is None:
             return layout
     family = recorded_flavor(record).family
-    if family is Family.MARIADB:
-        return read_layout(defaults_file, datadir, family)
-    version = _installed(family, server_program) or str((record.get("server") or {}).get("version") or "")
+    version = ""
+    if family.facts.series_options:
+        version = _installed(family, server_program) or str((record.get("server") or {}).get("version") or "")
     return read_layout(defaults_file, datadir, family, version)
 
 

@@ -8,22 +8,34 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Protocol
 
 from ..errors import ServerError, UnsupportedServer
-from ..format.coordinates import normal_gtid
 from ..format.family import Family
 from .connection import Connection
 from .identity import identify
 from .layout import read_layout
-from .mariadb.coordinates import read_coordinates
-from .mysql.coordinates import read_log_status
+from .mariadb import coordinates as mariadb_coordinates
+from .mysql import coordinates as mysql_coordinates
 from .privileges import ACCESS_DENIED, backup_privileges, missing_privileges, replication_privileges
 from .replication import channel_facts, read_state
-from .support import refusal_of_version, require_supported
+from .support import require_supported
 from .user_data import ServerObjects, read_objects
 
 SYSTEM_DATABASES = ("information_schema", "mysql", "performance_schema", "sys")
+
+
+class _Coordinates(Protocol):
+    """Functions that the module ``coordinates`` of a family has."""
+
+    def has_position(self, version: tuple[int, ...], /) -> bool:
+        """Returns whether servers of this version know what is asked for privileges and position."""
+
+    def position_facts(self, connection: Connection, missing: Collection[str], /) -> dict[str, Any]:
+        """Returns where the server stands; ``missing`` are the privileges that the account lacks."""
+
+
+_COORDINATES: dict[Family, _Coordinates] = {Family.MARIADB: mariadb_coordinates, Family.MYSQL: mysql_coordinates}
 
 
 def server_facts(connection: Connection) -> dict[str, Any]:
@@ -60,32 +72,14 @@ def server_facts(connection: Connection) -> dict[str, Any]:
         require_supported(identity, connection)
     except ServerError as error:
         facts.update(supported=False, refusal=error.message)
-    if identity.family is Family.MYSQL and refusal_of_version(identity):
-        # an old MySQL does not know what is asked for below
+    coordinates = _COORDINATES[identity.family]
+    if not coordinates.has_position(identity.version_tuple):
         return facts
     missing = missing_privileges(connection, backup_privileges(connection))
     facts["privileges_missing"] = missing
     facts["privileges_missing_for_replication"] = missing_privileges(connection, replication_privileges(connection))
-    facts.update(
-        _mariadb_position(connection, missing)
-        if identity.family is Family.MARIADB
-        else _mysql_position(connection, missing)
-    )
+    facts.update(coordinates.position_facts(connection, missing))
     return facts
-
-
-def _mariadb_position(connection: Connection, missing: Collection[str]) -> dict[str, Any]:
-    """Returns the position of a MariaDB server; ``missing`` are the privileges that the account lacks."""
-    gtid = str(connection.scalar("SELECT @@GLOBAL.gtid_current_pos") or "")
-    coordinates = None if "BINLOG MONITOR" in missing else read_coordinates(connection)
-    return {"gtid": gtid, "binlog": None if coordinates is None else coordinates.as_dict()}
-
-
-def _mysql_position(connection: Connection, missing: Collection[str]) -> dict[str, Any]:
-    """Returns the position of a MySQL server; ``missing`` are the privileges that the account lacks."""
-    gtid = normal_gtid(str(connection.scalar("SELECT @@GLOBAL.gtid_executed") or ""))
-    binlog = None if missing else read_log_status(connection).binlog
-    return {"gtid": gtid, "binlog": None if binlog is None else binlog.as_dict()}
 
 
 def objects_of(connection: Connection, datadir: str | None) -> ServerObjects | None:

@@ -190,6 +190,11 @@ class ReplicationDialect(ABC):
     #: how a channel finds its place by GTID: the option, and what the server then shows
     by_gtid: ClassVar[Mapping[str, Any]]
     using_gtid: str
+    #: what its GTIDs are called, and how they are written
+    gtid_name: str
+    gtid_form: str
+    #: GTIDs are one set for a server, by whatever channel they came; it is empty while gtid_mode is OFF
+    gtid_sets: bool
 
     @abstractmethod
     def read_state(self, connection: Connection) -> ReplicationState:

@@ -19,6 +19,7 @@ from ..format.record import checked_record
 from ..host.journal import Journal
 from ..host.small_files import read_small
 from .replication import StartPosition, dialect_of
+from .replication_model import ReplicationDialect
 
 # the marker that a restore leaves in the data directory; it holds the whole record of the backup
 _MAX_MARKER = 16 << 20  # bytes
@@ -65,6 +66,7 @@ def start_from_backup(path: str, source_host: str | None, source_port: int, fami
     ``source_port``, its source. ``family`` is that of the server that is to replicate. Raises NotABackup, or
     ReplicationError when the backup has no coordinates, is of another family, or does not tell of replica channels.
     """
+    dialect = dialect_of(family)
     record = backup_record(path)
     if record is None:
         found = _stock_coordinates(Path(path))
@@ -72,7 +74,7 @@ def start_from_backup(path: str, source_host: str | None, source_port: int, fami
             raise NotABackup(
                 f"{path} is neither a backup nor a data directory that was restored from one", path=str(path)
             )
-        return _start(f"the backup {path}", family, found.as_dict(), found.gtid)
+        return _start(f"the backup {path}", dialect, found.as_dict(), found.gtid)
     origin = f"the backup {record.get('id')} in {path}"
     _require_family(record, family, origin)
     _require_known_channels(record, origin)
@@ -84,8 +86,8 @@ def start_from_backup(path: str, source_host: str | None, source_port: int, fami
                 raise _not_exact(record, str(channel.get("channel") or ""), origin)
             if not gtid:
                 return StartPosition(origin, file=channel["file"], position=int(channel["position"]))
-            # a MySQL server has one set, whatever way the transactions came; recovery has seen what the data hold
-            return _start(origin, family, channel, str(binlog.get("gtid") or gtid) if family is Family.MYSQL else gtid)
+            # recovery has seen what the data hold
+            return _start(origin, dialect, channel, str(binlog.get("gtid") or gtid) if dialect.gtid_sets else gtid)
     _require_logged_updates(record, family, origin)
     if not binlog.get("file"):
         raise ReplicationError(
@@ -93,7 +95,7 @@ def start_from_backup(path: str, source_host: str | None, source_port: int, fami
             remedy="Enable log_bin on the source, and take a new backup.",
             path=str(path),
         )
-    return _start(origin, family, binlog, str(binlog.get("gtid") or ""))
+    return _start(origin, dialect, binlog, str(binlog.get("gtid") or ""))
 
 
 def _not_exact(record: dict[str, Any], channel: str, origin: str) -> ReplicationError:
@@ -115,12 +117,12 @@ def _not_exact(record: dict[str, Any], channel: str, origin: str) -> Replication
     )
 
 
-def _start(origin: str, family: Family, place: dict[str, Any], gtid: str) -> StartPosition:
-    """The start after ``gtid``. Where MySQL has none, gtid_mode is off there: at ``place`` then, file and position."""
-    if family is Family.MYSQL and not gtid:
+def _start(origin: str, dialect: ReplicationDialect, place: dict[str, Any], gtid: str) -> StartPosition:
+    """The start after ``gtid``; for a set that is empty at ``place``, file and position."""
+    if dialect.gtid_sets and not gtid:
         return StartPosition(origin, file=str(place["file"]), position=int(place["position"]))
     try:
-        return StartPosition(origin, gtid=dialect_of(family).gtid(gtid))
+        return StartPosition(origin, gtid=dialect.gtid(gtid))
     except ValueError as error:
         raise FormatError(f"{origin} has no readable GTID: {error}", gtid=gtid) from error
 
@@ -165,22 +167,18 @@ def _require_family(record: dict[str, Any], family: Family, origin: str) -> None
         )
 
 
-_GTID_FORMS = {
-    Family.MARIADB: ("GTID position", "Write domain-server-sequence, several joined by commas: 0-1-100,1-1-7."),
-    Family.MYSQL: ("GTID set", "Write server_uuid:first-last, several joined by commas, as gtid_executed shows them."),
-}
-
-
 def start_from_options(
     gtid: str | None, file: str | None, position: int | None, family: Family, option: str = "coordinates"
 ) -> StartPosition:
     """A start position that somebody wrote down; raises InvalidOption."""
     if gtid is not None:
+        dialect = dialect_of(family)
         try:
-            normal = dialect_of(family).gtid(gtid)
+            normal = dialect.gtid(gtid)
         except ValueError:
-            name, remedy = _GTID_FORMS[family]
-            raise InvalidOption(f"{option}: {gtid!r} is not a {name}", remedy=remedy, option=option) from None
+            raise InvalidOption(
+                f"{option}: {gtid!r} is not a {dialect.gtid_name}", remedy=dialect.gtid_form, option=option
+            ) from None
         return StartPosition(f"the option {option}", gtid=normal)
     if not file or position is None:
         raise InvalidOption(f"{option}: needs backup, or gtid, or file with position", option=option)

@@ -36,12 +36,13 @@ from ..copier import READ_SIZE
 from ..ddl_watch import compare
 from ..inventory import InnodbFile, PlainFiles
 from ..local_server import require_own_redo_log
+from ..options import BackupOptions
 from ..redo_output import RedoOutput
 from ..run import BackupRun, Job
 from .aria_checkpoint import CheckpointStates
 from .aria_log import AriaLog
 from .dictionary import MariadbDictionary, known_files, read_dictionary, require_all_copied
-from .inventory import innodb_files, memory_tables, plain_files
+from .inventory import databases, innodb_files, memory_tables, plain_files
 from .redo_files import LogFile
 from .redo_follower import RedoFollower
 from .tables import MariadbPlainCopies
@@ -82,6 +83,14 @@ class MariadbBackup(BackupRun):
 
     family = Family.MARIADB
     _plain: MariadbPlainCopies
+
+    @staticmethod
+    def preflight(connection: Connection, layout: ServerLayout, options: BackupOptions) -> tuple[list[str], list[str]]:
+        """Returns the names of the databases, and of the files that ``missing_files`` finds. Raises what a backup of
+        this server would raise."""
+        require_local(connection, layout)
+        names = [database.name for database in databases(layout)]
+        return names, missing_files(connection, layout, options.allow_missing_tables)
 
     def __init__(
         self,

@@ -59,7 +59,7 @@ def read_dictionary(connection: Connection, *, with_indexes: bool = True) -> Mys
     """The dictionary now; needs PROCESS. ``with_indexes``: raises ServerError when the file of any table is missing."""
     spaces = connection.listing(
         "SELECT SPACE, NAME, FLAG FROM information_schema.INNODB_TABLESPACES "
-        # the system tablespace has no id of its own, the temporary one no data, a discarded one no file
+        # the system tablespace is not listed; of its type is the temporary one. A discarded one has no file
         "WHERE SPACE_TYPE <> 'System' AND COALESCE(STATE, '') <> 'discarded'"
     )
     indexes: dict[int, set[int]] = defaultdict(set)

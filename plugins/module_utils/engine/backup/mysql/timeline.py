@@ -29,7 +29,7 @@ from ...server.connection import Connection
 from ...server.identity import ServerIdentity
 from ...server.layout import ServerLayout
 from ...server.mysql.coordinates import read_log_status, render_binlog_info, render_slave_info
-from ...server.mysql.locks import MysqlLocks, non_transactional_tables
+from ...server.mysql.locks import MysqlLocks, non_transactional_tables, require_table_privileges
 from ...server.mysql.redo_archive import RedoArchive
 from ...server.mysql.redo_consumer import RedoConsumer
 from ...server.mysql.redo_logging import read_alter_instance, require_logged_since
@@ -46,7 +46,7 @@ from ..options import BackupOptions
 from ..redo_output import RedoOutput
 from ..run import BackupRun, Job
 from .dictionary import MysqlDictionary, read_dictionary, require_all_copied
-from .inventory import innodb_files, known_files, plain_files
+from .inventory import databases, innodb_files, known_files, plain_files
 from .redo_files import RedoDirectory
 from .redo_follower import MysqlRedoFollower
 
@@ -85,6 +85,16 @@ class MysqlBackup(BackupRun):
     """One run. ``_copy_everything`` is docs/internals/timelines.md#mysql-timeline; each step is below it."""
 
     family = Family.MYSQL
+
+    @staticmethod
+    def preflight(connection: Connection, layout: ServerLayout, options: BackupOptions) -> tuple[list[str], list[str]]:
+        """Returns the names of the databases, and of the files that ``missing_files`` finds. Raises what a backup of
+        this server would raise."""
+        require_local(connection, layout)
+        read_keyring(options)
+        require_table_privileges(connection)
+        names = [database.name for database in databases(layout)]
+        return names, missing_files(connection, layout, options.allow_missing_tables)
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ...errors import RecoveryFailed, RecoveryIncomplete
+from ...errors import InvalidOption, Option, RecoveryFailed, RecoveryIncomplete
 from ...format import file_kinds
 from ...format.family import Family
 from ...host import below, durable
@@ -21,6 +21,11 @@ from ..prepare_marker import PrepareMarker
 
 class MariadbFamily(RecoveryFamily):
     """MariaDB: its log is in the backup under the server's own name."""
+
+    def require_means(self, keyring_file: str | None) -> None:
+        """It needs no libraries, and has no such file."""
+        if keyring_file:
+            raise InvalidOption(f"{Option('keyring_file')}: only servers of MySQL have one", option="keyring_file")
 
     def require_whole_redo(self, backup: BackupDirectory, marker: PrepareMarker) -> None:
         """A backup's log has not wrapped: it ends in the file where its last LSN says."""

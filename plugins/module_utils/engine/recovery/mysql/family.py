@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ... import libraries
 from ...errors import BackupError, BackupIncomplete, RecoveryIncomplete
 from ...format import file_kinds
 from ...format.family import Family
@@ -26,6 +27,13 @@ class MysqlFamily(RecoveryFamily):
 
     def __init__(self, keyring_file: Path | None) -> None:
         self._keyring_file = keyring_file
+
+    def require_means(self, keyring_file: str | None) -> None:
+        """The server is asked through a connection, and its log is verified before."""
+        if keyring_file:
+            Keyring.read(keyring_file)
+        libraries.require("pymysql")
+        libraries.require("crc32c")
 
     def require_whole_redo(self, backup: BackupDirectory, marker: PrepareMarker) -> None:
         """Every block of the backup's log is verified, up to its last LSN; a log that was given to a server before is

@@ -188,7 +188,7 @@ def _tablespaces(connection: Connection) -> dict[int, str]:
     files = connection.query("SELECT SPACE, PATH FROM information_schema.INNODB_DATAFILES")
     # both columns are VARBINARY in some releases
     paths = {int(row["SPACE"]): os.path.normpath(os.fsdecode(row["PATH"])) for row in files}
-    # the system tablespace has several files and no id of its own in them
+    # the system tablespace, which can have several files, has the id 0
     return {
         space: path
         for space, path in paths.items()

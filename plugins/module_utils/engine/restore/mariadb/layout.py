@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...format.file_kinds import ARIA_CONTROL, ARIA_LOG, MARIADB_REDO, MARIADB_UNDO, pattern_of
+from ...format.tablespaces import RecordedTablespace
 
 if TYPE_CHECKING:
     from ..layout import HostLayout
@@ -39,6 +40,11 @@ def place_of(layout: HostLayout, name: str) -> Path:
     """Returns the path on this host of the file ``name`` of a backup, which is none of the system tablespace."""
     places = (directory for directory, pattern in file_patterns(layout) if pattern.fullmatch(name))
     return next(places, layout.datadir) / name
+
+
+def external_places(_layout: HostLayout, _tablespaces: Sequence[RecordedTablespace]) -> dict[str, Path]:
+    """None: all tablespaces are in the usual places."""
+    return {}
 
 
 def file_patterns(layout: HostLayout) -> list[tuple[Path, re.Pattern[str]]]:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...errors import InvalidOption, Option
 from ...format.file_kinds import DOUBLEWRITE, MYSQL_UNDO, MYSQL_UNDO_OF_SQL, REDO_DIRECTORY, TABLESPACE, pattern_of
+from ...format.tablespaces import RecordedTablespace
 from .persisted import persisted_variables
 
 if TYPE_CHECKING:
@@ -50,6 +52,35 @@ def redo_directory(layout: HostLayout) -> Path | None:
 def place_of(layout: HostLayout, name: str) -> Path:
     """Returns the path on this host of the file ``name`` of a backup, which is none of the system tablespace."""
     return (layout.undo_directory if UNDO_NAMES.fullmatch(name) else layout.datadir) / name
+
+
+def external_places(layout: HostLayout, tablespaces: Sequence[RecordedTablespace]) -> dict[str, Path]:
+    """Returns the paths on this host of ``tablespaces``, which were not in the source's data directory, by their names
+    in the backup.
+
+    They go back to where they were; the server there must know that it has to look there. Undo tablespaces have a
+    directory of their own, and in a data directory that stands alone everything is in it: the server finds them.
+    """
+    places: dict[str, Path] = {}
+    if layout.page_size is None:
+        return places
+    for tablespace in tablespaces:
+        if tablespace.undo:
+            continue
+        directory = tablespace.file_name.parent
+        if not layout.finds_tablespaces_in(directory):
+            raise InvalidOption(
+                f"the tablespace {tablespace.tablespace_name} was at {tablespace.file_name} on the source, and this "
+                "host's server would not look there",
+                remedy=f"Add {directory} (or a directory above it) to innodb_directories in the server's option file, "
+                f"or give a {Option('datadir')} without {Option('defaults_file')}, so that everything is put "
+                "into that directory.",
+                option="defaults_file",
+                tablespace=tablespace.tablespace_name,
+                path=str(tablespace.file_name),
+            )
+        places[tablespace.backup_path] = tablespace.file_name
+    return places
 
 
 def file_patterns(layout: HostLayout) -> list[tuple[Path, re.Pattern[str]]]:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Coordinates of an instant of a MariaDB server: binary log position, GTIDs, replica channels, Galera state.
+"""Coordinates of an instant of a MariaDB server: binary log position, GTIDs, replica channels.
 
 The texts that mariadb-backup keeps beside a backup are rendered here too:
 docs/internals/formats-backup-files.md#coordinates-files.
@@ -10,6 +10,7 @@ docs/internals/formats-backup-files.md#coordinates-files.
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,18 @@ def read_coordinates(connection: Connection) -> BinlogCoordinates | None:
         return None
     gtid = str(connection.scalar("SELECT @@GLOBAL.gtid_current_pos") or "")
     return BinlogCoordinates(str(row["File"]), int(row["Position"]), normal_gtid(gtid))
+
+
+def has_position(_version: tuple[int, ...]) -> bool:
+    """Returns True: every version knows what is asked for privileges and position."""
+    return True
+
+
+def position_facts(connection: Connection, missing: Collection[str]) -> dict[str, Any]:
+    """Returns where the server stands; ``missing`` are the privileges that the account lacks."""
+    gtid = str(connection.scalar("SELECT @@GLOBAL.gtid_current_pos") or "")
+    coordinates = None if "BINLOG MONITOR" in missing else read_coordinates(connection)
+    return {"gtid": gtid, "binlog": None if coordinates is None else coordinates.as_dict()}
 
 
 def _read_channels(connection: Connection) -> tuple[list[ReplicaChannel], bool]:

@@ -40,6 +40,9 @@ class MariadbReplication(ReplicationDialect):
     }
     by_gtid: ClassVar[Mapping[str, Any]] = {"MASTER_USE_GTID": Word("slave_pos")}
     using_gtid = "Slave_Pos"
+    gtid_name = "GTID position"
+    gtid_form = "Write domain-server-sequence, several joined by commas: 0-1-100,1-1-7."
+    gtid_sets = False
     password_limit = 96
     user_limit = 128
     channel_limit = 191

@@ -22,8 +22,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...errors import ServerError
-from ...format.coordinates import BinlogCoordinates, ReplicaChannel, quoted
+from ...format.coordinates import BinlogCoordinates, ReplicaChannel, normal_gtid, quoted
 from ..connection import Connection
+from .support import refusal_of_version
 
 # channels of group replication are set up by the group itself, never by CHANGE REPLICATION SOURCE
 GROUP_CHANNELS = "group_replication_"
@@ -65,6 +66,18 @@ def read_log_status(connection: Connection) -> LogStatus:
             break
         time.sleep(_PAUSE)
     return status
+
+
+def has_position(version: tuple[int, ...]) -> bool:
+    """Returns whether servers of this version know what is asked for privileges and position: an old one does not."""
+    return refusal_of_version(version) is None
+
+
+def position_facts(connection: Connection, missing: Collection[str]) -> dict[str, Any]:
+    """Returns where the server stands; ``missing`` are the privileges that the account lacks."""
+    gtid = normal_gtid(str(connection.scalar("SELECT @@GLOBAL.gtid_executed") or ""))
+    binlog = None if missing else read_log_status(connection).binlog
+    return {"gtid": gtid, "binlog": None if binlog is None else binlog.as_dict()}
 
 
 def channels_in_order(connection: Connection) -> set[str]:

@@ -41,6 +41,9 @@ class MysqlReplication(ReplicationDialect):
     leftovers: ClassVar[Mapping[str, Any]] = {}  # RESET REPLICA ALL forgets everything (9.7)
     by_gtid: ClassVar[Mapping[str, Any]] = {"SOURCE_AUTO_POSITION": 1}
     using_gtid = "Auto_Position"
+    gtid_name = "GTID set"
+    gtid_form = "Write server_uuid:first-last, several joined by commas, as gtid_executed shows them."
+    gtid_sets = True
     password_limit = 32  # the error (3056) says characters and counts bytes
     user_limit = 32  # that of accounts; CHANGE cuts at 96
     channel_limit = 64
