@@ -137,8 +137,8 @@ class Restore(enum.Enum):
 class Archive(enum.Enum):
     """Form of files of a kind in an archive."""
 
-    ENCODED = "compressed when that is asked for"
-    PLAIN = "never compressed, so that every tool can read it"
+    ENCODED = "compressed and encrypted when that is asked for"
+    PLAIN = "neither compressed nor encrypted, so that every tool can read it"
     NEVER = "in none"
 
 
@@ -298,7 +298,7 @@ PACKED = FileKind(
 )  # fmt: skip
 METADATA = FileKind(
     "what tells about a backup", prefixes=("xtrabackup_", "mariadb_backup_", CONFIGURATION_NAME), backup=Backup.WRITTEN,
-    prepare=Prepare.USED, archive=Archive.PLAIN,
+    prepare=Prepare.USED,
 )  # fmt: skip
 
 MARIADB_NOTES = FileKind(
@@ -393,7 +393,7 @@ KINDS = (
     FileKind("list of tablespaces", (TABLESPACES_NAME,), families=_MYSQL, backup=Backup.WRITTEN, prepare=Prepare.USED,
              restore=Restore.LEFT, archive=Archive.PLAIN),
     FileKind("copied redo log", (LOGFILE_NAME,), families=_MYSQL, backup=Backup.FOLLOWED, prepare=Prepare.USED,
-             restore=Restore.LEFT, archive=Archive.PLAIN),
+             restore=Restore.LEFT),
     FileKind("notes of the stock tools", ("xtrabackup_binary", "xtrabackup_binlog_pos_innodb",
              "mariadb_backup_binlog_pos_innodb"), restore=Restore.LEFT, archive=Archive.PLAIN),
     FileKind("marker", (IN_PROGRESS_NAME,), restore=Restore.LEFT, archive=Archive.NEVER),
@@ -480,6 +480,17 @@ def is_leftover(family: Family, name: str) -> bool:
 def is_metadata(path: str) -> bool:
     """Returns whether the file ``path`` of a backup tells about the backup and is no data of the server."""
     return "/" not in path and METADATA.matches(path)
+
+
+_PLAIN = pattern_of(kind for kind in KINDS if kind.archive is Archive.PLAIN)
+
+
+def is_plain_in_archives(path: str) -> bool:
+    """Returns whether the file ``path`` of a backup is neither compressed nor encrypted in an archive.
+
+    Only what is known to hold no data of the server is: the copied redo log has a name like metadata, and holds rows.
+    """
+    return "/" not in path and _PLAIN.fullmatch(path) is not None
 
 
 def is_left_behind(path: str) -> bool:

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from ..errors import BackupError, FormatError, StorageError, StreamError, UnsafeFile
-from ..format.file_kinds import is_metadata
+from ..format.file_kinds import is_plain_in_archives
 from ..host.trees import files_below
 from ..manifest import Manifest, read, verify_directory
 from .entry import output_name
@@ -71,7 +71,9 @@ def archive_holds(archive: Readable, manifest: Manifest, suffix: str, *, sparse:
         and found is not None
         and (sparse or not listing.sparse)
         and identity(found) == identity(manifest)
-        and all((file.stored or file.path).endswith(suffix) for file in found.files if not is_metadata(file.path))
+        and all(
+            (file.stored or file.path).endswith(suffix) for file in found.files if not is_plain_in_archives(file.path)
+        )
         and (suffix != "" or all(file.stored is None or not _encoded(file.stored) for file in found.files))
     )
 

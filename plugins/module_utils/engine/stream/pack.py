@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BackupIncomplete, Cancelled
-from ..format.file_kinds import is_metadata
+from ..format.file_kinds import is_plain_in_archives
 from ..format.holes import PageSizeOf, PageSplitter
 from ..host import below, durable
 from ..manifest import FileEntry, Manifest, read, verify_directory
@@ -24,7 +24,6 @@ from .sink import Sink
 from .stream_file import require_sparse_possible
 
 _READ_SIZE = 4 << 20  # bytes
-#: metadata stays readable in an archive, whatever is done to the data
 
 
 def create_archive(
@@ -87,7 +86,7 @@ def _pack_file(
     path = src / file.path
     buffer = memoryview(bytearray(_READ_SIZE))
     splitter = PageSplitter(sparse)
-    with sink.open(file.path, compress=not is_metadata(file.path)) as target:
+    with sink.open(file.path, compress=not is_plain_in_archives(file.path)) as target:
         with durable.storage_errors("reading", path), below.reading(src, file.path) as source:
             while count := source.readinto(buffer):  # type: ignore[attr-defined]
                 for hole, piece in splitter.feed(buffer[:count]):
