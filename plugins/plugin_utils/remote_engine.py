@@ -35,7 +35,8 @@ from ansible.utils.display import Display
 from .following import Follower, HostLost, Shown
 from .plain_types import plain
 
-RUNNER = "innodb.xtrabackup.xtrabackup_engine"
+COLLECTION = "innodb.xtrabackup"
+RUNNER = f"{COLLECTION}.xtrabackup_engine"
 KEEP_VARIABLE = "xtrabackup_keep_engine"
 
 DETACHED_VARIABLE = "__xtrabackup_detached"
@@ -146,11 +147,10 @@ class ModuleAction(ActionBase):  # type: ignore[misc]  # Ansible has no types
         """The result of ``module`` run from the kept code; None where that cannot be kept, or only in check mode."""
         digest, archive = packed_code()
         request = {"digest": digest, "module": module, "arguments": arguments, **more}
-        answer: dict[str, Any]
-        answer = self._execute_module(module_name=RUNNER, module_args=dict(request), task_vars=variables)
+        answer = self._call_packed(variables, RUNNER, request)
         if _state(answer) == "missing" and not self._task.check_mode:
             request["code"] = base64.b64encode(archive.read_bytes()).decode()
-            answer = self._execute_module(module_name=RUNNER, module_args=request, task_vars=variables)
+            answer = self._call_packed(variables, RUNNER, request)
         if _state(answer):
             _display.vvv(f"The module is packed: {answer['xtrabackup_engine']}", host=self._host(variables))
             return None
@@ -158,20 +158,28 @@ class ModuleAction(ActionBase):  # type: ignore[misc]  # Ansible has no types
 
     def _followed(
         self, variables: dict[str, Any], job: str, task: str, run_dir: str, limit: float = 0
-    ) -> dict[str, Any] | None:
-        """The answer of the job ``job`` once it is over; None where the module is to be packed."""
+    ) -> dict[str, Any]:
+        """The answer of the job ``job`` once it is over."""
         seconds = float(self._variable(variables, "xtrabackup_reconnect_timeout", RECONNECT_SECONDS))
         poll = max(int(self._variable(variables, "xtrabackup_poll", POLL_SECONDS)), 1)
         follower = Follower(self._connection, self._shell_command, self._shown(variables), poll, seconds)
         wanted = {"id": job, "task": task, "timeout": 1 if limit else 0, "run_dir": run_dir}
         try:
             follower.until_over(job, run_dir, limit or math.inf)
-            return follower.lasting(self._call_kept, variables, "xtrabackup_job", wanted)
+            answer = follower.lasting(self._call_kept, variables, "xtrabackup_job", wanted)
+            if answer is None:  # the code was removed meanwhile, and cannot be kept again
+                answer = follower.lasting(self._call_packed, variables, f"{COLLECTION}.xtrabackup_job", wanted)
+            return answer
         except HostLost as error:
             raise AnsibleConnectionFailure(
                 f"{self._host(variables)} could not be reached for {seconds:g} s ({error}). The job {job} there goes "
                 "on unless the host is down; the same task finds it again. xtrabackup_reconnect_timeout is the limit."
             ) from error
+
+    def _call_packed(self, variables: dict[str, Any], module: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any]
+        answer = self._execute_module(module_name=module, module_args=dict(arguments), task_vars=variables)
+        return answer
 
     def _run_dir(self, variables: dict[str, Any]) -> str:
         """The directory for what runs, on the host of the task; empty for the usual one."""
