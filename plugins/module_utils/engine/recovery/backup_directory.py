@@ -133,8 +133,8 @@ class BackupDirectory:
     @property
     def pins(self) -> tuple[str, ...]:
         """The digests by which somebody may ask for this backup, the first one being that by which it is told: of the
-        backup that it is proven to be made from, and of its own manifest. None while the manifest does not describe the
-        files that are there."""
+        backup that it is proven to be made from, and of its own manifest. Empty while the manifest does not describe
+        the files that are there."""
         if self.manifest is None or not self.manifest_is_current:
             return ()
         # what was prepared from a backup without a manifest is known by its own

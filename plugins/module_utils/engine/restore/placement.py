@@ -14,7 +14,6 @@ from pathlib import Path
 
 from ..errors import InvalidOption, TargetUnsafe
 from ..format import file_kinds
-from ..format.family import Family
 from ..format.file_kinds import (
     DATADIR_SIGNS,
     INDEX_SUFFIX,
@@ -237,7 +236,7 @@ def require_fit(backup: BackupDirectory, sizes: dict[str, int], layout: HostLayo
     _compare("innodb_page_size", configuration.page_size, layout.page_size)
     # the stock tool does not note this one, so only a record can tell
     noted = (backup.record.get("layout") or {}).get("lower_case_table_names")
-    if noted is None and configuration.names_noted and layout.family is Family.MYSQL:
+    if noted is None and configuration.names_noted:
         noted = configuration.lower_case_table_names
     if noted is not None:
         _compare("lower_case_table_names", noted, layout.lower_case_table_names)
