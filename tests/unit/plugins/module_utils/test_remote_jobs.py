@@ -20,7 +20,6 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils import remote_jo
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import (
     InvalidOption,
     JobGone,
-    TargetUnsafe,
 )
 
 COLLECTIONS = Path(__file__).parents[4] / ".build" / "collections"
@@ -148,14 +147,6 @@ def test_a_task_may_wait_for_the_first_phase_only(root: Path) -> None:
     assert serve(root, body, first_phase=True)["job"]["began"]
     assert 0.3 < time.monotonic() - begun < 8
     remote_jobs.stop(remote_jobs.Job(root / "backup-1"))
-
-
-def test_no_job_starts_where_others_can_write(root: Path) -> None:
-    root.mkdir(parents=True)
-    root.chmod(0o777)
-    assert "only this user can change" in serve(root, "pass")["msg"]
-    with pytest.raises(TargetUnsafe):
-        remote_jobs.make_root(root)
 
 
 @pytest.mark.parametrize("name", ["", "..", "../backup", "a b", "x\n"])

@@ -5,56 +5,20 @@
 
 from __future__ import annotations
 
-import base64
 import fcntl
-import json
 import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from ansible_collections.innodb.xtrabackup.plugins.modules import xtrabackup_engine as engine
 from ansible_collections.innodb.xtrabackup.plugins.plugin_utils import remote_engine
+from ansible_collections.innodb.xtrabackup.tests.support.engine_on_host import DIGEST, ENCODED, call, kept
 from ansible_collections.innodb.xtrabackup.tests.support.streams import make_archive
-
-FILE = Path(engine.__file__)
-DIGEST, CODE = remote_engine.pack()
-ENCODED = base64.b64encode(CODE).decode()
 
 
 @pytest.fixture(name="root")
 def _root(tmp_path: Path) -> Path:
     return tmp_path / "xtrabackup" / "engine"
-
-
-def call(root: Path, request: dict[str, Any], cwd: Path | None = None, **environment: str) -> dict[str, Any]:
-    """What the host answers: the file is read from standard input with its arguments in it, as with pipelining."""
-    request = {"digest": DIGEST, "module": "xbstream", "_ansible_check_mode": False, **request}
-    source = FILE.read_text().replace("<<INCLUDE_ANSIBLE_MODULE_JSON_ARGS>>", json.dumps(request))
-    source = source.replace('_ROOT = "/var/lib/xtrabackup/engine"', f"_ROOT = {str(root)!r}")
-    # the directory of a test may be anybody's, as /tmp is
-    sticky = "state.st_mode & 0o022 and not state.st_mode & 0o1000"
-    source = source.replace("state.st_mode & 0o022", sticky)
-    done = subprocess.run(
-        [sys.executable, "-"],
-        input=source,
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        timeout=120,
-        check=False,
-        env={**{name: value for name, value in os.environ.items() if name != "PYTHONPATH"}, **environment},
-    )
-    assert done.stderr == ""
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
-
-
-def kept(root: Path) -> Path:
-    return root / f"{sys.implementation.cache_tag}-{DIGEST}"
 
 
 def test_code_is_asked_for_once_and_a_module_runs_from_it(root: Path, tmp_path: Path) -> None:
@@ -82,26 +46,6 @@ def test_code_from_before_the_last_start_of_the_host_is_not_used(root: Path) -> 
     assert "state is required" not in call(root, {"arguments": {}, "code": ENCODED}).get("exception", "")
     assert (kept(root) / "ansible" / "__init__.py").read_text().startswith("__version__")
     assert sorted(path.name for path in root.iterdir()) == [kept(root).name]
-
-
-def test_nothing_is_kept_or_run_where_others_can_write(root: Path) -> None:
-    call(root, {"arguments": {}, "code": ENCODED})
-    for directory in (kept(root), root, root.parent):
-        directory.chmod(0o777)
-        reason = call(root, {"arguments": {}, "code": ENCODED})["xtrabackup_engine"]
-        assert (reason["state"], str(directory) in reason["why"]) == ("refused", True)
-        directory.chmod(0o755)
-    if os.geteuid() == 0:
-        os.chown(root, 65534, 65534)
-        assert call(root, {"arguments": {}})["xtrabackup_engine"]["state"] == "refused"
-
-
-def test_nothing_is_imported_from_the_directory_that_the_login_has_left(root: Path, tmp_path: Path) -> None:
-    planted = tmp_path / "home"
-    planted.mkdir()
-    for name in ("json.py", "base64.py", "fcntl.py", "ansible.py"):
-        (planted / name).write_text("raise SystemExit('planted')")
-    assert "src, listen" in call(root, {"arguments": {}, "code": ENCODED}, cwd=planted)["msg"]
 
 
 def test_three_versions_are_kept_and_those_in_use(root: Path) -> None:
