@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any, Callable
 
 from ..errors import MissingProgram, ServiceFailed
+from ..host import running
 
 _log = logging.getLogger(__name__)
 
-_PROGRAMS = ("mariadbd", "mysqld")
 _PAUSE = 0.1  # seconds between two looks
 _STARTING = 10.0  # seconds that a start may take until the process is there
 _LAST_BYTES = 2000  # of what a command has printed, in an error
@@ -119,15 +119,7 @@ class Service:
 
 
 def _pid_on(datadir: Path) -> int | None:
-    place = os.path.realpath(datadir)
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            name = (process / "comm").read_text().strip()
-            if name in _PROGRAMS and os.readlink(process / "cwd") == place:
-                return int(process.name)
-        except OSError:  # it ended meanwhile, or belongs to another user
-            continue
-    return None
+    return next((server.pid for server in running.servers() if server.works_in(datadir)), None)
 
 
 def _answers(path: Path) -> bool:
