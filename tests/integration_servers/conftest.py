@@ -30,6 +30,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.host.jour
 from ansible_collections.innodb.xtrabackup.tests.support.estate import Estate
 from ansible_collections.innodb.xtrabackup.tests.support.mysql import MySQLServer
 from ansible_collections.innodb.xtrabackup.tests.support.replica_pairs import PAIRS, Pair, Stopped, stopped_server
+from ansible_collections.innodb.xtrabackup.tests.support.restoring import PreparedBackups
 from ansible_collections.innodb.xtrabackup.tests.support.servers import (
     DatabaseServer,
     MariaDBServer,
@@ -168,6 +169,16 @@ def make_mysql(workdir: Path) -> Iterator[MySQLFactory]:
 def make_any(family: Family, make_server: ServerFactory, make_mysql: MySQLFactory) -> AnyServerFactory:
     """As ``make_server``, for servers of the ``family`` that the test module names."""
     return make_server if family is Family.MARIADB else make_mysql
+
+
+@pytest.fixture(scope="session")
+def prepared_backups() -> Iterator[PreparedBackups]:
+    """Prepared backups of each family; tests that share them name the ``xdist_group`` that keeps them together."""
+    made = PreparedBackups()
+    try:
+        yield made
+    finally:
+        made.close()
 
 
 @pytest.fixture(scope="module")

@@ -10,30 +10,45 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.throttle import Throttle
-from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import ServerFactory
-from ansible_collections.innodb.xtrabackup.tests.integration_servers.test_backup import our_prepare, prove
+from ansible_collections.innodb.xtrabackup.tests.integration_servers import test_backup, test_mysql_backup
+from ansible_collections.innodb.xtrabackup.tests.integration_servers.conftest import (
+    AnyServerFactory,
+    MySQLFactory,
+    ServerFactory,
+)
 from ansible_collections.innodb.xtrabackup.tests.support import datasets
 from ansible_collections.innodb.xtrabackup.tests.support.backups import take
 from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad
+from ansible_collections.innodb.xtrabackup.tests.support.mysql import MySQLServer
 from ansible_collections.innodb.xtrabackup.tests.support.playbook import run_module
 
 PAGE = 16384
 
 
+@pytest.fixture(params=list(Family), ids=[family.value for family in Family])
+def family(request: pytest.FixtureRequest) -> Family:
+    wanted: Family = request.param
+    return wanted
+
+
+ARCHIVE = {"format": "xbstream", "compress": {"algorithm": "zstd", "level": 1, "threads": 2}}
+
+
 @pytest.mark.parametrize(
-    "options",
+    ("family", "options"),
     [
-        {"parallel": 1},
-        {"parallel": 4},
-        {"parallel": 2, "format": "xbstream", "compress": {"algorithm": "zstd", "level": 1, "threads": 2}},
+        pytest.param(Family.MARIADB, {"parallel": 1}, id="mariadb-one file at a time"),
+        pytest.param(Family.MARIADB, {"parallel": 4}, id="mariadb-four files"),
+        pytest.param(Family.MARIADB, {"parallel": 2, **ARCHIVE}, id="mariadb-compressed archive"),
+        pytest.param(Family.MYSQL, {"parallel": 4}, id="mysql-four files"),
     ],
-    ids=["one file at a time", "four files", "compressed archive"],
 )
 def test_a_throttled_backup_keeps_to_its_rate_within_five_percent(
-    make_server: ServerFactory, workdir: Path, options: dict[str, Any]
+    make_any: AnyServerFactory, workdir: Path, options: dict[str, Any]
 ) -> None:
-    source = make_server("source")
+    source = make_any("source")
     datasets.create_big(source, 100, tables=6)
     limit = 12 << 20
     without, throttled = (
@@ -46,12 +61,25 @@ def test_a_throttled_backup_keeps_to_its_rate_within_five_percent(
     assert copied / limit * 0.95 < throttled["seconds"] < copied / limit * 1.05 + without["seconds"]
 
 
-def test_a_throttle_never_lets_the_redo_be_overwritten(make_server: ServerFactory, workdir: Path) -> None:
-    source = make_server("source", {"innodb_log_file_size": "8M", "innodb_flush_log_at_trx_commit": 2})
+SMALL_LOG: dict[Family, dict[str, Any]] = {
+    Family.MARIADB: {"innodb_log_file_size": "8M"},
+    Family.MYSQL: {"innodb_redo_log_capacity": "8M"},
+}
+
+
+def test_a_throttle_never_lets_the_redo_be_overwritten(
+    make_server: ServerFactory, make_mysql: MySQLFactory, workdir: Path, family: Family
+) -> None:
+    options = {**SMALL_LOG[family], "innodb_flush_log_at_trx_commit": 2}
+    source = (make_server if family is Family.MARIADB else make_mysql)("source", options)
     datasets.create_big(source, 120)
+    backup = workdir / "backup"
     with WriteLoad(source, threads=4, payload=4000, per_second=400) as load:
         load.wait_for(200)
-        record = take(source, workdir / "backup", throttle=Throttle(12 << 20))
+        record = take(source, backup, throttle=Throttle(12 << 20))
         assert record["redo"]["bytes"] > 2 * (8 << 20), "the log did not wrap often enough to prove anything"
-        our_prepare(workdir / "backup")
-        prove(make_server, source, workdir / "backup", record, load)
+        if isinstance(source, MySQLServer):
+            test_mysql_backup.prove(make_mysql, source, backup, load, test_mysql_backup.prepared(backup))
+        else:
+            test_backup.our_prepare(backup)
+            test_backup.prove(make_server, source, backup, record, load)
