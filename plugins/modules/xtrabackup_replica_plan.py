@@ -65,6 +65,13 @@ options:
     description: Consent to replace whatever is in the data directory.
     type: bool
     default: false
+  rebuild_healthy:
+    description:
+      - The inventory hosts whose data are replaced also while they replicate without an error, such as one that has
+        drifted from its primary.
+    type: list
+    elements: str
+    default: []
   backup_user:
     description: The account of backups.
     type: str

@@ -116,6 +116,25 @@ def test_a_failed_sender_or_start_leaves_nothing_behind_and_the_next_run_goes_on
     assert estate.leftovers() == []
 
 
+@pytest.mark.slow
+def test_a_replica_that_has_drifted_is_made_anew_when_it_is_named(estate: Estate) -> None:
+    replica = estate.host("replica")
+    succeeded(estate.play())
+    replica.execute("INSERT INTO shop.items VALUES (1000000, 'written on the replica')")
+    drifted = "SELECT COUNT(*) FROM shop.items WHERE id = 1000000"
+    for consent in ({"xtrabackup_replica_rebuild": True}, {"xtrabackup_replica_rebuild_healthy": "primary,other"}):
+        result = succeeded(estate.play(**consent))
+        assert result.recap["replica"]["changed"] == 0
+        assert replica.value(drifted) == 1
+    result = succeeded(estate.play("--check", xtrabackup_replica_rebuild_healthy="replica"))
+    assert "Would copy primary" in result.output
+    assert replica.value(drifted) == 1
+    succeeded(estate.play(xtrabackup_replica_rebuild_healthy="replica"))
+    assert replica.value(drifted) == 0
+    estate.assert_replica(replica)
+    assert estate.leftovers() == []
+
+
 def _names(path: Path, text: str) -> bool:
     try:
         return os.fsencode(text) in path.read_bytes()

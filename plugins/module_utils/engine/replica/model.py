@@ -182,6 +182,7 @@ class Host:
 class Request:
     """Request that the variables of the role make.
 
+    ``rebuild`` is the consent to replace data, ``rebuild_healthy`` that to replace those of a replica without an error.
     ``settings`` are those of the channel that were given (CHANNEL_SETTINGS); what is not given stays as it is.
     ``peers`` are the other replicas of the same primary, by name, with their server_id. ``now`` is in
     seconds since the epoch, ``resume_within`` in seconds.
@@ -190,6 +191,7 @@ class Request:
     source_host: str
     source_port: int = 3306
     rebuild: bool = False
+    rebuild_healthy: bool = False
     backup_user: str = ""
     backup_password: str = field(default="", repr=False)
     replication_user: str = ""

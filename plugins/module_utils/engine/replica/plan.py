@@ -228,6 +228,13 @@ def _keep(world: World) -> Plan:
     )  # fmt: skip
 
 
+def _rebuild_healthy(world: World) -> Plan:
+    return Plan(
+        Step.PROVISION, "rebuild_healthy", "it replicates without an error, and consent to replace that was given",
+        what=f"{_copy(world)}, replacing a replica that works ({_CONSENT}_healthy)", replaces=True, consent=True,
+    )  # fmt: skip
+
+
 def _refuse_ours(world: World) -> Plan:
     rule, why = "also_replicates_from_others", "it also replicates from others"
     if world.broken:
@@ -360,6 +367,7 @@ def _refuse_data(world: World) -> Plan:
 
 #: the first that applies decides
 RULES: tuple[DecisionRule, ...] = (
+    DecisionRule("rebuild_healthy", lambda world: world.is_replica and world.request.rebuild_healthy, _rebuild_healthy),
     DecisionRule("keep", lambda world: world.is_replica, _keep),
     DecisionRule("refuse_ours", lambda world: bool(world.ours) and not world.request.rebuild, _refuse_ours),
     DecisionRule("refuse_other_source", lambda world: bool(world.channels) and not world.ours

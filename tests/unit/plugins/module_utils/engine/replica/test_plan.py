@@ -74,6 +74,7 @@ def rebuilding() -> Request:
 
 # name of the rule, host, journal, whether consent is given, step, name of the plan
 CASES: list[tuple[str, Host, Journal, bool, Step, str]] = [
+    ("rebuild_healthy", replace(RUNS, channels=(OURS,)), NO_JOURNAL, True, Step.PROVISION, "rebuild_healthy"),
     ("keep", replace(RUNS, channels=(OURS,)), NO_JOURNAL, False, Step.KEEP, "keep"),
     ("refuse_ours", replace(RUNS, channels=(BROKEN,)), NO_JOURNAL, False, Step.REFUSE, "replication_broken"),
     ("refuse_other_source", replace(RUNS, channels=(OTHER,)), NO_JOURNAL, False, Step.REFUSE, "replica_of_another"),
@@ -94,7 +95,8 @@ def test_every_rule_has_a_case_in_its_order() -> None:
 def test_a_rule_decides_where_it_is_the_first_that_applies(
     rule: str, host: Host, journal: Journal, consent: bool, step: Step, name: str
 ) -> None:
-    made = plan(host, journal, rebuilding() if consent else REQUEST)
+    healthy = replace(REQUEST, rebuild_healthy=True)
+    made = plan(host, journal, (healthy if rule == "rebuild_healthy" else rebuilding()) if consent else REQUEST)
     assert (made.step, made.rule) == (step, name)
 
 
@@ -172,11 +174,12 @@ def worlds() -> tuple[World, ...]:
 
 
 def _worlds() -> Iterator[World]:
-    for place, channels, data, running, journal, rebuild in itertools.product(
-        PLACES, CHANNELS, DATA, (False, True), JOURNALS, (False, True)
+    consents: tuple[dict[str, Any], ...] = ({}, {"rebuild": True}, {"rebuild_healthy": True})
+    for place, channels, data, running, journal, consent in itertools.product(
+        PLACES, CHANNELS, DATA, (False, True), JOURNALS, consents
     ):
         host = replace(HOST, place=place, channels=channels, data=data, running=running)
-        yield World(PRIMARY, host, journal, replace(REQUEST, rebuild=rebuild))
+        yield World(PRIMARY, host, journal, replace(REQUEST, **consent))
 
 
 def test_every_state_of_the_world_has_one_plan_that_is_safe() -> None:
@@ -190,7 +193,7 @@ def test_every_state_of_the_world_has_one_plan_that_is_safe() -> None:
             assert _may_replace(world, made), (world, made)
         if made.step is Step.PROVISION:
             assert made.consent or made.fresh or world.host.place.kind in ("absent", "empty"), (world, made)
-            assert not world.is_replica, world
+            assert world.request.rebuild_healthy or not world.is_replica, world
         if made.step in (Step.KEEP, Step.REFUSE):
             assert made.before == made.after
         if made.step is Step.REFUSE:
@@ -209,7 +212,8 @@ def test_every_state_of_the_world_has_one_plan_that_is_safe() -> None:
 def _may_replace(world: World, made: Plan) -> bool:
     """Whether somebody has consented, or nothing is there, or nothing but the server's own was found."""
     host, journal = world.host, world.journal
-    consent = world.request.rebuild or (journal.source == SOURCE and journal.consent)
+    healthy = world.request.rebuild_healthy and world.is_replica
+    consent = world.request.rebuild or healthy or (journal.source == SOURCE and journal.consent)
     nothing = host.place.kind in ("absent", "empty") or (host.place.kind == "datadir" and not host.place.complete)
     stopped = journal.source == SOURCE and not host.running and not host.data.running
     found_nothing = host.place.kind == "datadir" and (
@@ -223,6 +227,8 @@ def test_without_consent_data_that_were_found_are_never_replaced() -> None:
     for world in worlds():
         whole = world.host.place.kind not in ("absent", "empty") and world.host.place.complete
         if whole and world.host.data.state == "found" and not world.request.rebuild and not world.journal.consent:
+            if world.request.rebuild_healthy and world.is_replica:
+                continue
             made = decide(world.primary, world.host, world.journal, world.request)
             assert made.step in (Step.KEEP, Step.REFUSE, Step.CONTINUE), world
             assert not made.replaces
