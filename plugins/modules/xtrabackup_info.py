@@ -295,6 +295,12 @@ server:
       type: list
       elements: str
       sample: [BINLOG MONITOR]
+    privileges_missing_on_read_only:
+      description:
+        - The privileges on C(*.*) that this account lacks to make a replica of a server with C(read_only=ON).
+      type: list
+      elements: str
+      sample: [READ_ONLY ADMIN]
     privileges_missing_for_replication:
       description: Privileges that the account lacks for M(innodb.xtrabackup.xtrabackup_replica).
       type: list

@@ -366,8 +366,8 @@ def converge(module: AnsibleModule) -> Outcome:
         if replication.needs_start(wanted, state):
             wanted = wanted_channel(params, start_position(params, family))
         steps = replication.plan(wanted, state)
-        if family is Family.MYSQL and any(step.action == "set_position" for step in steps):
-            require_replication_privileges(connection, purge=True)
+        if any(step.action == "set_position" for step in steps):
+            require_replication_privileges(connection, position=True)
         before = replication.summary(state.channel(wanted.channel))
         after = replication.predict(wanted, state, steps)
         if not module.check_mode:

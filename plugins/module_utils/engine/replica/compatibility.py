@@ -101,6 +101,19 @@ def privileges_missing(primary: Primary, _host: Host, request: Request) -> Probl
     )
 
 
+def read_only_needs_more(primary: Primary, host: Host, request: Request) -> Problem | None:
+    """The host's option files say read_only, and the account, which comes with the data, could not set the position."""
+    lacking = primary.server.privileges_missing_on_read_only if primary.server is not None else ()
+    if not lacking or not host.read_only:
+        return None
+    return Problem(
+        "read_only_privileges_missing",
+        f"the option files of {host.name} say read_only, and {request.backup_user} lacks {', '.join(lacking)}, so that "
+        "it could not set the position of the replication there",
+        f"Run GRANT {', '.join(lacking)} ON *.* TO its account on {primary.name}: the account comes with the data.",
+    )
+
+
 def binary_log_off(primary: Primary, _host: Host, _request: Request) -> Problem | None:
     """The primary has no binary log."""
     if primary.server is None or primary.server.log_bin:
@@ -286,6 +299,7 @@ ALWAYS: tuple[Rule, ...] = (
     gtid_mode_off,
 )
 FOR_A_NEW_ONE: tuple[Rule, ...] = (
+    read_only_needs_more,
     replication_user_empty,
     replication_password_empty,
     channel_impossible,

@@ -27,6 +27,7 @@ from .model import (
     UserData,
 )
 
+_OFF = ("OFF", "0", "FALSE", "NO")
 _POSITIONS = ("gtid_slave_pos", "gtid_executed")
 
 
@@ -126,6 +127,7 @@ def parse_primary(name: str, result: object) -> Primary:
             supported=server.flag("supported"),
             refusal=server.text("refusal"),
             privileges_missing=tuple(dict.fromkeys(missing)),
+            privileges_missing_on_read_only=server.texts("privileges_missing_on_read_only"),
             log_bin=server.flag("log_bin"),
             log_replica_updates=server.flag("log_replica_updates"),
             replicates=bool(facts.parts("replication")),
@@ -151,6 +153,7 @@ def parse_host(name: str, result: object) -> Host:
         place=_place(facts.part("source"), facts.part("backup")),
         server_id=options.number("server_id", 1),
         gtid_mode=options.text("gtid_mode", "OFF"),
+        read_only=options.has("read_only") and options.text("read_only").upper() not in _OFF,
         running=host.flag("running"),
         answered=facts.has("server") or facts.part("administrator").has("server"),
         channels=tuple(_channel(one) for one in asked.parts("replication")) if asked.has("replication") else None,

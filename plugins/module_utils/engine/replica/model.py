@@ -55,6 +55,7 @@ class PrimaryServer:
     supported: bool = True
     refusal: str = ""
     privileges_missing: tuple[str, ...] = ()
+    privileges_missing_on_read_only: tuple[str, ...] = ()
     log_bin: bool = True
     log_replica_updates: bool = True
     replicates: bool = False
@@ -169,6 +170,7 @@ class Host:
     place: Place
     server_id: int = 1
     gtid_mode: str = "OFF"
+    read_only: bool = False
     running: bool = False
     answered: bool = False
     channels: tuple[Channel, ...] | None = None

@@ -17,7 +17,13 @@ from .identity import identify
 from .layout import read_layout
 from .mariadb import coordinates as mariadb_coordinates
 from .mysql import coordinates as mysql_coordinates
-from .privileges import ACCESS_DENIED, backup_privileges, missing_privileges, replication_privileges
+from .privileges import (
+    ACCESS_DENIED,
+    backup_privileges,
+    missing_privileges,
+    position_privileges,
+    replication_privileges,
+)
 from .replication import channel_facts, read_state
 from .support import require_supported
 from .user_data import ServerObjects, read_objects
@@ -65,6 +71,7 @@ def server_facts(connection: Connection) -> dict[str, Any]:
         "refusal": None,
         "privileges_missing": [],
         "privileges_missing_for_replication": [],
+        "privileges_missing_on_read_only": [],
         "binlog": None,
         "gtid": None,
     }
@@ -78,6 +85,10 @@ def server_facts(connection: Connection) -> dict[str, Any]:
     missing = missing_privileges(connection, backup_privileges(connection))
     facts["privileges_missing"] = missing
     facts["privileges_missing_for_replication"] = missing_privileges(connection, replication_privileges(connection))
+    more = (
+        position_privileges(connection, read_only=True).keys() - position_privileges(connection, read_only=False).keys()
+    )
+    facts["privileges_missing_on_read_only"] = missing_privileges(connection, more)
     facts.update(coordinates.position_facts(connection, missing))
     return facts
 

@@ -27,7 +27,7 @@ from .printed_options import PROGRAM, ask, parse_options, server_groups, service
 
 DEFAULT_DATADIR, DEFAULT_SOCKET = "/var/lib/mysql", "/run/mysqld/mysqld.sock"
 #: what is told of the option files, which may hold secrets
-TOLD_OPTIONS = ("datadir", "gtid_mode", "server_id", "socket")
+TOLD_OPTIONS = ("datadir", "gtid_mode", "read_only", "server_id", "socket")
 # never taken from a file that the server's account can write
 _PLACES = ("datadir", "socket")
 _SYSTEM_DIRECTORIES = ("/usr/local/sbin", "/usr/sbin", "/sbin")

@@ -38,6 +38,8 @@ class _Privileges(Protocol):
 
     def implied_by_super(self, version: tuple[int, ...], /) -> frozenset[str]: ...
 
+    def position_privileges(self, *, read_only: bool) -> dict[str, str]: ...
+
 
 _PRIVILEGES: dict[Family, _Privileges] = {Family.MARIADB: mariadb_privileges, Family.MYSQL: mysql_privileges}
 
@@ -119,14 +121,20 @@ def require_backup_privileges(connection: Connection, *, channels: bool = True) 
     )
 
 
-def require_replication_privileges(connection: Connection, *, reset: bool = False, purge: bool = False) -> None:
+def position_privileges(connection: Connection, *, read_only: bool) -> dict[str, str]:
+    """Returns the privileges to set the position of a server that has no channel yet, each with its purpose."""
+    return _PRIVILEGES[_family_of(connection)].position_privileges(read_only=read_only)
+
+
+def require_replication_privileges(connection: Connection, *, reset: bool = False, position: bool = False) -> None:
     """Raises MissingPrivilege, with the exact GRANT, when the account cannot manage replication channels;
-    ``reset``: when a channel is to be removed; ``purge``: when MySQL's gtid_purged is to be set."""
+    ``reset``: when a channel is to be removed; ``position``: when the server's position is to be set."""
     wanted = dict(replication_privileges(connection))
     if reset:
         wanted.update(_PRIVILEGES[_family_of(connection)].RESET_PRIVILEGES)
-    if purge:
-        wanted.update(mysql_privileges.PURGE_PRIVILEGES)
+    if position:
+        read_only = connection.variables("read_only")["read_only"] in ("ON", "1")
+        wanted.update(position_privileges(connection, read_only=read_only))
     _require(connection, wanted, "manage replication")
 
 

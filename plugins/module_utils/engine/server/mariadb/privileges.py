@@ -22,8 +22,11 @@ REPLICATION_PRIVILEGES = {
 }
 RESET_PRIVILEGES = {"RELOAD": "RESET SLAVE"}
 
+_READ_ONLY = {"READ_ONLY ADMIN": "gtid_slave_pos, which is kept in a table, of a server with read_only=ON"}
+
 #: other names of a privilege, and the one that MariaDB prints today
 ALIASES = {
+    "READ ONLY ADMIN": "READ_ONLY ADMIN",
     "REPLICATION CLIENT": "BINLOG MONITOR",
     "REPLICA MONITOR": "SLAVE MONITOR",
     "REPLICATION REPLICA ADMIN": "REPLICATION SLAVE ADMIN",
@@ -36,3 +39,8 @@ _SUPER_WAS_SPLIT = (11, 0)
 def implied_by_super(version: tuple[int, ...]) -> frozenset[str]:
     """The privileges that SUPER stands for on a server of ``version``."""
     return _SUPER_MEANT if version < _SUPER_WAS_SPLIT else frozenset()
+
+
+def position_privileges(*, read_only: bool) -> dict[str, str]:
+    """The privileges to set the position of a server that has no channel yet, each with its purpose."""
+    return _READ_ONLY if read_only else {}

@@ -21,7 +21,7 @@ REPLICATION_PRIVILEGES = {
     "REPLICATION CLIENT": "SHOW REPLICA STATUS",
 }
 RESET_PRIVILEGES = {"RELOAD": "RESET REPLICA"}
-PURGE_PRIVILEGES = {"SYSTEM_VARIABLES_ADMIN": "gtid_purged"}
+_PURGE = {"SYSTEM_VARIABLES_ADMIN": "gtid_purged"}
 
 #: other names of a privilege, and the one that MySQL prints
 ALIASES: dict[str, str] = {}
@@ -31,3 +31,12 @@ _SUPER_MEANS = frozenset({"REPLICATION CLIENT", "REPLICATION_SLAVE_ADMIN", "SYST
 def implied_by_super(_version: tuple[int, ...]) -> frozenset[str]:
     """Returns those of these privileges that SUPER replaces on MySQL, in any version."""
     return _SUPER_MEANS
+
+
+def position_privileges(*, read_only: bool) -> dict[str, str]:
+    """The privileges to set the position of a server that has no channel yet, each with its purpose.
+
+    A server with super_read_only allows that, too.
+    """
+    del read_only
+    return _PURGE

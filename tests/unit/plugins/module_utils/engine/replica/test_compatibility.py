@@ -46,6 +46,8 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], str]] = [
     ("unsupported_server", {"supported": False, "refusal": "too old"}, {}, {}, "db1: too old"),
     ("privileges_missing", {"privileges_missing": ("A", "B", "SELECT ON x.y")}, {}, {},
      "run there: GRANT A, B ON *.* TO its account; GRANT SELECT ON x.y TO its account"),
+    ("read_only_privileges_missing", {"privileges_missing_on_read_only": ("A", "B")}, {"read_only": True}, {},
+     "the option files of db2 say read_only, and b lacks A, B"),
     ("binary_log_off", {"log_bin": False}, {}, {}, "its binary log is off"),
     ("replica_updates_not_logged", {"replicates": True, "log_replica_updates": False}, {}, {},
      "its log_replica_updates is OFF"),

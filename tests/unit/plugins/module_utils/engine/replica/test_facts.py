@@ -36,6 +36,7 @@ SERVER: dict[str, Any] = {
     "refusal": None,
     "privileges_missing": ["A", "B"],
     "privileges_missing_for_replication": ["B", "C"],
+    "privileges_missing_on_read_only": ["D"],
     "log_bin": True,
     "log_replica_updates": True,
     "gtid": "u:1-5",
@@ -85,7 +86,7 @@ HOST: dict[str, Any] = {
 
 def test_a_primary() -> None:
     assert parse_primary("db1", {"server": SERVER, "replication": []}).server == PrimaryServer(
-        family=Family.MYSQL, version=(8, 4, 3), server_id=1, server_uuid="u", privileges_missing=("A", "B", "C"),
+        family=Family.MYSQL, version=(8, 4, 3), server_id=1, server_uuid="u", privileges_missing=("A", "B", "C"), privileges_missing_on_read_only=("D",),
         gtid="u:1-5", gtid_mode="ON",
     )  # fmt: skip
     replica = parse_primary("db1", {"server": SERVER, "replication": [CHANNEL]}).server

@@ -87,6 +87,8 @@ def test_a_server_that_is_starting_is_not_stopped_before_it_answers(place: Path)
 def test_one_that_never_answers_is_not_stopped(place: Path) -> None:
     server = one(place, "silent", timeout=1)
     subprocess.run(server.start_command, check=True)
+    while not server.state().running:
+        time.sleep(0.01)
     with pytest.raises(ServiceFailed, match="a server that is still starting must not be stopped"):
         server.stop()
     with pytest.raises(ServiceFailed, match=r"does not answer at .*/sock although it runs, after 1 s"):
