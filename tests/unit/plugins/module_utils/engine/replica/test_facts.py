@@ -86,7 +86,8 @@ HOST: dict[str, Any] = {
 
 def test_a_primary() -> None:
     assert parse_primary("db1", {"server": SERVER, "replication": []}).server == PrimaryServer(
-        family=Family.MYSQL, version=(8, 4, 3), server_id=1, server_uuid="u", privileges_missing=("A", "B", "C"), privileges_missing_on_read_only=("D",),
+        family=Family.MYSQL, version=(8, 4, 3), server_id=1, server_uuid="u", privileges_missing=("A", "B", "C"),
+        privileges_missing_on_read_only=("D",),
         gtid="u:1-5", gtid_mode="ON",
     )  # fmt: skip
     replica = parse_primary("db1", {"server": SERVER, "replication": [CHANNEL]}).server
