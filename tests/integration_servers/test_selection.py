@@ -24,6 +24,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.r
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.archive import ArchiveSink
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.codec import Compression
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract import extract_archive
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.extract_options import ExtractOptions
 from ansible_collections.innodb.xtrabackup.tests.support.datasets import create_zoo
 from ansible_collections.innodb.xtrabackup.tests.support.playbook import run_module
 from ansible_collections.innodb.xtrabackup.tests.support.servers import MariaDBServer
@@ -35,24 +36,27 @@ ODD_DATABASE = "größe-1.neu"
 
 @dataclass(frozen=True)
 class Zoo:
-    """A running server, archives of it, plain and packed, and all that they unpack to."""
+    """A running server, archives of it, plain and packed, and all that each unpacks to.
+
+    Between the two backups the server may have written pages, so that files of one are not those of the other.
+    """
 
     server: MariaDBServer
     place: Path
-    whole: dict[str, str]
+    whole: dict[str, dict[str, str]]
 
     def archive(self, kind: str) -> dict[str, Any]:
         """Options of the module for one of the two archives."""
         key = {"decrypt": {"key_file": str(self.place / "key")}} if kind == "packed" else {}
         return {"src": str(self.place / f"{kind}.xbstream"), **key}
 
-    def files_of(self, database: str, table: str) -> dict[str, str]:
-        """The files of a table, found by the name that the server itself gives them."""
+    def files_of(self, database: str, table: str, kind: str = "plain") -> dict[str, str]:
+        """The files of a table in one of the archives, found by the name that the server itself gives them."""
         query = "SELECT CAST(CONVERT(CONVERT(%s USING utf8mb3) USING filename) AS BINARY)"
         directory, stem = (self.server.value(query, [name]).decode() for name in (database, table))
         stem += "@@@" if table == "con" else ""
         begins = (f"{directory}/{stem}.", f"{directory}/{stem}#P#", f"{directory}/{stem}#p#")
-        return {path: digest for path, digest in self.whole.items() if path.startswith(begins)}
+        return {path: digest for path, digest in self.whole[kind].items() if path.startswith(begins)}
 
 
 @pytest.fixture(name="zoo", scope="module")
@@ -76,8 +80,11 @@ def _zoo() -> Iterator[Zoo]:
             )
         (place / "key").write_bytes(KEY)
         (place / "key").chmod(0o600)
-        extract_archive(source_at(place / "plain.xbstream"), place / "whole")
-        yield Zoo(server, place, fingerprints(place / "whole"))
+        whole = {}
+        for kind, key in (("plain", None), ("packed", KEY)):
+            extract_archive(source_at(place / f"{kind}.xbstream"), place / kind, ExtractOptions(decrypt_key=key))
+            whole[kind] = fingerprints(place / kind)
+        yield Zoo(server, place, whole)
     finally:
         server.kill()
         shutil.rmtree(place, ignore_errors=True)
@@ -118,15 +125,14 @@ def test_odd_names_and_partitions_come_out_as_they_went_in(zoo: Zoo, workdir: Pa
     assert done == {**predicted, **{name: done[name] for name in done if name not in predicted}}
     assert done["changed"]
     found = unpacked(workdir / "part")
-    expected = {path: digest for path, digest in zoo.whole.items() if path.startswith("mysql/global_priv.")}
+    expected = {path: digest for path, digest in zoo.whole[kind].items() if path.startswith("mysql/global_priv.")}
     for table in wanted["tables"]:
-        files = zoo.files_of("zoo", table.partition(".")[2])
+        files = zoo.files_of("zoo", table.partition(".")[2], kind)
         assert files
         expected.update(files)
-    expected.update(zoo.files_of(ODD_DATABASE, "con"))
+    expected.update(zoo.files_of(ODD_DATABASE, "con", kind))
     directory = encode_name(ODD_DATABASE)
-    expected[f"{directory}/db.opt"] = zoo.whole[f"{directory}/db.opt"]
-    # two backups tell different things about themselves, and have the same data
+    expected[f"{directory}/db.opt"] = zoo.whole[kind][f"{directory}/db.opt"]
     assert {path: digest for path, digest in found.items() if not path.startswith("xtrabackup_")} == expected
     assert "xtrabackup_checkpoints" in found
     assert len([path for path in found if "innodb_partitioned#" in path]) == 6
