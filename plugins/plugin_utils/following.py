@@ -21,7 +21,7 @@ from typing import Any, Callable, TypeVar
 from ansible.errors import AnsibleAuthenticationFailure, AnsibleConnectionFailure
 from ansible.utils.display import Display
 
-from .progress_lines import Lines, bar, described
+from .progress_lines import Lines, described, progress_bar
 
 WATCH_SECONDS = 1
 """How long one command waits for the end of the job, where a bar is shown."""
@@ -78,7 +78,7 @@ class Shown:
         if self.silent or not status:
             return
         if self.as_bar:
-            self._put("\r" + bar(self.host, status, _display.columns) + "\x1b[K", newline=False)
+            self._put("\r" + progress_bar(self.host, status, _display.columns) + "\x1b[K", newline=False)
             self._drawn = True
         elif self._lines.due(status, time.monotonic()):
             self._put(f"{self.host}: {described(status)}")

@@ -58,7 +58,7 @@ def described(status: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def bar(host: str, status: Mapping[str, Any], columns: int) -> str:
+def progress_bar(host: str, status: Mapping[str, Any], columns: int) -> str:
     """One line of at most ``columns`` characters that replaces the last one."""
     portion = share(status)
     filled = 0 if portion is None else round(portion * _BAR_CELLS)

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Union
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.backup import job
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
@@ -30,7 +30,7 @@ from .servers import DatabaseServer, MariaDBServer, OptionValue
 RESTORE = "xtrabackup_restore"
 # five bytes for each character in the names of their files
 LONG_NAME, LONG_FAR_NAME = "表" * 50, "遠" * 50
-Options = dict[str, "OptionValue | bool"]
+Options = dict[str, Union[OptionValue, bool]]
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.plugin_utils.progress_lines import (
     Lines,
-    bar,
     described,
     duration,
+    progress_bar,
     size,
 )
 
@@ -66,10 +66,10 @@ def test_what_is_not_known_is_not_told(status: dict[str, Any], text: str) -> Non
 
 
 def test_a_bar_fits_into_the_terminal() -> None:
-    drawn = bar("db2", HALF, 60)
+    drawn = progress_bar("db2", HALF, 60)
     assert len(drawn) == 59
     assert drawn.startswith("db2: [============            ] receiving, 50%")
-    assert "[" not in bar("db2", {"phase": "listening"}, 60)
+    assert "[" not in progress_bar("db2", {"phase": "listening"}, 60)
 
 
 def test_a_line_is_due_at_a_new_phase_at_each_tenth_and_after_half_a_minute() -> None:
