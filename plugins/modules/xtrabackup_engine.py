@@ -122,7 +122,6 @@ def require_own(path: str) -> None:
 
 def kept_root(root: str) -> str:
     """Make the directory ``root`` where it is missing; returns its path without links. Raises Refused, OSError."""
-
     above = root
     missing = []
     while not os.path.lexists(above):
@@ -158,7 +157,6 @@ def is_kept(directory: str) -> bool:
 
 def keep(root: str, directory: str, code: str) -> None:
     """Unpack the archive ``code`` (Base64) as ``directory``. Raises OSError."""
-
     beside = os.path.join(root, f".new-{os.getpid()}")
     os.mkdir(beside, 0o755)
     try:
@@ -233,17 +231,14 @@ def run(request: dict[str, Any], directory: str) -> None:
     basic._ANSIBLE_PROFILE = "legacy"
     main_of_module = importlib.import_module(f"{_COLLECTION}modules.{request['module']}").main
     job = request.get("job")
-    if not job:
+    if job:
+        importlib.import_module(f"{_COLLECTION}module_utils.remote_jobs").serve(job, main_of_module)
+    else:
         main_of_module()
-    importlib.import_module(f"{_COLLECTION}module_utils.remote_jobs").serve(job, main_of_module)
 
 
 def main() -> None:
     """Run the module that the arguments name, or say why not."""
-    # nothing is imported from the directory that this was started in, or from beside this file
-    if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
-        del sys.path[0]
-
     if not _IS_CALLED:
         importlib.import_module("ansible.module_utils.basic").AnsibleModule(
             argument_spec=_SPEC, supports_check_mode=True

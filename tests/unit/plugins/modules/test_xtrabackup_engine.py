@@ -67,3 +67,22 @@ def test_the_code_is_the_same_for_the_same_files_and_complete() -> None:
     assert remote_engine.pack()[0] == DIGEST
     plugins = "ansible_collections/innodb/xtrabackup/plugins"
     assert {f"{plugins}/module_utils/remote_jobs.py", f"{plugins}/modules/xbstream.py"} <= set(names)
+
+
+def test_a_module_that_prints_the_answer_of_another_one_does_nothing_after_it(root: Path, tmp_path: Path) -> None:
+    job = tmp_path / "run" / "jobs" / "backup-1"
+    job.mkdir(parents=True)
+    (job / "run").write_text("1\nr1\n")
+    (job / "result").write_text('{"changed": true}')
+    task = {"module": "xtrabackup_job", "arguments": {"id": "backup-1", "run_dir": str(tmp_path / "run")}}
+    # nothing is written to standard error either, see call
+    assert call(root, {**task, "code": ENCODED}) == {"changed": True}
+
+
+def test_the_search_path_of_the_login_is_kept(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "sitecustomize.py").write_text(
+        f"import atexit, sys\natexit.register(lambda: open({str(tmp_path / 'path')!r}, 'w').write(repr(sys.path)))\n"
+    )
+    call(root, {"arguments": {}, "code": ENCODED}, PYTHONPATH=str(tmp_path / "more"))
+    assert str(tmp_path / "more") in (tmp_path / "path").read_text()
