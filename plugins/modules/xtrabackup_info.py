@@ -199,7 +199,7 @@ source:
           that was not restored.
       type: str
     request:
-      description: The restore request that the data come from, null when nobody requested them. Of a data directory.
+      description: The restore request that the data come from, null where there was no request. Of a data directory.
       type: dict
       contains:
         id:

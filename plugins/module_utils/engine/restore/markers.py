@@ -136,7 +136,7 @@ class Restored:
 
     @property
     def carried_out(self) -> CarriedOut | None:
-        """The request that the data come from, None when nobody requested them."""
+        """The request that the data come from, None where there was no request."""
         return next((entry for entry in self.requests if entry.id == self.request), None)
 
     def as_document(self) -> dict[str, Any]:

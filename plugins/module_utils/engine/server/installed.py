@@ -88,7 +88,7 @@ def find_installed(requested: ServerRequest) -> InstalledServer:
         socket=path,
         options=options,
         running=pid is not None,
-        answers=pid is not None and _greets(path),
+        answers=pid is not None and greets(path),
         pid=pid,
     )
 
@@ -151,7 +151,7 @@ def _read_persisted(datadir: str) -> dict[str, str]:
         return {}
 
 
-def _greets(path: str) -> bool:
+def greets(path: str) -> bool:
     """Returns whether a server answers at the Unix socket ``path``; an error packet is an answer, too."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(_GREETING_SECONDS)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -22,6 +21,7 @@ from typing import Any, Callable
 
 from ..errors import MissingProgram, ServiceFailed
 from ..host import running
+from .installed import greets
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Service:
     def state(self) -> State:
         """Return its state now."""
         pid = _pid_on(self.datadir)
-        return State(pid, pid is not None and _answers(self.socket))
+        return State(pid, pid is not None and greets(str(self.socket)))
 
     def stop(self) -> bool:
         """Stop it, and wait until it is gone; False when it did not run. Raises ServiceFailed, MissingProgram.
@@ -120,16 +120,6 @@ class Service:
 
 def _pid_on(datadir: Path) -> int | None:
     return next((server.pid for server in running.servers() if server.works_in(datadir)), None)
-
-
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(5)
-        try:
-            connection.connect(str(path))
-            return len(connection.recv(5)) == 5
-        except OSError:
-            return False
 
 
 def _manager(name: str, verb: str) -> tuple[str, ...]:

@@ -97,7 +97,7 @@ def test_the_administrator_is_asked_only_where_the_account_of_backups_cannot_see
         return {"server": {}, "replication": replication, "user_data": {"state": state}}
 
     monkeypatch.setattr(gather, "_asked", ask)
-    monkeypatch.setattr(installed, "_greets", lambda _path: answer)
+    monkeypatch.setattr(installed, "greets", lambda _path: answer)
     monkeypatch.setattr(ServerProcess, "works_in", lambda _process, _datadir: True)
     monkeypatch.setattr(gather.running, "servers", lambda: [ServerProcess(1)])
     found = gather.read_all(question(tmp_path / "data"), BACKUP, ADMIN)
