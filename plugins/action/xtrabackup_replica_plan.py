@@ -24,19 +24,21 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.f
     parse_journal,
     parse_primary,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.model import CHANNEL_SETTINGS, Request
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.plan import (
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.model import (
+    CHANNEL_SETTINGS,
     Plan,
+    Request,
     Step,
+)
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.plan import (
     decide,
     refusal,
-    require_still_free,
 )
 from ansible_collections.innodb.xtrabackup.plugins.plugin_utils.plain_types import plain
 from ansible_collections.innodb.xtrabackup.plugins.plugin_utils.role_variables import misspelt
 
 SPEC: dict[str, dict[str, Any]] = {
-    "stage": {"type": "str", "choices": ["request", "decide", "recheck"], "required": True},
+    "stage": {"type": "str", "choices": ["request", "decide"], "required": True},
     "primary": {"type": "str", "default": ""},
     "primary_facts": {"type": "dict"},
     "host_facts": {"type": "dict"},
@@ -80,9 +82,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             request = self._request(arguments, variables, host)
             if arguments["stage"] == "request":
                 result.update(self._check_request(arguments, variables, host, request))
-            elif arguments["stage"] == "recheck":
-                problem = require_still_free(parse_host(host, arguments["host_facts"]))
-                result.update(_failure(refusal([problem])) if problem else {"changed": False})
             else:
                 plan = decide(
                     parse_primary(arguments["primary"], arguments["primary_facts"]),

@@ -26,6 +26,7 @@ from .engine.server.facts import (
 )
 from .engine.server.installed import ServerRequest
 from .engine.server.user_data import ServerObjects
+from .remote_jobs import Job
 
 HOST_OPTION: dict[str, Any] = {
     "type": "dict",
@@ -41,6 +42,8 @@ HOST_OPTION: dict[str, Any] = {
         "admin_password": {"type": "str", "default": "", "no_log": True},
         "incoming": {"type": "str", "default": ""},
         "files": {"type": "list", "elements": "str", "default": []},
+        "job": {"type": "str", "default": ""},
+        "run_dir": {"type": "str", "default": ""},
     },
 }
 LOGIN_SAID = ("login_user", "login_password", "login_host", "login_port", "login_unix_socket", "config_file")
@@ -61,21 +64,40 @@ def server_part(params: dict[str, Any]) -> tuple[dict[str, Any], ServerObjects |
         return {"server": None, "server_error": error.as_dict()}, None
 
 
-def host_part(params: dict[str, Any]) -> dict[str, Any]:
-    """The host, and all that is on it where a login is given."""
+def host_question(params: dict[str, Any]) -> HostQuestion:
+    """The query that the module's options ``params`` make about a host."""
     host = params["host"]
     requested = ServerRequest(
         host["flavor"],
         host["server_program"],
         host["defaults_file"],
-        params["src"] or host["datadir"],
+        params.get("src") or host["datadir"],
         params["login_unix_socket"] or host["socket"],
     )
-    question = HostQuestion(requested, host["service"], host["service_managed"], host["incoming"], host["files"])
+    return HostQuestion(requested, host["service"], host["service_managed"], host["incoming"], host["files"])
+
+
+def logins(params: dict[str, Any]) -> tuple[ConnectionParameters, ConnectionParameters]:
+    """The account of the options ``params``, and the administrator of their option ``host``."""
+    login, host = ConnectionParameters.from_options(params), params["host"]
+    return login, replace(login, user=host["admin_user"], password=host["admin_password"])
+
+
+def job_part(host: dict[str, Any]) -> dict[str, Any]:
+    """Whether the job that makes a replica of this host goes on, and its phase."""
+    job = Job.named(host["job"], host["run_dir"])
+    alive = job.lives
+    return {"replica_job": {"alive": alive, "phase": job.phase() if alive else ""}}
+
+
+def host_part(params: dict[str, Any]) -> dict[str, Any]:
+    """The host, and all that is on it where a login is given."""
+    question = host_question(params)
     if params["login_user"] is None:
         return {"host": read_host(question)}
-    login = ConnectionParameters.from_options(params)
-    return read_all(question, login, replace(login, user=host["admin_user"], password=host["admin_password"]))
+    # first: what a job that ends meanwhile has done is seen then
+    job = job_part(params["host"]) if params["host"]["job"] else {}
+    return {**read_all(question, *logins(params)), **job}
 
 
 def gather(params: dict[str, Any]) -> dict[str, Any]:

@@ -58,6 +58,40 @@ ENCRYPT_OPTION: dict[str, Any] = {
 
 DECRYPT_OPTION: dict[str, Any] = {"type": "dict", "options": {"key_file": {"type": "path", "required": True}}}
 
+STREAM_TO_OPTION: dict[str, Any] = {
+    "type": "dict",
+    "mutually_exclusive": [("command", "tcp", "tls")],
+    "required_one_of": [("command", "tcp", "tls")],
+    "options": {
+        "command": {"type": "list", "elements": "list"},
+        "tcp": {
+            "type": "dict",
+            "options": {
+                "host": {"type": "str", "required": True},
+                "port": {"type": "int", "required": True},
+                "timeout": {"type": "str", "default": "60s"},
+                "connect_timeout": {"type": "str", "default": "60s"},
+            },
+        },
+        "tls": {
+            "type": "dict",
+            "mutually_exclusive": [("credentials", "token")],
+            "required_one_of": [("credentials", "token")],
+            "required_together": [("receiver_certificate", "token")],
+            "options": {
+                "host": {"type": "str", "required": True},
+                "port": {"type": "int", "required": True},
+                "credentials": {"type": "path"},
+                "receiver_certificate": {"type": "str"},
+                "token": {"type": "str", "no_log": True},
+                "connections": {"type": "int", "default": 2},
+                "timeout": {"type": "str", "default": "60s"},
+                "connect_timeout": {"type": "str", "default": "60s"},
+            },
+        },
+    },
+}
+
 LOCKING_OPTIONS: dict[str, dict[str, Any]] = {
     "lock_ddl": {"type": "str", "choices": ["reduced", "on"], "default": "reduced"},
     "lock_timeout": {"type": "str", "default": "60s"},

@@ -120,12 +120,16 @@ class Job:
         answer = self.answer()
         return answer is not None and not answer.get("failed")
 
+    def status(self) -> dict[str, Any]:
+        """Its progress, empty before its first phase."""
+        try:
+            return dict(json.loads(self.status_file.read_bytes()))
+        except (OSError, ValueError):
+            return {}
+
     def phase(self) -> str:
         """The phase that it is in."""
-        try:
-            return str(json.loads(self.status_file.read_bytes())["phase"])
-        except (OSError, ValueError, KeyError):
-            return "starting"
+        return str(self.status().get("phase", "starting"))
 
 
 def make_root(root: Path) -> None:
@@ -290,6 +294,7 @@ def serve(request: dict[str, Any], main: Callable[[], None]) -> None:
                 "pid": job.run()[0],
                 "directory": str(job.directory),
                 "began": began,
+                "announced": job.status().get("announced", {}),
             }
             answer = {"changed": False, "job": known}
     except XtrabackupError as error:

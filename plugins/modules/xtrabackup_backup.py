@@ -35,81 +35,6 @@ options:
     type: str
     choices: [directory, xbstream]
     default: directory
-  stream_to:
-    description:
-      - Send the backup somewhere instead of keeping it on this host. Always a change.
-      - Exactly one of O(stream_to.command), O(stream_to.tcp) and O(stream_to.tls) is needed.
-    type: dict
-    suboptions:
-      command:
-        description:
-          - A pipeline that is given the archive on its standard input, each member as a list of arguments. No shell
-            is involved, and the exit status of each member must be 0.
-        type: list
-        elements: list
-      tcp:
-        description:
-          - Whatever listens at a TCP port of another host. It gets the archive's bytes on one plain connection.
-          - Nothing is encrypted (but for O(encrypt)) and nobody is authenticated, so the module warns.
-            O(stream_to.tls) is the safe way.
-          - The receiver is believed to have stored the backup when it ends the connection in order, once the backup
-            has ended. If the backup fails, the connection is reset, so that a receiver that looks can tell.
-          - M(innodb.xtrabackup.xbstream) with O(innodb.xtrabackup.xbstream#module:listen.plain=true) ends it in order
-            only when the backup is complete, verified and durable.
-          - C(nc -l 4444 > full.xbstream) (the netcat of OpenBSD, as Debian has it) can be the other end too, but ends
-            with status 0 in any case. Compare O(digests), or check the file with M(innodb.xtrabackup.xbstream) and
-            O(innodb.xtrabackup.xbstream#module:state=verified).
-        type: dict
-        suboptions:
-          host:
-            description: The receiver's host name or address.
-            type: str
-            required: true
-          port:
-            description: The receiver's TCP port.
-            type: int
-            required: true
-          timeout:
-            description:
-              - How long the receiver may take no data, and how long it may need after the last byte to store everything
-                and end the connection.
-            type: str
-            default: 60s
-          connect_timeout:
-            description: How long to wait until the receiver listens.
-            type: str
-            default: 60s
-      tls:
-        description:
-          - A receiver that waits on another host.
-        type: dict
-        suboptions:
-          host:
-            description: The receiver's host name or address.
-            type: str
-            required: true
-          port:
-            description: The receiver's TCP port.
-            type: int
-            required: true
-          credentials:
-            description:
-              - File that M(innodb.xtrabackup.xtrabackup_credentials) made on this host with
-                O(innodb.xtrabackup.xtrabackup_credentials#module:role=sender).
-            type: path
-            required: true
-          connections:
-            description: How many connections to send over at the same time.
-            type: int
-            default: 2
-          timeout:
-            description: How long the receiver may be silent.
-            type: str
-            default: 60s
-          connect_timeout:
-            description: How long to wait until the receiver listens.
-            type: str
-            default: 60s
   parallel:
     description:
       - How many files are copied at the same time.
@@ -182,6 +107,7 @@ extends_documentation_fragment:
   - innodb.xtrabackup.attributes
   - innodb.xtrabackup.attributes.login
   - innodb.xtrabackup.login
+  - innodb.xtrabackup.stream_to
   - innodb.xtrabackup.file_digest
   - innodb.xtrabackup.locking
   - innodb.xtrabackup.compress
@@ -388,6 +314,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.module_support i
     FILE_DIGEST_OPTION,
     LOCKING_OPTIONS,
     LOGIN_OPTIONS,
+    STREAM_TO_OPTION,
     Outcome,
     progress_of,
     run,
@@ -402,34 +329,7 @@ def _argument_spec() -> dict[str, Any]:
         **LOGIN_OPTIONS,
         "dest": {"type": "path"},
         "format": {"type": "str", "choices": ["directory", "xbstream"], "default": "directory"},
-        "stream_to": {
-            "type": "dict",
-            "mutually_exclusive": [("command", "tcp", "tls")],
-            "required_one_of": [("command", "tcp", "tls")],
-            "options": {
-                "command": {"type": "list", "elements": "list"},
-                "tcp": {
-                    "type": "dict",
-                    "options": {
-                        "host": {"type": "str", "required": True},
-                        "port": {"type": "int", "required": True},
-                        "timeout": {"type": "str", "default": "60s"},
-                        "connect_timeout": {"type": "str", "default": "60s"},
-                    },
-                },
-                "tls": {
-                    "type": "dict",
-                    "options": {
-                        "host": {"type": "str", "required": True},
-                        "port": {"type": "int", "required": True},
-                        "credentials": {"type": "path", "required": True},
-                        "connections": {"type": "int", "default": 2},
-                        "timeout": {"type": "str", "default": "60s"},
-                        "connect_timeout": {"type": "str", "default": "60s"},
-                    },
-                },
-            },
-        },
+        "stream_to": STREAM_TO_OPTION,
         "compress": COMPRESS_OPTION,
         "encrypt": ENCRYPT_OPTION,
         "parallel": {"type": "int", "default": 2},

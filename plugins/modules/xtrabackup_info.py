@@ -15,7 +15,10 @@ description:
   - Tells whether a server can be backed up, and why not; what privileges the account lacks; where the server stands in
     its binary log; and how its replication channels are.
   - Tells how far a running job is (O(progress_file)).
-  - Tells everything about a host that may become a replica, in one run (O(host)).
+  - Tells everything about a host that may become a replica, in one run (O(host)). Its data directory is O(src), and its
+    socket is that of the login, where they are given. With O(login_user), the server is asked as well, as with
+    O(server_optional=true), and the journal of the role P(innodb.xtrabackup.replica#role) is read. Without it, RV(host)
+    is all that is returned.
   - Changes nothing.
 author:
   - The innodb.xtrabackup authors (@innodb-xtrabackup)
@@ -23,6 +26,7 @@ extends_documentation_fragment:
   - innodb.xtrabackup.attributes
   - innodb.xtrabackup.attributes.login
   - innodb.xtrabackup.login
+  - innodb.xtrabackup.host
 options:
   src:
     description:
@@ -41,60 +45,6 @@ options:
         makes no difference.
     type: bool
     default: false
-  host:
-    description:
-      - Looks for the server that is installed on the host, by its program and option files. Its data directory is then
-        O(src), and its socket is that of the login, unless they are given.
-      - With O(login_user), the server is asked as well, as with O(server_optional=true), and the journal of the role
-        P(innodb.xtrabackup.replica#role) is read. Without it nobody logs in, and RV(host) is all that is returned.
-    type: dict
-    version_added: 0.1.0
-    suboptions:
-      flavor:
-        description: V(mariadb) or V(mysql) (Percona Server, too). Empty for the one that is installed.
-        type: str
-        default: ''
-      server_program:
-        description: The server's program, where it is not in the usual places.
-        type: str
-        default: ''
-      defaults_file:
-        description: The server's option file, where it is not its own.
-        type: str
-        default: ''
-      datadir:
-        description: The data directory. Empty for that of the option files.
-        type: str
-        default: ''
-      socket:
-        description: The server's Unix socket. Empty for that of the option files.
-        type: str
-        default: ''
-      service:
-        description: The server's service. Empty for V(mariadb), V(mysql) or V(mysqld), as the system has it.
-        type: str
-        default: ''
-      service_managed:
-        description: Whether a service manager stops and starts the server, and is asked about O(host.service).
-        type: bool
-        default: true
-      admin_user:
-        description: Who is asked where O(login_user) cannot see everything.
-        type: str
-        default: ''
-      admin_password:
-        description: The password of O(host.admin_user).
-        type: str
-        default: ''
-      incoming:
-        description: Where a backup arrives. Empty for beside the data directory.
-        type: str
-        default: ''
-      files:
-        description: Files that must be there. Relative ones are not looked for.
-        type: list
-        elements: str
-        default: []
 seealso:
   - module: innodb.xtrabackup.xtrabackup_backup
   - module: innodb.xtrabackup.xtrabackup_restore
@@ -404,6 +354,17 @@ journal:
     record:
       description: What it says.
       type: dict
+replica_job:
+  description: The job of the role P(innodb.xtrabackup.replica#role) on this host.
+  returned: when O(host.job) and O(login_user) are given
+  type: dict
+  contains:
+    alive:
+      description: Whether it goes on.
+      type: bool
+    phase:
+      description: What it is doing, empty when it does not go on.
+      type: str
 incoming:
   description: The place where a backup arrives.
   returned: when O(host) and O(login_user) are given

@@ -69,6 +69,11 @@ alive:
   description: Whether the job goes on.
   returned: with O(state=queried)
   type: bool
+phase:
+  description: What the job is doing, empty when it does not go on.
+  returned: with O(state=queried)
+  type: str
+  sample: receiving
 succeeded:
   description: Whether the job is over, without an error, and its result is still there.
   returned: with O(state=queried)
@@ -109,7 +114,8 @@ def main() -> None:
         job = remote_jobs.Job.named(module.params["id"], module.params["run_dir"] or "")
         if module.params["state"] == "queried":
             alive = job.lives
-            module.exit_json(changed=False, alive=alive, succeeded=not alive and job.succeeded())
+            phase = job.phase() if alive else ""
+            module.exit_json(changed=False, alive=alive, phase=phase, succeeded=not alive and job.succeeded())
         if module.params["state"] == "stopped":
             module.exit_json(changed=job.lives if module.check_mode else remote_jobs.stop(job))
         if module.check_mode:

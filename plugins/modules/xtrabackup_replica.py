@@ -296,13 +296,9 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.co
     Connection,
     ConnectionParameters,
 )
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.identity import identify
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.privileges import (
-    require_replication_privileges,
-)
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.replication_wait import (
-    wait_caught_up,
-    wait_running,
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.replication_convergence import (
+    CaughtUp,
+    converge,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.server.start_position import (
     start_from_backup,
@@ -324,7 +320,7 @@ def start_position(params: dict[str, Any], family: Family) -> replication.StartP
     return start_from_options(coordinates["gtid"], coordinates["file"], coordinates["position"], family)
 
 
-def wanted_channel(params: dict[str, Any], start: replication.StartPosition | None) -> replication.WantedChannel:
+def wanted_channel(params: dict[str, Any]) -> replication.WantedChannel:
     """Returns the wanted channel of the options."""
     names = [name for name in params if name.startswith("source_")]
     return replication.WantedChannel(
@@ -333,14 +329,13 @@ def wanted_channel(params: dict[str, Any], start: replication.StartPosition | No
         connect_retry=params["connect_retry"],
         get_source_public_key=params["get_source_public_key"],
         allow_repoint=params["allow_repoint"],
-        start=start,
         **{name: params[name] for name in names},
     )
 
 
 def require_options(params: dict[str, Any]) -> Outcome:
     """Raises InvalidOption unless a channel can be made of the options."""
-    replication.dialect_of(Family(params["family"])).check(wanted_channel(params, None))
+    replication.dialect_of(Family(params["family"])).check(wanted_channel(params))
     for name in ("source_ssl_ca", "source_ssl_cert", "source_ssl_key"):
         path = params[name]
         # a relative one starts at the server's data directory
@@ -349,39 +344,26 @@ def require_options(params: dict[str, Any]) -> Outcome:
     return Outcome(False)
 
 
-def converge(module: AnsibleModule) -> Outcome:
-    """Compare, do the difference, wait."""
+def work(module: AnsibleModule) -> Outcome:
+    """Bring about the wanted state."""
     params = module.params
     if params["state"] == "valid":
         return require_options(params)
     within = params["caught_up_within"]
-    seconds = parse_duration(within, "caught_up_within") if within is not None else None
+    caught_up = (
+        CaughtUp(parse_duration(within, "caught_up_within"), params["caught_up_to"]) if within is not None else None
+    )
     with Connection(ConnectionParameters.from_options(params)) as connection:
-        family = replication.replicating_family(identify(connection))
-        if params["caught_up_to"] is not None:
-            start_from_options(params["caught_up_to"], None, None, family, "caught_up_to")
-        require_replication_privileges(connection, reset=params["state"] == replication.ABSENT)
-        state = replication.read_state(connection)
-        wanted = wanted_channel(params, None)
-        if replication.needs_start(wanted, state):
-            wanted = wanted_channel(params, start_position(params, family))
-        steps = replication.plan(wanted, state)
-        if any(step.action == "set_position" for step in steps):
-            require_replication_privileges(connection, position=True)
-        before = replication.summary(state.channel(wanted.channel))
-        after = replication.predict(wanted, state, steps)
-        if not module.check_mode:
-            replication.apply(connection, steps)
-            if wanted.state == replication.REPLICATING:
-                wait_running(connection, wanted.channel)
-                if seconds is not None:
-                    wait_caught_up(connection, wanted.channel, seconds, params["caught_up_to"])
-            state = replication.read_state(connection)
-        result = {
-            "replication": replication.channel_facts(state, wanted.channel),
-            "statements": [step.shown(connection) for step in steps],
-        }
-    return Outcome(bool(steps), before, after, result)
+        done = converge(
+            connection,
+            wanted_channel(params),
+            lambda family: start_position(params, family),
+            caught_up=caught_up,
+            only_predict=module.check_mode,
+        )
+    return Outcome(
+        done.changed, done.before, done.after, {"replication": done.replication, "statements": done.statements}
+    )
 
 
 def main() -> None:
@@ -422,7 +404,7 @@ def main() -> None:
         required_if=[("state", "valid", ("family", "source_host", "source_user"))],
         supports_check_mode=True,
     )
-    run(module, converge)
+    run(module, work)
 
 
 if __name__ == "__main__":

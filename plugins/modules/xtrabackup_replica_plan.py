@@ -37,9 +37,8 @@ options:
     description:
       - V(request) checks variables and inventory only.
       - V(decide) decides, from O(primary_facts) and O(host_facts).
-      - V(recheck) fails when data were put into the data directory since, by O(host_facts).
     type: str
-    choices: [request, decide, recheck]
+    choices: [request, decide]
     required: true
   primary:
     description: The primary's name in the inventory.
@@ -125,7 +124,7 @@ plan:
   type: dict
   contains:
     step:
-      description: V(keep), V(continue) or V(provision).
+      description: V(keep), V(follow), V(continue) or V(provision).
       type: str
     rule:
       description: The name of the rule that decided.

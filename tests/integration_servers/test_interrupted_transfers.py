@@ -1,12 +1,13 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""provision_replica.yml, killed in the middle of the transfer, and run again at once."""
+"""provision_replica.yml and its jobs, killed somewhere, and run again at once."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import threading
 import time
@@ -17,7 +18,7 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.remote_jobs import Job
 from ansible_collections.innodb.xtrabackup.tests.support.estate import Estate
-from ansible_collections.innodb.xtrabackup.tests.support.plays import succeeded
+from ansible_collections.innodb.xtrabackup.tests.support.plays import failed, succeeded
 
 
 @pytest.fixture(name="estate", params=["mariadb", "mysql"])
@@ -26,12 +27,19 @@ def _estate(request: pytest.FixtureRequest, workdir: Path) -> Iterator[Estate]:
         yield estate
 
 
+SENDER, RECEIVER = "primary/run/jobs/sender-replica", "replica/run/jobs/replica-replica"
+
+
+def jobs_of(estate: Estate) -> tuple[Job, Job]:
+    """The jobs of the primary and of the host ``replica``."""
+    return Job(estate.directory / SENDER), Job(estate.directory / RECEIVER)
+
+
 def kill_during_transfer(estate: Estate, throttle: str) -> tuple[Job, Job]:
     """Run the play until the backup arrives, and kill all of its processes; the jobs of both ends."""
     play = threading.Thread(target=lambda: estate.play(xtrabackup_throttle=throttle, xtrabackup_compress={}))
     play.start()
-    sender = Job(estate.directory / "primary/run/jobs/sender-replica")
-    receiver = Job(estate.directory / "replica/run/jobs/receiver-replica")
+    sender, receiver = jobs_of(estate)
     deadline = time.monotonic() + 120
     while receiver.phase() != "receiving" or not sender.lives:
         assert time.monotonic() < deadline
@@ -47,17 +55,29 @@ def kill_during_transfer(estate: Estate, throttle: str) -> tuple[Job, Job]:
     return sender, receiver
 
 
-@pytest.mark.parametrize("ended", [False, True], ids=["goes-on", "has-ended"])
-def test_the_next_run_uses_a_transfer_that_goes_on_or_has_ended_well(estate: Estate, ended: bool) -> None:
+def test_the_next_run_follows_the_job_that_goes_on(estate: Estate) -> None:
     replica = estate.host("replica")
-    sender, receiver = kill_during_transfer(estate, "8MiB" if ended else "1MiB")
-    while ended and (sender.lives or receiver.lives):
-        time.sleep(0.1)
+    kill_during_transfer(estate, "1MiB")
+    predicted = succeeded(estate.play("--check"))
+    assert "Would follow the job that makes it a replica of primary" in predicted.output
     result = succeeded(estate.play())
-    assert "Wait until the backup of the earlier run is taken" in result.output
-    assert "Generate the receiver's key" not in result.output
+    assert "Will follow the job that makes it a replica of primary" in result.output
+    assert result.recap["replica"]["changed"] > 0
+    assert "Start the receiver" not in result.output
     estate.assert_replica(replica)
     assert estate.leftovers() == []
+
+
+def test_a_job_that_no_play_follows_makes_the_replica_nevertheless(estate: Estate) -> None:
+    replica = estate.host("replica")
+    sender, receiver = kill_during_transfer(estate, "8MiB")
+    while sender.lives or receiver.lives:
+        time.sleep(0.1)
+    estate.assert_replica(replica)
+    result = succeeded(estate.play())
+    assert result.recap["replica"]["changed"] == 0
+    # what no play has fetched
+    assert estate.leftovers() == [SENDER, RECEIVER]
 
 
 def test_the_next_run_begins_anew_when_one_end_has_died(estate: Estate) -> None:
@@ -65,6 +85,52 @@ def test_the_next_run_begins_anew_when_one_end_has_died(estate: Estate) -> None:
     _sender, receiver = kill_during_transfer(estate, "1MiB")
     os.kill(receiver.run()[0], signal.SIGKILL)
     result = succeeded(estate.play())
-    assert "Generate the receiver's key" in result.output
+    assert "Start the receiver" in result.output
     estate.assert_replica(replica)
     assert estate.leftovers() == []
+
+
+# the parent of the command is the job
+KILLS_THE_JOB = ["/bin/sh", "-c", "kill -9 $PPID"]
+
+
+def test_a_job_that_was_killed_before_or_after_the_copy_was_put_in_place_is_taken_up(estate: Estate) -> None:
+    replica = estate.host("replica")
+    replica.start()
+    for command in ("stop", "start"):
+        failed(
+            estate.play(**{f"xtrabackup_server_{command}_command": KILLS_THE_JOB}), "died, or its host was restarted"
+        )
+        assert replica.running is (command == "stop")
+    result = succeeded(estate.play())
+    assert "an earlier run was interrupted there" in result.output
+    assert "Start the receiver" not in result.output
+    estate.assert_replica(replica)
+    assert estate.leftovers() == []
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_job_that_was_killed_at_any_moment_is_taken_up(estate: Estate, seed: int) -> None:
+    replica = estate.host("replica")
+    moment = random.Random(seed)
+    sender, receiver = jobs_of(estate)
+    for attempt in range(3):
+        play = threading.Thread(target=estate.play)
+        play.start()
+        deadline = time.monotonic() + 120
+        while play.is_alive() and not receiver.lives:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        wait = moment.uniform(0, 3)
+        time.sleep(wait)
+        pid = receiver.run()[0]
+        if pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        print(f"attempt {attempt}: killed after {wait:.2f} s")
+        play.join(120)
+        while sender.lives:
+            time.sleep(0.05)
+    succeeded(estate.play())
+    estate.assert_replica(replica)
+    assert [path for path in estate.leftovers() if "/run/jobs/" not in path] == []

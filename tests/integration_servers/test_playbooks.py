@@ -99,7 +99,7 @@ def test_a_failed_sender_or_start_leaves_nothing_behind_and_the_next_run_goes_on
     away = estate.play(xtrabackup_replica_address="127.0.0.2", xtrabackup_transfer_connect_timeout="3s")
     failed(away, "127.0.0.2", "The log of the receiver is ")
     assert not replica.datadir.exists()
-    jobs = ["primary/run/jobs/sender-replica", "replica/run/jobs/receiver-replica"]
+    jobs = ["primary/run/jobs/sender-replica", "replica/run/jobs/replica-replica"]
     assert estate.leftovers() == sorted(["replica/data.incoming.journal", *jobs])
     for job in jobs:
         assert stat.S_IMODE((estate.directory / job).stat().st_mode) == 0o700
@@ -108,7 +108,7 @@ def test_a_failed_sender_or_start_leaves_nothing_behind_and_the_next_run_goes_on
     assert not [path for path in processes if _names(path, f"{estate.directory}/replica/run")]
 
     failed(estate.play(xtrabackup_server_start_command=["/bin/false"]), "/bin/false")
-    assert estate.leftovers() == ["replica/data.incoming.journal"]
+    assert estate.leftovers() == ["replica/data.incoming.journal", "replica/run/jobs/replica-replica"]
     result = succeeded(estate.play())
     assert "an earlier run was interrupted there" in result.output
     assert "Take the backup on the primary" not in result.output

@@ -29,6 +29,9 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport
     Intake,
     Received,
 )
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.session_credentials import (
+    StoredCredentials,
+)
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tls_receiver import (
     ListenOptions,
     receive,
@@ -63,12 +66,14 @@ class Ends:
     def target(self, **options: object) -> TlsTarget:
         """How the sender reaches the receiver."""
         defaults: dict[str, object] = {"timeout": 10.0, "connect_timeout": 10.0}
-        return TlsTarget("127.0.0.1", self.port, self.sender, **{**defaults, **options})  # type: ignore[arg-type]
+        own = StoredCredentials(self.sender)
+        return TlsTarget("127.0.0.1", self.port, **{"credentials": own, **defaults, **options})  # type: ignore[arg-type]
 
     def listen(self, **options: object) -> ListenOptions:
         """How the receiver listens."""
         defaults: dict[str, object] = {"address": "127.0.0.1", "timeout": 10.0, "accept_timeout": 20.0}
-        return ListenOptions(self.port, self.receiver, **{**defaults, **options})  # type: ignore[arg-type]
+        own = StoredCredentials(self.receiver)
+        return ListenOptions(self.port, **{"credentials": own, **defaults, **options})  # type: ignore[arg-type]
 
     def leftovers(self) -> list[str]:
         """What the receiver left behind beside the credentials."""

@@ -45,6 +45,7 @@ class Progress:
         self._done = 0
         self._total: int | None = None
         self._phases: dict[str, float] = {}
+        self._announced: dict[str, str] = {}
 
     def _anchored(self, path: Path) -> Path | None:
         """``path``, reached by the descriptor of its directory; None where there is none."""
@@ -84,8 +85,14 @@ class Progress:
             if now - self._written_at >= _WRITE_INTERVAL:
                 self._write(now)
 
+    def announce(self, name: str, value: str) -> None:
+        """Have ``value``, which is no secret, in the status from the next phase on, for those who wait for it."""
+        with self._lock:
+            self._announced[name] = value
+
     def snapshot(self) -> dict[str, Any]:
-        """The status as data: job, pid, phase, bytes, bytes_total, mib_per_second, eta_seconds, seconds, phases."""
+        """The status as data: job, pid, phase, bytes, bytes_total, mib_per_second, eta_seconds, seconds, phases,
+        announced."""
         with self._lock:
             return self._snapshot(time.time())
 
@@ -112,6 +119,7 @@ class Progress:
             "eta_seconds": None if remaining is None else round(remaining, 1),
             "seconds": round(now - self._started, 1),
             "phases": {name: round(seconds, 3) for name, seconds in self._phases.items()},
+            "announced": dict(self._announced),
         }
 
     def _write(self, now: float) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 from ..stream.sink import Sink
+from ..transport.session_credentials import HeldCredentials, StoredCredentials
 from ..transport.tcp_sender import TcpSink, TcpTarget
 from ..transport.tls_sender import TlsSink, TlsTarget
 from ..units import parse_duration
@@ -72,9 +73,13 @@ class Tls(_Network):
     @classmethod
     def from_option(cls, value: Mapping[str, Any], encoding: Encoding) -> Tls:
         timeout, connect_timeout = cls._seconds(value, "timeout"), cls._seconds(value, "connect_timeout")
-        receiver = TlsTarget(
-            value["host"], value["port"], value["credentials"], value["connections"], timeout, connect_timeout
+        token = value.get("token")
+        credentials = (
+            HeldCredentials.of_sender(value["receiver_certificate"], token)
+            if token
+            else StoredCredentials(value["credentials"])
         )
+        receiver = TlsTarget(value["host"], value["port"], credentials, value["connections"], timeout, connect_timeout)
         return cls(receiver, encoding)
 
     def open(self) -> Sink:

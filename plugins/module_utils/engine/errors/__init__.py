@@ -42,6 +42,7 @@ from .server import (
     UnsupportedTable,
 )
 from .storage import (
+    DataMeanwhile,
     DiskFull,
     FileInUse,
     ServerRunning,
@@ -78,6 +79,7 @@ __all__ = [
     "Clause",
     "CommandFailed",
     "ConnectionFailed",
+    "DataMeanwhile",
     "DdlConflict",
     "DecryptionFailed",
     "DiskFull",

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from .base import BACKUP, PREPARE, RESTORE, XBSTREAM, XtrabackupError, returned_by
+from .base import BACKUP, PREPARE, PROVISION, RESTORE, XBSTREAM, XtrabackupError, returned_by
 from .wording import BECOME, FORCE, Clause
 
 
@@ -74,6 +74,18 @@ class TargetUnsafe(StorageError):
     code = "target_unsafe"
     default_remedy = "Choose a directory of its own for the data."
     modules = returned_by(BACKUP, XBSTREAM, PREPARE, RESTORE)
+
+
+class DataMeanwhile(StorageError):
+    """Data were put into the data directory of a host that is to be a replica, after it was decided to replace it.
+
+    A freshly installed server's data are replaced without consent; so it is looked at again when the copy has arrived,
+    and when the server was stopped. Nothing was touched.
+    """
+
+    code = "data_meanwhile"
+    default_remedy = "Say xtrabackup_replica_rebuild: true for this host to replace them."
+    modules = returned_by(PROVISION)
 
 
 class ServerRunning(StorageError):

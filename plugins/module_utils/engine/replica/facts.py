@@ -19,11 +19,13 @@ from .model import (
     Host,
     Journal,
     Place,
+    Plan,
     Primary,
     PrimaryServer,
     Problem,
     Received,
     Service,
+    Step,
     UserData,
 )
 
@@ -143,7 +145,7 @@ def parse_host(name: str, result: object) -> Host:
     host, options = facts.part("host"), facts.part("host").part("options")
     asked = facts if facts.has("replication") else facts.part("administrator")
     looks = [part.part("user_data") for part in (facts, facts.part("administrator")) if part.has("user_data")]
-    version = host.text("version")
+    version, job = host.text("version"), facts.part("replica_job")
     return Host(
         name=name,
         datadir=host.text("datadir"),
@@ -165,6 +167,7 @@ def parse_host(name: str, result: object) -> Host:
         ),
         received=_received(facts.part("incoming")),
         missing_files=host.texts("missing_files"),
+        job=(job.text("phase") or "starting") if job.flag("alive") else "",
     )
 
 
@@ -180,6 +183,27 @@ def parse_journal(name: str, result: object) -> Journal:
         time=record.number("time"),
         replaces=record.flag("replaces"),
         consent=record.flag("consent"),
+    )
+
+
+def parse_plan(values: object) -> Plan:
+    """The plan, from ``Plan.as_dict``, as far as the job that carries it out needs it."""
+    facts = Facts(values, "the plan")
+    try:
+        step = Step(facts.text("step"))
+    except ValueError:
+        raise FormatError(f"the plan: {facts.text('step')!r} is no step", where="the plan") from None
+    return Plan(
+        step,
+        facts.text("rule"),
+        facts.text("why"),
+        facts.text("what"),
+        replaces=facts.flag("replaces"),
+        consent=facts.flag("consent"),
+        fresh=facts.flag("fresh"),
+        arrived=facts.flag("arrived"),
+        received=facts.flag("received"),
+        channel=dict(facts.raw("channel") or {}),
     )
 
 

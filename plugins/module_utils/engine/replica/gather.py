@@ -9,9 +9,7 @@ The server is asked as the account of backups; as its administrator only where t
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,13 +17,13 @@ from typing import Any
 
 from ..catalog import describe_path, describe_user_data
 from ..errors import ConnectionFailed
-from ..host import below, durable, running
+from ..host import running
 from ..host.programs import answer_of
 from ..server.connection import Connection, ConnectionParameters
 from ..server.facts import objects_of, replication_facts, server_facts
 from ..server.installed import InstalledServer, ServerRequest, find_installed
+from .journal import read_journal
 
-_LARGEST_JOURNAL = 1 << 20  # bytes
 _SYSTEMD = "/run/systemd/system"
 _DEBIAN = "/etc/debian_version"
 
@@ -76,12 +74,22 @@ def read_all(
     if host["answers"] and not _has_seen_enough(result):
         place = administrator.unix_socket or host["socket"]
         result["administrator"] = _asked(datadir, is_datadir, replace(administrator, unix_socket=place))
-    incoming = question.incoming or f"{datadir}.incoming"
-    result["journal"] = read_journal(f"{incoming}.journal")
+    incoming = incoming_of(question, datadir)
+    result["journal"] = read_journal(journal_of(incoming))
     result["incoming"] = {"path": incoming, "overlap": _overlap(datadir, incoming), "source": None, "backup": None}
     if result["journal"]["exists"]:
         result["incoming"]["source"], result["incoming"]["backup"] = describe_path(incoming)
     return result
+
+
+def incoming_of(question: HostQuestion, datadir: str) -> str:
+    """The place where a backup for ``datadir`` arrives."""
+    return question.incoming or f"{datadir}.incoming"
+
+
+def journal_of(incoming: str) -> str:
+    """The path of the journal of the job whose backup arrives at ``incoming``."""
+    return f"{incoming}.journal"
 
 
 def _asked(datadir: str, is_datadir: bool, login: ConnectionParameters) -> dict[str, Any]:
@@ -119,36 +127,6 @@ def _has_seen_enough(answer: dict[str, Any]) -> bool:
     if answer["replication"]:
         return True
     return answer["replication"] is not None and answer.get("user_data", {}).get("state") == "none"
-
-
-# --- the journal ---------------------------------------------------------------------------------
-
-
-def read_journal(path: str) -> dict[str, Any]:
-    """The note of an earlier run: ``exists`` and ``record``; a file that holds no note is there, with an empty record.
-
-    A file of another account is no note: the directory may belong to the server's account.
-    """
-    absent: dict[str, Any] = {"exists": False, "record": {}}
-    with durable.storage_errors("reading", path):
-        try:
-            if not _is_ours(os.lstat(path)):
-                return absent
-        except FileNotFoundError:
-            return absent
-        # it may be another one by now: no link is followed, and nothing is waited for
-        with below.reading_file(path) as source:
-            if not _is_ours(os.fstat(source.fileno())):
-                return absent
-            data = source.read(_LARGEST_JOURNAL)
-    record = None
-    with contextlib.suppress(ValueError, RecursionError):
-        record = json.loads(data.decode("utf-8", "replace"))
-    return {"exists": True, "record": record if isinstance(record, dict) else {}}
-
-
-def _is_ours(status: os.stat_result) -> bool:
-    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_nlink == 1
 
 
 # --- places and the service ----------------------------------------------------------------------

@@ -2,13 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Values on which the decision about a replica rests: the primary, the host, the journal of an earlier run, and the
-request.
+request; and the plan that it results in.
 
 All of it is frozen, so that a decision can be repeated. ``facts.py`` makes these values of what modules return.
 """
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,8 @@ from ..printable import printable
 
 #: phases of a run that the journal notes
 TRANSFER, PLACE = "transfer", "place"
+#: phases of the job in which no sender has come yet
+WAITING = ("starting", "listening")
 #: settings of a channel, by the names of the options of xtrabackup_replica
 CHANNEL_SETTINGS = (
     "source_user",
@@ -160,7 +163,8 @@ class Journal:
 @dataclass(frozen=True)
 class Host:
     """The host that is to be a replica. ``answered`` is whether its server accepted a login; ``channels`` is None when
-    nobody could see them. ``missing_files`` are files for the channel that were named and are not there."""
+    nobody could see them. ``missing_files`` are files for the channel that were named and are not there. ``job`` is the
+    phase of the job that makes a replica of it, "" when none goes on."""
 
     name: str
     datadir: str
@@ -178,6 +182,7 @@ class Host:
     service: Service | None = None
     received: Received = Received("")
     missing_files: tuple[str, ...] = ()
+    job: str = ""
 
 
 @dataclass(frozen=True)
@@ -207,3 +212,67 @@ class Request:
     def source(self) -> str:
         """The primary's address as the replica knows it: ``db1:3306``."""
         return f"{self.source_host}:{self.source_port}"
+
+
+class Step(enum.Enum):
+    """Decision about a host."""
+
+    KEEP = "keep"
+    FOLLOW = "follow"
+    CONTINUE = "continue"
+    PROVISION = "provision"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One decision, by the ``rule`` that made it. ``what`` and ``why`` are parts of a sentence.
+
+    ``replaces``: what is in the data directory may be replaced, with ``consent``, or because it is ``fresh``: then it
+    is looked at again before that. ``arrived``: the copy of an earlier run is consistent already; ``received``: it is
+    whole. ``channel``: the options of xtrabackup_replica. ``before`` and ``after``: for diff mode.
+    """
+
+    step: Step
+    rule: str
+    why: str
+    what: str = ""
+    remedy: str = ""
+    replaces: bool = False
+    consent: bool = False
+    fresh: bool = False
+    arrived: bool = False
+    received: bool = False
+    problems: tuple[Problem, ...] = ()
+    channel: Mapping[str, Any] = field(default_factory=dict)
+    before: Mapping[str, Any] = field(default_factory=dict)
+    after: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def changes(self) -> bool:
+        """Returns whether the data directory or the server's role change."""
+        return self.step in (Step.PROVISION, Step.CONTINUE, Step.FOLLOW)
+
+    def text(self, *, check_mode: bool) -> str:
+        """The decision in one sentence, for a person; of a refusal, all its problems."""
+        if self.step is Step.REFUSE:
+            reported = [f"{problem.message}. {problem.remedy}" for problem in self.problems]
+            return printable(f"Nothing was touched: {' Also: '.join(reported)}")
+        return printable(f"{'Would' if check_mode else 'Will'} {self.what}: {self.why}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """The plan in JSON types."""
+        return {
+            "step": self.step.value,
+            "rule": self.rule,
+            "what": printable(self.what),
+            "why": printable(self.why),
+            "remedy": printable(self.remedy),
+            "replaces": self.replaces,
+            "consent": self.consent,
+            "fresh": self.fresh,
+            "arrived": self.arrived,
+            "received": self.received,
+            "problems": [problem.as_dict() for problem in self.problems],
+            "channel": dict(self.channel),
+        }

@@ -10,82 +10,17 @@ a fresh server's own was found, or where there is nothing.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Callable
 
 from ..format.family import Family
-from ..printable import printable
 from ..server.replication import compare_gtid
 from .compatibility import ALWAYS, FOR_A_NEW_ONE, problems_of
-from .model import PLACE, Channel, Host, Journal, Primary, Problem, Request
+from .model import PLACE, WAITING, Channel, Host, Journal, Plan, Primary, Problem, Request, Step
 
 _SHOWN = 5  # names of databases or objects in a sentence
 _CONSENT = "xtrabackup_replica_rebuild"
-
-
-class Step(enum.Enum):
-    """Decision about a host."""
-
-    KEEP = "keep"
-    CONTINUE = "continue"
-    PROVISION = "provision"
-    REFUSE = "refuse"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """One decision, by the ``rule`` that made it. ``what`` and ``why`` are parts of a sentence.
-
-    ``replaces``: what is in the data directory may be replaced, with ``consent``, or because it is ``fresh``: then it
-    is looked at again before that. ``arrived``: the copy of an earlier run is consistent already; ``received``: it is
-    whole. ``channel``: the options of xtrabackup_replica. ``before`` and ``after``: for diff mode.
-    """
-
-    step: Step
-    rule: str
-    why: str
-    what: str = ""
-    remedy: str = ""
-    replaces: bool = False
-    consent: bool = False
-    fresh: bool = False
-    arrived: bool = False
-    received: bool = False
-    problems: tuple[Problem, ...] = ()
-    channel: Mapping[str, Any] = field(default_factory=dict)
-    before: Mapping[str, Any] = field(default_factory=dict)
-    after: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def changes(self) -> bool:
-        """Returns whether the data directory or the server's role change."""
-        return self.step in (Step.PROVISION, Step.CONTINUE)
-
-    def text(self, *, check_mode: bool) -> str:
-        """The decision in one sentence, for a person; of a refusal, all its problems."""
-        if self.step is Step.REFUSE:
-            reported = [f"{problem.message}. {problem.remedy}" for problem in self.problems]
-            return printable(f"Nothing was touched: {' Also: '.join(reported)}")
-        return printable(f"{'Would' if check_mode else 'Will'} {self.what}: {self.why}")
-
-    def as_dict(self) -> dict[str, Any]:
-        """The plan in JSON types."""
-        return {
-            "step": self.step.value,
-            "rule": self.rule,
-            "what": printable(self.what),
-            "why": printable(self.why),
-            "remedy": printable(self.remedy),
-            "replaces": self.replaces,
-            "consent": self.consent,
-            "fresh": self.fresh,
-            "arrived": self.arrived,
-            "received": self.received,
-            "problems": [problem.as_dict() for problem in self.problems],
-            "channel": dict(self.channel),
-        }
 
 
 def decide(primary: Primary, host: Host, journal: Journal, request: Request) -> Plan:
@@ -93,7 +28,9 @@ def decide(primary: Primary, host: Host, journal: Journal, request: Request) -> 
     world = World(primary, host, journal, request)
     plan = next(rule.plan(world) for rule in RULES if rule.applies(world))
     problems = [*problems_of(ALWAYS, primary, host, request)]
-    if plan.step is Step.REFUSE:
+    if plan.step is Step.FOLLOW:
+        problems = []  # of what goes on, the job itself tells what is wrong
+    elif plan.step is Step.REFUSE:
         problems.append(Problem(plan.rule, plan.why, plan.remedy))
     elif plan.changes:
         problems += problems_of(FOR_A_NEW_ONE, primary, host, request)
@@ -101,7 +38,11 @@ def decide(primary: Primary, host: Host, journal: Journal, request: Request) -> 
     if problems:
         return replace(refusal(problems), before=before, after=before)
     return replace(
-        plan, received=_is_received(plan, world), channel=channel_options(plan, world), before=before, after=after
+        plan,
+        received=_is_received(plan, world),
+        channel=channel_options(plan, world),
+        before=before,
+        after=after,
     )
 
 
@@ -214,6 +155,26 @@ class DecisionRule:
     name: str
     applies: Callable[[World], bool]
     plan: Callable[[World], Plan]
+
+
+def _goes_on(world: World) -> bool:
+    return bool(world.host.job) and world.begun_here and world.host.job not in WAITING
+
+
+def _follow(world: World) -> Plan:
+    return Plan(
+        Step.FOLLOW, "follow", f"the job of an earlier run goes on there ({world.host.job})",
+        what=f"follow the job that makes it a replica of {world.primary.name}",
+    )  # fmt: skip
+
+
+def _refuse_busy(world: World) -> Plan:
+    source = world.journal.source
+    return Plan(
+        Step.REFUSE, "job_running",
+        f"a job on {world.host.name} makes it a replica of {source or 'another server'} ({world.host.job})",
+        remedy="Wait until it has ended, or stop it with the module xtrabackup_job, state: stopped.",
+    )  # fmt: skip
 
 
 def _keep(world: World) -> Plan:
@@ -367,6 +328,8 @@ def _refuse_data(world: World) -> Plan:
 
 #: the first that applies decides
 RULES: tuple[DecisionRule, ...] = (
+    DecisionRule("follow", _goes_on, _follow),
+    DecisionRule("job_running", lambda world: bool(world.host.job) and not world.begun_here, _refuse_busy),
     DecisionRule("rebuild_healthy", lambda world: world.is_replica and world.request.rebuild_healthy, _rebuild_healthy),
     DecisionRule("keep", lambda world: world.is_replica, _keep),
     DecisionRule("refuse_ours", lambda world: bool(world.ours) and not world.request.rebuild, _refuse_ours),
@@ -436,7 +399,7 @@ def states(plan: Plan, world: World) -> tuple[dict[str, Any], dict[str, Any]]:
     }
     if not plan.changes:
         return before, before
-    copied = "copied earlier" if plan.step is Step.CONTINUE else "new"
+    copied = "new" if plan.step is Step.PROVISION else "copied earlier"
     after = {
         "role": "replica",
         "source": world.request.source,

@@ -16,6 +16,7 @@ from ..stream.digests import Checksum
 from ..transport import tcp_receiver, tls_receiver
 from ..transport.admission import AllowedNetworks
 from ..transport.intake import Intake, Received
+from ..transport.session_credentials import StoredCredentials
 from ..transport.tcp_receiver import TcpListenOptions
 from ..transport.tls_listener import ListenOptions
 from ..units import parse_duration
@@ -109,7 +110,7 @@ class TlsSource(ArrivingSource):
 
     @classmethod
     def from_options(cls, listen: Mapping[str, Any]) -> TlsSource:
-        return cls(ListenOptions(credentials_path=listen["tls"]["credentials"], **_place(listen)))
+        return cls(ListenOptions(credentials=StoredCredentials(listen["tls"]["credentials"]), **_place(listen)))
 
     def _receiver(self) -> Callable[..., Received]:
         return functools.partial(tls_receiver.receive, self.listen)

@@ -96,7 +96,7 @@ class Credentials:
             )
 
 
-def create(role: str, now: datetime.datetime | None = None) -> Credentials:
+def create(role: str, now: datetime.datetime | None = None, *, token: str = "") -> Credentials:
     """A new ECDSA P-256 key and its self-signed certificate for ``role``, without a peer yet."""
     x509 = _cryptography("x509")
     purposes = x509.oid.ExtendedKeyUsageOID
@@ -122,7 +122,9 @@ def create(role: str, now: datetime.datetime | None = None) -> Credentials:
     private_key = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    return Credentials(role, certificate.public_bytes(serialization.Encoding.PEM).decode(), private_key.decode())
+    return Credentials(
+        role, certificate.public_bytes(serialization.Encoding.PEM).decode(), private_key.decode(), token=token
+    )
 
 
 def plan_credentials(
@@ -260,18 +262,23 @@ def _locked(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def tls_context(credentials: Credentials) -> ssl.SSLContext:
-    """A context for TLS 1.3 with both ends authenticated, that trusts exactly the peer's certificate."""
+    """A context for TLS 1.3 that trusts exactly the peer's certificate.
+
+    A receiver without one does not ask for it, and a sender without a key shows none (see ``session_credentials``).
+    """
     server = credentials.role == "receiver"
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False  # the certificate itself is pinned, whatever name the host goes by
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_mode = ssl.CERT_REQUIRED if credentials.peer_certificate or not server else ssl.CERT_NONE
     if server:
         context.num_tickets = 0  # connections are never resumed
     try:
-        context.load_verify_locations(cadata=credentials.peer_certificate)
-        with _private_file(credentials.certificate + credentials.private_key) as name:
-            context.load_cert_chain(name)
+        if context.verify_mode is ssl.CERT_REQUIRED:
+            context.load_verify_locations(cadata=credentials.peer_certificate)
+        if credentials.private_key:
+            with _private_file(credentials.certificate + credentials.private_key) as name:
+                context.load_cert_chain(name)
     except ssl.SSLError as error:
         raise InvalidOption(
             f"the {credentials.role}'s credentials cannot be used for TLS: {error.reason or error}",

@@ -71,8 +71,9 @@ class TlsConnection:
             raw, server_side=context.protocol == ssl.PROTOCOL_TLS_SERVER, do_handshake_on_connect=False
         )
 
-    def handshake(self, pinned: bytes) -> None:
-        """Agree on keys. Raises PeerRefused unless the peer holds the key of the certificate ``pinned`` (DER)."""
+    def handshake(self, pinned: bytes | None) -> None:
+        """Agree on keys. Raises PeerRefused unless the peer holds the key of the certificate ``pinned`` (DER), if that
+        is given."""
         while True:
             try:
                 self._socket.do_handshake()
@@ -81,6 +82,8 @@ class TlsConnection:
                 self._wait(wanted, self._deadline, _nothing)
             except OSError as error:
                 raise translate(error, self.peer) from error
+        if pinned is None:
+            return
         certificate = self._socket.getpeercert(binary_form=True)
         if not certificate or not hmac.compare_digest(certificate, pinned):
             raise PeerRefused(f"{self.peer} presented another certificate than the pinned one", peer=self.peer)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hmac
-import os
 import select
 import threading
 import time
@@ -14,10 +13,11 @@ from dataclasses import dataclass
 from typing import Callable
 
 from ..errors import PeerRefused, PeerTimeout, XtrabackupError
-from . import credentials as transfer_credentials
 from . import sockets
 from . import tls_framing as framing
 from .admission import ANYWHERE, AllowedNetworks, WaitingConnections
+from .credentials import certificate_der, tls_context
+from .session_credentials import SessionCredentials
 from .tls_connection import TlsConnection
 from .tls_framing import FrameType, Hello
 from .tls_session import TlsSession
@@ -37,7 +37,7 @@ class ListenOptions:
     """
 
     port: int
-    credentials_path: str | os.PathLike[str]
+    credentials: SessionCredentials
     address: str = ""
     timeout: float = 60.0
     accept_timeout: float = 600.0
@@ -59,14 +59,13 @@ class Listener:
     def __init__(self, options: ListenOptions, reader: Callable[[TlsSession, TlsConnection, Hello], None]) -> None:
         self._options = options
         self._reader = reader
-        self._own = transfer_credentials.load(options.credentials_path)
-        self._own.require_complete("receiver", os.fspath(options.credentials_path))
-        self._pinned = transfer_credentials.certificate_der(self._own.peer_certificate, "peer_certificate")
-        self._context = transfer_credentials.tls_context(self._own)
+        self._own = own = options.credentials.load("receiver")
+        self._pinned = certificate_der(own.peer_certificate, "peer_certificate") if own.peer_certificate else None
+        self._context = tls_context(own)
         self._lock = threading.Lock()
         self._greetings: WaitingConnections[TlsConnection] = (
             WaitingConnections()
-        )  # connections whose certificate is not verified yet
+        )  # connections that have not proven who they are yet
         self._turned_away = 0
         self._last_refusal = ""
         self._open = True
@@ -141,18 +140,21 @@ class Listener:
 
     def _greet(self, connection: TlsConnection) -> None:
         """Authenticate one connection and let it in, or turn it away."""
-        trusted = False
+        trusted = greeted = False
         try:
             connection.handshake(self._pinned)
-            with self._lock:
-                trusted = self._greetings.leave(connection)
-            if not trusted:
-                raise PeerRefused(f"{connection.peer} had to make room for others")
+            if self._pinned is not None:
+                trusted = self._trust(connection)
+            greeted = True
             _kind, payload = connection.receive_control(FrameType.HELLO)
-            self._admit(connection, framing.parse_hello(payload, connection.peer))
+            hello = framing.parse_hello(payload, connection.peer)
+            self._require_token(connection, hello)
+            if not trusted:
+                trusted = self._trust(connection)
+            self._admit(connection, hello)
         except (XtrabackupError, OSError, ValueError) as error:
             # who was turned away shall be able to read why
-            if trusted:
+            if greeted:
                 connection.send_finally(FrameType.ERROR, framing.render_error(error), _PARTING_TIME)
             elif connection in self._greetings:
                 connection.end_sending()
@@ -161,6 +163,18 @@ class Listener:
                 return
             connection.drain(time.monotonic() + _PARTING_TIME)
             self._turn_away(connection, str(error))
+
+    def _trust(self, connection: TlsConnection) -> bool:
+        """``connection`` has proven who it is, and waits no longer among the others. Raises PeerRefused when it does
+        not wait any more."""
+        with self._lock:
+            if self._greetings.leave(connection):
+                return True
+        raise PeerRefused(f"{connection.peer} had to make room for others")
+
+    def _require_token(self, connection: TlsConnection, hello: Hello) -> None:
+        if not hmac.compare_digest(hello.token.encode(), self._own.token.encode()):
+            raise PeerRefused(f"{connection.peer} does not have the token of this transfer")
 
     def _turn_away(self, connection: TlsConnection, reason: str) -> None:
         """Close ``connection``; nobody else uses it any more."""
@@ -189,8 +203,6 @@ class Listener:
 
     def _check(self, connection: TlsConnection, hello: Hello) -> None:
         """Raises PeerRefused when ``hello`` does not open or join the one session."""
-        if not hmac.compare_digest(hello.token.encode(), self._own.token.encode()):
-            raise PeerRefused(f"{connection.peer} does not have the token of this transfer")
         if not self._open or (self._hello is not None and hello.session != self._hello.session):
             raise PeerRefused(f"{connection.peer} wants to use the token of a transfer that has begun already")
         if hello.count > self._options.max_connections:
@@ -205,7 +217,7 @@ class Listener:
     def _consume_token(self) -> None:
         """From here on the token is worthless, whatever becomes of this session."""
         try:
-            transfer_credentials.consume_token(self._options.credentials_path, self._own)
+            self._options.credentials.consume_token(self._own)
         except XtrabackupError as error:
             self._failure = error
             raise

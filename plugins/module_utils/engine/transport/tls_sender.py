@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import socket
 import time
@@ -20,10 +19,10 @@ from ..stream.archive import Channel, StreamSink
 from ..stream.codec import Compression
 from ..stream.digests import StreamDigests
 from ..stream.sink import Buffer
-from . import credentials as transfer_credentials
 from . import sockets
 from . import tls_framing as framing
-from .credentials import Credentials
+from .credentials import Credentials, certificate_der, tls_context
+from .session_credentials import SessionCredentials
 from .sockets import ConnectionLost
 from .tls_connection import TlsConnection
 from .tls_framing import FrameType
@@ -41,7 +40,7 @@ class TlsTarget:
 
     host: str
     port: int
-    credentials_path: str | os.PathLike[str]
+    credentials: SessionCredentials
     connections: int = 2
     timeout: float = 60.0
     connect_timeout: float = 60.0
@@ -104,8 +103,7 @@ class TlsSink(StreamSink):
             raise InvalidOption(
                 f"{Option('connections')}: {target.connections} is not in 1 to {framing.MAX_CONNECTIONS}"
             )
-        own = transfer_credentials.load(target.credentials_path)
-        own.require_complete("sender", os.fspath(target.credentials_path))
+        own = target.credentials.load("sender")
         deadline = time.monotonic() + target.connect_timeout
         name, count = secrets.token_hex(16), target.connections
         hellos = [framing.Hello(name, index, count, target.timeout, own.token, self._digests) for index in range(count)]
@@ -193,8 +191,8 @@ def _enter(
 
 def dial(target: TlsTarget, own: Credentials, deadline: float) -> TlsConnection:
     """A connection with the receiver, authenticated; tried again until ``deadline`` while nobody listens."""
-    context = transfer_credentials.tls_context(own)
-    pinned = transfer_credentials.certificate_der(own.peer_certificate, "peer_certificate")
+    context = tls_context(own)
+    pinned = certificate_der(own.peer_certificate, "peer_certificate")
 
     def enter(raw: socket.socket) -> TlsConnection:
         connection = TlsConnection(raw, context, target.peer, time.monotonic() + _GREETING_TIME)

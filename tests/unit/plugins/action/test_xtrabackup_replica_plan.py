@@ -116,14 +116,6 @@ def test_a_misspelt_variable_is_a_warning_that_names_the_right_one() -> None:
     ]
 
 
-def test_the_second_look_fails_when_data_have_come() -> None:
-    assert run({"stage": "recheck", "host_facts": HOST}) == {"changed": False}
-    data = {"state": "found", "running": True, "databases": ["crm"], "objects": [], "unknown": []}
-    result = run({"stage": "recheck", "host_facts": {**HOST, "source": {"kind": "datadir"}, "user_data": data}})
-    assert result["failed"]
-    assert "Nothing was touched: since this run began, data were put into /data (crm)" in result["msg"]
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

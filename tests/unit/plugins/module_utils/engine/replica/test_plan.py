@@ -59,6 +59,8 @@ DATADIR = Place("datadir")
 HOST = Host("db2", "/data", True, Family.MARIADB, (10, 11, 6), Place("absent"), server_id=2)
 RUNS = replace(HOST, place=DATADIR, running=True, answered=True, channels=(), data=FREE)
 COPY = Place("datadir", restored=True, proven=True, backup_id="id")
+RECEIVING = Journal(True, SOURCE, "transfer", "id", 100)
+THEIRS = replace(RECEIVING, source="db9:3306")
 PLACING = Journal(True, SOURCE, "place", "id", 100, replaces=True)
 
 
@@ -74,6 +76,15 @@ def rebuilding() -> Request:
 
 # name of the rule, host, journal, whether consent is given, step, name of the plan
 CASES: list[tuple[str, Host, Journal, bool, Step, str]] = [
+    ("follow", replace(HOST, job="applying redo"), RECEIVING, False, Step.FOLLOW, "follow"),
+    (
+        "job_running",
+        replace(HOST, job="listening"),
+        replace(RECEIVING, source="db9:3306"),
+        True,
+        Step.REFUSE,
+        "job_running",
+    ),
     ("rebuild_healthy", replace(RUNS, channels=(OURS,)), NO_JOURNAL, True, Step.PROVISION, "rebuild_healthy"),
     ("keep", replace(RUNS, channels=(OURS,)), NO_JOURNAL, False, Step.KEEP, "keep"),
     ("refuse_ours", replace(RUNS, channels=(BROKEN,)), NO_JOURNAL, False, Step.REFUSE, "replication_broken"),
@@ -101,7 +112,12 @@ def test_a_rule_decides_where_it_is_the_first_that_applies(
 
 
 #: neighbours that no world lets apply both
-EXCLUSIVE = {("refuse_ours", "refuse_other_source"), ("refuse_other_source", "continue"), ("fill", "replace_fresh")}
+EXCLUSIVE = {
+    ("follow", "job_running"),
+    ("refuse_ours", "refuse_other_source"),
+    ("refuse_other_source", "continue"),
+    ("fill", "replace_fresh"),
+}
 
 
 @pytest.mark.parametrize(("earlier", "later"), list(zip(RULES, RULES[1:])), ids=lambda rule: rule.name)
@@ -179,7 +195,9 @@ def _worlds() -> Iterator[World]:
         PLACES, CHANNELS, DATA, (False, True), JOURNALS, consents
     ):
         host = replace(HOST, place=place, channels=channels, data=data, running=running)
-        yield World(PRIMARY, host, journal, replace(REQUEST, **consent))
+        # a job knows nothing of the data
+        for job in ("", "listening", "receiving") if data is FREE else ("",):
+            yield World(PRIMARY, replace(host, job=job), journal, replace(REQUEST, **consent))
 
 
 def test_every_state_of_the_world_has_one_plan_that_is_safe() -> None:
@@ -230,7 +248,7 @@ def test_without_consent_data_that_were_found_are_never_replaced() -> None:
             if world.request.rebuild_healthy and world.is_replica:
                 continue
             made = decide(world.primary, world.host, world.journal, world.request)
-            assert made.step in (Step.KEEP, Step.REFUSE, Step.CONTINUE), world
+            assert made.step in (Step.KEEP, Step.REFUSE, Step.CONTINUE, Step.FOLLOW), world
             assert not made.replaces
 
 
@@ -351,6 +369,16 @@ def test_a_backup_that_has_arrived_is_used_while_it_is_whole_ours_and_young(
     assert (made.step, made.received) == (Step.PROVISION, usable)
     foreign = Journal(True, "10.0.0.7:3306", "transfer", "id", 100)
     assert not plan(replace(HOST, received=received), foreign, replace(REQUEST, now=now)).received
+
+
+def test_a_job_that_goes_on_is_followed_whatever_else_there_is_and_one_that_waits_in_vain_is_not() -> None:
+    for phase in ("receiving", "publishing", "applying redo", "moving", "starting the server"):
+        made = plan(replace(RUNS, data=FOUND, job=phase), RECEIVING, primary=Primary("db1", None))
+        assert (made.step, made.replaces, made.received, made.problems) == (Step.FOLLOW, False, False, ())
+        assert made.changes
+        assert phase in made.text(check_mode=True)
+    for phase in ("starting", "listening"):
+        assert plan(replace(HOST, job=phase), RECEIVING).step is Step.PROVISION
 
 
 def test_a_diff_has_role_source_data_directory_and_channel() -> None:

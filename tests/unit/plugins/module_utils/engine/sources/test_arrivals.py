@@ -14,6 +14,9 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources import arrivals
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.sources.network import TcpSource, TlsSource
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.admission import AllowedNetworks
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.session_credentials import (
+    StoredCredentials,
+)
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tcp_receiver import TcpListenOptions
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tls_listener import ListenOptions
 from ansible_collections.innodb.xtrabackup.plugins.modules import xbstream
@@ -40,7 +43,7 @@ def test_options_become_sources() -> None:
     tls = arrivals.arriving(listen(tls={"credentials": "/etc/receiver.json"}))
     assert isinstance(tls, TlsSource)
     assert isinstance(tls.listen, ListenOptions)
-    assert (tls.listen.port, str(tls.listen.credentials_path)) == (4567, "/etc/receiver.json")
+    assert (tls.listen.port, tls.listen.credentials) == (4567, StoredCredentials("/etc/receiver.json"))
     assert tls.location == plain.location == "127.0.0.1:4567"
 
 

@@ -32,6 +32,9 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream.ex
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport import credentials
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport import tls_framing as framing
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.intake import DirectoryIntake, Received
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.session_credentials import (
+    StoredCredentials,
+)
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tls_connection import TlsConnection
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tls_framing import FrameType
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tls_receiver import receive
@@ -151,7 +154,7 @@ def with_another_key(own: credentials.Credentials) -> credentials.Credentials:
 def test_a_sender_with_another_certificate_is_refused_and_the_right_one_still_gets_in(ends: Ends) -> None:
     receiver = Receiver(ends)
     with pytest.raises(PeerRefused):
-        TlsSink(replace(ends.target(), credentials_path=make_intruder(ends)))
+        TlsSink(replace(ends.target(), credentials=StoredCredentials(make_intruder(ends))))
     sink = TlsSink(ends.target())
     sink.publish(send(sink, FILES))
     receiver.join()
@@ -185,7 +188,7 @@ def test_a_sender_with_another_token_is_refused_and_the_right_one_still_gets_in(
     intruder = ends.directory / "go"
     credentials.save(intruder, replace(credentials.load(ends.sender), token="f" * 32))
     with pytest.raises(PeerRefused, match="does not have the token"):
-        TlsSink(replace(ends.target(), credentials_path=intruder))
+        TlsSink(replace(ends.target(), credentials=StoredCredentials(intruder)))
     sink = TlsSink(ends.target())
     sink.publish(send(sink, FILES))
     receiver.join()

@@ -1,52 +1,41 @@
 # Copyright (c) 2026 the innodb.xtrabackup authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The replica role's note of what it is doing, which has to outlive whatever interrupts it."""
+"""Journal of the job that makes a replica, which has to outlive whatever interrupts it."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors import StorageError
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.gather import read_journal
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.journal import (
+    read_journal,
+    remove_journal,
+    write_journal,
+)
 
-SCRIPT = Path(__file__).resolve().parents[3] / "roles" / "replica" / "files" / "journal.py"
 RECORD = {"source": "db1:3306", "phase": "place", "id": "x", "time": 1, "replaces": True}
-
-
-def journal(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the script as the role does."""
-    return subprocess.run(
-        [sys.executable, "-c", SCRIPT.read_text(), *arguments], capture_output=True, text=True, check=False
-    )
-
-
-def read(path: Path) -> object:
-    """What the engine reads at ``path``."""
-    return read_journal(str(path))
 
 
 def test_a_note_is_read_as_it_was_written_last_and_is_its_owners(tmp_path: Path) -> None:
     path = tmp_path / "note"
-    assert read(path) == {"exists": False, "record": {}}
+    assert read_journal(path) == {"exists": False, "record": {}}
     for record in ({"phase": "transfer"}, RECORD):
-        assert journal("write", str(path), json.dumps(record)).returncode == 0
-        assert read(path) == {"exists": True, "record": record}
+        write_journal(path, record)
+        assert read_journal(path) == {"exists": True, "record": record}
     assert path.stat().st_mode & 0o777 == 0o600
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_note_is_removed_once_and_then_still_gone(tmp_path: Path) -> None:
     path = tmp_path / "note"
-    journal("write", str(path), json.dumps(RECORD))
+    write_journal(path, RECORD)
     for _run in range(2):
-        assert journal("remove", str(path)).returncode == 0
+        remove_journal(path)
         assert list(tmp_path.iterdir()) == []
 
 
@@ -54,7 +43,7 @@ def test_a_note_is_removed_once_and_then_still_gone(tmp_path: Path) -> None:
 def test_what_is_no_note_says_that_a_run_was_interrupted_and_not_where(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "note"
     path.write_bytes(content)
-    assert read(path) == {"exists": True, "record": {}}
+    assert read_journal(path) == {"exists": True, "record": {}}
 
 
 @pytest.mark.parametrize("kind", ["link", "hard link", "FIFO", "file"])
@@ -70,27 +59,28 @@ def test_what_somebody_else_has_planted_is_no_note(kind: str, tmp_path: Path) ->
     else:
         path.write_bytes(secret.read_bytes())
         os.chown(path, 65534, 65534)
-    assert read(path) == {"exists": False, "record": {}}
-    assert journal("write", str(path), json.dumps(RECORD)).returncode == 0
-    assert read(path) == {"exists": True, "record": RECORD}
+    assert read_journal(path) == {"exists": False, "record": {}}
+    write_journal(path, RECORD)
+    assert read_journal(path) == {"exists": True, "record": RECORD}
     assert json.loads(secret.read_text())["consent"]
 
 
 def test_an_error_of_reading_names_the_path(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match=r"file/note.*Not a directory"):
-        read(tmp_path / "file" / "note")
+        read_journal(tmp_path / "file" / "note")
 
 
-@pytest.mark.parametrize("command", [("write", "{}"), ("remove",)])
-def test_an_error_names_the_path_and_leaves_nothing(command: tuple[str, ...], tmp_path: Path) -> None:
+def test_an_error_names_the_path_and_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     path = tmp_path / "file" / "note"
-    answer = journal(command[0], str(path), *command[1:])
-    assert (answer.returncode, answer.stderr) == (1, f"{path}: Not a directory\n")
-    (tmp_path / "place").mkdir()
-    (tmp_path / "place" / "inside").touch()
-    if command[0] == "write":
-        answer = journal("write", str(tmp_path / "place"), "{}")
-        assert (answer.returncode, answer.stderr) == (1, f"{tmp_path / 'place'}: Is a directory\n")
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "place"]
+    with pytest.raises(StorageError, match="file"):
+        write_journal(path, RECORD)
+    with pytest.raises(StorageError, match=r"file/note.*Not a directory"):
+        remove_journal(path)
+    place = tmp_path / "place"
+    place.mkdir()
+    (place / "inside").touch()
+    with pytest.raises(StorageError, match=r"place.*Is a directory"):
+        write_journal(place, {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "place"]
