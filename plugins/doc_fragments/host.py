@@ -64,6 +64,46 @@ options:
         description: The directory that has the directory C(jobs), as of M(innodb.xtrabackup.xtrabackup_job).
         type: str
         default: ''
+      source:
+        description:
+          - The login of a replication channel at its source, which is tried from this host. A new channel that cannot
+            work is known before anything is copied.
+        type: dict
+        suboptions:
+          host:
+            description: The source's name or address.
+            type: str
+            required: true
+          port:
+            description: The source's port.
+            type: int
+            default: 3306
+          user:
+            description: The account of the channel.
+            type: str
+            required: true
+          password:
+            description: Its password.
+            type: str
+            required: true
+          ssl:
+            description: Whether the channel is encrypted. By default it is, on MySQL.
+            type: bool
+          ssl_ca:
+            description: The file with the authority's certificate.
+            type: str
+            default: ''
+          ssl_cert:
+            description: The file with the replica's certificate.
+            type: str
+            default: ''
+          ssl_key:
+            description: The file with its key.
+            type: str
+            default: ''
+          ssl_verify:
+            description: Whether the certificate must be valid for O(host.source.host).
+            type: bool
       files:
         description: Files that must be there. Relative ones are not looked for.
         type: list

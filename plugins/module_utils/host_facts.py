@@ -15,6 +15,7 @@ from .engine.replica.gather import (
     read_all,
     read_host,
 )
+from .engine.replica.source_login import SourceLogin
 from .engine.server.connection import (
     Connection,
     ConnectionParameters,
@@ -42,6 +43,20 @@ HOST_OPTION: dict[str, Any] = {
         "admin_password": {"type": "str", "default": "", "no_log": True},
         "incoming": {"type": "str", "default": ""},
         "files": {"type": "list", "elements": "str", "default": []},
+        "source": {
+            "type": "dict",
+            "options": {
+                "host": {"type": "str", "required": True},
+                "port": {"type": "int", "default": 3306},
+                "user": {"type": "str", "required": True},
+                "password": {"type": "str", "required": True, "no_log": True},
+                "ssl": {"type": "bool"},
+                "ssl_ca": {"type": "str", "default": ""},
+                "ssl_cert": {"type": "str", "default": ""},
+                "ssl_key": {"type": "str", "default": "", "no_log": False},
+                "ssl_verify": {"type": "bool"},
+            },
+        },
         "job": {"type": "str", "default": ""},
         "run_dir": {"type": "str", "default": ""},
     },
@@ -74,7 +89,20 @@ def host_question(params: dict[str, Any]) -> HostQuestion:
         params.get("src") or host["datadir"],
         params["login_unix_socket"] or host["socket"],
     )
-    return HostQuestion(requested, host["service"], host["service_managed"], host["incoming"], host["files"])
+    return HostQuestion(
+        requested,
+        host["service"],
+        host["service_managed"],
+        host["incoming"],
+        host["files"],
+        _source_login(host["source"]),
+    )
+
+
+def _source_login(given: dict[str, Any] | None) -> SourceLogin | None:
+    if given is None:
+        return None
+    return SourceLogin(**{**given, "ssl_verify": bool(given["ssl_verify"])})
 
 
 def logins(params: dict[str, Any]) -> tuple[ConnectionParameters, ConnectionParameters]:
@@ -84,7 +112,7 @@ def logins(params: dict[str, Any]) -> tuple[ConnectionParameters, ConnectionPara
 
 
 def job_part(host: dict[str, Any]) -> dict[str, Any]:
-    """Whether the job that makes a replica of this host goes on, and its phase."""
+    """The state of the job that makes a replica of this host: whether it goes on, and its phase."""
     job = Job.named(host["job"], host["run_dir"])
     alive = job.lives
     return {"replica_job": {"alive": alive, "phase": job.phase() if alive else ""}}

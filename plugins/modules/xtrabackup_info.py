@@ -354,6 +354,25 @@ journal:
     record:
       description: What it says.
       type: dict
+source_login:
+  description: The answer to the login of O(host.source).
+  returned: when O(host.source) and O(login_user) are given
+  type: dict
+  contains:
+    state:
+      description: V(accepted), V(refused), or V(unknown) where only the server itself can know.
+      type: str
+    server_id:
+      description: C(server_id) of the server that has answered.
+      returned: when it was accepted
+      type: int
+    server_uuid:
+      description: Its C(server_uuid), empty on MariaDB.
+      returned: when it was accepted
+      type: str
+    error:
+      description: Why it was not accepted.
+      type: dict
 replica_job:
   description: The job of the role P(innodb.xtrabackup.replica#role) on this host.
   returned: when O(host.job) and O(login_user) are given

@@ -146,12 +146,12 @@ error:
   type: dict
   sample:
     code: data_meanwhile
-    message: "Nothing in /var/lib/mysql was touched: since this run began, data were put into /var/lib/mysql (crm)"
+    message: "Nothing was touched in /var/lib/mysql: since this run began, data were put into /var/lib/mysql (crm)"
     remedy: "Say xtrabackup_replica_rebuild: true for db2 to replace them."
     details: {path: /var/lib/mysql}
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -212,7 +212,7 @@ def _wanted(params: dict[str, Any]) -> Provision:
     return Provision(
         name=params["name"],
         plan=plan,
-        question=host_question(params),
+        question=replace(host_question(params), source=None),  # it was tried when this was decided
         login=login,
         administrator=administrator,
         channel=WantedChannel(REPLICATING, source_password=params["replication_password"] or None, **plan.channel),

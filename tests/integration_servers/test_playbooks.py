@@ -19,6 +19,7 @@ from ansible_collections.innodb.xtrabackup.tests.support.checksums import assert
 from ansible_collections.innodb.xtrabackup.tests.support.estate import PASSWORDS, Estate
 from ansible_collections.innodb.xtrabackup.tests.support.load import WriteLoad, check_invariants
 from ansible_collections.innodb.xtrabackup.tests.support.plays import failed, run_playbook, succeeded, write_private
+from ansible_collections.innodb.xtrabackup.tests.support.ports import free_port
 from ansible_collections.innodb.xtrabackup.tests.support.servers import DatabaseServer
 
 EACH_FLAVOR = pytest.mark.parametrize("estate", ["mariadb", "mysql"], indirect=True)
@@ -282,6 +283,17 @@ def test_what_cannot_work_is_refused_before_anything_is_touched(estate: Estate) 
     failed(estate.play(xtrabackup_replication_password=""), "xtrabackup_replication_password is empty")
     failed(estate.play("--check", xtrabackup_replication_password="x" * 97), "can use no more than 96")
     failed(estate.play("--check", xtrabackup_replication_ssl_ca="/nosuch"), "there is no file /nosuch on this host")
+    for check in ("--check", "--diff"):
+        wrong = estate.play(check, xtrabackup_replication_password="canary-wrong-password")
+        failed(wrong, "Nothing was touched", "cannot log in to", "does not accept the login of user 'repl'")
+        assert "canary" not in wrong.output
+    failed(estate.play(xtrabackup_primary_port=free_port()), "cannot log in to", "Connection refused")
+    other = estate.host("other")
+    other.start()
+    other.create_account("repl", PASSWORDS["xtrabackup_replication_password"], "REPLICATION SLAVE")
+    another = estate.play("--limit", "primary,replica", xtrabackup_primary_port=other.port)
+    failed(another, "has server_id 3, and that of primary has server_id 1")
+    estate.servers.pop("other").kill()
     # a primary that does not pass on what it replicates itself
     estate.primary.execute("CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = 1")
     failed(estate.play(), "it is a replica itself, and its log_slave_updates is OFF")

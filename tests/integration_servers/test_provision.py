@@ -17,7 +17,12 @@ from ansible_collections.innodb.xtrabackup.tests.support.plays import succeeded
 
 
 @pytest.mark.parametrize("number", range(10))
-def test_two_empty_hosts_become_replicas_equal_to_their_primary(workdir: Path, number: int) -> None:
+def test_two_empty_hosts_become_replicas_equal_to_their_primary(
+    workdir: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if number == 1:
+        monkeypatch.setenv("ANSIBLE_STRATEGY", "free")
+        monkeypatch.setenv("ANSIBLE_HASH_BEHAVIOUR", "merge")
     options = {
         "innodb_flush_log_at_trx_commit": number % 3,
         "innodb_log_file_size": ("8M", "48M")[number % 2],
@@ -42,7 +47,8 @@ def _provision_and_compare(estate: Estate, number: int) -> None:
     ) as load:
         load.wait_for(50)
         report = str(estate.directory / "{{ inventory_hostname }}.json")
-        succeeded(estate.play(xtrabackup_serial=2, xtrabackup_replica_report=report))
+        compress = {} if number % 2 else {"algorithm": "lz4"}
+        succeeded(estate.play(xtrabackup_serial=2, xtrabackup_replica_report=report, xtrabackup_compress=compress))
         load.wait_for(20)
         load.stop()
         for replica in replicas:

@@ -219,6 +219,35 @@ def replication_password_empty(_primary: Primary, _host: Host, request: Request)
     return None if request.replication_password else _empty("replication_password")
 
 
+def source_login_refused(primary: Primary, host: Host, request: Request) -> Problem | None:
+    """The login of the channel was refused, or nothing answers at the address of the primary."""
+    if host.source.state != "refused" or primary.server is None:
+        return None
+    return Problem(
+        "source_login_refused",
+        f"{host.name} cannot log in to {request.source} as the replica will: {host.source.message}",
+        f"{host.source.remedy} What is tried: xtrabackup_primary_address, xtrabackup_primary_port, "
+        "xtrabackup_replication_user, xtrabackup_replication_password, xtrabackup_replication_ssl. With "
+        "xtrabackup_replica_try_source: false it is not tried.",
+    )
+
+
+def source_is_another(primary: Primary, host: Host, request: Request) -> Problem | None:
+    """A server answers at the address of the primary, and it is another one."""
+    server, answer = primary.server, host.source
+    if server is None or answer.state != "accepted":
+        return None
+    same_uuid = not (answer.server_uuid and server.server_uuid) or answer.server_uuid == server.server_uuid
+    if same_uuid and answer.server_id == server.server_id:
+        return None
+    return Problem(
+        "source_is_another",
+        f"the server that {host.name} reaches at {request.source} has server_id {answer.server_id}, and that of "
+        f"{primary.name} has server_id {server.server_id}: they are two servers",
+        f"Correct xtrabackup_primary_address and xtrabackup_primary_port, by which the replicas reach {primary.name}.",
+    )
+
+
 def channel_impossible(_primary: Primary, host: Host, request: Request) -> Problem | None:
     """The server would refuse a channel with these settings, or cut one of them."""
     if not request.replication_user:
@@ -303,6 +332,8 @@ FOR_A_NEW_ONE: tuple[Rule, ...] = (
     replication_user_empty,
     replication_password_empty,
     channel_impossible,
+    source_login_refused,
+    source_is_another,
     file_missing,
     incoming_overlaps,
     service_unknown,

@@ -25,6 +25,7 @@ from .model import (
     Problem,
     Received,
     Service,
+    SourceAnswer,
     Step,
     UserData,
 )
@@ -167,6 +168,7 @@ def parse_host(name: str, result: object) -> Host:
         ),
         received=_received(facts.part("incoming")),
         missing_files=host.texts("missing_files"),
+        source=_source(facts.part("source_login")),
         job=(job.text("phase") or "starting") if job.flag("alive") else "",
     )
 
@@ -251,6 +253,17 @@ def _channel(facts: Facts) -> Channel:
         source_uuid=facts.text("source_uuid"),
         executed=position,
         settings={name: facts.raw(name) for name in CHANNEL_SETTINGS if facts.has(name)},
+    )
+
+
+def _source(login: Facts) -> SourceAnswer:
+    error = login.part("error")
+    return SourceAnswer(
+        state=login.text("state", "unknown"),
+        server_id=login.number("server_id"),
+        server_uuid=login.text("server_uuid"),
+        message=error.text("message"),
+        remedy=error.text("remedy"),
     )
 
 

@@ -23,6 +23,7 @@ from ..server.connection import Connection, ConnectionParameters
 from ..server.facts import objects_of, replication_facts, server_facts
 from ..server.installed import InstalledServer, ServerRequest, find_installed
 from .journal import read_journal
+from .source_login import SourceLogin, try_source
 
 _SYSTEMD = "/run/systemd/system"
 _DEBIAN = "/etc/debian_version"
@@ -32,13 +33,14 @@ _DEBIAN = "/etc/debian_version"
 class HostQuestion:
     """Parameters of a query about a host. ``service`` empty: the usual name; ``service_managed``: whether a service
     manager stops and starts the server. ``incoming``: where a backup arrives, "" for beside the data directory.
-    ``files``: those that must be there."""
+    ``files``: those that must be there. ``source``: the login of the channel, None where it is not to be tried."""
 
     server: ServerRequest
     service: str = ""
     service_managed: bool = True
     incoming: str = ""
     files: Sequence[str] = ()
+    source: SourceLogin | None = None
 
 
 def read_host(question: HostQuestion) -> dict[str, Any]:
@@ -74,6 +76,11 @@ def read_all(
     if host["answers"] and not _has_seen_enough(result):
         place = administrator.unix_socket or host["socket"]
         result["administrator"] = _asked(datadir, is_datadir, replace(administrator, unix_socket=place))
+    if question.source is not None:
+        source = question.source
+        if source.ssl is None:
+            source = replace(source, ssl=host["flavor"] != "mariadb")
+        result["source_login"] = try_source(source)
     incoming = incoming_of(question, datadir)
     result["journal"] = read_journal(journal_of(incoming))
     result["incoming"] = {"path": incoming, "overlap": _overlap(datadir, incoming), "source": None, "backup": None}

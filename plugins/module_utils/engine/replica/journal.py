@@ -55,9 +55,9 @@ def write_journal(path: str | os.PathLike[str], record: dict[str, Any]) -> None:
 def remove_journal(path: str | os.PathLike[str]) -> None:
     """Remove the note at ``path``, if it is there. Raises StorageError."""
     path = Path(path)
-    with durable.storage_errors("removing", path), contextlib.suppress(FileNotFoundError):
-        path.unlink()
-        durable.fsync_directory(path.parent)
+    with Anchor(path.parent) as directory:
+        durable.remove_tree(directory.path / path.name)
+        directory.fsync()
 
 
 def _is_ours(status: os.stat_result) -> bool:

@@ -147,6 +147,18 @@ class Received:
 
 
 @dataclass(frozen=True)
+class SourceAnswer:
+    """Answer to the login of the channel, tried from the host. ``state``: accepted, refused, or unknown (not tried, or
+    this program cannot know)."""
+
+    state: str = "unknown"
+    server_id: int = 0
+    server_uuid: str = ""
+    message: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
 class Journal:
     """The note of a run that was interrupted. ``time`` is in seconds since the epoch; ``replaces`` and ``consent`` are
     what that run was allowed to do."""
@@ -164,7 +176,8 @@ class Journal:
 class Host:
     """The host that is to be a replica. ``answered`` is whether its server accepted a login; ``channels`` is None when
     nobody could see them. ``missing_files`` are files for the channel that were named and are not there. ``job`` is the
-    phase of the job that makes a replica of it, "" when none goes on."""
+    phase of the job that makes a replica of it, "" when none goes on. ``source`` is what the primary's address has
+    answered to the host."""
 
     name: str
     datadir: str
@@ -183,6 +196,7 @@ class Host:
     received: Received = Received("")
     missing_files: tuple[str, ...] = ()
     job: str = ""
+    source: SourceAnswer = SourceAnswer()
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ holds nothing but the server's own is asked again here, before and after the ser
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -49,7 +48,7 @@ from .plan import require_still_free
 
 @dataclass(frozen=True)
 class ServiceCommands:
-    """How the server is stopped and started in the place of its service, and the seconds that either may take."""
+    """Commands that start and stop the server in the place of its service, and the seconds that either may take."""
 
     start: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()
@@ -77,8 +76,8 @@ class Provision:
 
 @dataclass
 class Provisioned:
-    """What was done, in JSON types: the record of the backup, and the results of its steps, empty where an earlier run
-    has done them."""
+    """Result of the job, in JSON types: the record of the backup, and the results of its steps, empty where an earlier
+    run has done them."""
 
     backup: dict[str, Any] = field(default_factory=dict)
     prepare: dict[str, Any] = field(default_factory=dict)
@@ -122,7 +121,7 @@ class _Run:
     def run(self) -> Provisioned:
         """Do one step after the other."""
         if self._plan.step is Step.PROVISION:
-            with _saying(f"Nothing in {self._datadir} was touched"):
+            with _saying(f"Nothing was touched in {self._datadir}"):
                 if not self._plan.received:
                     self._receive()
                 if not self._plan.arrived:
@@ -218,9 +217,8 @@ class _Run:
     def _tidy(self) -> None:
         """Remove the journal; what was received has become the data directory, and a run before may have left more."""
         if self._begun_before:
-            durable.remove_tree(self._incoming)
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(f"{self._incoming}.lock")
+            for left in (self._incoming, f"{self._incoming}.lock"):
+                durable.remove_tree(left)
         remove_journal(self._journal)
 
     def _note(self, phase: str) -> None:

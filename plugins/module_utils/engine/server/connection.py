@@ -52,7 +52,8 @@ class ConnectionParameters:
     """Parameters of a connection. None means: not given here, so the option file or the default decides.
 
     ``config_file`` None means ``~/.my.cnf`` when that exists; "" means no option file. ``connect_timeout`` in
-    seconds. TLS is used on TCP connections when any of ``ca_cert``, ``client_cert``, ``client_key`` is known.
+    seconds. TLS is used on TCP connections when any of ``ca_cert``, ``client_cert``, ``client_key`` is known, and with
+    ``tls``.
     ``server_pid``: the process that must be at the other end of the socket.
     """
 
@@ -67,6 +68,7 @@ class ConnectionParameters:
     client_key: str | None = None
     connect_timeout: int | None = None
     verify_host: bool = True
+    tls: bool = False
     server_pid: int | None = None
 
     @classmethod
@@ -137,7 +139,7 @@ class ConnectionParameters:
     @property
     def uses_tls(self) -> bool:
         """Returns whether the connection must be encrypted."""
-        return not self.unix_socket and bool(self.ca_cert or self.client_cert or self.client_key)
+        return not self.unix_socket and bool(self.tls or self.ca_cert or self.client_cert or self.client_key)
 
 
 def _number(options: Mapping[str, str], name: str) -> int | None:

@@ -22,7 +22,7 @@ StartOf = Callable[[Family], "replication.StartPosition | None"]
 
 @dataclass(frozen=True)
 class CaughtUp:
-    """How long to wait: ``seconds`` at most until the channel has nothing more to apply, or with ``position`` (GTIDs)
+    """Bounds of the wait: ``seconds`` at most until the channel has nothing more to apply, or with ``position`` (GTIDs)
     until that is applied."""
 
     seconds: float
@@ -31,7 +31,7 @@ class CaughtUp:
 
 @dataclass(frozen=True)
 class Convergence:
-    """What was done to a channel, or would be: ``statements`` with passwords masked, and the channel's facts."""
+    """Changes of a channel, done or predicted: ``statements`` with passwords masked, and the channel's facts."""
 
     changed: bool
     before: dict[str, Any]

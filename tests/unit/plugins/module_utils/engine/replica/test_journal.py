@@ -76,7 +76,7 @@ def test_an_error_names_the_path_and_leaves_nothing(tmp_path: Path) -> None:
     path = tmp_path / "file" / "note"
     with pytest.raises(StorageError, match="file"):
         write_journal(path, RECORD)
-    with pytest.raises(StorageError, match=r"file/note.*Not a directory"):
+    with pytest.raises(StorageError, match=r"file.*Not a directory"):
         remove_journal(path)
     place = tmp_path / "place"
     place.mkdir()
