@@ -26,6 +26,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.m
     Received,
     Request,
     Service,
+    SourceAnswer,
 )
 
 SERVER = PrimaryServer(Family.MYSQL, (8, 4, 3), 1, gtid_mode="ON")
@@ -60,6 +61,10 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], str]] = [
     ("variable_empty", {}, {}, {"replication_user": ""}, "xtrabackup_replication_user is empty"),
     ("variable_empty", {}, {}, {"replication_password": ""}, "xtrabackup_replication_password is empty"),
     ("invalid_option", {}, {}, {"replication_password": "x" * 33}, "can use no more than 32"),
+    ("source_login_refused", {}, {"source": SourceAnswer("refused", message="error 1045", remedy="Look.")}, {},
+     "db2 cannot log in to 10.0.0.1:3306 as the replica will: error 1045"),
+    ("source_is_another", {}, {"source": SourceAnswer("accepted", 3)}, {}, "they are two servers"),
+    ("source_is_another", {"server_uuid": "a"}, {"source": SourceAnswer("accepted", 1, "b")}, {}, "they are two servers"),
     ("file_missing", {}, {"missing_files": ("/ca",)}, {}, "there is no file /ca on this host"),
     ("incoming_overlaps", {}, {"received": Received("/data/in", overlap=True)}, {}, "one inside the other"),
     ("service_unknown", {}, {"service": Service("mysqld", known=False)}, {}, "has no service mysqld"),
@@ -96,6 +101,8 @@ def test_a_pair_that_fits_has_no_problem() -> None:
     assert problems(SERVER, replace(HOST, version=(8, 4, 9), gtid_mode="3"), REQUEST) == ()
     mariadb = replace(SERVER, **MARIADB, gtid_mode="", replicates=True)
     assert problems(mariadb, replace(HOST, family=Family.MARIADB, version=(10, 11, 2), gtid_mode="OFF"), REQUEST) == ()
+    for answer in (SourceAnswer("unknown", message="x"), SourceAnswer("accepted", 1), SourceAnswer("accepted", 1, "a")):
+        assert problems(replace(SERVER, server_uuid="a"), replace(HOST, source=answer), REQUEST) == ()
     known = Service("mysql", known=True, datadir="/data")
     for service in (known, replace(known, datadir=""), Service("mysql")):
         assert problems(SERVER, replace(HOST, service=service), REQUEST) == ()
