@@ -64,7 +64,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], str]] = [
     ("source_login_refused", {}, {"source": SourceAnswer("refused", message="error 1045", remedy="Look.")}, {},
      "db2 cannot log in to 10.0.0.1:3306 as the replica will: error 1045"),
     ("source_is_another", {}, {"source": SourceAnswer("accepted", 3)}, {}, "they are two servers"),
-    ("source_is_another", {"server_uuid": "a"}, {"source": SourceAnswer("accepted", 1, "b")}, {}, "they are two servers"),
+    ("source_is_another", {"server_uuid": "a"}, {"source": SourceAnswer("accepted", 1, "b")}, {}, "two servers"),
     ("file_missing", {}, {"missing_files": ("/ca",)}, {}, "there is no file /ca on this host"),
     ("incoming_overlaps", {}, {"received": Received("/data/in", overlap=True)}, {}, "one inside the other"),
     ("service_unknown", {}, {"service": Service("mysqld", known=False)}, {}, "has no service mysqld"),
