@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..catalog import describe_path, describe_user_data
-from ..errors import ConnectionFailed
+from ..errors import ConnectionFailed, StorageError
 from ..host import running
 from ..host.programs import answer_of
 from ..server.connection import Connection, ConnectionParameters
@@ -26,6 +26,8 @@ from .journal import read_journal
 from .source_login import SourceLogin, try_source
 
 _SYSTEMD = "/run/systemd/system"
+_PROC = Path("/proc")
+_UNIT_SUFFIX = ".service"
 _DEBIAN = "/etc/debian_version"
 
 
@@ -49,7 +51,7 @@ def read_host(question: HostQuestion) -> dict[str, Any]:
     Raises what ``find_installed`` does.
     """
     server = find_installed(question.server)
-    name = question.service or _usual_service(server.flavor)
+    name = question.service or _service_of(question, server)
     # a relative one starts at the server's data directory
     missing = [path for path in question.files if os.path.isabs(path) and not os.path.isfile(path)]
     return {
@@ -145,6 +147,43 @@ def _overlap(datadir: str, incoming: str) -> bool:
     return os.path.commonpath([one, other]) in (one, other)
 
 
+def _service_of(question: HostQuestion, server: InstalledServer) -> str:
+    """The service that runs the server: its unit, that of a run that has stopped it, or the usual name."""
+    unit = _unit_of(server.pid) if question.service_managed and server.pid else ""
+    if unit:
+        return unit
+    noted = ""
+    with contextlib.suppress(StorageError):
+        noted = str(read_journal(journal_of(incoming_of(question, server.datadir)))["record"].get("service") or "")
+    return noted or _usual_service(server.flavor)
+
+
+def _unit_of(pid: int) -> str:
+    """The systemd unit, such as ``mariadb@two``, whose main process ``pid`` is; "" where there is none.
+
+    The control group has its name: ``0::/system.slice/mariadb.service``, with version 1 a line for each controller
+    (cgroups(7)). A server that was started by hand is in the group of something else, which is not to be stopped.
+    """
+    try:
+        lines = (_PROC / str(pid) / "cgroup").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    for name in {line.rpartition("/")[2] for line in lines}:
+        if name.endswith(_UNIT_SUFFIX) and _unit_facts(name).get("MainPID") == str(pid):
+            return name[: -len(_UNIT_SUFFIX)]
+    return ""
+
+
+def _unit_facts(unit: str) -> dict[str, str]:
+    """Properties of ``unit`` as systemd shows them; {} without systemd."""
+    if not os.path.isdir(_SYSTEMD):
+        return {}
+    answer = answer_of(["systemctl", "show", "--property=LoadState,MainPID", "--", unit])
+    if answer is None or answer.returncode:
+        return {}
+    return dict(line.split("=", 1) for line in answer.stdout.splitlines() if "=" in line)
+
+
 def _usual_service(flavor: str) -> str:
     if flavor == "mariadb":
         return "mariadb"
@@ -154,13 +193,7 @@ def _usual_service(flavor: str) -> str:
 def _service_facts(name: str, server: InstalledServer) -> dict[str, Any]:
     """Returns whether systemd knows the service, and the data directory of the server that it runs; {} without
     systemd."""
-    if not os.path.isdir(_SYSTEMD):
-        return {}
-    unit = name if name.endswith(".service") else f"{name}.service"
-    answer = answer_of(["systemctl", "show", "--property=LoadState,MainPID", "--", unit])
-    if answer is None or answer.returncode:
-        return {}
-    reported = dict(line.split("=", 1) for line in answer.stdout.splitlines() if "=" in line)
+    reported = _unit_facts(name if name.endswith(_UNIT_SUFFIX) else f"{name}{_UNIT_SUFFIX}")
     if "LoadState" not in reported:
         return {}
     own = next((one for one in running.servers() if str(one.pid) == reported.get("MainPID")), None)

@@ -229,6 +229,7 @@ class _Run:
             "time": int(time.time()),
             "replaces": self._plan.replaces,
             "consent": self._plan.consent,
+            "service": self._service.name,
         }
         write_journal(self._journal, note)
 

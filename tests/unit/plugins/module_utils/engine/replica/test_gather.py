@@ -138,6 +138,37 @@ def test_the_service_manager_tells_of_the_service(
     assert (unmanaged["service_known"], unmanaged["service_datadir"]) == (None, None)
 
 
+@pytest.mark.parametrize(
+    ("cgroup", "main_pid", "service"),
+    [
+        ("0::/system.slice/system-mariadb.slice/mariadb@two.service\n", 42, "mariadb@two"),
+        ("12:pids:/\n1:name=systemd:/system.slice/mysql-b.service\n0::/\n", 42, "mysql-b"),
+        # started by hand, over a connection
+        ("0::/system.slice/ssh.service\n", 7, "mariadb"),
+        ("0::/user.slice/user-0.slice/session-1.scope\n", 42, "mariadb"),
+    ],
+)
+def test_the_service_is_the_unit_that_runs_the_server(
+    tmp_path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch, cgroup: str, main_pid: int, service: str
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "42").mkdir()
+    (tmp_path / "42" / "cgroup").write_text(cgroup)
+    program = programs / "systemctl"
+    program.write_text(f"#!/bin/sh\necho LoadState=loaded; echo MainPID={main_pid}\n")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr(gather, "_SYSTEMD", str(tmp_path))
+    monkeypatch.setattr(gather, "_PROC", tmp_path)
+    monkeypatch.setattr(gather.running, "servers", lambda: [ServerProcess(42)])
+    monkeypatch.setattr(ServerProcess, "works_in", lambda _process, _datadir: True)
+    assert gather.read_host(question(tmp_path / "data"))["service"] == service
+    assert gather.read_host(question(tmp_path / "data", service="given"))["service"] == "given"
+    # a run that was interrupted has stopped it
+    monkeypatch.setattr(gather.running, "servers", list)
+    (tmp_path / "data.incoming.journal").write_text('{"service": "mariadb@two"}')
+    assert gather.read_host(question(tmp_path / "data"))["service"] == "mariadb@two"
+
+
 def test_a_journal_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "journal")
     assert gather.read_journal(str(tmp_path / "journal")) == {"exists": False, "record": {}}
