@@ -27,10 +27,10 @@ from ansible_collections.innodb.xtrabackup.tests.support.transfer import TOKEN, 
 from .conftest import FILES, assert_arrived, assert_nothing_arrived
 
 
-def receiving(ends: Ends, **options: object) -> tuple[HeldCredentials, Receiver]:
+def receiving(ends: Ends, *, accept_timeout: float = 20.0) -> tuple[HeldCredentials, Receiver]:
     """A receiver without a file, and its credentials."""
     own = HeldCredentials.of_receiver(TOKEN)
-    return own, Receiver(ends, credentials=own, **options)
+    return own, Receiver(ends, credentials=own, accept_timeout=accept_timeout)
 
 
 def sender_to(own: HeldCredentials, token: str = TOKEN) -> HeldCredentials:
