@@ -41,6 +41,7 @@ OPTIONS: dict[str, OptionValue] = {
     "innodb_buffer_pool_size": "512M",
     "innodb_redo_log_capacity": "512M",
     "sync_binlog": 1,
+    "innodb_flush_method": "fsync",
 }
 CLONE_GOAL = 1.0
 DUMP_GOAL = 0.2

@@ -90,12 +90,39 @@ def _forget_restores() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Several workers share the tests one by one; but those that share a server or a backup stay on one worker."""
+    """Several workers share the tests one by one; but those that share a server or a backup stay on one worker.
+
+    Such groups are begun first (by xdist, the largest first), then what takes long: a long test that is begun last
+    keeps all other workers waiting for its own.
+    """
     functions = [item for item in items if isinstance(item, pytest.Function)]
     for item in functions:
         fixtures = item._fixtureinfo.name2fixturedefs.values()
         if any(fixture.scope == "module" for found in fixtures for fixture in found):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=lambda item: not _takes_long(item))
+
+
+def _takes_long(item: pytest.Item) -> bool:
+    """Whether it is marked slow, or of a module that runs playbooks on hosts."""
+    return item.get_closest_marker("slow") is not None or hasattr(getattr(item, "module", None), Estate.__name__)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Have the name of a test end with its group, by which xdist distributes.
+
+    xdist 3.8 writes that name where pytest 9.2 does not read it, and then knows of no group: each worker makes its own
+    of what the tests of a module share.
+    """
+    if not getattr(session.config.option, "loadgroup", False):
+        return
+    for item in session.items:
+        name = getattr(item, "_nodeid", item.nodeid)
+        if name != item.nodeid:
+            item._id = type(item._id).parse(name)
+        if item.get_closest_marker("xdist_group") is not None and "@" not in item.nodeid.rpartition("]")[2]:
+            raise pytest.UsageError(f"{item.nodeid} has a group that xdist does not see")
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -142,6 +142,7 @@ def create_big(server: DatabaseClient, mebibytes: int, *, database: str = "big",
         f"DROP DATABASE IF EXISTS `{database}`",
         f"CREATE DATABASE `{database}`",
         f"USE `{database}`",
+        "SET NAMES latin1",  # to convert these texts is a tenth of the work
         "SET SESSION sql_log_bin = 0, unique_checks = 0, foreign_key_checks = 0",
     ]
     for number, count in enumerate(rows):
@@ -160,7 +161,7 @@ def create_big(server: DatabaseClient, mebibytes: int, *, database: str = "big",
 
 def _random_bytes(number: int) -> str:
     """An expression for 448 bytes that do not compress, the same in each run."""
-    return "UNHEX(CONCAT(" + ", ".join(f"SHA2(CONCAT(seq, '-{number}-{part}'), 512)" for part in range(7)) + "))"
+    return "CONCAT(" + ", ".join(f"UNHEX(SHA2(CONCAT(seq, '-{number}-{part}'), 512))" for part in range(7)) + ")"
 
 
 def create_many_tables(server: DatabaseClient, count: int, *, database: str = "many") -> None:

@@ -18,11 +18,48 @@ summary=()
 failed=0
 
 check() {
-    local name=$1 begun=$SECONDS verdict=passed
+    local name=$1 begun=$SECONDS status=0
     shift
     printf '\n=== %s\n' "$name"
-    "$@" || { verdict=FAILED; failed=$((failed + 1)); }
-    summary+=("$(printf '%-19s %-7s %4d s' "$name" "$verdict" $((SECONDS - begun)))")
+    "$@" || status=$?
+    note "$name" "$status" $((SECONDS - begun))
+}
+
+note() {
+    local verdict=passed
+    [ "$2" -eq 0 ] || { verdict=FAILED; failed=$((failed + 1)); }
+    summary+=("$(printf '%-19s %-7s %4d s' "$1" "$verdict" "$3")")
+}
+
+# Checks that use one processor each: as many at a time as there are processors. `finish` waits for them, and shows what
+# each has said, in the order in which they were begun.
+outputs=$(mktemp -d)
+trap 'rm -rf "$outputs"' EXIT
+begun=()
+begin() {
+    local name=$1 place=$outputs/${#begun[@]}
+    shift
+    while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n || true; done
+    {
+        SECONDS=0
+        status=0
+        "$@" || status=$?
+        echo "$status $SECONDS" >"$place.ended"
+    } >"$place" 2>&1 &
+    begun+=("$name")
+}
+
+finish() {
+    local number status seconds
+    wait
+    for number in "${!begun[@]}"; do
+        printf '\n=== %s\n' "${begun[$number]}"
+        cat "$outputs/$number"
+        status=1 seconds=0
+        read -r status seconds <"$outputs/$number.ended"
+        note "${begun[$number]}" "$status" "$seconds"
+    done
+    begun=()
 }
 
 types() {
@@ -54,6 +91,11 @@ sys.exit(0 if executed else "no test was executed")
 P
 }
 
+# Tests on servers wait for them a third of the time: one more at a time than processors.
+on_servers() {
+    TEST_WORKERS=${TEST_WORKERS:-3} executed "$@"
+}
+
 fuzz() {
     python -m pip install -q --disable-pip-version-check -r requirements-fuzz.txt && python tests/fuzz/fuzz.py
 }
@@ -61,19 +103,21 @@ fuzz() {
 for step in "$@"; do
     case $step in
         static)
-            check "ruff" ruff check --quiet .
-            check "ruff format" ruff format --check --quiet .
-            check "mypy" types
-            check "shellcheck" shell_scripts
-            check "yamllint" yamllint --strict .
-            check "ansible-lint" ansible-lint --offline --strict --profile production
-            check "docs" docs_lint
-            check "licences" reuse lint --quiet
-            check "fragments" antsibull-changelog lint
+            # the longest first
+            begin "ansible-lint" ansible-lint --offline --strict --profile production
+            begin "mypy" types
+            begin "docs" docs_lint
+            begin "fragments" antsibull-changelog lint
+            begin "licences" reuse lint --quiet
+            begin "yamllint" yamllint --strict .
+            begin "shellcheck" shell_scripts
+            begin "ruff" ruff check --quiet .
+            begin "ruff format" ruff format --check --quiet .
+            finish
             ;;
         unit) check "unit tests" executed unit --dist loadfile tests/unit tests/security ;;
         sanity) check "sanity" tests/tools/sanity.sh ;;
-        integration) check "server tests" executed servers tests/integration_servers ;;
+        integration) check "server tests" on_servers servers tests/integration_servers ;;
         molecule) check "real hosts" tests/tools/molecule.sh ;;
         fuzz) check "fuzzing" fuzz ;;
         docs) check "documentation" tests/tools/docs.sh ;;
@@ -97,7 +141,7 @@ for step in "$@"; do
             check "positions of busy replicas" executed positions \
                 tests/integration_servers/test_mysql_replica_positions.py tests/integration_servers/test_safe_slave_backup.py
             ;;
-        integration-quick) check "server tests" executed servers tests/integration_servers -m "not slow" ;;
+        integration-quick) check "server tests" on_servers servers tests/integration_servers -m "not slow" ;;
         *) echo "unknown step: $step" >&2; exit 2 ;;
     esac
 done
