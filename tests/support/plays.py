@@ -130,9 +130,6 @@ def ansible_settings(scratch: Path) -> dict[str, str]:
     if "XTRABACKUP_TEST_PACKED" in os.environ:  # a session of tests
         settings["ANSIBLE_CALLBACK_PLUGINS"] = str(Path(__file__).with_name("callback_plugins"))
         settings["ANSIBLE_CALLBACKS_ENABLED"] = "packed_modules"
-        # the first play on an estate gathers facts about its hosts, the next ones have them
-        settings["ANSIBLE_CACHE_PLUGIN"] = "ansible.builtin.jsonfile"
-        settings["ANSIBLE_CACHE_PLUGIN_CONNECTION"] = str(scratch / "facts")
     return settings
 
 
