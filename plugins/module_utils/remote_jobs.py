@@ -8,6 +8,7 @@ with the mode 0700 and these files:
 
 * ``lock``: locked as long as the job lives;
 * ``run``: the identifier of its process, and a line for each task that has started or found it;
+* ``code``: the digest of the code that it runs;
 * ``status``: its progress (see ``engine/progress.py``), and ``status.log``, its log;
 * ``result``: what the module has answered, as JSON; there when the job is over.
 
@@ -33,7 +34,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
 
-from .engine.errors import InvalidOption, JobGone, TargetUnsafe, XtrabackupError
+from .engine.errors import InvalidOption, JobGone, JobOtherVersion, TargetUnsafe, XtrabackupError
 from .module_support import STATUS_VARIABLE
 
 OLDEST_SECONDS = 7 * 86400
@@ -103,8 +104,14 @@ class Job:
         except (OSError, ValueError):
             return 0, []
 
-    def found_by(self, task: str) -> None:
-        """Note that ``task`` follows it, too. Raises OSError."""
+    def found_by(self, task: str, code: str) -> None:
+        """Note that ``task`` follows it, too. Raises JobOtherVersion when it does not run the ``code``, OSError."""
+        if (self.directory / "code").read_text(encoding="ascii") != code:
+            raise JobOtherVersion(
+                f"the job {self.directory.name} (process {self.run()[0]}, {self.phase()}) was started by another version "
+                "of this collection, and goes on",
+                job=self.directory.name,
+            )
         with open(self.directory / "run", "a", encoding="ascii") as file:
             file.write(f"{task}\n")
 
@@ -145,8 +152,10 @@ def make_root(root: Path) -> None:
             )
 
 
-def start(job: Job, task: str, call: Callable[[], None], limit: float) -> bool:
+def start(job: Job, task: str, code: str, call: Callable[[], None], limit: float) -> bool:
     """Start ``call``, the main function of a module, as ``job`` of ``task``; False when the job runs already.
+
+    ``code`` is the digest of the code that it runs.
 
     It is stopped as by SIGTERM after ``limit`` seconds. In the new process this ends with SystemExit when the work is
     done. Raises OSError.
@@ -166,6 +175,7 @@ def start(job: Job, task: str, call: Callable[[], None], limit: float) -> bool:
             if os.fork():
                 os._exit(0)
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            _write(job.directory / "code", code.encode("ascii"))
             _write(job.directory / "run", f"{os.getpid()}\n{task}\n".encode("ascii"))
             os.close(writer)
             _work(job, call, limit)
@@ -273,7 +283,7 @@ def remove_old(root: Path) -> None:
 def serve(request: dict[str, Any], main: Callable[[], None]) -> None:
     """Start ``main`` as the job that ``request`` describes, or find it, and print what came of it.
 
-    ``request``: ``name`` of the job, ``run_dir`` (may be empty), ``task``, ``limit`` in seconds, ``wait``: how many
+    ``request``: ``name`` of the job, ``code``: the digest of the code, ``run_dir`` (may be empty), ``task``, ``limit`` in seconds, ``wait``: how many
     seconds to wait for its end, and ``first_phase``: whether its first phase is waited for at most. A job that ended
     meanwhile prints its own answer.
     """
@@ -281,10 +291,10 @@ def serve(request: dict[str, Any], main: Callable[[], None]) -> None:
         job = Job.named(request["name"], request["run_dir"])
         make_root(job.directory.parent)
         remove_old(job.directory.parent)
-        task = request["task"]
-        began = start(job, task, main, request["limit"])
+        task, code = request["task"], request["code"]
+        began = start(job, task, code, main, request["limit"])
         if not began:
-            job.found_by(task)
+            job.found_by(task, code)
         if began and wait(job, request["wait"], first_phase=request["first_phase"]):
             answer = answer_of(job, task)
         else:

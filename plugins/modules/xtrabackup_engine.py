@@ -232,7 +232,9 @@ def run(request: dict[str, Any], directory: str) -> None:
     main_of_module = importlib.import_module(f"{_COLLECTION}modules.{request['module']}").main
     job = request.get("job")
     if job:
-        importlib.import_module(f"{_COLLECTION}module_utils.remote_jobs").serve(job, main_of_module)
+        importlib.import_module(f"{_COLLECTION}module_utils.remote_jobs").serve(
+            {**job, "code": request["digest"]}, main_of_module
+        )
     else:
         main_of_module()
 

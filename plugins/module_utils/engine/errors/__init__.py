@@ -62,7 +62,7 @@ from .streams import (
     StreamError,
     StreamTruncated,
 )
-from .usage import Cancelled, InvalidOption, JobGone, JobRunning, MissingLibrary, MissingProgram
+from .usage import Cancelled, InvalidOption, JobGone, JobOtherVersion, JobRunning, MissingLibrary, MissingProgram
 from .wording import BECOME, BECOME_USER, FORCE, INSTALL, TARGET_DIR, Clause, Keyword, Option, Program
 
 __all__ = [
@@ -87,6 +87,7 @@ __all__ = [
     "FormatError",
     "InvalidOption",
     "JobGone",
+    "JobOtherVersion",
     "JobRunning",
     "Keyword",
     "LockTimeout",

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from .base import BACKUP, JOB, PREPARE, RESTORE, XBSTREAM, XtrabackupError, returned_by
+from .base import BACKUP, JOB, PREPARE, PROVISION, RESTORE, XBSTREAM, XtrabackupError, returned_by
 from .wording import INSTALL, Clause
 
 
@@ -64,6 +64,17 @@ class JobRunning(XtrabackupError):
     code = "job_running"
     default_remedy = "Wait longer for it, or stop it."
     modules = returned_by(JOB)
+
+
+class JobOtherVersion(XtrabackupError):
+    """A job that a task has found was started by another version of this collection, and goes on.
+
+    What it does, and what it answers, may be another thing than this version's. It is left alone.
+    """
+
+    code = "job_other_version"
+    default_remedy = "Wait until it has ended and run the task again, or stop it (xtrabackup_job, state: stopped)."
+    modules = returned_by(BACKUP, PREPARE, PROVISION, RESTORE, XBSTREAM)
 
 
 class JobGone(XtrabackupError):

@@ -48,6 +48,7 @@ def serve(root: Path, body: str, **request: Any) -> dict[str, Any]:
         "name": "backup-1",
         "run_dir": str(root.parent),
         "task": "r1",
+        "code": "0123abcd",
         "limit": 60.0,
         "wait": 10.0,
         "first_phase": False,
@@ -89,6 +90,20 @@ def test_a_long_job_outlives_its_task_and_is_answered_once(root: Path, tmp_path:
     assert remote_jobs.answer_of(job, "r2")["changed"]
     with pytest.raises(JobGone, match="no job backup-1 on this host, or not any more"):
         remote_jobs.answer_of(job, "r1")
+
+
+def test_a_job_of_another_version_is_refused_by_name_and_goes_on(root: Path) -> None:
+    started = serve(root, "time.sleep(60)", wait=0.1)["job"]
+    refused = serve(root, "print('{}')", task="r2", code="ffff", wait=0.1)
+    assert refused["failed"]
+    assert refused["error"]["code"] == "job_other_version"
+    assert f"the job backup-1 (process {started['pid']}, starting)" in refused["msg"]
+    job = remote_jobs.Job(root / "backup-1")
+    assert job.lives
+    assert job.run() == (started["pid"], ["r1"])
+    os.kill(started["pid"], signal.SIGKILL)
+    assert remote_jobs.wait(job, 10)
+    assert serve(root, "print(json.dumps({'changed': True}))", task="r3", code="ffff") == {"changed": True}
 
 
 def test_a_run_never_takes_the_result_of_an_older_one_for_its_own(root: Path) -> None:
