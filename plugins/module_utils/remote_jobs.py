@@ -108,8 +108,8 @@ class Job:
         """Note that ``task`` follows it, too. Raises JobOtherVersion when it does not run the ``code``, OSError."""
         if (self.directory / "code").read_text(encoding="ascii") != code:
             raise JobOtherVersion(
-                f"the job {self.directory.name} (process {self.run()[0]}, {self.phase()}) was started by another version "
-                "of this collection, and goes on",
+                f"the job {self.directory.name} (process {self.run()[0]}, {self.phase()}) was started by another "
+                "version of this collection, and goes on",
                 job=self.directory.name,
             )
         with open(self.directory / "run", "a", encoding="ascii") as file:
@@ -283,9 +283,9 @@ def remove_old(root: Path) -> None:
 def serve(request: dict[str, Any], main: Callable[[], None]) -> None:
     """Start ``main`` as the job that ``request`` describes, or find it, and print what came of it.
 
-    ``request``: ``name`` of the job, ``code``: the digest of the code, ``run_dir`` (may be empty), ``task``, ``limit`` in seconds, ``wait``: how many
-    seconds to wait for its end, and ``first_phase``: whether its first phase is waited for at most. A job that ended
-    meanwhile prints its own answer.
+    ``request``: ``name`` of the job, ``run_dir`` (may be empty), ``task``, ``code``: the digest of the code, ``limit``
+    in seconds, ``wait``: how many seconds to wait for its end, and ``first_phase``: whether its first phase is waited
+    for at most. A job that ended meanwhile prints its own answer.
     """
     try:
         job = Job.named(request["name"], request["run_dir"])
