@@ -18,7 +18,7 @@ import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.remote_jobs import Job
 from ansible_collections.innodb.xtrabackup.tests.support.estate import Estate
-from ansible_collections.innodb.xtrabackup.tests.support.plays import failed, succeeded
+from ansible_collections.innodb.xtrabackup.tests.support.plays import PlayResult, failed, succeeded
 
 
 @pytest.fixture(name="estate", params=["mariadb", "mysql"])
@@ -88,6 +88,20 @@ def test_the_next_run_begins_anew_when_one_end_has_died(estate: Estate) -> None:
     assert "Start the receiver" in result.output
     estate.assert_replica(replica)
     assert estate.leftovers() == []
+
+
+def test_two_plays_at_once_make_one_replica(estate: Estate) -> None:
+    replica = estate.host("replica")
+    results: list[PlayResult] = []
+    plays = [threading.Thread(target=lambda: results.append(estate.play())) for _number in range(2)]
+    for play in plays:
+        play.start()
+    for play in plays:
+        play.join(300)
+    assert [result.status for result in results] == [0, 0], "\n".join(result.output for result in results)
+    assert sum("Start the job on this host" in result.output for result in results) > 0
+    estate.assert_replica(replica)
+    assert [path for path in estate.leftovers() if "/run/jobs/" not in path] == []
 
 
 # the parent of the command is the job
