@@ -154,7 +154,7 @@ def received(run: Callable[[Intake], Any], dest: Path, encoding: Encoding) -> Ca
 def tcp(place: Path, encoding: Encoding) -> Place:
     port = free_port()
     look = received(
-        lambda intake: receive_tcp(TcpListenOptions(port, "127.0.0.1", 10.0, 20.0), intake), place / "arrived", encoding
+        lambda intake: receive_tcp(TcpListenOptions(port, "127.0.0.1", 10.0, 5.0), intake), place / "arrived", encoding
     )
     return Place(Tcp(TcpTarget("127.0.0.1", port, 10.0, 10.0), encoding), look)
 
