@@ -10,7 +10,8 @@ with the mode 0700 and these files:
 * ``run``: the identifier of its process, and a line for each task that has started or found it;
 * ``code``: the digest of the code that it runs;
 * ``status``: its progress (see ``engine/progress.py``), and ``status.log``, its log;
-* ``result``: what the module has answered, as JSON; there when the job is over.
+* ``result``: what the module has answered, as JSON; there when the job is over;
+* ``answered``: a line for each task that has it.
 
 Arguments are in none of them.
 """
@@ -106,6 +107,9 @@ class Job:
 
     def found_by(self, task: str, code: str) -> None:
         """Note that ``task`` follows it, too. Raises JobOtherVersion when it does not run the ``code``, OSError."""
+        # another task may be about to start it
+        while not self.run()[1] and self.lives:
+            time.sleep(_LOOK_SECONDS)
         if (self.directory / "code").read_text(encoding="ascii") != code:
             raise JobOtherVersion(
                 f"the job {self.directory.name} (process {self.run()[0]}, {self.phase()}) was started by another "
@@ -121,6 +125,13 @@ class Job:
             return dict(json.loads(self.result_file.read_bytes().strip().splitlines()[-1]))
         except FileNotFoundError:
             return None
+
+    def answered_to(self, task: str) -> set[str]:
+        """Note that ``task`` has the answer; returns all tasks that have it. Raises OSError."""
+        with open(self.directory / "answered", "a+", encoding="ascii") as file:
+            file.write(f"{task}\n")
+            file.seek(0)
+            return set(file.read().split())
 
     def succeeded(self) -> bool:
         """Return True if it is over without an error, and its answer is there."""
@@ -237,8 +248,9 @@ def wait(job: Job, seconds: float, *, first_phase: bool = False) -> bool:
 def answer_of(job: Job, task: str) -> dict[str, Any]:
     """The answer of a job that is over. Raises JobGone when there is none, or when the job died.
 
-    With ``task``, it must be a job that this task follows. It is forgotten when the last one asks that has found it: a
-    play that was killed may leave a process that still follows it. That of a job that failed stays, as its log does.
+    With ``task``, it must be a job that this task follows. It is forgotten when all tasks have asked that have started
+    or found it; what a play that was killed has not asked for is removed with old jobs. That of a job that failed
+    stays, as its log does.
     """
     pid, tasks = job.run()
     if not tasks:
@@ -251,7 +263,7 @@ def answer_of(job: Job, task: str) -> dict[str, Any]:
             f"the job {job.directory.name} (process {pid}) died, or its host was restarted",
             remedy=f"Run the task again. If the job was killed, its log is {job.status_file}.log.",
         )
-    if not answer.get("failed") and task in ("", tasks[-1]):
+    if not answer.get("failed") and job.answered_to(task) >= set(tasks):
         shutil.rmtree(job.directory, ignore_errors=True)
     return answer
 

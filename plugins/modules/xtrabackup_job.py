@@ -55,6 +55,11 @@ options:
     type: str
     choices: [finished, queried, stopped]
     default: finished
+  wait_for_sender:
+    description:
+      - With O(state=queried), how many seconds to wait at most while the job waits for a sender to connect.
+    type: int
+    default: 0
 """
 
 EXAMPLES = r"""
@@ -91,17 +96,20 @@ error:
 
 import json
 import sys
+import time
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import remote_jobs
 from ..module_utils.engine.errors import JobRunning, XtrabackupError
+from ..module_utils.engine.replica.model import WAITING
 
 _SPEC = {
     "id": {"type": "str", "required": True},
     "task": {"type": "str", "default": ""},
     "run_dir": {"type": "path"},
     "timeout": {"type": "int", "default": 0},
+    "wait_for_sender": {"type": "int", "default": 0},
     "state": {"type": "str", "choices": ["finished", "queried", "stopped"], "default": "finished"},
 }
 _FOR_EVER = 10 * 365 * 86400
@@ -114,6 +122,10 @@ def main() -> None:
         job = remote_jobs.Job.named(module.params["id"], module.params["run_dir"] or "")
         if module.params["state"] == "queried":
             alive = job.lives
+            deadline = time.monotonic() + module.params["wait_for_sender"]
+            while alive and job.phase() in WAITING and time.monotonic() < deadline:
+                time.sleep(0.1)
+                alive = job.lives
             phase = job.phase() if alive else ""
             module.exit_json(changed=False, alive=alive, phase=phase, succeeded=not alive and job.succeeded())
         if module.params["state"] == "stopped":

@@ -58,9 +58,18 @@ class Estate:
         self.servers[name], self.ports[name] = server, free_port()
         return server
 
-    def play(self, *arguments: str, playbook: str = "provision_replica.yml", **variables: Any) -> plays.PlayResult:
-        """Run a playbook; ``variables`` beside the accounts and their passwords."""
-        inventory = self.directory / "inventory.yml"
+    def play(
+        self,
+        *arguments: str,
+        playbook: str = "provision_replica.yml",
+        controller: str = "ansible",
+        **variables: Any,
+    ) -> plays.PlayResult:
+        """Run a playbook; ``variables`` beside the accounts and their passwords.
+
+        Plays at the same time need each a ``controller`` of its own, the name of a directory.
+        """
+        inventory = self.directory / ("inventory.yml" if controller == "ansible" else f"{controller}.yml")
         hosts = {
             name: {**plays.host_variables(server), "xtrabackup_transfer_port": self.ports[name]}
             for name, server in self.servers.items()
@@ -75,7 +84,7 @@ class Estate:
             playbook,
             *arguments,
             inventory=inventory,
-            scratch=self.directory / "ansible",
+            scratch=self.directory / controller,
             variables={**self.passwords, **variables},
         )
 
