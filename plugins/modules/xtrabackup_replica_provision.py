@@ -30,7 +30,7 @@ attributes:
   check_mode:
     support: none
     details:
-      - Nothing is done in check mode. What a run would do is what M(innodb.xtrabackup.xtrabackup_replica_plan) tells.
+      - It is skipped in check mode. What a run would do is what M(innodb.xtrabackup.xtrabackup_replica_plan) tells.
   diff_mode:
     support: none
   idempotent:
@@ -232,8 +232,6 @@ def _wanted(params: dict[str, Any]) -> Provision:
 
 
 def _provision(module: AnsibleModule) -> Outcome:
-    if module.check_mode:
-        return Outcome(False)
     with progress_of("provision", None) as progress:
         done = provision(_wanted(module.params), progress)
         phases = progress.snapshot()["phases"]
@@ -244,7 +242,7 @@ def _provision(module: AnsibleModule) -> Outcome:
 
 def main() -> None:
     """Run the module."""
-    run(AnsibleModule(argument_spec=_SPEC, supports_check_mode=True), _provision)
+    run(AnsibleModule(argument_spec=_SPEC, supports_check_mode=False), _provision)
 
 
 if __name__ == "__main__":

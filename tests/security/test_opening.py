@@ -72,6 +72,7 @@ ALLOWED = {
     ("recovery/prepare_marker.py", "PrepareMarker.end"): _ISOLATED,
     ("restore/host_files.py", "_Copies._copy_file"): _NEW,
     ("restore/host_files.py", "_Copies.copy"): _NEW,
+    ("replica/gather.py", "_unit_of"): _PROC,
     ("restore/holders.py", "_opened"): _PROC,
     ("restore/markers.py", "remove_in_progress"): _PUBLISHING,
     ("restore/moved_backup.py", "_remove_empty"): "empty directories, by descriptors of those above them",
