@@ -28,8 +28,8 @@ demo-down: ## Remove everything that the demo made
 	@./demo/down
 
 .PHONY: bench
-bench: setup ## Times against the stock tools, in the same run (FLAVOR=mysql BENCH_MIB=2048 BENCH_ROUNDS=5)
-	@$(BIN)/python tests/bench/bench$(if $(filter mysql,$(FLAVOR)),_mysql).py
+bench: setup ## Times against the stock tools, in the same run (FLAVOR=replicas, FLAVOR=mysql, BENCH_MIB=2048)
+	@$(BIN)/python tests/bench/$(if $(filter mysql replicas,$(FLAVOR)),replicas.py $(if $(filter mysql,$(FLAVOR)),mysql,mariadb),bench.py)
 
 # --- prove ---------------------------------------------------------------------------------------
 

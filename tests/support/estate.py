@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 from . import plays, service
 from .checksums import assert_tables_equal, wait_until_caught_up
@@ -39,6 +39,7 @@ class Estate:
         self.directory = directory
         self.kind = KINDS[flavor]
         self.passwords = dict(passwords or PASSWORDS)
+        self.echo: Callable[[str], None] | None = None  # gets each line of a play's output as it comes
         self.servers: dict[str, DatabaseServer] = {}
         self.ports: dict[str, int] = {}
         self.primary = self.host("primary", options)
@@ -86,6 +87,7 @@ class Estate:
             inventory=inventory,
             scratch=self.directory / controller,
             variables={**self.passwords, **variables},
+            echo=self.echo,
         )
 
     def assert_replica(self, replica: DatabaseServer) -> None:
