@@ -57,9 +57,17 @@ def kill_during_transfer(estate: Estate, throttle: str) -> tuple[Job, Job]:
 
 def test_the_next_run_follows_the_job_that_goes_on(estate: Estate) -> None:
     replica = estate.host("replica")
-    kill_during_transfer(estate, "1MiB")
+    sender, _receiver = kill_during_transfer(estate, "4MiB")
+    pid = sender.run()[0]
+    os.kill(pid, signal.SIGSTOP)  # so that it does not end before the next run looks
     predicted = succeeded(estate.play("--check"))
     assert "Would follow the job that makes it a replica of primary" in predicted.output
+
+    def go_on(line: str) -> None:
+        if "Will follow" in line:
+            os.kill(pid, signal.SIGCONT)
+
+    estate.echo = go_on
     result = succeeded(estate.play())
     assert "Will follow the job that makes it a replica of primary" in result.output
     assert result.recap["replica"]["changed"] > 0
