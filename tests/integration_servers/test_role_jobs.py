@@ -153,7 +153,10 @@ def test_a_job_outlives_its_play_and_the_next_play_finds_it(receiving: Plays, nu
     assert first.returncode != 0
     assert job.lives
     second = receiving.start()
-    time.sleep(4)
+    deadline = time.monotonic() + 60
+    while len(job.run()[1]) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     assert len(receiving.jobs) == 1
     receiving.send()
     output = over(second)
