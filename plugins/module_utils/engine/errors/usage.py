@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from .base import BACKUP, JOB, PREPARE, PROVISION, RESTORE, XBSTREAM, XtrabackupError, returned_by
-from .wording import INSTALL, Clause, Option, Program
+from .wording import INSTALL, Clause
 
 
 class InvalidOption(XtrabackupError):
@@ -73,10 +73,7 @@ class JobOtherVersion(XtrabackupError):
     """
 
     code = "job_other_version"
-    default_remedy = (
-        f"Wait until it has ended and run the task again, or stop it ({Program('xtrabackup_job')}, "
-        f"{Option('state', 'stopped')})."
-    )
+    default_remedy = "Wait until it has ended and run the task again, or stop it."
     modules = returned_by(BACKUP, PREPARE, PROVISION, RESTORE, XBSTREAM)
 
 
