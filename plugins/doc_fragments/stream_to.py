@@ -24,7 +24,7 @@ options:
       tcp:
         description:
           - Whatever listens at a TCP port of another host. It gets the archive's bytes on one plain connection.
-          - Nothing is encrypted (but for O(encrypt)) and nobody is authenticated, so the module warns.
+          - Nothing is encrypted (but for O(encrypt)) and the receiver is not authenticated, so the module warns.
             O(stream_to.tls) is the safe way.
           - The receiver is believed to have stored the backup when it ends the connection in order, once the backup
             has ended. If the backup fails, the connection is reset, so that a receiver that looks can tell.
