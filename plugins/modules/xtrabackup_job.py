@@ -79,6 +79,14 @@ phase:
   returned: with O(state=queried)
   type: str
   sample: receiving
+waiting:
+  description: Whether the job goes on and waits for a sender that is to connect to it.
+  returned: with O(state=queried)
+  type: bool
+arriving:
+  description: Whether the job goes on and what it receives has not arrived yet.
+  returned: with O(state=queried)
+  type: bool
 succeeded:
   description: Whether the job is over, without an error, and its result is still there.
   returned: with O(state=queried)
@@ -102,7 +110,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import remote_jobs
 from ..module_utils.engine.errors import JobRunning, XtrabackupError
-from ..module_utils.engine.replica.model import WAITING
+from ..module_utils.engine.replica.model import ARRIVING, WAITING
 
 _SPEC = {
     "id": {"type": "str", "required": True},
@@ -127,7 +135,14 @@ def main() -> None:
                 time.sleep(0.1)
                 alive = job.lives
             phase = job.phase() if alive else ""
-            module.exit_json(changed=False, alive=alive, phase=phase, succeeded=not alive and job.succeeded())
+            module.exit_json(
+                changed=False,
+                alive=alive,
+                phase=phase,
+                waiting=phase in WAITING,
+                arriving=phase in ARRIVING,
+                succeeded=not alive and job.succeeded(),
+            )
         if module.params["state"] == "stopped":
             module.exit_json(changed=job.lives if module.check_mode else remote_jobs.stop(job))
         if module.check_mode:

@@ -21,6 +21,8 @@ from ..printable import printable
 TRANSFER, PLACE = "transfer", "place"
 #: phases of the job in which no sender has come yet
 WAITING = ("starting", "listening")
+#: phases of the job in which the backup has not arrived yet
+ARRIVING = (*WAITING, "receiving", "publishing")
 #: settings of a channel, by the names of the options of xtrabackup_replica
 CHANNEL_SETTINGS = (
     "source_user",
@@ -175,9 +177,9 @@ class Journal:
 @dataclass(frozen=True)
 class Host:
     """The host that is to be a replica. ``answered`` is whether its server accepted a login; ``channels`` is None when
-    nobody could see them. ``missing_files`` are files for the channel that were named and are not there. ``job`` is the
-    phase of the job that makes a replica of it, "" when none goes on. ``source`` is what the primary's address has
-    answered to the host."""
+    no account could see them. ``missing_files`` are files for the channel that were named and are not there. ``job`` is
+    the phase of the job that makes a replica of it, "" when none goes on. ``source`` is the answer of the primary's
+    address to the host."""
 
     name: str
     datadir: str
