@@ -104,6 +104,7 @@ options:
           ssl_verify:
             description: Whether the certificate must be valid for O(host.source.host).
             type: bool
+            default: false
       files:
         description: Files that must be there. Relative ones are not looked for.
         type: list

@@ -54,7 +54,7 @@ HOST_OPTION: dict[str, Any] = {
                 "ssl_ca": {"type": "str", "default": ""},
                 "ssl_cert": {"type": "str", "default": ""},
                 "ssl_key": {"type": "str", "default": "", "no_log": False},
-                "ssl_verify": {"type": "bool"},
+                "ssl_verify": {"type": "bool", "default": False},
             },
         },
         "job": {"type": "str", "default": ""},
@@ -95,14 +95,8 @@ def host_question(params: dict[str, Any]) -> HostQuestion:
         host["service_managed"],
         host["incoming"],
         host["files"],
-        _source_login(host["source"]),
+        SourceLogin(**host["source"]) if host["source"] else None,
     )
-
-
-def _source_login(given: dict[str, Any] | None) -> SourceLogin | None:
-    if given is None:
-        return None
-    return SourceLogin(**{**given, "ssl_verify": bool(given["ssl_verify"])})
 
 
 def logins(params: dict[str, Any]) -> tuple[ConnectionParameters, ConnectionParameters]:

@@ -120,6 +120,11 @@ OWNER_OPTIONS: dict[str, dict[str, Any]] = {
     "mode": {"type": "raw"},
 }
 
+SERVICE_COMMAND_OPTIONS: dict[str, dict[str, Any]] = {
+    "start_command": {"type": "list", "elements": "str", "default": []},
+    "stop_command": {"type": "list", "elements": "str", "default": []},
+}
+
 
 @dataclass
 class Outcome:

@@ -26,6 +26,7 @@ extends_documentation_fragment:
   - innodb.xtrabackup.attributes.login
   - innodb.xtrabackup.login
   - innodb.xtrabackup.host
+  - innodb.xtrabackup.service_commands
 attributes:
   check_mode:
     support: none
@@ -95,16 +96,6 @@ options:
   group:
     description: The group that the data are given to.
     type: str
-  start_command:
-    description: The command that starts the server, as a list, in place of its service.
-    type: list
-    elements: str
-    default: []
-  stop_command:
-    description: The command that stops the server, as a list, in place of its service.
-    type: list
-    elements: str
-    default: []
   service_timeout:
     description: Seconds in which the server must answer, or be gone.
     type: int
@@ -160,11 +151,9 @@ from ..module_utils.engine.recovery.prepare import PrepareOptions
 from ..module_utils.engine.replica.facts import parse_plan
 from ..module_utils.engine.replica.provision import Provision, ServiceCommands, provision
 from ..module_utils.engine.server.replication import REPLICATING, WantedChannel
-from ..module_utils.engine.transport.session_credentials import HeldCredentials
-from ..module_utils.engine.transport.tls_listener import ListenOptions
-from ..module_utils.engine.units import parse_duration
+from ..module_utils.engine.sources.network import TlsSource
 from ..module_utils.host_facts import HOST_OPTION, host_question, logins
-from ..module_utils.module_support import LOGIN_OPTIONS, Outcome, progress_of, run, warn
+from ..module_utils.module_support import LOGIN_OPTIONS, SERVICE_COMMAND_OPTIONS, Outcome, progress_of, run, warn
 
 _SPEC: dict[str, dict[str, Any]] = {
     **LOGIN_OPTIONS,
@@ -188,22 +177,13 @@ _SPEC: dict[str, dict[str, Any]] = {
     "parallel": {"type": "int", "default": 2},
     "owner": {"type": "str"},
     "group": {"type": "str"},
-    "start_command": {"type": "list", "elements": "str", "default": []},
-    "stop_command": {"type": "list", "elements": "str", "default": []},
+    **SERVICE_COMMAND_OPTIONS,
     "service_timeout": {"type": "int", "default": 600},
 }
 
 
-def _listen(given: dict[str, Any] | None) -> ListenOptions | None:
-    if given is None:
-        return None
-    return ListenOptions(
-        given["port"],
-        HeldCredentials.of_receiver(given["token"]),
-        given["address"],
-        parse_duration(given["timeout"], "listen.timeout"),
-        parse_duration(given["accept_timeout"], "listen.accept_timeout"),
-    )
+def _source(listen: dict[str, Any] | None) -> TlsSource | None:
+    return None if listen is None else TlsSource.from_options({**listen, "tls": {"token": listen["token"]}})
 
 
 def _wanted(params: dict[str, Any]) -> Provision:
@@ -216,7 +196,7 @@ def _wanted(params: dict[str, Any]) -> Provision:
         login=login,
         administrator=administrator,
         channel=WantedChannel(REPLICATING, source_password=params["replication_password"] or None, **plan.channel),
-        listen=_listen(params["listen"]),
+        source=_source(params["listen"]),
         recovery=PrepareOptions(
             use_memory=params["use_memory"],
             parallel=params["parallel"],

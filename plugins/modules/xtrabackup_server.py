@@ -19,6 +19,7 @@ author:
 extends_documentation_fragment:
   - innodb.xtrabackup.attributes
   - innodb.xtrabackup.attributes.local
+  - innodb.xtrabackup.service_commands
 attributes:
   diff_mode:
     support: full
@@ -43,16 +44,6 @@ options:
       - The name of its service. C(systemctl) is used where systemd runs, else C(rc-service) or C(service).
       - Required unless there is the command for O(state).
     type: str
-  start_command:
-    description: The command that starts the server, as a list, in place of the service.
-    type: list
-    elements: str
-    default: []
-  stop_command:
-    description: The command that stops the server, as a list, in place of the service.
-    type: list
-    elements: str
-    default: []
   timeout:
     description: Seconds in which the server must answer, or be gone.
     type: int
@@ -91,15 +82,14 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.engine.errors import InvalidOption
 from ..module_utils.engine.server.service import Service
-from ..module_utils.module_support import Outcome, run
+from ..module_utils.module_support import SERVICE_COMMAND_OPTIONS, Outcome, run
 
 _SPEC = {
     "datadir": {"type": "path", "required": True},
     "socket": {"type": "path", "required": True},
     "state": {"type": "str", "choices": ["started", "stopped"], "required": True},
     "service": {"type": "str"},
-    "start_command": {"type": "list", "elements": "str", "default": []},
-    "stop_command": {"type": "list", "elements": "str", "default": []},
+    **SERVICE_COMMAND_OPTIONS,
     "timeout": {"type": "int", "default": 600},
 }
 _COMMANDS = {"started": "start_command", "stopped": "stop_command"}

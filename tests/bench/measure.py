@@ -34,16 +34,21 @@ class Measurement:
     result: dict[str, Any]
 
 
+def peak_memory(pid: int) -> int:
+    """The largest resident set of the process ``pid``, in bytes; raises OSError when it is gone."""
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
 def _sample_peak(pid: int, peak: list[int], ended: threading.Event) -> None:
     """Keep the process's high-water mark, which is gone when the process is."""
     while not ended.is_set():
         try:
-            status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+            peak[0] = max(peak[0], peak_memory(pid))
         except OSError:
             return
-        for line in status.splitlines():
-            if line.startswith("VmHWM:"):
-                peak[0] = max(peak[0], int(line.split()[1]) * 1024)
         ended.wait(0.02)
 
 

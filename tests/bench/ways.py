@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable
 
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.remote_jobs import Job
+from ansible_collections.innodb.xtrabackup.tests.bench.measure import peak_memory
 from ansible_collections.innodb.xtrabackup.tests.support import plays, service
 from ansible_collections.innodb.xtrabackup.tests.support.checksums import wait_until_caught_up
 from ansible_collections.innodb.xtrabackup.tests.support.estate import ACCOUNTS, Estate
@@ -95,9 +97,9 @@ def _caught_up(estate: Estate, begun: float, replicas: list[DatabaseServer]) -> 
 def _by_playbook(estate: Estate, *names: str) -> tuple[Run, list[DatabaseServer]]:
     replicas = [estate.host(name, OPTIONS[estate.primary.flavor]) for name in names]
     report = estate.directory / "report-{{ inventory_hostname }}.json"
-    places = [estate.directory / "primary/run/jobs" / f"sender-{name}" for name in names]
-    places += [replica.directory / "run/jobs" / f"replica-{name}" for name, replica in zip(names, replicas)]
-    with _watched(places) as peak:
+    jobs = [Job(estate.directory / "primary/run/jobs" / f"sender-{name}") for name in names]
+    jobs += [Job(replica.directory / "run/jobs" / f"replica-{name}") for name, replica in zip(names, replicas)]
+    with _watched(jobs) as peak:
         begun = time.monotonic()
         lines: list[tuple[float, str]] = []
         estate.echo = lambda line: lines.append((time.monotonic(), line))
@@ -221,15 +223,10 @@ def _dump(estate: Estate, name: str) -> tuple[Run, list[DatabaseServer]]:
 
 
 Way = Callable[[Estate, str], "tuple[Run, list[DatabaseServer]]"]
+_ANY_SERVER: dict[str, Way] = {"playbook": _by_playbook, "play": _play_of_shell_tasks, "three": _three}
 WAYS: dict[str, dict[str, Way]] = {
-    "mariadb": {"playbook": _by_playbook, "play": _play_of_shell_tasks, "three": _three},
-    "mysql": {
-        "playbook": _by_playbook,
-        "play": _play_of_shell_tasks,
-        "three": _three,
-        "clone": _clone_by_hand,
-        "dump": _dump,
-    },
+    "mariadb": _ANY_SERVER,
+    "mysql": {**_ANY_SERVER, "clone": _clone_by_hand, "dump": _dump},
 }
 
 
@@ -237,18 +234,15 @@ WAYS: dict[str, dict[str, Way]] = {
 
 
 @contextlib.contextmanager
-def _watched(jobs: list[Path]) -> Iterator[list[int]]:
-    """The largest resident set (bytes) of the processes of ``jobs``, directories of jobs, in a list of one."""
+def _watched(jobs: list[Job]) -> Iterator[list[int]]:
+    """The largest resident set (bytes) of the processes of ``jobs``, in a list of one."""
     peak, ended = [0], threading.Event()
 
     def watch() -> None:
         while not ended.wait(0.1):
             for job in jobs:
-                with contextlib.suppress(OSError, ValueError, IndexError):
-                    pid = int((job / "run").read_text().split()[0])
-                    status = Path(f"/proc/{pid}/status").read_text()
-                    found = int(status.partition("VmHWM:")[2].split()[0]) << 10
-                    peak[0] = max(peak[0], found)
+                with contextlib.suppress(OSError):
+                    peak[0] = max(peak[0], peak_memory(job.run()[0]))
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()

@@ -47,7 +47,7 @@ def kill_during_transfer(estate: Estate, throttle: str) -> tuple[Job, Job]:
     time.sleep(1)
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
-            if os.fsencode(estate.directory / "inventory.yml") in path.read_bytes():
+            if os.fsencode(estate.directory / "ansible" / "inventory.yml") in path.read_bytes():
                 os.kill(int(path.parent.name), signal.SIGKILL)
     play.join(60)
     assert sender.lives

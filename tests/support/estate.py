@@ -70,7 +70,9 @@ class Estate:
 
         Plays at the same time need each a ``controller`` of its own, the name of a directory.
         """
-        inventory = self.directory / ("inventory.yml" if controller == "ansible" else f"{controller}.yml")
+        scratch = self.directory / controller
+        scratch.mkdir(mode=0o700, exist_ok=True)
+        inventory = scratch / "inventory.yml"
         hosts = {
             name: {**plays.host_variables(server), "xtrabackup_transfer_port": self.ports[name]}
             for name, server in self.servers.items()
@@ -85,7 +87,7 @@ class Estate:
             playbook,
             *arguments,
             inventory=inventory,
-            scratch=self.directory / controller,
+            scratch=scratch,
             variables={**self.passwords, **variables},
             echo=self.echo,
         )

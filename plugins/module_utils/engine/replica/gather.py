@@ -51,16 +51,14 @@ def read_host(question: HostQuestion) -> dict[str, Any]:
     Raises what ``find_installed`` does.
     """
     server = find_installed(question.server)
-    name = question.service or _service_of(question, server)
     # a relative one starts at the server's data directory
     missing = [path for path in question.files if os.path.isabs(path) and not os.path.isfile(path)]
     return {
         **server.as_dict(),
-        "service": name,
         "service_known": None,
         "service_datadir": None,
         "missing_files": missing,
-        **(_service_facts(name, server) if question.service_managed else {}),
+        **_service(question, server),
     }
 
 
@@ -147,15 +145,23 @@ def _overlap(datadir: str, incoming: str) -> bool:
     return os.path.commonpath([one, other]) in (one, other)
 
 
-def _service_of(question: HostQuestion, server: InstalledServer) -> str:
-    """The service that runs the server: its unit, that of a run that has stopped it, or the usual name."""
-    unit = _unit_of(server.pid) if question.service_managed and server.pid else ""
-    if unit:
-        return unit
-    noted = ""
+def _service(question: HostQuestion, server: InstalledServer) -> dict[str, Any]:
+    """The ``service`` and what is known of it: the one that is given, else the unit that runs the server, the one that
+    an interrupted run has stopped, or the usual one."""
+    managed = question.service_managed
+    if managed and server.pid and not question.service:
+        unit = _unit_of(server.pid)
+        if unit:
+            return {"service": unit, "service_known": True, "service_datadir": server.datadir}
+    name = question.service or _noted_service(question, server) or _usual_service(server.flavor)
+    return {"service": name, **(_service_facts(name, server) if managed else {})}
+
+
+def _noted_service(question: HostQuestion, server: InstalledServer) -> str:
+    """The service that the journal of an interrupted run has; "" where there is none."""
     with contextlib.suppress(StorageError):
-        noted = str(read_journal(journal_of(incoming_of(question, server.datadir)))["record"].get("service") or "")
-    return noted or _usual_service(server.flavor)
+        return str(read_journal(journal_of(incoming_of(question, server.datadir)))["record"].get("service") or "")
+    return ""
 
 
 def _unit_of(pid: int) -> str:

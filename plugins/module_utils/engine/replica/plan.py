@@ -27,12 +27,12 @@ def decide(primary: Primary, host: Host, journal: Journal, request: Request) -> 
     """Returns the plan for ``host``. Raises nothing: what cannot work is a refusal with all its problems."""
     world = World(primary, host, journal, request)
     plan = next(rule.plan(world) for rule in RULES if rule.applies(world))
-    problems = [*problems_of(ALWAYS, primary, host, request)]
-    if plan.step is Step.FOLLOW:
-        problems = []  # of what goes on, the job itself tells what is wrong
-    elif plan.step is Step.REFUSE:
+    # of what goes on, the job itself tells what is wrong
+    followed = plan.step is Step.FOLLOW
+    problems = [] if followed else [*problems_of(ALWAYS, primary, host, request)]
+    if plan.step is Step.REFUSE:
         problems.append(Problem(plan.rule, plan.why, plan.remedy))
-    elif plan.changes:
+    elif plan.changes and not followed:
         problems += problems_of(FOR_A_NEW_ONE, primary, host, request)
     before, after = states(plan, world)
     if problems:

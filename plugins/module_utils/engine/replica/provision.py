@@ -35,10 +35,9 @@ from ..server.replication import WantedChannel
 from ..server.replication_convergence import converge
 from ..server.service import Service
 from ..server.start_position import start_from_backup
+from ..sources.network import TlsSource
 from ..stream.extract_options import ExtractOptions
-from ..transport import tls_receiver
 from ..transport.intake import DirectoryIntake
-from ..transport.tls_listener import ListenOptions
 from .facts import parse_host
 from .gather import HostQuestion, incoming_of, journal_of, read_all, read_host
 from .journal import read_journal, remove_journal, write_journal
@@ -59,7 +58,7 @@ class ServiceCommands:
 class Provision:
     """Parameters of the job. ``name``: the host's, in messages; ``plan``: what was decided; ``login`` of the account of
     backups, and of an ``administrator`` who sees a freshly installed server; ``channel``: the channel that is wanted;
-    ``listen``: where the backup arrives, None where nothing is received; ``owner`` and ``group`` of the data."""
+    ``source``: the sender that is waited for, None where nothing is received; ``owner`` and ``group`` of the data."""
 
     name: str
     plan: Plan
@@ -67,7 +66,7 @@ class Provision:
     login: ConnectionParameters
     administrator: ConnectionParameters
     channel: WantedChannel
-    listen: ListenOptions | None = None
+    source: TlsSource | None = None
     recovery: PrepareOptions = field(default_factory=PrepareOptions)
     owner: str | None = None
     group: str | None = None
@@ -139,15 +138,15 @@ class _Run:
 
     def _receive(self) -> None:
         """Take in the backup, whole and verified, or leave nothing of it."""
-        listen = self._wanted.listen
-        if listen is None:
+        source = self._wanted.source
+        if source is None:
             raise InvalidOption("listen is missing: the backup has not arrived yet", option="listen")
         self._note(TRANSFER)
         if self._begun_before:
             durable.remove_tree(self._incoming)
-        self._progress.announce("certificate", listen.credentials.load("receiver").certificate)
+        self._progress.announce("certificate", source.certificate)
         options = ExtractOptions(parallel=self._wanted.recovery.parallel, page_size_of=compressed_page_size)
-        received = tls_receiver.receive(listen, DirectoryIntake(self._incoming, options), progress=self._progress)
+        received = source.receive(DirectoryIntake(self._incoming, options), progress=self._progress)
         if received.manifest is not None:  # which is always so: only this collection sends by TLS
             self._done.backup = received.manifest.record
         # so that the next run knows which one it is, should this one end here

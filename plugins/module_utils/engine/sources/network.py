@@ -16,7 +16,7 @@ from ..stream.digests import Checksum
 from ..transport import tcp_receiver, tls_receiver
 from ..transport.admission import AllowedNetworks
 from ..transport.intake import Intake, Received
-from ..transport.session_credentials import StoredCredentials
+from ..transport.session_credentials import HeldCredentials, StoredCredentials
 from ..transport.tcp_receiver import TcpListenOptions
 from ..transport.tls_listener import ListenOptions
 from ..units import parse_duration
@@ -75,7 +75,7 @@ def _place(listen: Mapping[str, Any]) -> dict[str, Any]:
         "address": listen["address"],
         "timeout": parse_duration(listen["timeout"], "listen.timeout"),
         "accept_timeout": parse_duration(listen["accept_timeout"], "listen.accept_timeout"),
-        "sources": AllowedNetworks.parse(listen["from"]),
+        "sources": AllowedNetworks.parse(listen.get("from", ())),
     }
 
 
@@ -110,7 +110,15 @@ class TlsSource(ArrivingSource):
 
     @classmethod
     def from_options(cls, listen: Mapping[str, Any]) -> TlsSource:
-        return cls(ListenOptions(credentials=StoredCredentials(listen["tls"]["credentials"]), **_place(listen)))
+        tls = listen["tls"]
+        token = tls.get("token")
+        credentials = HeldCredentials.of_receiver(token) if token else StoredCredentials(tls["credentials"])
+        return cls(ListenOptions(credentials=credentials, **_place(listen)))
+
+    @property
+    def certificate(self) -> str:
+        """Certificate (PEM) that the sender has to know. Raises as ``SessionCredentials.load``."""
+        return self.listen.credentials.load("receiver").certificate
 
     def _receiver(self) -> Callable[..., Received]:
         return functools.partial(tls_receiver.receive, self.listen)

@@ -96,7 +96,7 @@ class Credentials:
             )
 
 
-def create(role: str, now: datetime.datetime | None = None, *, token: str = "") -> Credentials:
+def create(role: str, now: datetime.datetime | None = None) -> Credentials:
     """A new ECDSA P-256 key and its self-signed certificate for ``role``, without a peer yet."""
     x509 = _cryptography("x509")
     purposes = x509.oid.ExtendedKeyUsageOID
@@ -122,9 +122,7 @@ def create(role: str, now: datetime.datetime | None = None, *, token: str = "") 
     private_key = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    return Credentials(
-        role, certificate.public_bytes(serialization.Encoding.PEM).decode(), private_key.decode(), token=token
-    )
+    return Credentials(role, certificate.public_bytes(serialization.Encoding.PEM).decode(), private_key.decode())
 
 
 def plan_credentials(

@@ -13,7 +13,7 @@ from __future__ import annotations
 import abc
 import os
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..errors import InvalidOption, PeerRefused
 from . import credentials
@@ -58,7 +58,7 @@ class HeldCredentials(SessionCredentials):
     def of_receiver(cls, token: str) -> HeldCredentials:
         """A new key and certificate for the receiver; the sender is who knows ``token``. Raises InvalidOption."""
         credentials.require_token(token)
-        return cls(credentials.create("receiver", token=token))
+        return cls(replace(credentials.create("receiver"), token=token))
 
     @classmethod
     def of_sender(cls, certificate: str, token: str) -> HeldCredentials:
