@@ -141,7 +141,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             return _failure(plan)
         check_mode = bool(self._task.check_mode)
         reported = {
-            "changed": check_mode and plan.changes,
+            "changed": check_mode and (plan.changes or plan.tidies),
             "plan": plan.as_dict(),
             "msg": plan.text(check_mode=check_mode),
         }

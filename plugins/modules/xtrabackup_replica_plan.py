@@ -151,6 +151,9 @@ plan:
     received:
       description: Whether the copy of an earlier run has arrived whole.
       type: bool
+    tidies:
+      description: Whether a replica is kept and what an interrupted run has left beside it is removed.
+      type: bool
     channel:
       description: The options of M(innodb.xtrabackup.xtrabackup_replica).
       type: dict

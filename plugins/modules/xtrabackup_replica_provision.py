@@ -45,7 +45,8 @@ options:
     required: true
   plan:
     description:
-      - RV(innodb.xtrabackup.xtrabackup_replica_plan#module:plan), whose step is V(provision) or V(continue).
+      - RV(innodb.xtrabackup.xtrabackup_replica_plan#module:plan), whose step is V(provision) or V(continue),
+        or V(keep) to remove what an interrupted job has left beside a replica.
     type: dict
     required: true
   replication_password:

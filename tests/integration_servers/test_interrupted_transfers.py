@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.journal import write_journal
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.remote_jobs import Job
 from ansible_collections.innodb.xtrabackup.tests.support.estate import Estate
 from ansible_collections.innodb.xtrabackup.tests.support.plays import PlayResult, failed, succeeded
@@ -133,6 +134,23 @@ def test_a_job_that_was_killed_before_or_after_the_copy_was_put_in_place_is_take
     assert "Start the receiver" not in result.output
     estate.assert_replica(replica)
     assert estate.leftovers() == []
+
+
+def test_what_a_job_has_left_that_was_killed_at_its_very_end_is_removed(estate: Estate) -> None:
+    replica = estate.host("replica")
+    succeeded(estate.play())
+    journal = replica.directory / "data.incoming.journal"
+    source = f"127.0.0.1:{estate.primary.port}"
+    write_journal(
+        journal, {"source": source, "phase": "place", "id": "x", "time": 1, "replaces": True, "consent": True}
+    )
+    (replica.directory / "data.incoming").mkdir()
+    assert succeeded(estate.play("--check")).changed["replica"] > 0
+    assert journal.exists()
+    assert succeeded(estate.play()).changed["replica"] > 0
+    assert estate.leftovers() == []
+    assert succeeded(estate.play()).changed["replica"] == 0
+    estate.assert_replica(replica)
 
 
 @pytest.mark.parametrize("seed", [1, 2])

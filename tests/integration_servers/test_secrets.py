@@ -32,8 +32,8 @@ HOLDERS = {
     "replication password": r"variables\.yml|AnsiballZ_xtrabackup_engine\.py",
     "encryption key": r"key",
     "token": r"variables\.yml|AnsiballZ_xtrabackup_engine\.py",
-    # the servers' own: that of a transfer is in no file
-    "private key": r"(server|client|ca)-key\.pem|private_key\.pem",
+    # the servers' own, which MySQL writes under a temporary name first: that of a transfer is in no file
+    "private key": r"((server|client|ca)-key\.pem|private_key\.pem)(\.temp)?",
 }
 # A module comes with its arguments in it (AnsiballZ). Before ansible-core puts it on a host, it makes this file of it,
 # which is there for some milliseconds, so that it is not seen in every run.

@@ -246,7 +246,8 @@ class Plan:
 
     ``replaces``: what is in the data directory may be replaced, with ``consent``, or because it is ``fresh``: then it
     is looked at again before that. ``arrived``: the copy of an earlier run is consistent already; ``received``: it is
-    whole. ``channel``: the options of xtrabackup_replica. ``before`` and ``after``: for diff mode.
+    whole. ``tidies``: a replica is kept, and what an earlier run has left beside it is removed: its journal would be
+    taken for consent later. ``channel``: the options of xtrabackup_replica. ``before`` and ``after``: for diff mode.
     """
 
     step: Step
@@ -259,6 +260,7 @@ class Plan:
     fresh: bool = False
     arrived: bool = False
     received: bool = False
+    tidies: bool = False
     problems: tuple[Problem, ...] = ()
     channel: Mapping[str, Any] = field(default_factory=dict)
     before: Mapping[str, Any] = field(default_factory=dict)
@@ -289,6 +291,7 @@ class Plan:
             "fresh": self.fresh,
             "arrived": self.arrived,
             "received": self.received,
+            "tidies": self.tidies,
             "problems": [problem.as_dict() for problem in self.problems],
             "channel": dict(self.channel),
         }

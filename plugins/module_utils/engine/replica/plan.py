@@ -40,6 +40,7 @@ def decide(primary: Primary, host: Host, journal: Journal, request: Request) -> 
     return replace(
         plan,
         received=_is_received(plan, world),
+        tidies=plan.step is Step.KEEP and journal.exists,
         channel=channel_options(plan, world),
         before=before,
         after=after,

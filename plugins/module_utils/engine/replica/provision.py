@@ -86,7 +86,8 @@ class Provisioned:
 
 
 def provision(wanted: Provision, progress: Progress) -> Provisioned:
-    """Do what ``wanted.plan`` says; the server replicates when this returns.
+    """Do what ``wanted.plan`` says; the server replicates when this returns. Of a replica that is kept, only what an
+    earlier run has left is removed.
 
     The phases of ``progress`` are those of receiving (see ``tls_receiver.receive``), preparing and restoring, with
     ``checking``, ``stopping the server``, ``starting the server`` and ``starting replication``. While it listens, it
@@ -129,10 +130,11 @@ class _Run:
                 self._stop()
             with _saying(f"The copy is not yet in place in {self._datadir}, and the next run puts it there"):
                 self._place()
-        with _saying(f"The copy is in place in {self._datadir}, and the next run goes on there"):
-            self._progress.phase("starting the server")
-            self._service.start()
-            self._replicate()
+        if self._plan.step is not Step.KEEP:
+            with _saying(f"The copy is in place in {self._datadir}, and the next run goes on there"):
+                self._progress.phase("starting the server")
+                self._service.start()
+                self._replicate()
         self._tidy()
         return self._done
 

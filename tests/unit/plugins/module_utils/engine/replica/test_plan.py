@@ -381,6 +381,16 @@ def test_a_job_that_goes_on_is_followed_whatever_else_there_is_and_one_that_wait
         assert plan(replace(HOST, job=phase), RECEIVING).step is Step.PROVISION
 
 
+def test_a_journal_beside_a_replica_that_is_kept_goes_since_its_consent_would_count_later() -> None:
+    left = replace(PLACING, consent=True)
+    kept = plan(replace(RUNS, channels=(OURS,)), left)
+    assert (kept.step, kept.tidies, kept.before) == (Step.KEEP, True, kept.after)
+    assert kept.as_dict()["tidies"]
+    assert not plan(replace(RUNS, channels=(OURS,))).tidies
+    # this is what it would be good for, if the host lost its channel
+    assert plan(replace(RUNS, data=FOUND), left).replaces
+
+
 def test_a_diff_has_role_source_data_directory_and_channel() -> None:
     made = plan(RUNS)
     assert made.before == {"role": "server", "source": "", "datadir": "/data (datadir)", "channel": ""}
