@@ -159,7 +159,8 @@ def test_a_job_that_was_killed_at_any_moment_is_taken_up(estate: Estate, seed: i
     moment = random.Random(seed)
     sender, receiver = jobs_of(estate)
     for attempt in range(3):
-        play = threading.Thread(target=estate.play)
+        # where the receiver is killed before the sender has come, the sender tries for so long
+        play = threading.Thread(target=lambda: estate.play(xtrabackup_transfer_connect_timeout=5))
         play.start()
         deadline = time.monotonic() + 120
         while play.is_alive() and not receiver.lives:
