@@ -86,7 +86,10 @@ options:
             type: int
             default: 2
           timeout:
-            description: How long the receiver may be silent.
+            description:
+              - How long the receiver may be silent, and how long a connection may be lost. Within that time, the sender
+                connects again, and the transfer goes on where it was. After a third of it without a sign of life, a
+                connection counts as lost.
             type: str
             default: 60s
           connect_timeout:

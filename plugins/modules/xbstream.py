@@ -114,7 +114,8 @@ options:
         default: false
       timeout:
         description:
-          - The longest silence of the sender, for example V(60s), before the transfer fails.
+          - The longest silence of the sender, for example V(60s), before the transfer fails. With O(listen.tls) a
+            connection may be lost for so long; the transfer goes on when the sender has connected again.
           - With O(listen.plain=true) a sender gives no sign of life but its data, so this must be longer than it waits
             for locks (O(innodb.xtrabackup.xtrabackup_backup#module:lock_timeout)).
         type: str

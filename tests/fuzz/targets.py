@@ -285,6 +285,7 @@ def _parse_frames(data: bytes) -> None:
         tls_framing.FrameType.WELCOME: tls_framing.parse_welcome,
         tls_framing.FrameType.ACK: tls_framing.parse_ack,
         tls_framing.FrameType.END: tls_framing.parse_end,
+        tls_framing.FrameType.TAKEN: tls_framing.parse_taken,
         tls_framing.FrameType.ERROR: tls_framing.parse_error,
     }
     with contextlib.suppress(XtrabackupError):
@@ -306,6 +307,8 @@ def _tls_frames() -> list[bytes]:
         (tls_framing.FrameType.ERROR, tls_framing.render_error(XtrabackupError("it failed"))),
         (tls_framing.FrameType.DATA, b"data"),
         (tls_framing.FrameType.HEARTBEAT, b""),
+        (tls_framing.FrameType.TAKEN, tls_framing.render_taken(7)),
+        (tls_framing.FrameType.GOODBYE, b""),
     ]
     frames = [tls_framing.render_header(kind, len(content)) + content for kind, content in messages]
     return [*frames, b"".join(frames)]

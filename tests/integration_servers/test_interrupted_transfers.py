@@ -19,6 +19,7 @@ import pytest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.journal import write_journal
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.remote_jobs import Job
 from ansible_collections.innodb.xtrabackup.tests.support.estate import Estate
+from ansible_collections.innodb.xtrabackup.tests.support.link_cutter import LinkCutter
 from ansible_collections.innodb.xtrabackup.tests.support.plays import PlayResult, failed, succeeded
 
 
@@ -179,3 +180,41 @@ def test_a_job_that_was_killed_at_any_moment_is_taken_up(estate: Estate, seed: i
     succeeded(estate.play())
     estate.assert_replica(replica)
     assert [path for path in estate.leftovers() if "/run/jobs/" not in path] == []
+
+
+def test_a_link_that_is_cut_fifty_times_only_delays_the_transfer(estate: Estate) -> None:
+    replica = estate.host("replica")
+    port = estate.ports["replica"]
+    with contextlib.closing(LinkCutter(port, every=250_000, times=50, address="127.0.0.2", port=port)) as cutter:
+        succeeded(
+            estate.play(
+                xtrabackup_replica_address=cutter.address,
+                xtrabackup_transfer_listen_address="127.0.0.1",
+                xtrabackup_compress={},
+            )
+        )
+    assert cutter.cuts >= 50
+    estate.assert_replica(replica)
+    assert estate.leftovers() == []
+
+
+def test_a_link_that_does_not_come_back_fails_the_transfer_and_touches_nothing(estate: Estate) -> None:
+    replica = estate.host("replica")
+    port = estate.ports["replica"]
+    with contextlib.closing(LinkCutter(port, every=2_000_000, times=1, address="127.0.0.2", port=port)) as cutter:
+        cutter.refuses_after_cut = True
+        began = time.monotonic()
+        said = failed(
+            estate.play(
+                xtrabackup_replica_address=cutter.address,
+                xtrabackup_transfer_listen_address="127.0.0.1",
+                xtrabackup_transfer_timeout="8s",
+                xtrabackup_compress={},
+            )
+        ).output
+    assert time.monotonic() - began < 60
+    assert "No backup has arrived" in said
+    assert "listens no longer" in said
+    assert not replica.datadir.exists() or not list(replica.datadir.iterdir())
+    succeeded(estate.play())
+    estate.assert_replica(replica)

@@ -61,9 +61,10 @@ class TlsConnection:
         self.peer = peer
         self.sent_at = time.monotonic()
         self._deadline = deadline
-        self._idle_timeout = math.inf
+        self.idle_timeout = math.inf
         self._check: Callable[[], None] = _nothing
         self._require_no_failure: Callable[[], None] = _nothing
+        self._read_error: OSError | None = None
         self._broken = False  # a frame was begun and not finished: nothing can follow it
         self._call_lock = threading.Lock()  # around each call into OpenSSL
         self._frame_lock = threading.Lock()  # around each frame that is sent
@@ -88,12 +89,16 @@ class TlsConnection:
         if not certificate or not hmac.compare_digest(certificate, pinned):
             raise PeerRefused(f"{self.peer} presented another certificate than the pinned one", peer=self.peer)
 
-    def join(self, idle_timeout: float, check: Callable[[], None], require_no_failure: Callable[[], None]) -> None:
+    def join(
+        self, timeout: float, silence_limit: float, check: Callable[[], None], require_no_failure: Callable[[], None]
+    ) -> None:
         """Become part of a session. ``check`` raises its failure where this end waits for the peer or begins a
-        frame; ``require_no_failure`` does so, a little later, where it waits for the rest of a frame to be taken."""
-        self._deadline, self._idle_timeout = math.inf, idle_timeout
+        frame; ``require_no_failure`` does so, a little later, where it waits for the rest of a frame to be taken.
+
+        The kernel gives the peer up after ``timeout`` seconds, receiving does after a silence of ``silence_limit``."""
+        self._deadline, self.idle_timeout = math.inf, silence_limit
         self._check, self._require_no_failure = check, require_no_failure
-        tune(self._socket, idle_timeout)
+        tune(self._socket, timeout)
 
     # --- sending ---------------------------------------------------------------------------------
 
@@ -164,19 +169,28 @@ class TlsConnection:
     # --- receiving -------------------------------------------------------------------------------
 
     def receive_into(self, view: memoryview) -> int:
-        """Some bytes into ``view`` (not empty), or 0 at the end of the connection. Raises PeerTimeout after the idle
-        time-out, ConnectionLost, or the session's failure."""
+        """Some bytes into ``view`` (not empty), as many as there are, or 0 at the end of the connection. Raises
+        PeerTimeout after the idle time-out, ConnectionLost, or the session's failure."""
         until = 0.0
-        while True:
+        received = 0
+        while received < len(view) and self._read_error is None:
             try:
                 with self._call_lock:
-                    return self._socket.recv_into(view)
+                    count = self._socket.recv_into(view[received:])  # a record at a time
+                if not count:
+                    break
+                received += count
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as wanted:
+                if received:
+                    break
                 # a record may need several reads; the silence counts from the first one
-                until = until or min(self._deadline, time.monotonic() + self._idle_timeout)
+                until = until or min(self._deadline, time.monotonic() + self.idle_timeout)
                 self._wait(wanted, until, self._check)
             except OSError as error:
-                raise translate(error, self.peer) from error
+                self._read_error = error  # the kernel tells some of them only once
+        if self._read_error is not None and not received:
+            raise translate(self._read_error, self.peer) from self._read_error
+        return received
 
     def receive_exactly(self, length: int) -> bytes:
         """``length`` bytes; raises as receive_into, and ConnectionLost when the connection ends before."""

@@ -5,7 +5,10 @@
 
 A frame is type (u8), length of the payload (u32, little-endian), payload. Each connection begins with the sender's
 HELLO and the receiver's WELCOME; then the sender sends DATA and one END, and after the last END the receiver
-sends ACK. HEARTBEAT and ERROR may come from either end at any time.
+sends ACK, which the sender answers with GOODBYE. HEARTBEAT and ERROR may come from either end at any time.
+
+A connection that is lost is replaced by another one with the same index and a higher attempt. The receiver tells in
+TAKEN how many bytes of DATA it has taken, and in WELCOME from where the sender has to go on.
 """
 
 from __future__ import annotations
@@ -20,11 +23,12 @@ from ..errors import FormatError, PeerFailed, PeerRefused, PeerTimeout, StreamCo
 from ..format import strict_json
 from ..stream.digests import ALGORITHMS
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 MAX_CONNECTIONS = 16
 MAX_DATA_LENGTH = 1 << 20  # bytes of one DATA frame
 MAX_CONTROL_LENGTH = 64 << 10  # bytes of the payload of any other frame
 _HEADER = struct.Struct("<BI")
+_COUNT = struct.Struct("<Q")
 HEADER_LENGTH = _HEADER.size
 _LONGEST_TIMEOUT = 1e9  # seconds that a socket can be told
 _MESSAGE_LIMIT = 4096  # characters of a peer's message that are repeated here
@@ -42,12 +46,15 @@ class FrameType(enum.IntEnum):
     END = 5  # JSON of End: all DATA of this connection is sent
     ERROR = 6  # JSON of XtrabackupError.as_dict(): this end has failed
     ACK = 7  # JSON of Ack: all is verified, durable and published
+    TAKEN = 8  # u64, little-endian: bytes of DATA that the receiver has taken, from the beginning of the transfer
+    GOODBYE = 9  # empty: the sender has read ACK
 
 
 @dataclass(frozen=True)
 class Hello:
     """First message of the sender on each connection. ``timeout``: seconds without a sign of life after which
-    it gives the receiver up; ``digests``: those that each connection's END will hold."""
+    it gives the receiver up; ``digests``: those that each connection's END will hold; ``attempt``: higher for each
+    connection that replaces another one."""
 
     session: str
     index: int
@@ -55,14 +62,18 @@ class Hello:
     timeout: float
     token: str = field(repr=False)
     digests: tuple[str, ...] = ()
+    attempt: int = 0
     version: int = PROTOCOL_VERSION
 
 
 @dataclass(frozen=True)
 class Welcome:
-    """The receiver has accepted the connection. ``timeout``: as in Hello, the other way."""
+    """The receiver has accepted the connection. ``timeout``: as in Hello, the other way; ``taken``: bytes of DATA that
+    it has already; ``ended``: whether it has END, too."""
 
     timeout: float
+    taken: int = 0
+    ended: bool = False
     version: int = PROTOCOL_VERSION
 
 
@@ -108,7 +119,15 @@ def parse_hello(payload: bytes, peer: str) -> Hello:
     """The HELLO in ``payload``; raises StreamCorrupt, or PeerRefused for another version of the protocol."""
     fields = _fields(payload, "HELLO", peer)
     _require_version(fields, peer)
-    types = {"session": str, "index": int, "count": int, "timeout": float, "token": str, "digests": list}
+    types = {
+        "session": str,
+        "index": int,
+        "count": int,
+        "timeout": float,
+        "token": str,
+        "digests": list,
+        "attempt": int,
+    }
     hello = _message(Hello, fields, types, peer)
     if not all(isinstance(name, str) and name in ALGORITHMS for name in hello.digests):
         raise StreamCorrupt(f"{peer} announced digests that this end does not know")
@@ -123,9 +142,21 @@ def parse_welcome(payload: bytes, peer: str) -> Welcome:
     """The WELCOME in ``payload``; raises as parse_hello."""
     fields = _fields(payload, "WELCOME", peer)
     _require_version(fields, peer)
-    welcome: Welcome = _message(Welcome, fields, {"timeout": float}, peer)
+    welcome: Welcome = _message(Welcome, fields, {"timeout": float, "taken": int, "ended": bool}, peer)
     _require_timeout(welcome.timeout, peer)
     return welcome
+
+
+def render_taken(count: int) -> bytes:
+    """The payload of TAKEN for ``count`` bytes."""
+    return _COUNT.pack(count)
+
+
+def parse_taken(payload: bytes, peer: str) -> int:
+    """The count of bytes in the ``payload`` of TAKEN; raises StreamCorrupt."""
+    if len(payload) != _COUNT.size:
+        raise StreamCorrupt(f"{peer} sent a TAKEN frame that cannot be read")
+    return int(_COUNT.unpack(payload)[0])
 
 
 def parse_ack(payload: bytes, peer: str) -> Ack:
@@ -195,6 +226,6 @@ def _message(kind: Any, fields: dict[str, Any], types: dict[str, type], peer: st
     values = {name: fields.get(name) for name in types}
     for name, value in values.items():
         wanted = (int, float) if types[name] is float else (types[name],)
-        if not isinstance(value, wanted) or isinstance(value, bool):
+        if not isinstance(value, wanted) or isinstance(value, bool) is not (types[name] is bool):
             raise StreamCorrupt(f"{peer} sent a {kind.__name__.upper()} frame whose {name} cannot be read")
     return kind(**values)

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import select
+import socket
 import threading
 import time
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from .credentials import certificate_der, tls_context
 from .session_credentials import SessionCredentials
 from .tls_connection import TlsConnection
 from .tls_framing import FrameType, Hello
+from .tls_receiving_link import ReceivingLink
 from .tls_session import TlsSession
 
 _GREETING_TIME = 10.0  # seconds for a handshake and the first frame
@@ -51,13 +54,20 @@ class ListenOptions:
 
 
 class Listener:
-    """A listening socket, and the session that enters by it. ``reader`` serves each connection in its own thread.
+    """A listening socket, and the session that enters by it. Until ``close``, a lost connection may be replaced.
 
+    ``welcome`` makes the link of a connection that may join the session; ``reader`` serves it in a thread of its own.
     The constructor raises InvalidOption (address, credentials), PeerRefused (token used before) or StreamError.
     """
 
-    def __init__(self, options: ListenOptions, reader: Callable[[TlsSession, TlsConnection, Hello], None]) -> None:
+    def __init__(
+        self,
+        options: ListenOptions,
+        welcome: Callable[[TlsSession, TlsConnection, Hello], ReceivingLink],
+        reader: Callable[[ReceivingLink], None],
+    ) -> None:
         self._options = options
+        self._welcome = welcome
         self._reader = reader
         self._own = own = options.credentials.load("receiver")
         self._pinned = certificate_der(own.peer_certificate, "peer_certificate") if own.peer_certificate else None
@@ -71,8 +81,9 @@ class Listener:
         self._open = True
         self._failure: XtrabackupError | None = None
         self._hello: Hello | None = None
-        self._joined: set[int] = set()
+        self._joined: dict[int, ReceivingLink] = {}
         self.session: TlsSession | None = None
+        self._server: threading.Thread | None = None  # which lets in what replaces a connection that was lost
         self._socket = sockets.listen(options.address, options.port)
 
     def accept(self) -> TlsSession:
@@ -88,6 +99,8 @@ class Listener:
             if session is not None and hello is not None:
                 session.check()
                 if joined == hello.count:
+                    self._server = threading.Thread(target=self._serve, name="tls-listener", daemon=True)
+                    self._server.start()
                     return session
                 if not entered:
                     deadline, entered = time.monotonic() + self._options.timeout, True
@@ -99,6 +112,10 @@ class Listener:
         """Stop listening; who has not entered stays outside."""
         with self._lock:
             self._open = False
+        if self._server is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)  # wakes it
+            self._server.join()
         self._socket.close()
 
     def __enter__(self) -> Listener:
@@ -106,6 +123,10 @@ class Listener:
 
     def __exit__(self, *_exception: object) -> None:
         self.close()
+
+    def _serve(self) -> None:
+        while self._open:
+            self._accept_one()
 
     def _accept_one(self) -> None:
         if not sockets.ready(self._socket, select.POLLIN, _SLICE):
@@ -191,14 +212,18 @@ class Listener:
                 self._consume_token()
                 self._hello = hello
                 self.session = TlsSession(self._options.timeout, hello.timeout)
+            session = self.session
+            session.check()
+            known = self._joined.get(hello.index)
+            if known is not None:
+                known.adopt(connection, hello)
+                return
             try:
-                welcome = framing.Welcome(self._options.timeout)
-                connection.send(FrameType.WELCOME, framing.render_message(welcome))
-                session = self.session
-                session.add(connection, lambda joined: self._reader(session, joined, hello))
-                self._joined.add(hello.index)
+                link = self._welcome(session, connection, hello)
+                session.add(link, lambda: self._reader(link))
+                self._joined[hello.index] = link
             except XtrabackupError as error:
-                self.session.fail(error)
+                session.fail(error)
                 raise
 
     def _check(self, connection: TlsConnection, hello: Hello) -> None:
@@ -209,8 +234,11 @@ class Listener:
             raise PeerRefused(
                 f"{connection.peer} wants {hello.count} connections, {self._options.max_connections} are allowed"
             )
+        known = self._joined.get(hello.index)
         if self._hello is not None and (
-            hello.count != self._hello.count or hello.digests != self._hello.digests or hello.index in self._joined
+            hello.count != self._hello.count
+            or hello.digests != self._hello.digests
+            or (known is not None and hello.attempt <= known.attempt)
         ):
             raise PeerRefused(f"{connection.peer} announced connection {hello.index} of {hello.count} unexpectedly")
 

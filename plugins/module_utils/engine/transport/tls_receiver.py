@@ -6,19 +6,22 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..errors import StreamCorrupt, StreamTruncated
+from ..errors import StreamError, StreamTruncated
 from ..progress import Progress
 from ..stream.digests import Checksum, StreamDigests, combine
 from . import tls_framing as framing
 from .intake import Intake, Received
-from .sockets import ConnectionLost
 from .tls_connection import TlsConnection
-from .tls_framing import FrameType, Hello
+from .tls_framing import Hello
 from .tls_listener import Listener, ListenOptions
+from .tls_receiving_link import ReceivingLink
 from .tls_session import TlsSession
+
+_log = logging.getLogger(__name__)
 
 
 def receive(
@@ -58,40 +61,43 @@ class _Reception:
         self._checksum = checksum
         self._progress = progress
         self._session: TlsSession | None = None
-        self._ended: dict[int, dict[str, str]] = {}  # connections whose data has all arrived, with its digests
+        self._links: list[ReceivingLink] = []
+        self._ended: dict[int, dict[str, str]] = {}  # links whose data has all arrived, with its digests
+        self._told = False  # the sender knows that its backup is published
 
     def run(self) -> Received:
         """Listen, receive, publish, confirm."""
-        try:
-            with self._intake.opened():
-                received = self._receive()
-        except BaseException as error:
-            if self._session is not None:
-                self._session.close(error)
-            raise
-        self._confirm(received)
-        return received
-
-    def _receive(self) -> Received:
-        """Wait for the sender and for the end of its stream, verify that."""
         listener: Listener | None = None
         try:
-            with Listener(self._listen, self._read) as listener:
-                self._progress.phase("listening")
-                session = listener.accept()
+            with self._intake.opened():
+                listener = Listener(self._listen, self._link, self._read)
+                received = self._receive(listener)
+            self._confirm(received)
+        except BaseException as error:
+            self._stop(error)
+            raise
+        finally:
+            if listener is not None:
+                listener.close()
+        return received
+
+    def _receive(self, listener: Listener) -> Received:
+        """Wait for the sender and for the end of its stream, verify that."""
+        try:
+            self._progress.phase("listening")
+            session = self._session = listener.accept()
             self._progress.phase("receiving")
-            count = len(session.connections)
+            count = len(session.links)
             session.wait(lambda: len(self._ended) == count)
             self._progress.phase("publishing")
             received = self._verified(count)
             # a sender that has failed or vanished meanwhile will not know that its backup is here: then it is not
-            session.check()
+            session.wait(lambda: all(link.live for link in session.links))
             return received
         except BaseException as error:
-            self._stop(listener.session if listener else None, error)
+            self._session = listener.session
+            self._stop(error)
             raise
-        finally:
-            self._session = listener.session if listener else None
 
     def _verified(self, count: int) -> Received:
         found = combine([self._ended[index] for index in range(count)])
@@ -103,108 +109,45 @@ class _Reception:
             raise StreamTruncated(f"{self._intake.where} ends without a manifest")
         return replace(received, digests=found)
 
-    def _stop(self, session: TlsSession | None, error: BaseException) -> None:
+    def _stop(self, error: BaseException) -> None:
         """End all threads, so that staging can be removed, and tell the sender."""
-        if session is not None:
-            session.fail(error)
+        session = self._session
+        if session is None:
+            return
+        session.fail(error)
         with contextlib.suppress(Exception):  # the error is what the caller must see
             self._intake.abort(error)  # before the readers are waited for: they may be waiting for memory
-        if session is not None:
-            session.close(error)
+        session.close(error)
 
     def _confirm(self, received: Received) -> None:
-        """Tell the sender; what becomes of the connections now no longer matters to this end."""
+        """Tell the sender, until it says that it knows or cannot be reached: what is published stays so."""
         session = self._session
         if session is None or received.manifest is None:
             return
         ack = framing.Ack(str(self._intake.dest), received.manifest.own_sha256)
-        session.succeed()
-        with session.failures():
-            session.connections[0].send(FrameType.ACK, framing.render_message(ack))
+        try:
+            for link in self._links:
+                link.confirm(ack)
+            session.wait(lambda: self._told)
+        except StreamError as error:
+            _log.info("the sender may not know that its backup is here: %s", error)
         session.close()
 
-    def _read(self, session: TlsSession, connection: TlsConnection, hello: Hello) -> None:
-        """Take in what comes by one connection; then listen for bad news until the session is closed."""
+    def _link(self, session: TlsSession, connection: TlsConnection, hello: Hello) -> ReceivingLink:
         announced = dict.fromkeys((*hello.digests, *self._digests))
-        source = _DataFrames(session, connection, StreamDigests(tuple(announced), self._checksum), self._progress)
-        self._intake.consume(source, connection.peer)
-        digests = source.finish(hello.digests)
-        with session.changing():
-            self._ended[hello.index] = digests
-        connection.receive_control()
+        digests = StreamDigests(tuple(announced), self._checksum)
+        link = ReceivingLink(
+            session, connection, self._listen.timeout, hello=hello, digests=digests, progress=self._progress
+        )
+        self._links.append(link)
+        return link
 
-
-class _DataFrames:
-    """The DATA of one connection as a source of bytes (readinto), up to END."""
-
-    def __init__(
-        self, session: TlsSession, connection: TlsConnection, digests: StreamDigests, progress: Progress
-    ) -> None:
-        self._session = session
-        self._connection = connection
-        self._digests = digests
-        self._progress = progress
-        self._left = 0  # bytes of the current frame that have not been read
-        self._received = 0
-        self._end: framing.End | None = None
-
-    def readinto(self, buffer: memoryview, /) -> int:
-        """Fill some of ``buffer`` (not empty); returns the count of bytes, 0 after END. Raises the session's failure,
-        which the loss of the connection becomes."""
-        try:
-            while not self._left:
-                if self._end is not None:
-                    return 0
-                self._next_frame()
-            count = self._connection.receive_into(buffer[: self._left])
-            if not count:
-                raise ConnectionLost(
-                    f"{self._connection.peer} hung up in the middle of its data", peer=self._connection.peer
-                )
-        except ConnectionLost as error:
-            # it may have said why on another connection
-            self._session.lost(error)
-            raise
-        self._digests.update(buffer[:count])
-        self._left -= count
-        return count
-
-    def finish(self, announced: Sequence[str]) -> dict[str, str]:
-        """All is read: returns the digests. Raises StreamCorrupt when there is more DATA than the stream's format
-        wants, or when those ``announced`` by the sender are others."""
-        peer = self._connection.peer
-        if self._left or self._end is None:
-            raise StreamCorrupt(f"{peer} sent more than a stream", peer=peer)
-        found = self._digests.hexdigests()
-        for name in announced:
-            sent = self._end.digests.get(name)
-            if sent != found[name]:
-                raise StreamCorrupt(
-                    f"{peer} sent bytes whose {name} is {sent}, those that arrived have {found[name]}",
-                    peer=peer,
-                    algorithm=name,
-                    sent=sent,
-                    found=found[name],
-                )
-        return found
-
-    def _next_frame(self) -> None:
-        kind, length = self._connection.receive_header()
-        if kind is FrameType.DATA:
-            self._left = length
-            self._received += length
-            self._progress.advance(length)
-            return
-        payload = self._connection.receive_exactly(length)
-        if kind is FrameType.ERROR:
-            raise framing.parse_error(payload, self._connection.peer)
-        if kind is FrameType.END:
-            self._end = framing.parse_end(payload, self._connection.peer)
-            if self._end.sent != self._received:
-                raise StreamTruncated(
-                    f"{self._connection.peer} sent {self._end.sent} bytes, {self._received} arrived",
-                    sent=self._end.sent,
-                    received=self._received,
-                )
-        elif kind is not FrameType.HEARTBEAT:
-            raise StreamCorrupt(f"{self._connection.peer} sent a {kind.name} frame among its data")
+    def _read(self, link: ReceivingLink) -> None:
+        """Take in what comes by one link; then listen until the sender knows that it is published."""
+        self._intake.consume(link, link.peer)
+        digests = link.finish()
+        with link.session.changing():
+            self._ended[link.index] = digests
+        link.wait_for_goodbye()
+        with link.session.changing():
+            self._told = True

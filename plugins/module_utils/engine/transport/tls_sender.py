@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..addresses import endpoint
@@ -25,10 +26,16 @@ from .credentials import Credentials, certificate_der, tls_context
 from .session_credentials import SessionCredentials
 from .sockets import ConnectionLost
 from .tls_connection import TlsConnection
-from .tls_framing import FrameType
+from .tls_framing import FrameType, Hello
+from .tls_sending_link import SendingLink
 from .tls_session import TlsSession
 
 _GREETING_TIME = 10.0  # seconds for the handshake and the first frames
+_LEAST_GREETING_TIME = 1.0  # seconds, however little is left
+_SILENCES = 3  # of what part of the time-out the receiver may be silent before the connection is replaced
+_GOODBYE_TIME = 1.0  # seconds for the last frame
+_KEPT = 32 << 20  # bytes that all links keep until the receiver has taken them
+_KEPT_BY_LINK = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -72,8 +79,9 @@ class TlsSink(StreamSink):
         self._digests = tuple(digests)
         self._ack: framing.Ack | None = None
         self._expected_sha256 = ""
+        self._links: list[SendingLink] = []
         self._session = self._connect()
-        self._channels = [_TlsChannel(self._session, connection) for connection in self._session.connections]
+        self._channels = [_TlsChannel(link) for link in self._links]
         super().__init__(self._channels, compress=compress, encrypt_key=encrypt_key, digests=digests, sparse=sparse)
 
     def publish(self, manifest: Manifest) -> dict[str, Any]:
@@ -91,6 +99,8 @@ class TlsSink(StreamSink):
                 confirmed="" if ack is None else ack.manifest_sha256,
                 expected=self._expected_sha256,
             )
+        for link in self._links:
+            link.connection.send_finally(FrameType.GOODBYE, b"", _GOODBYE_TIME)
         self._session.close()
         return {"path": ack.published}
 
@@ -106,62 +116,74 @@ class TlsSink(StreamSink):
         own = target.credentials.load("sender")
         deadline = time.monotonic() + target.connect_timeout
         name, count = secrets.token_hex(16), target.connections
-        hellos = [framing.Hello(name, index, count, target.timeout, own.token, self._digests) for index in range(count)]
+        hellos = [
+            _Hellos(Hello(name, index, count, target.timeout, own.token, self._digests)) for index in range(count)
+        ]
         connection, welcome = _enter(target, own, hellos[0], deadline)
-        session = TlsSession(target.timeout, welcome.timeout)
+        session = TlsSession(target.timeout, welcome.timeout, target.timeout / _SILENCES)
         try:
-            session.add(connection, self._receive)
-            for hello in hellos[1:]:
-                connection, _welcome = _enter(target, own, hello, deadline)
-                session.add(connection, self._receive)
+            self._add(session, own, connection, hellos[0])
+            for following in hellos[1:]:
+                connection, _welcome = _enter(target, own, following, deadline)
+                self._add(session, own, connection, following)
             session.check()
         except BaseException as error:
             session.close(error)
             raise
         return session
 
-    def _receive(self, connection: TlsConnection) -> None:
-        """Listen on ``connection`` to what the receiver says while this end sends."""
-        _kind, payload = connection.receive_control(FrameType.ACK)
-        ack = framing.parse_ack(payload, connection.peer)
-        self._session.succeed()
-        with self._session.changing():
+    def _add(self, session: TlsSession, own: Credentials, connection: TlsConnection, hellos: _Hellos) -> None:
+        target = self._target
+
+        def connect(seconds: float) -> tuple[TlsConnection, framing.Welcome]:
+            return _enter(target, own, hellos, time.monotonic() + seconds)
+
+        link = SendingLink(
+            session,
+            connection,
+            target.timeout,
+            capacity=min(_KEPT // target.connections, _KEPT_BY_LINK),
+            connect=connect,
+        )
+        self._links.append(link)
+        session.add(link, lambda: self._receive(session, link))
+
+    def _receive(self, session: TlsSession, link: SendingLink) -> None:
+        """Listen on ``link`` to what the receiver says while this end sends."""
+        ack = framing.parse_ack(link.receive(), link.peer)
+        session.succeed()
+        with session.changing():
             self._ack = ack
 
 
 class _TlsChannel(Channel):
-    """One connection as a channel of the stream."""
+    """One link as a channel of the stream."""
 
-    def __init__(self, session: TlsSession, connection: TlsConnection) -> None:
-        self._session = session
-        self._connection = connection
-        self._sent = 0
+    def __init__(self, link: SendingLink) -> None:
+        self._link = link
 
     def write(self, buffers: Sequence[Buffer]) -> None:
-        frame: list[Buffer] = []
-        room = framing.MAX_DATA_LENGTH
-        for buffer in buffers:
-            view = memoryview(buffer)
-            while len(view) > room:
-                self._send([*frame, view[:room]])
-                view = view[room:]
-                frame, room = [], framing.MAX_DATA_LENGTH
-            frame.append(view)
-            room -= len(view)
-        self._send(frame)
+        self._link.write(buffers)
 
     def end(self, digests: dict[str, str]) -> None:
         """All is written to this channel, and has these ``digests``."""
-        end = framing.End(self._sent, digests)
-        self._session.send(self._connection, FrameType.END, framing.render_message(end))
+        self._link.end(framing.End(self._link.position, digests))
 
-    def _send(self, frame: Sequence[Buffer]) -> None:
-        self._session.send(self._connection, FrameType.DATA, *frame)
-        self._sent += sum(map(len, frame))
+
+class _Hellos:
+    """The HELLO of each connection of one link: ``first``, then with a higher attempt each time."""
+
+    def __init__(self, first: Hello) -> None:
+        self._first = first
+        self._attempts = itertools.count()
+
+    def render(self) -> bytes:
+        """The payload of the next one."""
+        return framing.render_message(replace(self._first, attempt=next(self._attempts)))
 
 
 def _enter(
-    target: TlsTarget, own: Credentials, hello: framing.Hello, deadline: float
+    target: TlsTarget, own: Credentials, hellos: _Hellos, deadline: float
 ) -> tuple[TlsConnection, framing.Welcome]:
     """A connection that the receiver has let in. Raises PeerTimeout when nobody listens until ``deadline``, and
     PeerRefused when the receiver does not want it.
@@ -172,7 +194,7 @@ def _enter(
         connection = dial(target, own, deadline)
         try:
             try:
-                connection.send(FrameType.HELLO, framing.render_message(hello))
+                connection.send(FrameType.HELLO, hellos.render())
             except ConnectionLost:
                 # TLS 1.3: this end is done before the receiver has verified its certificate. If it has hung up already,
                 # the reason is still there to be read
@@ -195,7 +217,9 @@ def dial(target: TlsTarget, own: Credentials, deadline: float) -> TlsConnection:
     pinned = certificate_der(own.peer_certificate, "peer_certificate")
 
     def enter(raw: socket.socket) -> TlsConnection:
-        connection = TlsConnection(raw, context, target.peer, time.monotonic() + _GREETING_TIME)
+        now = time.monotonic()
+        until = min(now + _GREETING_TIME, max(deadline, now + _LEAST_GREETING_TIME))
+        connection = TlsConnection(raw, context, target.peer, until)
         try:
             connection.handshake(pinned)
             return connection

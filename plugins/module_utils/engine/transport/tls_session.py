@@ -12,50 +12,64 @@ import time
 from collections.abc import Iterator
 from typing import Callable
 
-from ..errors import PeerFailed
+from ..errors import PeerFailed, StreamError
 from . import tls_framing as framing
-from .sockets import ConnectionLost
 from .tls_connection import TlsConnection
-from .tls_framing import Buffer, FrameType
+from .tls_framing import FrameType
+from .tls_link import Link, is_loss
 
 _log = logging.getLogger(__name__)
 
 _HEARTBEAT_INTERVAL = 5.0  # seconds; less when a time-out is short
-_LOSS_GRACE = 0.5  # seconds for the peer's reason to arrive on any connection after the loss of one
+_SIGNS_OF_LIFE = 8  # heartbeats within a time-out
 _FRAME_GRACE = 1.0  # seconds for a frame under way to be finished after this end has failed
 _FAREWELL = 2.0  # seconds for the peer to take our last frames and to hang up
 _SLICE = 0.2  # seconds after which a waiting thread looks up (and signals are handled)
 
 
 class TlsSession:
-    """The connections of one transfer. The first failure of any thread is the session's, and ends all others.
+    """The links of one transfer. The first failure of any thread is the session's, and ends all others.
 
-    ``idle_timeout`` (seconds) bounds a silence of the peer; ``peer_timeout`` is what the peer bounds ours by.
+    ``timeout`` (seconds) bounds the loss of a connection and a silence of the peer, ``peer_timeout`` is what the peer
+    bounds ours by. A silence of ``silence_limit`` seconds (default: ``timeout``) counts as a loss.
     """
 
-    def __init__(self, idle_timeout: float, peer_timeout: float) -> None:
-        self.connections: list[TlsConnection] = []
+    def __init__(self, timeout: float, peer_timeout: float, silence_limit: float | None = None) -> None:
+        self.links: list[Link] = []
         self.decided = threading.Event()  # the transfer has failed, or all that matters has been received
         self.failure: BaseException | None = None
         self._failed_at = 0.0
-        self._idle_timeout = idle_timeout
-        self._interval = max(0.05, min(_HEARTBEAT_INTERVAL, idle_timeout / 4, peer_timeout / 4))
+        self._timeout = timeout
+        self._silence_limit = timeout if silence_limit is None else silence_limit
+        shortest = min(timeout, peer_timeout)
+        self._interval = max(0.05, min(_HEARTBEAT_INTERVAL, shortest / _SIGNS_OF_LIFE))
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._changed = threading.Condition()
-        self._start(self._beat, "heartbeat")
+        self.start(self._beat, "heartbeat")
 
-    def add(self, connection: TlsConnection, reader: Callable[[TlsConnection], None]) -> None:
-        """Take ``connection`` in; ``reader`` receives from it in a thread of its own, until it returns or raises."""
-        connection.join(self._idle_timeout, self.check, self._require_no_failure)
-        self.connections.append(connection)
-        _log.info("connection %d of the session, with %s", len(self.connections), connection.peer)
+    def add(self, link: Link, reader: Callable[[], None]) -> None:
+        """Take ``link`` in; ``reader`` receives from it in a thread of its own, until it returns or raises."""
+        self.links.append(link)
+        _log.info("connection %d of the session, with %s", len(self.links), link.peer)
+        self.start(reader, "reader")
+
+    def join(self, connection: TlsConnection) -> None:
+        """``connection`` becomes part of this session, as that of one of its links."""
+        connection.join(self._timeout, self._silence_limit, self.check, self._require_no_failure)
+
+    def start(self, target: Callable[[], None], name: str) -> None:
+        """Run ``target`` in a thread; what it raises is the session's failure."""
 
         def run() -> None:
-            with self.failures():
-                reader(connection)
+            try:
+                target()
+            except BaseException as error:  # noqa: BLE001  whatever ends a thread must end the transfer
+                self.fail(error)
 
-        self._start(run, "reader")
+        thread = threading.Thread(target=run, name=f"tls-{name}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def check(self) -> None:
         """Raises the session's failure, if there is one."""
@@ -74,30 +88,6 @@ class TlsSession:
         """All that matters has been received: what happens from now on is no failure."""
         with self._lock:
             self.decided.set()
-
-    @contextlib.contextmanager
-    def failures(self) -> Iterator[None]:
-        """An exception of the block becomes the session's failure, and goes no further."""
-        try:
-            yield
-        except ConnectionLost as error:
-            if not self.decided.wait(_LOSS_GRACE):
-                self.fail(error)
-        except BaseException as error:  # noqa: BLE001  whatever ends a thread must end the transfer
-            self.fail(error)
-
-    def lost(self, error: ConnectionLost) -> None:
-        """A connection broke: unless the peer says why on another one at once, that is the session's failure.
-        Raises the session's failure, if there is one then."""
-        if not self.decided.wait(_LOSS_GRACE):
-            self.fail(error)
-        self.check()
-
-    def send(self, connection: TlsConnection, kind: FrameType, *payload: Buffer) -> None:
-        """Send a frame on ``connection``; raises the session's failure, which a broken connection becomes."""
-        with self.failures():
-            connection.send(kind, *payload)
-        self.check()
 
     def wait(self, condition: Callable[[], bool]) -> None:
         """Wait until ``condition`` holds, which is changed under ``changing``; raises the session's failure."""
@@ -121,38 +111,38 @@ class TlsSession:
         else:
             self.fail(error)
         until = time.monotonic() + _FAREWELL
-        for connection in self.connections:
+        for link in self.links:
             if error is None:
-                connection.end_sending()
+                link.connection.end_sending()
             elif not _came_from_peer(error):
                 left = max(0.1, until - time.monotonic())
-                connection.send_finally(FrameType.ERROR, framing.render_error(error), left)
+                link.connection.send_finally(FrameType.ERROR, framing.render_error(error), left)
         if error is None:
             # the readers end when the peer has taken our last frame and hangs up
-            for thread in self._threads:
+            for thread in list(self._threads):
                 thread.join(max(0.0, until - time.monotonic()))
-            for connection in self.connections:
-                connection.shut()
-        for thread in self._threads:
-            thread.join()
-        for connection in self.connections:
+            for link in self.links:
+                link.connection.shut()
+        while self._threads:
+            self._threads.pop().join()
+        for link in self.links:
             if error is not None and not _came_from_peer(error):
-                connection.drain(until)
-            connection.shut()
-            connection.close()
-
-    def _start(self, target: Callable[[], None], name: str) -> None:
-        thread = threading.Thread(target=target, name=f"tls-{name}", daemon=True)
-        self._threads.append(thread)
-        thread.start()
+                link.connection.drain(until)
+            link.connection.shut()
+            link.connection.close()
 
     def _beat(self) -> None:
-        with self.failures():
-            while not self.decided.wait(self._interval / 2):
-                now = time.monotonic()
-                for connection in list(self.connections):
-                    if now - connection.sent_at >= self._interval:
+        while not self.decided.wait(self._interval / 2):
+            now = time.monotonic()
+            for link in list(self.links):
+                connection = link.connection
+                if link.live and now - connection.sent_at >= self._interval:
+                    try:
                         connection.beat()
+                    except StreamError as error:
+                        # who reads from it will notice
+                        if not is_loss(error):
+                            raise
 
     def _require_no_failure(self) -> None:
         if self.failure is not None and time.monotonic() - self._failed_at > _FRAME_GRACE:

@@ -57,10 +57,12 @@ def limit(seconds: float) -> Iterator[None]:
     assert time.monotonic() - began < seconds
 
 
-def greet(ends: Ends, index: int = 0, count: int = 1, session: str = "s", token: str = TOKEN) -> TlsConnection:
+def greet(
+    ends: Ends, index: int = 0, count: int = 1, session: str = "s", token: str = TOKEN, attempt: int = 0
+) -> TlsConnection:
     """A sender of our own making, up to its HELLO."""
     connection = dial(ends.target(), credentials.load(ends.sender), time.monotonic() + 5)
-    hello = framing.Hello(session, index, count, 10.0, token)
+    hello = framing.Hello(session, index, count, 10.0, token, attempt=attempt)
     connection.send(FrameType.HELLO, framing.render_message(hello))
     return connection
 

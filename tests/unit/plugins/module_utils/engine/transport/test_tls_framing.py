@@ -20,13 +20,14 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tls_framing import FrameType
 
 HELLO = {
-    "version": 2,
+    "version": 3,
     "session": "s",
     "index": 0,
     "count": 2,
     "timeout": 60,
     "token": "t",
     "digests": ["sha256"],
+    "attempt": 0,
 }
 
 
@@ -40,7 +41,7 @@ def test_a_header_is_type_and_little_endian_length() -> None:
     "data",
     [
         b"\x00\x00\x00\x00\x00",
-        b"\x08\x00\x00\x00\x00",
+        b"\x0a\x00\x00\x00\x00",
         b"GET /",
         b"\x03\x01\x00\x10\x00",  # DATA of 1 MiB + 1
         b"\x06\x01\x00\x01\x00",  # ERROR of 64 KiB + 1
@@ -54,12 +55,15 @@ def test_headers_of_unknown_types_or_too_long_frames_are_refused(data: bytes) ->
 def test_messages_come_back_as_they_were() -> None:
     hello = framing.Hello("session", 3, 4, 12.5, "token", ("sha256", "xxh3"))
     assert framing.parse_hello(framing.render_message(hello), "peer") == hello
-    welcome = framing.Welcome(7.0)
+    welcome = framing.Welcome(7.0, 1 << 40, True)
     assert framing.parse_welcome(framing.render_message(welcome), "peer") == welcome
     ack = framing.Ack("/srv/x", "00ff")
     assert framing.parse_ack(framing.render_message(ack), "peer") == ack
     end = framing.End(1 << 40, {"xxh3": "00"})
     assert framing.parse_end(framing.render_message(end), "peer") == end
+    assert framing.parse_taken(framing.render_taken(1 << 40), "peer") == 1 << 40
+    with pytest.raises(StreamCorrupt, match="peer"):
+        framing.parse_taken(b"7", "peer")
 
 
 def test_the_token_does_not_show_in_the_representation_of_a_hello() -> None:
@@ -84,6 +88,7 @@ def test_the_token_does_not_show_in_the_representation_of_a_hello() -> None:
         {"digests": "sha256"},
         {"digests": ["sha3"]},
         {"digests": [{}]},
+        {"attempt": "0"},
     ],
 )
 def test_a_hello_with_a_field_that_makes_no_sense_is_refused(change: dict[str, object]) -> None:
@@ -100,8 +105,8 @@ def test_what_is_no_object_is_refused(payload: bytes) -> None:
 
 
 def test_another_version_of_the_protocol_is_named() -> None:
-    with pytest.raises(PeerRefused, match="version 3"):
-        framing.parse_hello(json.dumps({**HELLO, "version": 3}).encode(), "peer")
+    with pytest.raises(PeerRefused, match="version 4"):
+        framing.parse_hello(json.dumps({**HELLO, "version": 4}).encode(), "peer")
 
 
 def test_an_error_travels_with_message_remedy_and_details() -> None:

@@ -196,7 +196,7 @@ def test_a_sender_with_another_token_is_refused_and_the_right_one_still_gets_in(
 
 
 def test_a_token_opens_one_session_only(ends: Ends) -> None:
-    receiver = Receiver(ends)
+    receiver = Receiver(ends, timeout=1.0)
     first = enter(ends, 0, 2, "first")
     with pytest.raises(PeerRefused, match="has begun already"):
         enter(ends, 0, 1, "second")

