@@ -137,6 +137,7 @@ def test_a_job_that_was_killed_before_or_after_the_copy_was_put_in_place_is_take
     assert estate.leftovers() == []
 
 
+@pytest.mark.parametrize("estate", ["mariadb"], indirect=True)  # no part of it knows the family
 def test_what_a_job_has_left_that_was_killed_at_its_very_end_is_removed(estate: Estate) -> None:
     replica = estate.host("replica")
     succeeded(estate.play())
@@ -198,6 +199,7 @@ def test_a_link_that_is_cut_fifty_times_only_delays_the_transfer(estate: Estate)
     assert estate.leftovers() == []
 
 
+@pytest.mark.parametrize("estate", ["mariadb"], indirect=True)  # no part of it knows the family
 def test_a_link_that_does_not_come_back_fails_the_transfer_and_touches_nothing(estate: Estate) -> None:
     replica = estate.host("replica")
     port = estate.ports["replica"]

@@ -91,8 +91,8 @@ sys.exit(0 if executed else "no test was executed")
 P
 }
 
-# Tests on servers wait for them a third of the time: one more at a time than processors.
-on_servers() {
+# Tests that wait, for servers or for connections, a third of the time: one more at a time than processors.
+overlapped() {
     TEST_WORKERS=${TEST_WORKERS:-3} executed "$@"
 }
 
@@ -115,10 +115,10 @@ for step in "$@"; do
             begin "ruff format" ruff format --check --quiet .
             finish
             ;;
-        unit) check "unit tests" executed unit --dist loadfile tests/unit tests/security ;;
+        unit) check "unit tests" overlapped unit --dist loadfile tests/unit tests/security ;;
         # it takes what the tests on servers leave of the processors
         sanity) begin "sanity" nice -n 19 tests/tools/sanity.sh ;;
-        integration) check "server tests" on_servers servers tests/integration_servers ;;
+        integration) check "server tests" overlapped servers tests/integration_servers ;;
         molecule) check "real hosts" tests/tools/molecule.sh ;;
         fuzz) check "fuzzing" fuzz ;;
         docs) check "documentation" tests/tools/docs.sh ;;
@@ -142,7 +142,7 @@ for step in "$@"; do
             check "positions of busy replicas" executed positions \
                 tests/integration_servers/test_mysql_replica_positions.py tests/integration_servers/test_safe_slave_backup.py
             ;;
-        integration-quick) check "server tests" on_servers servers tests/integration_servers -m "not slow" ;;
+        integration-quick) check "server tests" overlapped servers tests/integration_servers -m "not slow" ;;
         *) echo "unknown step: $step" >&2; exit 2 ;;
     esac
 done
