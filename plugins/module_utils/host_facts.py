@@ -21,6 +21,7 @@ from .engine.server.connection import (
     ConnectionParameters,
 )
 from .engine.server.facts import (
+    data_bytes_of,
     objects_of,
     replication_facts,
     server_facts,
@@ -71,7 +72,12 @@ def server_part(params: dict[str, Any]) -> tuple[dict[str, Any], ServerObjects |
     tolerated: type[XtrabackupError] = ConnectionFailed if said else XtrabackupError
     try:
         with Connection(ConnectionParameters.from_options(params)) as connection:
-            facts = {"server": server_facts(connection), "replication": replication_facts(connection)}
+            facts: dict[str, Any] = {
+                "server": server_facts(connection),
+                "replication": replication_facts(connection),
+            }
+            if params["data_size"]:
+                facts["server"]["data_bytes"] = data_bytes_of(connection)
             return facts, objects_of(connection, params["src"])
     except tolerated as error:
         if said and not params["server_optional"]:

@@ -18,11 +18,13 @@ from typing import Any
 from ..catalog import describe_path, describe_user_data
 from ..errors import ConnectionFailed, StorageError
 from ..host import running
+from ..host.data_size import stored_bytes
 from ..host.programs import answer_of
 from ..server.connection import Connection, ConnectionParameters
 from ..server.facts import objects_of, replication_facts, server_facts
 from ..server.installed import InstalledServer, ServerRequest, find_installed
 from .journal import read_journal
+from .places import read_places, real_datadir
 from .source_login import SourceLogin, try_source
 
 _SYSTEMD = "/run/systemd/system"
@@ -66,7 +68,7 @@ def read_all(
     question: HostQuestion, login: ConnectionParameters, administrator: ConnectionParameters
 ) -> dict[str, Any]:
     """All of it: the host as ``read_host``, the data directory, the server as both logins see it, the journal of an
-    earlier run, and what has arrived."""
+    earlier run, what has arrived, and the places that a copy goes to."""
     host = read_host(question)
     datadir = host["datadir"]
     result: dict[str, Any] = {"host": host}
@@ -86,12 +88,14 @@ def read_all(
     result["incoming"] = {"path": incoming, "overlap": _overlap(datadir, incoming), "source": None, "backup": None}
     if result["journal"]["exists"]:
         result["incoming"]["source"], result["incoming"]["backup"] = describe_path(incoming)
+        result["incoming"]["stored_bytes"] = stored_bytes(incoming)
+    result["places"] = read_places(question.server, host, incoming)
     return result
 
 
 def incoming_of(question: HostQuestion, datadir: str) -> str:
-    """The place where a backup for ``datadir`` arrives."""
-    return question.incoming or f"{datadir}.incoming"
+    """The place where a backup for ``datadir`` arrives: beside it, where a symbolic link to it does not matter."""
+    return question.incoming or f"{real_datadir(datadir)}.incoming"
 
 
 def journal_of(incoming: str) -> str:

@@ -51,7 +51,7 @@ class Problem:
 @dataclass(frozen=True)
 class PrimaryServer:
     """The server to replicate from. ``gtid`` is its position (MariaDB) or set (MySQL); ``replicates`` is whether it has
-    channels of its own."""
+    channels of its own. ``data_bytes`` of its data files, None where nobody can tell; ``layout`` as in Places."""
 
     family: Family
     version: tuple[int, ...]
@@ -66,6 +66,8 @@ class PrimaryServer:
     replicates: bool = False
     gtid: str = ""
     gtid_mode: str = ""
+    data_bytes: int | None = None
+    layout: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -139,13 +141,41 @@ class Service:
 
 @dataclass(frozen=True)
 class Received:
-    """The place where a backup arrives. ``overlap`` is whether it and the data directory are one inside the other."""
+    """The place where a backup arrives. ``overlap`` is whether it and the data directory are one inside the other;
+    ``stored_bytes``: what is there of an earlier run, which is removed before another one arrives."""
 
     path: str
     kind: str = "absent"
     complete: bool = False
     backup_id: str = ""
     overlap: bool = False
+    stored_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Room:
+    """The file system of a place: ``free`` bytes, and the number ``device``, which tells it from others."""
+
+    path: str
+    device: int
+    free: int
+
+
+@dataclass(frozen=True)
+class Places:
+    """Places that a copy goes to. ``error``: why nothing can be put there. ``missing``: directories of logs that the
+    server needs and that are not there. ``in_the_way``: names in a directory that is no data directory. ``outside``:
+    files of a server's data that are elsewhere. ``incoming`` and ``staging``: where the copy arrives, and where it is
+    put. ``layout``: what has to be as on the primary, from the option files: ``innodb_page_size``,
+    ``lower_case_table_names`` and ``data_file_sizes``, as far as they are known."""
+
+    error: Problem | None = None
+    missing: tuple[str, ...] = ()
+    in_the_way: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+    incoming: Room | None = None
+    staging: Room | None = None
+    layout: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -199,6 +229,7 @@ class Host:
     missing_files: tuple[str, ...] = ()
     job: str = ""
     source: SourceAnswer = SourceAnswer()
+    places: Places = Places()
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any, Callable
 
 from ..format.family import Family
 from ..server.replication import compare_gtid
-from .compatibility import ALWAYS, FOR_A_NEW_ONE, problems_of
+from .compatibility import ALWAYS, FOR_A_COPY, FOR_A_NEW_ONE, FOR_A_TRANSFER, problems_of
 from .model import PLACE, WAITING, Channel, Host, Journal, Plan, Primary, Problem, Request, Step
 
 _SHOWN = 5  # names of databases or objects in a sentence
@@ -34,17 +34,39 @@ def decide(primary: Primary, host: Host, journal: Journal, request: Request) -> 
         problems.append(Problem(plan.rule, plan.why, plan.remedy))
     elif plan.changes and not followed:
         problems += problems_of(FOR_A_NEW_ONE, primary, host, request)
+    received = _is_received(plan, world)
+    if plan.step is Step.PROVISION:
+        problems += problems_of(FOR_A_COPY, primary, host, request)
+        if not received:
+            problems += [*problems_of(FOR_A_TRANSFER, primary, host, request), *_files_outside(plan, host)]
     before, after = states(plan, world)
     if problems:
         return replace(refusal(problems), before=before, after=before)
     return replace(
         plan,
-        received=_is_received(plan, world),
+        received=received,
         tidies=plan.step is Step.KEEP and journal.exists,
         channel=channel_options(plan, world),
         before=before,
         after=after,
     )
+
+
+def _files_outside(plan: Plan, host: Host) -> list[Problem]:
+    """The problem of a server's files outside of a data directory in which there is nothing: without consent they are
+    not replaced."""
+    named = host.places.outside
+    if plan.replaces or not named:
+        return []
+    more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
+    return [
+        Problem(
+            "files_outside",
+            f"there is nothing in {host.datadir}, and outside of it are files of a server's data: "
+            f"{', '.join(named[:_SHOWN])}{more}",
+            f"Remove them if they may go, or say {_CONSENT}: true for {host.name} to replace them.",
+        )
+    ]
 
 
 def refusal(problems: Sequence[Problem]) -> Plan:

@@ -19,10 +19,12 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.m
     Host,
     Journal,
     Place,
+    Places,
     Primary,
     PrimaryServer,
     Received,
     Request,
+    Room,
     UserData,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.plan import (
@@ -35,7 +37,8 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.p
     require_still_free,
 )
 
-PRIMARY = Primary("db1", PrimaryServer(Family.MARIADB, (10, 11, 6), 1, gtid="0-1-100"))
+SERVER = PrimaryServer(Family.MARIADB, (10, 11, 6), 1, gtid="0-1-100")
+PRIMARY = Primary("db1", SERVER)
 REQUEST = Request(
     "10.0.0.1", 3306, backup_user="b", backup_password="b", replication_user="r", replication_password="r"
 )
@@ -419,6 +422,29 @@ def test_what_a_new_replica_needs_is_not_asked_of_one_that_is_kept() -> None:
         "xtrabackup_replication_user is empty",
         "xtrabackup_replication_password is empty",
     ]
+
+
+def test_files_outside_of_an_empty_data_directory_are_not_replaced_without_consent() -> None:
+    host = replace(HOST, places=Places(outside=tuple(f"/logs/binlog.{number}" for number in range(7))))
+    made = plan(host)
+    assert (made.step, [problem.code for problem in made.problems]) == (Step.REFUSE, ["files_outside"])
+    assert "/logs/binlog.4 and 2 more" in made.problems[0].message
+    assert plan(host, request=rebuilding()).step is Step.PROVISION
+
+
+def test_room_is_needed_until_the_copy_has_arrived_and_a_place_until_it_is_there() -> None:
+    full = Places(incoming=Room("/in", 1, 0), staging=Room("/data", 2, 0), outside=("/logs/binlog.000001",))
+    large = replace(PRIMARY, server=replace(SERVER, data_bytes=1))
+    received = Received("/in", "backup", complete=True, backup_id="id")
+    refused = plan(replace(HOST, places=full), primary=large)
+    assert [problem.code for problem in refused.problems] == ["disk_full", "files_outside"]
+    arrived = replace(HOST, places=full, received=received)
+    assert plan(arrived, RECEIVING, replace(REQUEST, now=200), large).received
+    unfit = replace(full, missing=("/logs",))
+    assert plan(replace(arrived, places=unfit), RECEIVING, replace(REQUEST, now=200), large).rule == (
+        "log_directory_missing"
+    )
+    assert plan(replace(HOST, place=COPY, data=UNKNOWN, places=unfit), PLACING, primary=large).step is Step.CONTINUE
 
 
 def test_names_from_the_host_cannot_forge_a_line() -> None:
