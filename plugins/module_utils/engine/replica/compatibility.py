@@ -228,8 +228,9 @@ def source_login_refused(primary: Primary, host: Host, request: Request) -> Prob
         "source_login_refused",
         f"{host.name} cannot log in to {request.source} as the replica will: {host.source.message}",
         f"{host.source.remedy} What is tried: xtrabackup_primary_address, xtrabackup_primary_port, "
-        "xtrabackup_replication_user, xtrabackup_replication_password, xtrabackup_replication_ssl. With "
-        "xtrabackup_replica_try_source: false it is not tried.",
+        "xtrabackup_replication_user, xtrabackup_replication_password, xtrabackup_replication_ssl, its _ca, "
+        "_cert, _key and _verify, xtrabackup_replication_public_key. With xtrabackup_replica_try_source: false it is "
+        "not tried.",
     )
 
 
@@ -268,6 +269,21 @@ def channel_impossible(_primary: Primary, host: Host, request: Request) -> Probl
     except InvalidOption as error:
         return Problem(error.code, error.message, error.remedy)
     return None
+
+
+def authority_missing(_primary: Primary, host: Host, request: Request) -> Problem | None:
+    """The certificate is to be verified, and nobody says by which authority. MySQL does not take the host's."""
+    given = request.settings
+    if host.family is not Family.MYSQL or not given.get("source_ssl_verify") or given.get("source_ssl_ca"):
+        return None
+    if not given.get("source_ssl", True):
+        return None
+    return Problem(
+        "authority_missing",
+        "xtrabackup_replication_ssl_verify is true, and no xtrabackup_replication_ssl_ca says by which authority the "
+        f"certificate of {request.source} is to be verified: MySQL on {host.name} would not connect",
+        "Say xtrabackup_replication_ssl_ca, a file there with the certificate of the authority.",
+    )
 
 
 def file_missing(_primary: Primary, host: Host, _request: Request) -> Problem | None:
@@ -415,6 +431,7 @@ FOR_A_NEW_ONE: tuple[Rule, ...] = (
     replication_user_empty,
     replication_password_empty,
     channel_impossible,
+    authority_missing,
     source_login_refused,
     source_is_another,
     file_missing,

@@ -17,6 +17,7 @@ from typing import Any
 
 from ..catalog import describe_path, describe_user_data
 from ..errors import ConnectionFailed, StorageError
+from ..format.family import Flavor
 from ..host import running
 from ..host.data_size import stored_bytes
 from ..host.programs import answer_of
@@ -79,9 +80,8 @@ def read_all(
         place = administrator.unix_socket or host["socket"]
         result["administrator"] = _asked(datadir, is_datadir, replace(administrator, unix_socket=place))
     if question.source is not None:
-        source = question.source
-        if source.ssl is None:
-            source = replace(source, ssl=host["flavor"] != "mariadb")
+        version = tuple(int(number) for number in host["version"].split(".") if number.isdigit())
+        source = question.source.of_new_channel(Flavor(host["flavor"]).family, version)
         result["source_login"] = try_source(source)
     incoming = incoming_of(question, datadir)
     result["journal"] = read_journal(journal_of(incoming))

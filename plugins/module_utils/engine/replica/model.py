@@ -35,6 +35,12 @@ CHANNEL_SETTINGS = (
 )
 
 
+def new_channel(family: Family, ssl_ca: str) -> dict[str, bool]:
+    """Settings of a new channel that are not given; ``ssl_ca`` is "" where none is given."""
+    mysql = family is Family.MYSQL
+    return {"source_ssl": mysql, "source_ssl_verify": not mysql or bool(ssl_ca), "get_source_public_key": False}
+
+
 @dataclass(frozen=True)
 class Problem:
     """Why a host cannot become or stay a replica: a stable ``code``, a sentence, and what to do about it."""

@@ -17,7 +17,7 @@ from typing import Any, Callable
 from ..format.family import Family
 from ..server.replication import compare_gtid
 from .compatibility import ALWAYS, FOR_A_COPY, FOR_A_NEW_ONE, FOR_A_TRANSFER, problems_of
-from .model import PLACE, WAITING, Channel, Host, Journal, Plan, Primary, Problem, Request, Step
+from .model import PLACE, WAITING, Channel, Host, Journal, Plan, Primary, Problem, Request, Step, new_channel
 
 _SHOWN = 5  # names of databases or objects in a sentence
 _CONSENT = "xtrabackup_replica_rebuild"
@@ -391,11 +391,7 @@ def channel_options(plan: Plan, world: World) -> dict[str, Any]:
     given, request = world.given, world.request
     mysql = world.host.family is Family.MYSQL
     options: dict[str, Any] = {"channel": "", "source_host": request.source_host, "source_port": request.source_port}
-    kept: Mapping[str, Any] = {
-        "source_ssl": mysql,
-        "source_ssl_verify": not mysql or bool(given.get("source_ssl_ca")),
-        "get_source_public_key": False,
-    }
+    kept: Mapping[str, Any] = new_channel(world.host.family, str(given.get("source_ssl_ca") or ""))
     if plan.step is Step.KEEP:
         channel = world.ours[0]
         kept = channel.settings

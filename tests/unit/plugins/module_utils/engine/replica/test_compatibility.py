@@ -73,6 +73,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], str]] = [
     ("variable_empty", {}, {}, {"replication_user": ""}, "xtrabackup_replication_user is empty"),
     ("variable_empty", {}, {}, {"replication_password": ""}, "xtrabackup_replication_password is empty"),
     ("invalid_option", {}, {}, {"replication_password": "x" * 33}, "can use no more than 32"),
+    ("authority_missing", {}, {}, {"settings": {"source_ssl_verify": True}}, "MySQL on db2 would not connect"),
     ("source_login_refused", {}, {"source": SourceAnswer("refused", message="error 1045", remedy="Look.")}, {},
      "db2 cannot log in to 10.0.0.1:3306 as the replica will: error 1045"),
     ("source_is_another", {}, {"source": SourceAnswer("accepted", 3)}, {}, "they are two servers"),
@@ -132,6 +133,9 @@ def test_a_pair_that_fits_has_no_problem() -> None:
     for places, stored in ((rooms(100, 0, device=1), 0), (rooms(60, 100), 40)):
         host = replace(HOST, places=places, received=Received("/in", stored_bytes=stored))
         assert problems(replace(SERVER, data_bytes=100), host, REQUEST) == ()
+    for settings in ({"source_ssl_ca": "/ca"}, {"source_ssl": False}):
+        verified = replace(REQUEST, settings={"source_ssl_verify": True, **settings})
+        assert problems(SERVER, HOST, verified) == ()
     grown = Places(layout={"innodb_page_size": 16384, "data_file_sizes": (12, 12)})
     assert problems(replace(SERVER, layout={"data_file_sizes": (12, 76)}), replace(HOST, places=grown), REQUEST) == ()
 
