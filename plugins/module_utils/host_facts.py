@@ -113,10 +113,12 @@ def logins(params: dict[str, Any]) -> tuple[ConnectionParameters, ConnectionPara
 
 
 def job_part(host: dict[str, Any]) -> dict[str, Any]:
-    """The state of the job that makes a replica of this host: whether it goes on, and its phase."""
+    """The state of the job that makes a replica of this host: whether it goes on, its phase, process and code."""
     job = Job.named(host["job"], host["run_dir"])
-    alive = job.lives
-    return {"replica_job": {"alive": alive, "phase": job.phase() if alive else ""}}
+    if not job.lives:
+        return {"replica_job": {"alive": False, "phase": ""}}
+    known = {"id": host["job"], "pid": job.run()[0], "code": job.code()}
+    return {"replica_job": {"alive": True, "phase": job.phase(), **known}}
 
 
 def host_part(params: dict[str, Any]) -> dict[str, Any]:

@@ -410,6 +410,19 @@ replica_job:
     phase:
       description: What it is doing, empty when it does not go on.
       type: str
+    id:
+      description: Its name. When it goes on.
+      type: str
+      version_added: 0.1.0
+    pid:
+      description: Its process. When it goes on.
+      type: int
+      version_added: 0.1.0
+    code:
+      description:
+        - The digest of the code that it runs, by which another version of this collection is known. When it goes on.
+      type: str
+      version_added: 0.1.0
 incoming:
   description: The place where a backup arrives.
   returned: when O(host) and O(login_user) are given

@@ -175,6 +175,9 @@ def parse_host(name: str, result: object) -> Host:
         source=_source(facts.part("source_login")),
         places=_places(facts.part("places")),
         job=(job.text("phase") or "starting") if job.flag("alive") else "",
+        job_id=job.text("id"),
+        job_pid=job.number("pid"),
+        job_code=job.text("code"),
     )
 
 

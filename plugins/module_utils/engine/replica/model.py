@@ -214,8 +214,9 @@ class Journal:
 class Host:
     """The host that is to be a replica. ``answered`` is whether its server accepted a login; ``channels`` is None when
     no account could see them. ``missing_files`` are files for the channel that were named and are not there. ``job`` is
-    the phase of the job that makes a replica of it, "" when none goes on. ``source`` is the answer of the primary's
-    address to the host."""
+    the phase of the job that makes a replica of it, "" when none goes on; ``job_id``, ``job_pid`` and ``job_code``
+    are its name, its process, and the digest of its code. ``source`` is the answer of the primary's address to the
+    host."""
 
     name: str
     datadir: str
@@ -234,6 +235,9 @@ class Host:
     received: Received = Received("")
     missing_files: tuple[str, ...] = ()
     job: str = ""
+    job_id: str = ""
+    job_pid: int = 0
+    job_code: str = ""
     source: SourceAnswer = SourceAnswer()
     places: Places = Places()
 
@@ -244,6 +248,7 @@ class Request:
 
     ``rebuild`` is the consent to replace data, ``rebuild_healthy`` that to replace those of a replica without an error.
     ``settings`` are those of the channel that were given (CHANNEL_SETTINGS); what is not given stays as it is.
+    ``code`` is the digest of the code of this run, "" where it does not count.
     ``peers`` are the other replicas of the same primary, by name, with their server_id. ``now`` is in
     seconds since the epoch, ``resume_within`` in seconds.
     """
@@ -260,6 +265,7 @@ class Request:
     peers: tuple[tuple[str, int], ...] = ()
     now: int = 0
     resume_within: int = 43200
+    code: str = ""
 
     @property
     def source(self) -> str:

@@ -184,6 +184,22 @@ def _goes_on(world: World) -> bool:
     return bool(world.host.job) and world.begun_here and world.host.job not in WAITING
 
 
+def _is_of_another_version(world: World) -> bool:
+    """Returns whether the job that goes on does not run the code of this run: what it does may be another thing."""
+    return _goes_on(world) and bool(world.request.code) and world.host.job_code != world.request.code
+
+
+def _refuse_other_version(world: World) -> Plan:
+    host = world.host
+    return Plan(
+        Step.REFUSE, "job_other_version",
+        f"the job {host.job_id} on {host.name} (process {host.job_pid}, {host.job}) was started by another version of "
+        "this collection, and goes on",
+        remedy="Wait until it has ended and run the playbook again, or stop it with the module xtrabackup_job, "
+        f"id: {host.job_id}, state: stopped.",
+    )  # fmt: skip
+
+
 def _follow(world: World) -> Plan:
     return Plan(
         Step.FOLLOW, "follow", f"the job of an earlier run goes on there ({world.host.job})",
@@ -351,6 +367,7 @@ def _refuse_data(world: World) -> Plan:
 
 #: the first that applies decides
 RULES: tuple[DecisionRule, ...] = (
+    DecisionRule("job_other_version", _is_of_another_version, _refuse_other_version),
     DecisionRule("follow", _goes_on, _follow),
     DecisionRule("job_running", lambda world: bool(world.host.job) and not world.begun_here, _refuse_busy),
     DecisionRule("rebuild_healthy", lambda world: world.is_replica and world.request.rebuild_healthy, _rebuild_healthy),

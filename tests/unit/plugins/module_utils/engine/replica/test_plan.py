@@ -40,8 +40,9 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.p
 SERVER = PrimaryServer(Family.MARIADB, (10, 11, 6), 1, gtid="0-1-100")
 PRIMARY = Primary("db1", SERVER)
 REQUEST = Request(
-    "10.0.0.1", 3306, backup_user="b", backup_password="b", replication_user="r", replication_password="r"
-)
+    "10.0.0.1", 3306, backup_user="b", backup_password="b", replication_user="r", replication_password="r",
+    code="this",
+)  # fmt: skip
 SOURCE = REQUEST.source
 NO_JOURNAL = Journal()
 SETTINGS = {
@@ -59,7 +60,7 @@ FREE = UserData("none", running=True)
 FOUND = UserData("found", running=True, databases=("crm",), objects=("view mysql.v",))
 UNKNOWN = UserData("unknown", running=False, unknown=("its server does not run",))
 DATADIR = Place("datadir")
-HOST = Host("db2", "/data", True, Family.MARIADB, (10, 11, 6), Place("absent"), server_id=2)
+HOST = Host("db2", "/data", True, Family.MARIADB, (10, 11, 6), Place("absent"), server_id=2, job_code="this")
 RUNS = replace(HOST, place=DATADIR, running=True, answered=True, channels=(), data=FREE)
 COPY = Place("datadir", restored=True, proven=True, backup_id="id")
 RECEIVING = Journal(True, SOURCE, "transfer", "id", 100)
@@ -79,6 +80,14 @@ def rebuilding() -> Request:
 
 # name of the rule, host, journal, whether consent is given, step, name of the plan
 CASES: list[tuple[str, Host, Journal, bool, Step, str]] = [
+    (
+        "job_other_version",
+        replace(HOST, job="applying redo", job_id="replica-db2", job_pid=42, job_code="older"),
+        RECEIVING,
+        False,
+        Step.REFUSE,
+        "job_other_version",
+    ),
     ("follow", replace(HOST, job="applying redo"), RECEIVING, False, Step.FOLLOW, "follow"),
     (
         "job_running",
@@ -199,8 +208,9 @@ def _worlds() -> Iterator[World]:
     ):
         host = replace(HOST, place=place, channels=channels, data=data, running=running)
         # a job knows nothing of the data
-        for job in ("", "listening", "receiving") if data is FREE else ("",):
-            yield World(PRIMARY, replace(host, job=job), journal, replace(REQUEST, **consent))
+        jobs = [("", "this"), ("listening", "this"), ("receiving", "this"), ("receiving", "older")]
+        for job, code in jobs if data is FREE else jobs[:1]:
+            yield World(PRIMARY, replace(host, job=job, job_code=code), journal, replace(REQUEST, **consent))
 
 
 def test_every_state_of_the_world_has_one_plan_that_is_safe() -> None:
@@ -382,6 +392,17 @@ def test_a_job_that_goes_on_is_followed_whatever_else_there_is_and_one_that_wait
         assert phase in made.text(check_mode=True)
     for phase in ("starting", "listening"):
         assert plan(replace(HOST, job=phase), RECEIVING).step is Step.PROVISION
+
+
+def test_a_job_of_another_version_is_not_followed_and_named_with_its_remedy() -> None:
+    goes_on = replace(HOST, job="moving", job_id="replica-db2", job_pid=42, job_code="older")
+    made = plan(goes_on, RECEIVING)
+    assert [problem.code for problem in made.problems] == ["job_other_version"]
+    assert "the job replica-db2 on db2 (process 42, moving) was started by another version" in made.problems[0].message
+    assert "id: replica-db2, state: stopped" in made.problems[0].remedy
+    assert plan(replace(goes_on, job_code="this"), RECEIVING).step is Step.FOLLOW
+    # one that waits for a sender is replaced, unless that comes
+    assert plan(replace(goes_on, job="listening"), RECEIVING).step is Step.PROVISION
 
 
 def test_a_journal_beside_a_replica_that_is_kept_goes_since_its_consent_would_count_later() -> None:
