@@ -517,6 +517,12 @@ job:
     seconds:
       description: Seconds since the start of the job.
       type: float
+    redo_behind_bytes:
+      description:
+        - Bytes of redo that the server had written and the backup had not copied, at most a second or so ago. While a
+          backup copies the redo log.
+      type: int
+      version_added: 0.1.0
 error:
   description: What failed, where, and what to do.
   returned: on failure
