@@ -35,6 +35,7 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.p
     refusal,
 )
 from ansible_collections.innodb.xtrabackup.plugins.plugin_utils.plain_types import plain
+from ansible_collections.innodb.xtrabackup.plugins.plugin_utils.remote_engine import packed_code
 from ansible_collections.innodb.xtrabackup.plugins.plugin_utils.role_variables import misspelt
 
 SPEC: dict[str, dict[str, Any]] = {
@@ -115,6 +116,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             peers=_peers(variables, host, arguments["primary"]) if arguments["stage"] == "decide" else (),
             now=int(time.time()),
             resume_within=arguments["resume_within"],
+            code=packed_code()[0] if arguments["stage"] == "decide" else "",
         )
 
     def _check_request(

@@ -102,7 +102,13 @@ options:
             type: str
             default: ''
           ssl_verify:
-            description: Whether the certificate must be valid for O(host.source.host).
+            description:
+              - Whether the certificate must be valid for O(host.source.host). By default as with a new channel. There
+                it must on MariaDB, and on MySQL with O(host.source.ssl_ca).
+              - On MariaDB before 11.4, the authorities of this host count where O(host.source.ssl_ca) is not given.
+            type: bool
+          public_key:
+            description: Whether the channel asks for the key that the password is encrypted with, on MySQL without TLS.
             type: bool
             default: false
       files:

@@ -21,6 +21,7 @@ from .engine.server.connection import (
     ConnectionParameters,
 )
 from .engine.server.facts import (
+    data_bytes_of,
     objects_of,
     replication_facts,
     server_facts,
@@ -54,7 +55,8 @@ HOST_OPTION: dict[str, Any] = {
                 "ssl_ca": {"type": "str", "default": ""},
                 "ssl_cert": {"type": "str", "default": ""},
                 "ssl_key": {"type": "str", "default": "", "no_log": False},
-                "ssl_verify": {"type": "bool", "default": False},
+                "ssl_verify": {"type": "bool"},
+                "public_key": {"type": "bool", "default": False},
             },
         },
         "job": {"type": "str", "default": ""},
@@ -71,7 +73,12 @@ def server_part(params: dict[str, Any]) -> tuple[dict[str, Any], ServerObjects |
     tolerated: type[XtrabackupError] = ConnectionFailed if said else XtrabackupError
     try:
         with Connection(ConnectionParameters.from_options(params)) as connection:
-            facts = {"server": server_facts(connection), "replication": replication_facts(connection)}
+            facts: dict[str, Any] = {
+                "server": server_facts(connection),
+                "replication": replication_facts(connection),
+            }
+            if params["data_size"]:
+                facts["server"]["data_bytes"] = data_bytes_of(connection)
             return facts, objects_of(connection, params["src"])
     except tolerated as error:
         if said and not params["server_optional"]:
@@ -106,10 +113,12 @@ def logins(params: dict[str, Any]) -> tuple[ConnectionParameters, ConnectionPara
 
 
 def job_part(host: dict[str, Any]) -> dict[str, Any]:
-    """The state of the job that makes a replica of this host: whether it goes on, and its phase."""
+    """The state of the job that makes a replica of this host: whether it goes on, its phase, process and code."""
     job = Job.named(host["job"], host["run_dir"])
-    alive = job.lives
-    return {"replica_job": {"alive": alive, "phase": job.phase() if alive else ""}}
+    if not job.lives:
+        return {"replica_job": {"alive": False, "phase": ""}}
+    known = {"id": host["job"], "pid": job.run()[0], "code": job.code()}
+    return {"replica_job": {"alive": True, "phase": job.phase(), **known}}
 
 
 def host_part(params: dict[str, Any]) -> dict[str, Any]:

@@ -110,7 +110,7 @@ class Job:
         # another task may be about to start it
         while not self.run()[1] and self.lives:
             time.sleep(_LOOK_SECONDS)
-        if (self.directory / "code").read_text(encoding="ascii") != code:
+        if self.code() != code:
             raise JobOtherVersion(
                 f"the job {self.directory.name} (process {self.run()[0]}, {self.phase()}) was started by another "
                 "version of this collection, and goes on",
@@ -118,6 +118,13 @@ class Job:
             )
         with open(self.directory / "run", "a", encoding="ascii") as file:
             file.write(f"{task}\n")
+
+    def code(self) -> str:
+        """Return the digest of the code that it runs; "" before it runs."""
+        try:
+            return (self.directory / "code").read_text(encoding="ascii")
+        except FileNotFoundError:
+            return ""
 
     def answer(self) -> dict[str, Any] | None:
         """Return what its module has printed, once it is over; None where that is not there."""

@@ -45,6 +45,12 @@ options:
         makes no difference.
     type: bool
     default: false
+  data_size:
+    description:
+      - Also count the bytes of the server's data files (RV(server.data_bytes)). Not with O(host).
+    type: bool
+    default: false
+    version_added: 0.1.0
 seealso:
   - module: innodb.xtrabackup.xtrabackup_backup
   - module: innodb.xtrabackup.xtrabackup_restore
@@ -284,6 +290,26 @@ server:
       description: MySQL's C(gtid_mode), empty for MariaDB.
       type: str
       sample: 'ON'
+    data_bytes:
+      description:
+        - Bytes of the data files that a backup would copy, as far as the user of this task sees them. Null when the
+          server does not run on this host.
+      returned: with O(data_size=true)
+      type: int
+      version_added: 0.1.0
+    data_file_sizes:
+      description: Bytes of each file in C(innodb_data_file_path), as it says.
+      type: list
+      elements: int
+      version_added: 0.1.0
+    innodb_page_size:
+      description: Bytes of a page of InnoDB.
+      type: int
+      version_added: 0.1.0
+    lower_case_table_names:
+      description: The variable of that name.
+      type: int
+      version_added: 0.1.0
     innodb_redo_log_capacity:
       description: Bytes that MySQL's redo log may have, 0 for MariaDB.
       type: int
@@ -384,6 +410,19 @@ replica_job:
     phase:
       description: What it is doing, empty when it does not go on.
       type: str
+    id:
+      description: Its name. When it goes on.
+      type: str
+      version_added: 0.1.0
+    pid:
+      description: Its process. When it goes on.
+      type: int
+      version_added: 0.1.0
+    code:
+      description:
+        - The digest of the code that it runs, by which another version of this collection is known. When it goes on.
+      type: str
+      version_added: 0.1.0
 incoming:
   description: The place where a backup arrives.
   returned: when O(host) and O(login_user) are given
@@ -400,6 +439,40 @@ incoming:
       type: dict
     backup:
       description: The record of the backup that is there.
+      type: dict
+    stored_bytes:
+      description: Bytes that all files there take. Where there is a journal.
+      type: int
+      version_added: 0.1.0
+places:
+  description: The places that a copy of a server goes to. Null where no server is installed.
+  returned: when O(host) and O(login_user) are given
+  type: dict
+  version_added: 0.1.0
+  contains:
+    error:
+      description: Why nothing can be put there; null where it can.
+      type: dict
+    missing:
+      description: Directories of logs that the option files name and that are not there.
+      type: list
+      elements: str
+    in_the_way:
+      description: What is in the directory, where it is no data directory.
+      type: list
+      elements: str
+    outside:
+      description: Files of a server's data that are outside of the data directory.
+      type: list
+      elements: str
+    incoming:
+      description: The file system on which a backup arrives, with C(path), C(device) and C(free) (bytes).
+      type: dict
+    staging:
+      description: That on which it is put then.
+      type: dict
+    layout:
+      description: C(innodb_page_size), C(lower_case_table_names) and C(data_file_sizes), as the option files say.
       type: dict
 server_error:
   description: Why the server could not be reached.
@@ -444,6 +517,12 @@ job:
     seconds:
       description: Seconds since the start of the job.
       type: float
+    redo_behind_bytes:
+      description:
+        - Bytes of redo that the server had written and the backup had not copied, at most a second or so ago. While a
+          backup copies the redo log.
+      type: int
+      version_added: 0.1.0
 error:
   description: What failed, where, and what to do.
   returned: on failure
@@ -463,6 +542,7 @@ def main() -> None:
             "src": {"type": "path"},
             "progress_file": {"type": "path"},
             "server_optional": {"type": "bool", "default": False},
+            "data_size": {"type": "bool", "default": False},
             "host": HOST_OPTION,
         },
         supports_check_mode=True,

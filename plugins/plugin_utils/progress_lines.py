@@ -43,7 +43,8 @@ def share(status: Mapping[str, Any]) -> float | None:
 
 
 def described(status: Mapping[str, Any]) -> str:
-    """The status (see ``engine/progress.py``) as text: phase, share, bytes, rate and time left."""
+    """The status (see ``engine/progress.py``) as text: phase, share, bytes, rate and time left, and how far
+    the copy of the redo log is behind the server."""
     parts = [str(status.get("phase", "starting"))]
     done, portion = status.get("bytes") or 0, share(status)
     if portion is not None:
@@ -55,6 +56,9 @@ def described(status: Mapping[str, Any]) -> str:
         parts.append(f"{rate:.0f} MiB/s")
     if portion is not None and status.get("eta_seconds") is not None:
         parts.append(f"{duration(status['eta_seconds'])} left")
+    behind = status.get("redo_behind_bytes")
+    if isinstance(behind, (int, float)) and behind > 0:
+        parts.append(f"redo {size(behind)} behind")
     return ", ".join(parts)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.journal import write_journal
-from ansible_collections.innodb.xtrabackup.plugins.module_utils.remote_jobs import Job
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.remote_jobs import Job, stop
 from ansible_collections.innodb.xtrabackup.tests.support.estate import Estate
 from ansible_collections.innodb.xtrabackup.tests.support.link_cutter import LinkCutter
 from ansible_collections.innodb.xtrabackup.tests.support.plays import PlayResult, failed, succeeded
@@ -77,6 +77,27 @@ def test_the_next_run_follows_the_job_that_goes_on(estate: Estate) -> None:
     estate.assert_replica(replica)
     # the play that was killed has not fetched its results
     assert estate.leftovers() == [SENDER, RECEIVER]
+
+
+def test_a_job_of_another_version_is_not_followed_until_it_is_stopped(estate: Estate) -> None:
+    replica = estate.host("replica")
+    sender, receiver = kill_during_transfer(estate, "1MiB")
+    pid = sender.run()[0]
+    os.kill(pid, signal.SIGSTOP)  # so that it does not end before the next run looks
+    (receiver.directory / "code").write_text("of another version")
+    refused = failed(
+        estate.play("--check"),
+        f"Nothing was touched: the job replica-replica on replica (process {receiver.run()[0]}, receiving) was ",
+        "stop it with the module xtrabackup_job, id: replica-replica, state: stopped",
+    )
+    assert "job_other_version" in refused.output
+    assert receiver.lives
+    stop(receiver)
+    os.kill(pid, signal.SIGCONT)
+    while sender.lives:
+        time.sleep(0.1)
+    succeeded(estate.play())
+    estate.assert_replica(replica)
 
 
 def test_a_job_that_no_play_follows_makes_the_replica_nevertheless(estate: Estate) -> None:

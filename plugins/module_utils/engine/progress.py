@@ -16,7 +16,7 @@ import os
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 from .errors import StorageError, TargetUnsafe
 from .host import durable
@@ -46,6 +46,7 @@ class Progress:
         self._total: int | None = None
         self._phases: dict[str, float] = {}
         self._announced: dict[str, str] = {}
+        self._measured: dict[str, Callable[[], int]] = {}
 
     def _anchored(self, path: Path) -> Path | None:
         """``path``, reached by the descriptor of its directory; None where there is none."""
@@ -90,9 +91,17 @@ class Progress:
         with self._lock:
             self._announced[name] = value
 
+    def measure(self, name: str, value: Callable[[], int] | None) -> None:
+        """Have the number that ``value`` returns at once in the status as ``name``, from now on; no more with None."""
+        with self._lock:
+            if value is None:
+                self._measured.pop(name, None)
+            else:
+                self._measured[name] = value
+
     def snapshot(self) -> dict[str, Any]:
         """The status as data: job, pid, phase, bytes, bytes_total, mib_per_second, eta_seconds, seconds, phases,
-        announced."""
+        announced, and what is measured."""
         with self._lock:
             return self._snapshot(time.time())
 
@@ -120,6 +129,7 @@ class Progress:
             "seconds": round(now - self._started, 1),
             "phases": {name: round(seconds, 3) for name, seconds in self._phases.items()},
             "announced": dict(self._announced),
+            **{name: value() for name, value in self._measured.items()},
         }
 
     def _write(self, now: float) -> None:

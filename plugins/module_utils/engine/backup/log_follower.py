@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -17,6 +18,7 @@ _log = logging.getLogger(__name__)
 _STOP_WAIT = 10.0  # seconds that stop() gives the thread to leave its output
 _TELL_INTERVAL = 10.0  # seconds between two lines of the log about how far the follower is
 _RATE_INTERVAL = 1.0  # seconds over which a rate is measured
+_LAG_INTERVAL = 1.0  # seconds between two questions to the server about its LSN
 
 
 class LogOutput(Protocol):
@@ -43,6 +45,9 @@ class Follower(Protocol):
 
     @property
     def copied_bytes(self) -> int: ...
+
+    @property
+    def behind(self) -> int: ...
 
     @property
     def peak_mib_per_second(self) -> float: ...
@@ -76,7 +81,8 @@ class LogFollower:
         self._rate = _PeakRate()
         self._lsn = 0
         self._copied = 0
-        self._told = time.monotonic()
+        self._told = self._asked = time.monotonic()
+        self._behind = 0
 
     # --- what the job sees
 
@@ -89,6 +95,11 @@ class LogFollower:
     def copied_bytes(self) -> int:
         """Bytes of redo copied so far, without the header."""
         return self._copied
+
+    @property
+    def behind(self) -> int:
+        """Bytes of redo that the server had written and that were not copied, when the copy last went on."""
+        return 0 if self._at_tail else self._behind
 
     @property
     def peak_mib_per_second(self) -> float:
@@ -140,6 +151,10 @@ class LogFollower:
         """Give back what is open; again is harmless."""
         raise NotImplementedError
 
+    def _server_lsn(self) -> int:
+        """The LSN up to which the server has written redo; asked in the thread."""
+        raise NotImplementedError
+
     # --- the thread
 
     def _start_thread(self) -> None:
@@ -166,12 +181,22 @@ class LogFollower:
 
     def _copy(self, data: Union[bytes, bytearray, memoryview], lsn: int) -> None:
         """Write ``data``, which leads to ``lsn``."""
+        self._at_tail = False
         self._output.write(data)
         self._lsn = lsn
         self._copied += len(data)
         self._rate.count(len(data))
+        self._measure_lag()
         if time.monotonic() - self._told >= _TELL_INTERVAL:
             self._tell()
+
+    def _measure_lag(self) -> None:
+        """Ask the server how far it is, now and then. It is only shown: a server that does not answer is no failure."""
+        now = time.monotonic()
+        if now - self._asked >= _LAG_INTERVAL:
+            self._asked = now
+            with contextlib.suppress(XtrabackupError):
+                self._behind = max(self._server_lsn() - self._lsn, 0)
 
     def _tell(self) -> None:
         self._told = time.monotonic()

@@ -257,8 +257,9 @@ class BackupRun:
     def _follow(self, make: Callable[[RedoOutput], Follower]) -> None:
         """Start to copy the redo log, with the follower that ``make`` gives."""
         self._output = RedoOutput(self._sink, self.family.facts.redo_name, self._options.spool_directory)
-        self._follower = make(self._output)
+        self._follower = follower = make(self._output)
         self._follower.start()
+        self._progress.measure("redo_behind_bytes", lambda: follower.behind)
 
     @property
     def _redo(self) -> Follower:
@@ -421,6 +422,7 @@ class BackupRun:
             )
 
     def _finish_redo(self) -> list[FileEntry]:
+        self._progress.measure("redo_behind_bytes", None)
         self._progress.phase("finishing")
         self._warn_of_unverified_pages()
         if self._output is None:

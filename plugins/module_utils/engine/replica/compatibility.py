@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Rules of what makes a host and its primary no pair: one rule for each thing; all problems are told at once.
 
-Two tables: ``ALWAYS`` holds for a replica that is kept as well, ``FOR_A_NEW_ONE`` for what a new one needs beside that.
+Four tables: ``ALWAYS`` holds for a replica that is kept as well, ``FOR_A_NEW_ONE`` for what a new one needs beside
+that, ``FOR_A_COPY`` for one whose data are still to be put in place, ``FOR_A_TRANSFER`` until they have arrived.
 """
 
 from __future__ import annotations
@@ -227,8 +228,9 @@ def source_login_refused(primary: Primary, host: Host, request: Request) -> Prob
         "source_login_refused",
         f"{host.name} cannot log in to {request.source} as the replica will: {host.source.message}",
         f"{host.source.remedy} What is tried: xtrabackup_primary_address, xtrabackup_primary_port, "
-        "xtrabackup_replication_user, xtrabackup_replication_password, xtrabackup_replication_ssl. With "
-        "xtrabackup_replica_try_source: false it is not tried.",
+        "xtrabackup_replication_user, xtrabackup_replication_password, xtrabackup_replication_ssl, its _ca, "
+        "_cert, _key and _verify, xtrabackup_replication_public_key. With xtrabackup_replica_try_source: false it is "
+        "not tried.",
     )
 
 
@@ -267,6 +269,21 @@ def channel_impossible(_primary: Primary, host: Host, request: Request) -> Probl
     except InvalidOption as error:
         return Problem(error.code, error.message, error.remedy)
     return None
+
+
+def authority_missing(_primary: Primary, host: Host, request: Request) -> Problem | None:
+    """The certificate is to be verified, and nobody says by which authority. MySQL does not take the host's."""
+    given = request.settings
+    if host.family is not Family.MYSQL or not given.get("source_ssl_verify") or given.get("source_ssl_ca"):
+        return None
+    if not given.get("source_ssl", True):
+        return None
+    return Problem(
+        "authority_missing",
+        "xtrabackup_replication_ssl_verify is true, and no xtrabackup_replication_ssl_ca says by which authority the "
+        f"certificate of {request.source} is to be verified: MySQL on {host.name} would not connect",
+        "Say xtrabackup_replication_ssl_ca, a file there with the certificate of the authority.",
+    )
 
 
 def file_missing(_primary: Primary, host: Host, _request: Request) -> Problem | None:
@@ -316,6 +333,88 @@ def service_of_others(_primary: Primary, host: Host, _request: Request) -> Probl
     )
 
 
+# --- what a copy needs ---------------------------------------------------------------------------
+
+
+def place_unfit(_primary: Primary, host: Host, _request: Request) -> Problem | None:
+    """Nothing can be put where the server wants its files; the error's own code says why."""
+    error = host.places.error
+    if error is None or host.received.overlap:
+        return None
+    return Problem(error.code, f"{host.name}: {error.message}", error.remedy)
+
+
+def log_directory_missing(_primary: Primary, host: Host, _request: Request) -> Problem | None:
+    """A directory for logs is not there, so the server would not start on the copy."""
+    missing = host.places.missing
+    if not missing:
+        return None
+    return Problem(
+        "log_directory_missing",
+        f"{', '.join(missing)}, which the option files of {host.name} name for logs, is no directory there: its server "
+        "would not start",
+        "Make it, for the account of the server, or correct log_bin and relay_log in its option file.",
+    )
+
+
+def no_data_directory(_primary: Primary, host: Host, _request: Request) -> Problem | None:
+    """The directory holds something that is no server's data. That is never replaced."""
+    names = host.places.in_the_way
+    if not names:
+        return None
+    return Problem(
+        "no_data_directory",
+        f"{host.datadir} of {host.name} does not look like a data directory ({', '.join(names[:5])}), so it is not "
+        "replaced, with consent or without",
+        "Remove by hand what is in it, if it may go, or name another directory in the option file.",
+    )
+
+
+def layout_unfit(primary: Primary, host: Host, request: Request) -> Problem | None:
+    """The host's option files say of InnoDB what a copy of the primary cannot be opened with."""
+    if primary.server is None or version_unfit(primary, host, request) is not None:
+        return None
+    here, there = host.places.layout, primary.server.layout
+    found, wanted = [], []
+    for name in ("innodb_page_size", "lower_case_table_names"):
+        ours, theirs = here.get(name), there.get(name)
+        if ours is not None and theirs is not None and ours != theirs:
+            found.append(f"{name}={ours}")
+            wanted.append(f"{name}={theirs}")
+    mine, others = here.get("data_file_sizes") or (), there.get("data_file_sizes") or ()
+    # the last file may have grown
+    if mine and others and (len(mine), mine[:-1]) != (len(others), others[:-1]):
+        found.append(f"innodb_data_file_path with files of {', '.join(map(str, mine))} bytes")
+        wanted.append(f"innodb_data_file_path as on {primary.name}")
+    if not found:
+        return None
+    return Problem(
+        "layout_unfit",
+        f"the option files of {host.name} say {', '.join(found)}, with which no server opens data of {primary.name}",
+        f"Set {', '.join(wanted)} in the option file of {host.name}.",
+    )
+
+
+def no_room(primary: Primary, host: Host, _request: Request) -> Problem | None:
+    """The data of the primary need more than is free where they arrive, or where they are put after that."""
+    size = primary.server.data_bytes if primary.server is not None else None
+    incoming, staging = host.places.incoming, host.places.staging
+    if size is None or incoming is None or staging is None:
+        return None
+    full = [(incoming, "where the copy arrives", incoming.free + host.received.stored_bytes)]
+    if staging.device != incoming.device:
+        full.append((staging, "where it is put then", staging.free))
+    found = [f"the file system of {room.path}, {what}, has {free}" for room, what, free in full if free < size]
+    if not found:
+        return None
+    return Problem(
+        "disk_full",
+        f"the data of {primary.name} are {size} bytes, and on {host.name} {', and '.join(found)} bytes free",
+        "Make room there, or say in xtrabackup_replica_incoming_dir where there is room. On the file system of the "
+        "data directory, but not in that, a copy needs its room only once.",
+    )
+
+
 ALWAYS: tuple[Rule, ...] = (
     server_not_installed,
     primary_unreachable,
@@ -332,6 +431,7 @@ FOR_A_NEW_ONE: tuple[Rule, ...] = (
     replication_user_empty,
     replication_password_empty,
     channel_impossible,
+    authority_missing,
     source_login_refused,
     source_is_another,
     file_missing,
@@ -339,3 +439,5 @@ FOR_A_NEW_ONE: tuple[Rule, ...] = (
     service_unknown,
     service_of_others,
 )
+FOR_A_COPY: tuple[Rule, ...] = (place_unfit, log_directory_missing, no_data_directory)
+FOR_A_TRANSFER: tuple[Rule, ...] = (layout_unfit, no_room)

@@ -19,11 +19,13 @@ from .model import (
     Host,
     Journal,
     Place,
+    Places,
     Plan,
     Primary,
     PrimaryServer,
     Problem,
     Received,
+    Room,
     Service,
     SourceAnswer,
     Step,
@@ -136,6 +138,8 @@ def parse_primary(name: str, result: object) -> Primary:
             replicates=bool(facts.parts("replication")),
             gtid=server.text("gtid"),
             gtid_mode=server.text("gtid_mode"),
+            data_bytes=server.number("data_bytes") if server.has("data_bytes") else None,
+            layout=_layout(server),
         ),
     )
 
@@ -169,7 +173,11 @@ def parse_host(name: str, result: object) -> Host:
         received=_received(facts.part("incoming")),
         missing_files=host.texts("missing_files"),
         source=_source(facts.part("source_login")),
+        places=_places(facts.part("places")),
         job=(job.text("phase") or "starting") if job.flag("alive") else "",
+        job_id=job.text("id"),
+        job_pid=job.number("pid"),
+        job_code=job.text("code"),
     )
 
 
@@ -275,4 +283,30 @@ def _received(incoming: Facts) -> Received:
         complete=source.flag("complete"),
         backup_id=source.text("id"),
         overlap=incoming.flag("overlap"),
+        stored_bytes=incoming.number("stored_bytes"),
     )
+
+
+def _places(facts: Facts) -> Places:
+    error = facts.part("error")
+    return Places(
+        error=Problem(error.text("code"), error.text("message"), error.text("remedy")) if facts.has("error") else None,
+        missing=facts.texts("missing"),
+        in_the_way=facts.texts("in_the_way"),
+        outside=facts.texts("outside"),
+        incoming=_room(facts.part("incoming")) if facts.has("incoming") else None,
+        staging=_room(facts.part("staging")) if facts.has("staging") else None,
+        layout=_layout(facts.part("layout")),
+    )
+
+
+def _room(facts: Facts) -> Room:
+    return Room(facts.text("path"), facts.number("device"), facts.number("free"))
+
+
+def _layout(facts: Facts) -> dict[str, Any]:
+    """The layout of InnoDB's files, as far as it is told."""
+    names = ("innodb_page_size", "lower_case_table_names")
+    found: dict[str, Any] = {name: facts.number(name) for name in names if facts.has(name)}
+    sizes = facts.numbers("data_file_sizes")
+    return {**found, "data_file_sizes": sizes} if sizes else found

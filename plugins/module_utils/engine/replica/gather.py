@@ -17,12 +17,15 @@ from typing import Any
 
 from ..catalog import describe_path, describe_user_data
 from ..errors import ConnectionFailed, StorageError
+from ..format.family import Flavor
 from ..host import running
+from ..host.data_size import stored_bytes
 from ..host.programs import answer_of
 from ..server.connection import Connection, ConnectionParameters
 from ..server.facts import objects_of, replication_facts, server_facts
 from ..server.installed import InstalledServer, ServerRequest, find_installed
 from .journal import read_journal
+from .places import read_places, real_datadir
 from .source_login import SourceLogin, try_source
 
 _SYSTEMD = "/run/systemd/system"
@@ -66,7 +69,7 @@ def read_all(
     question: HostQuestion, login: ConnectionParameters, administrator: ConnectionParameters
 ) -> dict[str, Any]:
     """All of it: the host as ``read_host``, the data directory, the server as both logins see it, the journal of an
-    earlier run, and what has arrived."""
+    earlier run, what has arrived, and the places that a copy goes to."""
     host = read_host(question)
     datadir = host["datadir"]
     result: dict[str, Any] = {"host": host}
@@ -77,21 +80,22 @@ def read_all(
         place = administrator.unix_socket or host["socket"]
         result["administrator"] = _asked(datadir, is_datadir, replace(administrator, unix_socket=place))
     if question.source is not None:
-        source = question.source
-        if source.ssl is None:
-            source = replace(source, ssl=host["flavor"] != "mariadb")
+        version = tuple(int(number) for number in host["version"].split(".") if number.isdigit())
+        source = question.source.of_new_channel(Flavor(host["flavor"]).family, version)
         result["source_login"] = try_source(source)
     incoming = incoming_of(question, datadir)
     result["journal"] = read_journal(journal_of(incoming))
     result["incoming"] = {"path": incoming, "overlap": _overlap(datadir, incoming), "source": None, "backup": None}
     if result["journal"]["exists"]:
         result["incoming"]["source"], result["incoming"]["backup"] = describe_path(incoming)
+        result["incoming"]["stored_bytes"] = stored_bytes(incoming)
+    result["places"] = read_places(question.server, host, incoming)
     return result
 
 
 def incoming_of(question: HostQuestion, datadir: str) -> str:
-    """The place where a backup for ``datadir`` arrives."""
-    return question.incoming or f"{datadir}.incoming"
+    """The place where a backup for ``datadir`` arrives: beside it, where a symbolic link to it does not matter."""
+    return question.incoming or f"{real_datadir(datadir)}.incoming"
 
 
 def journal_of(incoming: str) -> str:

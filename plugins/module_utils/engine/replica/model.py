@@ -35,6 +35,12 @@ CHANNEL_SETTINGS = (
 )
 
 
+def new_channel(family: Family, ssl_ca: str) -> dict[str, bool]:
+    """Settings of a new channel that are not given; ``ssl_ca`` is "" where none is given."""
+    mysql = family is Family.MYSQL
+    return {"source_ssl": mysql, "source_ssl_verify": not mysql or bool(ssl_ca), "get_source_public_key": False}
+
+
 @dataclass(frozen=True)
 class Problem:
     """Why a host cannot become or stay a replica: a stable ``code``, a sentence, and what to do about it."""
@@ -51,7 +57,7 @@ class Problem:
 @dataclass(frozen=True)
 class PrimaryServer:
     """The server to replicate from. ``gtid`` is its position (MariaDB) or set (MySQL); ``replicates`` is whether it has
-    channels of its own."""
+    channels of its own. ``data_bytes`` of its data files, None where nobody can tell; ``layout`` as in Places."""
 
     family: Family
     version: tuple[int, ...]
@@ -66,6 +72,8 @@ class PrimaryServer:
     replicates: bool = False
     gtid: str = ""
     gtid_mode: str = ""
+    data_bytes: int | None = None
+    layout: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -139,13 +147,41 @@ class Service:
 
 @dataclass(frozen=True)
 class Received:
-    """The place where a backup arrives. ``overlap`` is whether it and the data directory are one inside the other."""
+    """The place where a backup arrives. ``overlap`` is whether it and the data directory are one inside the other;
+    ``stored_bytes``: what is there of an earlier run, which is removed before another one arrives."""
 
     path: str
     kind: str = "absent"
     complete: bool = False
     backup_id: str = ""
     overlap: bool = False
+    stored_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Room:
+    """The file system of a place: ``free`` bytes, and the number ``device``, which tells it from others."""
+
+    path: str
+    device: int
+    free: int
+
+
+@dataclass(frozen=True)
+class Places:
+    """Places that a copy goes to. ``error``: why nothing can be put there. ``missing``: directories of logs that the
+    server needs and that are not there. ``in_the_way``: names in a directory that is no data directory. ``outside``:
+    files of a server's data that are elsewhere. ``incoming`` and ``staging``: where the copy arrives, and where it is
+    put. ``layout``: what has to be as on the primary, from the option files: ``innodb_page_size``,
+    ``lower_case_table_names`` and ``data_file_sizes``, as far as they are known."""
+
+    error: Problem | None = None
+    missing: tuple[str, ...] = ()
+    in_the_way: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+    incoming: Room | None = None
+    staging: Room | None = None
+    layout: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -178,8 +214,9 @@ class Journal:
 class Host:
     """The host that is to be a replica. ``answered`` is whether its server accepted a login; ``channels`` is None when
     no account could see them. ``missing_files`` are files for the channel that were named and are not there. ``job`` is
-    the phase of the job that makes a replica of it, "" when none goes on. ``source`` is the answer of the primary's
-    address to the host."""
+    the phase of the job that makes a replica of it, "" when none goes on; ``job_id``, ``job_pid`` and ``job_code``
+    are its name, its process, and the digest of its code. ``source`` is the answer of the primary's address to the
+    host."""
 
     name: str
     datadir: str
@@ -198,7 +235,11 @@ class Host:
     received: Received = Received("")
     missing_files: tuple[str, ...] = ()
     job: str = ""
+    job_id: str = ""
+    job_pid: int = 0
+    job_code: str = ""
     source: SourceAnswer = SourceAnswer()
+    places: Places = Places()
 
 
 @dataclass(frozen=True)
@@ -207,6 +248,7 @@ class Request:
 
     ``rebuild`` is the consent to replace data, ``rebuild_healthy`` that to replace those of a replica without an error.
     ``settings`` are those of the channel that were given (CHANNEL_SETTINGS); what is not given stays as it is.
+    ``code`` is the digest of the code of this run, "" where it does not count.
     ``peers`` are the other replicas of the same primary, by name, with their server_id. ``now`` is in
     seconds since the epoch, ``resume_within`` in seconds.
     """
@@ -223,6 +265,7 @@ class Request:
     peers: tuple[tuple[str, int], ...] = ()
     now: int = 0
     resume_within: int = 43200
+    code: str = ""
 
     @property
     def source(self) -> str:

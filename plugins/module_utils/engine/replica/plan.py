@@ -16,8 +16,8 @@ from typing import Any, Callable
 
 from ..format.family import Family
 from ..server.replication import compare_gtid
-from .compatibility import ALWAYS, FOR_A_NEW_ONE, problems_of
-from .model import PLACE, WAITING, Channel, Host, Journal, Plan, Primary, Problem, Request, Step
+from .compatibility import ALWAYS, FOR_A_COPY, FOR_A_NEW_ONE, FOR_A_TRANSFER, problems_of
+from .model import PLACE, WAITING, Channel, Host, Journal, Plan, Primary, Problem, Request, Step, new_channel
 
 _SHOWN = 5  # names of databases or objects in a sentence
 _CONSENT = "xtrabackup_replica_rebuild"
@@ -34,17 +34,39 @@ def decide(primary: Primary, host: Host, journal: Journal, request: Request) -> 
         problems.append(Problem(plan.rule, plan.why, plan.remedy))
     elif plan.changes and not followed:
         problems += problems_of(FOR_A_NEW_ONE, primary, host, request)
+    received = _is_received(plan, world)
+    if plan.step is Step.PROVISION:
+        problems += problems_of(FOR_A_COPY, primary, host, request)
+        if not received:
+            problems += [*problems_of(FOR_A_TRANSFER, primary, host, request), *_files_outside(plan, host)]
     before, after = states(plan, world)
     if problems:
         return replace(refusal(problems), before=before, after=before)
     return replace(
         plan,
-        received=_is_received(plan, world),
+        received=received,
         tidies=plan.step is Step.KEEP and journal.exists,
         channel=channel_options(plan, world),
         before=before,
         after=after,
     )
+
+
+def _files_outside(plan: Plan, host: Host) -> list[Problem]:
+    """The problem of a server's files outside of a data directory in which there is nothing: without consent they are
+    not replaced."""
+    named = host.places.outside
+    if plan.replaces or not named:
+        return []
+    more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
+    return [
+        Problem(
+            "files_outside",
+            f"there is nothing in {host.datadir}, and outside of it are files of a server's data: "
+            f"{', '.join(named[:_SHOWN])}{more}",
+            f"Remove them if they may go, or say {_CONSENT}: true for {host.name} to replace them.",
+        )
+    ]
 
 
 def refusal(problems: Sequence[Problem]) -> Plan:
@@ -160,6 +182,22 @@ class DecisionRule:
 
 def _goes_on(world: World) -> bool:
     return bool(world.host.job) and world.begun_here and world.host.job not in WAITING
+
+
+def _is_of_another_version(world: World) -> bool:
+    """Returns whether the job that goes on does not run the code of this run: what it does may be another thing."""
+    return _goes_on(world) and bool(world.request.code) and world.host.job_code != world.request.code
+
+
+def _refuse_other_version(world: World) -> Plan:
+    host = world.host
+    return Plan(
+        Step.REFUSE, "job_other_version",
+        f"the job {host.job_id} on {host.name} (process {host.job_pid}, {host.job}) was started by another version of "
+        "this collection, and goes on",
+        remedy="Wait until it has ended and run the playbook again, or stop it with the module xtrabackup_job, "
+        f"id: {host.job_id}, state: stopped.",
+    )  # fmt: skip
 
 
 def _follow(world: World) -> Plan:
@@ -329,6 +367,7 @@ def _refuse_data(world: World) -> Plan:
 
 #: the first that applies decides
 RULES: tuple[DecisionRule, ...] = (
+    DecisionRule("job_other_version", _is_of_another_version, _refuse_other_version),
     DecisionRule("follow", _goes_on, _follow),
     DecisionRule("job_running", lambda world: bool(world.host.job) and not world.begun_here, _refuse_busy),
     DecisionRule("rebuild_healthy", lambda world: world.is_replica and world.request.rebuild_healthy, _rebuild_healthy),
@@ -369,11 +408,7 @@ def channel_options(plan: Plan, world: World) -> dict[str, Any]:
     given, request = world.given, world.request
     mysql = world.host.family is Family.MYSQL
     options: dict[str, Any] = {"channel": "", "source_host": request.source_host, "source_port": request.source_port}
-    kept: Mapping[str, Any] = {
-        "source_ssl": mysql,
-        "source_ssl_verify": not mysql or bool(given.get("source_ssl_ca")),
-        "get_source_public_key": False,
-    }
+    kept: Mapping[str, Any] = new_channel(world.host.family, str(given.get("source_ssl_ca") or ""))
     if plan.step is Step.KEEP:
         channel = world.ours[0]
         kept = channel.settings

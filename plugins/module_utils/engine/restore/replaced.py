@@ -77,13 +77,20 @@ def require_replaceable(
         return
     if not force:
         _raise_not_empty(datadir, [*in_the_way, *outside], unproven)
-    if in_the_way and not begun and not looks_like_datadir(datadir):
+    unlike = unlike_a_datadir(layout, staging, begun=begun)
+    if unlike:
         raise TargetUnsafe(
-            f"{datadir} does not look like a data directory ({', '.join(in_the_way[:5])}), so it is not replaced"
+            f"{datadir} does not look like a data directory ({', '.join(unlike[:5])}), so it is not replaced"
             f"{_WHATEVER_FORCE}",
             remedy="Remove by hand what is in it, if it may go, or name another directory.",
             path=str(datadir),
         )
+
+
+def unlike_a_datadir(layout: HostLayout, staging: Staging, *, begun: bool) -> list[str]:
+    """Returns names of what is in the way in a directory that is no data directory, and so is never replaced."""
+    in_the_way = _in_the_way(layout, staging)
+    return [] if begun or looks_like_datadir(layout.datadir) else in_the_way
 
 
 def find_replaced(

@@ -54,6 +54,7 @@ class ConnectionParameters:
     ``config_file`` None means ``~/.my.cnf`` when that exists; "" means no option file. ``connect_timeout`` in
     seconds. TLS is used on TCP connections when any of ``ca_cert``, ``client_cert``, ``client_key`` is known, and with
     ``tls``.
+    ``verify_by_host``: without ``ca_cert``, the authorities of this host must have signed the server's certificate.
     ``server_pid``: the process that must be at the other end of the socket.
     """
 
@@ -69,6 +70,7 @@ class ConnectionParameters:
     connect_timeout: int | None = None
     verify_host: bool = True
     tls: bool = False
+    verify_by_host: bool = False
     server_pid: int | None = None
 
     @classmethod
@@ -384,7 +386,11 @@ class Connection:
             if not os.access(path, os.R_OK):
                 raise InvalidOption(f"the TLS file {path} cannot be read", path=path)
         return login_channel.tls_context(
-            parameters.ca_cert, parameters.client_cert, parameters.client_key, verify_host=parameters.verify_host
+            parameters.ca_cert,
+            parameters.client_cert,
+            parameters.client_key,
+            verify_host=parameters.verify_host,
+            verify_by_host=parameters.verify_by_host,
         )
 
     def _connect_error(self, error: BaseException) -> ConnectionFailed:

@@ -10,9 +10,12 @@ import os
 from collections.abc import Collection
 from typing import Any, Protocol
 
-from ..errors import ServerError, UnsupportedServer
+from ..errors import ServerError, UnsupportedServer, XtrabackupError
 from ..format.family import Family
+from ..host import running
+from ..host.data_size import data_bytes
 from .connection import Connection
+from .data_files import parse_data_files
 from .identity import identify
 from .layout import read_layout
 from .mariadb import coordinates as mariadb_coordinates
@@ -63,6 +66,8 @@ def server_facts(connection: Connection) -> dict[str, Any]:
         "gtid_strict_mode": variables.get("gtid_strict_mode") == "ON",
         "galera": variables.get("wsrep_on") == "ON",
         "innodb_page_size": layout.innodb_page_size,
+        "lower_case_table_names": layout.lower_case_table_names,
+        "data_file_sizes": [],
         "innodb_log_file_size": layout.innodb_log_file_size,
         "innodb_redo_log_capacity": int(variables.get("innodb_redo_log_capacity", "0")),
         "gtid_mode": layout.gtid_mode,
@@ -79,6 +84,9 @@ def server_facts(connection: Connection) -> dict[str, Any]:
         require_supported(identity, connection)
     except ServerError as error:
         facts.update(supported=False, refusal=error.message)
+    with contextlib.suppress(XtrabackupError):  # raw devices, with which it is not supported
+        files = parse_data_files(layout.innodb_data_file_path, "the server")
+        facts["data_file_sizes"] = [file.size for file in files]
     coordinates = _COORDINATES[identity.family]
     if not coordinates.has_position(identity.version_tuple):
         return facts
@@ -91,6 +99,16 @@ def server_facts(connection: Connection) -> dict[str, Any]:
     facts["privileges_missing_on_read_only"] = missing_privileges(connection, more)
     facts.update(coordinates.position_facts(connection, missing))
     return facts
+
+
+def data_bytes_of(connection: Connection) -> int | None:
+    """Bytes of the server's data files, as far as this user sees them; None when it does not run on this host."""
+    layout = read_layout(connection)
+    if not any(server.works_in(layout.datadir) for server in running.servers()):
+        return None
+    return data_bytes(
+        layout.datadir, {layout.innodb_undo_directory, *(path.parent for path in layout.system_tablespace_files)}
+    )
 
 
 def objects_of(connection: Connection, datadir: str | None) -> ServerObjects | None:

@@ -32,9 +32,15 @@ _PASSWORD_PLUGINS = ("mysql_clear_password", "dialog")
 
 
 def tls_context(
-    ca_cert: str | None, client_cert: str | None, client_key: str | None, *, verify_host: bool
+    ca_cert: str | None,
+    client_cert: str | None,
+    client_key: str | None,
+    *,
+    verify_host: bool,
+    verify_by_host: bool = False,
 ) -> ssl.SSLContext:
-    """The TLS settings of a connection to a server, whose certificate is verified when ``ca_cert`` is given.
+    """The TLS settings of a connection to a server, whose certificate is verified when ``ca_cert`` is given, or by the
+    authorities of this host with ``verify_by_host``.
 
     ``verify_host``: whether its name must be the host's too. Raises OSError (of which ssl.SSLError is one) for files
     that cannot be used.
@@ -42,8 +48,9 @@ def tls_context(
     context = ssl.create_default_context(cafile=ca_cert)
     # the certificates that MySQL makes for itself lack extensions that Python 3.13 asks for
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    context.check_hostname = bool(ca_cert) and verify_host
-    if not ca_cert:
+    verified = bool(ca_cert) or verify_by_host
+    context.check_hostname = verified and verify_host
+    if not verified:
         context.verify_mode = ssl.CERT_NONE
     if client_cert:
         context.load_cert_chain(client_cert, client_key)

@@ -58,6 +58,8 @@ def test_a_status_tells_phase_share_bytes_rate_and_time_left() -> None:
             {"phase": "sending", "bytes": 9, "bytes_total": 4, "eta_seconds": 0},
             "sending, 100%, 9 bytes of 4 bytes, 0 s left",
         ),
+        ({"phase": "copying", "redo_behind_bytes": 12 << 20}, "copying, redo 12.0 MiB behind"),
+        ({"phase": "copying", "redo_behind_bytes": 0}, "copying"),
         ({}, "starting"),
     ],
 )

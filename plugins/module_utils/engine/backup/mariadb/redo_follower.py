@@ -112,6 +112,9 @@ class RedoFollower(LogFollower):
 
     # --- the thread
 
+    def _server_lsn(self) -> int:
+        return self._current_lsn()
+
     def _close(self) -> None:
         if self._log:
             self._log.close()

@@ -192,6 +192,9 @@ class MysqlRedoFollower(LogFollower):
 
     # --- the thread
 
+    def _server_lsn(self) -> int:
+        return self._status().current_lsn
+
     def _close(self) -> None:
         for file in (self._file, self._archive):
             if file:

@@ -13,18 +13,22 @@ import pytest
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.compatibility import (
     ALWAYS,
+    FOR_A_COPY,
     FOR_A_NEW_ONE,
+    FOR_A_TRANSFER,
     problems_of,
     request_problems,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.model import (
     Host,
     Place,
+    Places,
     Primary,
     PrimaryServer,
     Problem,
     Received,
     Request,
+    Room,
     Service,
     SourceAnswer,
 )
@@ -40,6 +44,14 @@ ACCOUNTS: dict[str, Any] = {
 }
 REQUEST = Request("10.0.0.1", **ACCOUNTS)
 MARIADB: dict[str, Any] = {"family": Family.MARIADB, "version": (10, 11, 6)}
+UNSAFE = Problem("target_unsafe", "/data is a link", "Give it to root.")
+RULES = (*ALWAYS, *FOR_A_NEW_ONE, *FOR_A_COPY, *FOR_A_TRANSFER)
+
+
+def rooms(arriving: int, placing: int, device: int = 2) -> Places:
+    """File systems of the place of arrival (1) and of the data directory (``device``) with so many free bytes."""
+    return Places(incoming=Room("/in", 1, arriving), staging=Room("/data", device, placing))
+
 
 # code, change of the primary's server, of the host, of the request, words of the message
 CASES: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], str]] = [
@@ -61,6 +73,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], str]] = [
     ("variable_empty", {}, {}, {"replication_user": ""}, "xtrabackup_replication_user is empty"),
     ("variable_empty", {}, {}, {"replication_password": ""}, "xtrabackup_replication_password is empty"),
     ("invalid_option", {}, {}, {"replication_password": "x" * 33}, "can use no more than 32"),
+    ("authority_missing", {}, {}, {"settings": {"source_ssl_verify": True}}, "MySQL on db2 would not connect"),
     ("source_login_refused", {}, {"source": SourceAnswer("refused", message="error 1045", remedy="Look.")}, {},
      "db2 cannot log in to 10.0.0.1:3306 as the replica will: error 1045"),
     ("source_is_another", {}, {"source": SourceAnswer("accepted", 3)}, {}, "they are two servers"),
@@ -69,11 +82,21 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], str]] = [
     ("incoming_overlaps", {}, {"received": Received("/data/in", overlap=True)}, {}, "one inside the other"),
     ("service_unknown", {}, {"service": Service("mysqld", known=False)}, {}, "has no service mysqld"),
     ("service_of_others", {}, {"service": Service("mysql", True, "/other")}, {}, "on /other, not on /data"),
+    ("target_unsafe", {}, {"places": Places(error=UNSAFE)}, {}, "db2: /data is a link"),
+    ("log_directory_missing", {}, {"places": Places(missing=("/logs",))}, {}, "/logs, which the option files of db2"),
+    ("no_data_directory", {}, {"places": Places(in_the_way=("thing",))}, {}, "not look like a data directory (thing)"),
+    ("layout_unfit", {"layout": {"innodb_page_size": 16384}}, {"places": Places(layout={"innodb_page_size": 8192})}, {},
+     "say innodb_page_size=8192, with which no server opens data of db1"),
+    ("layout_unfit", {"layout": {"data_file_sizes": (9, 9)}}, {"places": Places(layout={"data_file_sizes": (12,)})}, {},
+     "innodb_data_file_path with files of 12 bytes"),
+    ("disk_full", {"data_bytes": 100}, {"places": rooms(99, 200)}, {},
+     "the data of db1 are 100 bytes, and on db2 the file system of /in, where the copy arrives, has 99 bytes free"),
+    ("disk_full", {"data_bytes": 100}, {"places": rooms(100, 99)}, {}, "/data, where it is put then, has 99 bytes"),
 ]  # fmt: skip
 
 
 def problems(server: PrimaryServer, host: Host, request: Request) -> tuple[Problem, ...]:
-    return problems_of((*ALWAYS, *FOR_A_NEW_ONE), Primary("db1", server), host, request)
+    return problems_of(RULES, Primary("db1", server), host, request)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +116,7 @@ def test_each_thing_that_cannot_work_is_told_by_its_own_code(
 def test_every_rule_has_a_case() -> None:
     found = {code for code, *_rest in CASES}
     # that of the primary's connection has a test of its own; the empty variables share a code
-    assert len(ALWAYS) + len(FOR_A_NEW_ONE) == len(found) + 1 + 1
+    assert len(RULES) == len(found) + 1 + 1
 
 
 def test_a_pair_that_fits_has_no_problem() -> None:
@@ -106,6 +129,20 @@ def test_a_pair_that_fits_has_no_problem() -> None:
     known = Service("mysql", known=True, datadir="/data")
     for service in (known, replace(known, datadir=""), Service("mysql")):
         assert problems(SERVER, replace(HOST, service=service), REQUEST) == ()
+    # the place where it arrives is that of the data; or what is there of an earlier run makes room
+    for places, stored in ((rooms(100, 0, device=1), 0), (rooms(60, 100), 40)):
+        host = replace(HOST, places=places, received=Received("/in", stored_bytes=stored))
+        assert problems(replace(SERVER, data_bytes=100), host, REQUEST) == ()
+    for settings in ({"source_ssl_ca": "/ca"}, {"source_ssl": False}):
+        verified = replace(REQUEST, settings={"source_ssl_verify": True, **settings})
+        assert problems(SERVER, HOST, verified) == ()
+    grown = Places(layout={"innodb_page_size": 16384, "data_file_sizes": (12, 12)})
+    assert problems(replace(SERVER, layout={"data_file_sizes": (12, 76)}), replace(HOST, places=grown), REQUEST) == ()
+
+
+def test_of_places_that_overlap_one_thing_is_told() -> None:
+    host = replace(HOST, received=Received("/data/in", overlap=True), places=Places(error=UNSAFE))
+    assert [problem.code for problem in problems(SERVER, host, REQUEST)] == ["incoming_overlaps"]
 
 
 def test_a_primary_that_cannot_be_asked_has_the_error_of_its_connection() -> None:

@@ -174,6 +174,17 @@ def test_a_journal_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     assert gather.read_journal(str(tmp_path / "journal")) == {"exists": False, "record": {}}
 
 
+@pytest.mark.parametrize("owner", [0, 12345])
+def test_a_backup_arrives_beside_the_directory_that_a_link_leads_to(tmp_path: Path, programs: Path, owner: int) -> None:
+    (tmp_path / "volume" / "mysql").mkdir(parents=True)
+    (tmp_path / "data").symlink_to("volume/mysql")
+    for place in (tmp_path, tmp_path / "data"):
+        os.chown(place, owner, owner, follow_symlinks=False)
+    found = gather.read_all(question(tmp_path / "data"), BACKUP, ADMIN)["incoming"]["path"]
+    # a link that another account can change is not followed
+    assert found == str(tmp_path / ("data.incoming" if owner else "volume/mysql.incoming"))
+
+
 def test_nothing_is_changed_by_looking(tmp_path: Path, programs: Path) -> None:
     (tmp_path / "data").mkdir()
     before = subprocess.run(["/usr/bin/find", str(tmp_path), "-newermt", "1970-01-01"], capture_output=True, check=True)

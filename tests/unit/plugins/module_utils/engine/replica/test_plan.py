@@ -19,10 +19,12 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.m
     Host,
     Journal,
     Place,
+    Places,
     Primary,
     PrimaryServer,
     Received,
     Request,
+    Room,
     UserData,
 )
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.plan import (
@@ -35,10 +37,12 @@ from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.p
     require_still_free,
 )
 
-PRIMARY = Primary("db1", PrimaryServer(Family.MARIADB, (10, 11, 6), 1, gtid="0-1-100"))
+SERVER = PrimaryServer(Family.MARIADB, (10, 11, 6), 1, gtid="0-1-100")
+PRIMARY = Primary("db1", SERVER)
 REQUEST = Request(
-    "10.0.0.1", 3306, backup_user="b", backup_password="b", replication_user="r", replication_password="r"
-)
+    "10.0.0.1", 3306, backup_user="b", backup_password="b", replication_user="r", replication_password="r",
+    code="this",
+)  # fmt: skip
 SOURCE = REQUEST.source
 NO_JOURNAL = Journal()
 SETTINGS = {
@@ -56,7 +60,7 @@ FREE = UserData("none", running=True)
 FOUND = UserData("found", running=True, databases=("crm",), objects=("view mysql.v",))
 UNKNOWN = UserData("unknown", running=False, unknown=("its server does not run",))
 DATADIR = Place("datadir")
-HOST = Host("db2", "/data", True, Family.MARIADB, (10, 11, 6), Place("absent"), server_id=2)
+HOST = Host("db2", "/data", True, Family.MARIADB, (10, 11, 6), Place("absent"), server_id=2, job_code="this")
 RUNS = replace(HOST, place=DATADIR, running=True, answered=True, channels=(), data=FREE)
 COPY = Place("datadir", restored=True, proven=True, backup_id="id")
 RECEIVING = Journal(True, SOURCE, "transfer", "id", 100)
@@ -76,6 +80,14 @@ def rebuilding() -> Request:
 
 # name of the rule, host, journal, whether consent is given, step, name of the plan
 CASES: list[tuple[str, Host, Journal, bool, Step, str]] = [
+    (
+        "job_other_version",
+        replace(HOST, job="applying redo", job_id="replica-db2", job_pid=42, job_code="older"),
+        RECEIVING,
+        False,
+        Step.REFUSE,
+        "job_other_version",
+    ),
     ("follow", replace(HOST, job="applying redo"), RECEIVING, False, Step.FOLLOW, "follow"),
     (
         "job_running",
@@ -196,8 +208,9 @@ def _worlds() -> Iterator[World]:
     ):
         host = replace(HOST, place=place, channels=channels, data=data, running=running)
         # a job knows nothing of the data
-        for job in ("", "listening", "receiving") if data is FREE else ("",):
-            yield World(PRIMARY, replace(host, job=job), journal, replace(REQUEST, **consent))
+        jobs = [("", "this"), ("listening", "this"), ("receiving", "this"), ("receiving", "older")]
+        for job, code in jobs if data is FREE else jobs[:1]:
+            yield World(PRIMARY, replace(host, job=job, job_code=code), journal, replace(REQUEST, **consent))
 
 
 def test_every_state_of_the_world_has_one_plan_that_is_safe() -> None:
@@ -381,6 +394,17 @@ def test_a_job_that_goes_on_is_followed_whatever_else_there_is_and_one_that_wait
         assert plan(replace(HOST, job=phase), RECEIVING).step is Step.PROVISION
 
 
+def test_a_job_of_another_version_is_not_followed_and_named_with_its_remedy() -> None:
+    goes_on = replace(HOST, job="moving", job_id="replica-db2", job_pid=42, job_code="older")
+    made = plan(goes_on, RECEIVING)
+    assert [problem.code for problem in made.problems] == ["job_other_version"]
+    assert "the job replica-db2 on db2 (process 42, moving) was started by another version" in made.problems[0].message
+    assert "id: replica-db2, state: stopped" in made.problems[0].remedy
+    assert plan(replace(goes_on, job_code="this"), RECEIVING).step is Step.FOLLOW
+    # one that waits for a sender is replaced, unless that comes
+    assert plan(replace(goes_on, job="listening"), RECEIVING).step is Step.PROVISION
+
+
 def test_a_journal_beside_a_replica_that_is_kept_goes_since_its_consent_would_count_later() -> None:
     left = replace(PLACING, consent=True)
     kept = plan(replace(RUNS, channels=(OURS,)), left)
@@ -419,6 +443,29 @@ def test_what_a_new_replica_needs_is_not_asked_of_one_that_is_kept() -> None:
         "xtrabackup_replication_user is empty",
         "xtrabackup_replication_password is empty",
     ]
+
+
+def test_files_outside_of_an_empty_data_directory_are_not_replaced_without_consent() -> None:
+    host = replace(HOST, places=Places(outside=tuple(f"/logs/binlog.{number}" for number in range(7))))
+    made = plan(host)
+    assert (made.step, [problem.code for problem in made.problems]) == (Step.REFUSE, ["files_outside"])
+    assert "/logs/binlog.4 and 2 more" in made.problems[0].message
+    assert plan(host, request=rebuilding()).step is Step.PROVISION
+
+
+def test_room_is_needed_until_the_copy_has_arrived_and_a_place_until_it_is_there() -> None:
+    full = Places(incoming=Room("/in", 1, 0), staging=Room("/data", 2, 0), outside=("/logs/binlog.000001",))
+    large = replace(PRIMARY, server=replace(SERVER, data_bytes=1))
+    received = Received("/in", "backup", complete=True, backup_id="id")
+    refused = plan(replace(HOST, places=full), primary=large)
+    assert [problem.code for problem in refused.problems] == ["disk_full", "files_outside"]
+    arrived = replace(HOST, places=full, received=received)
+    assert plan(arrived, RECEIVING, replace(REQUEST, now=200), large).received
+    unfit = replace(full, missing=("/logs",))
+    assert plan(replace(arrived, places=unfit), RECEIVING, replace(REQUEST, now=200), large).rule == (
+        "log_directory_missing"
+    )
+    assert plan(replace(HOST, place=COPY, data=UNKNOWN, places=unfit), PLACING, primary=large).step is Step.CONTINUE
 
 
 def test_names_from_the_host_cannot_forge_a_line() -> None:

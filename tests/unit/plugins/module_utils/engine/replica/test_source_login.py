@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.format.family import Family
 from ansible_collections.innodb.xtrabackup.plugins.module_utils.engine.replica.source_login import (
     SourceLogin,
     try_source,
@@ -30,6 +32,27 @@ def test_nothing_that_listens_is_a_refusal_that_names_the_place() -> None:
 @pytest.mark.parametrize("path", ["ca.pem", "/nosuch/ca.pem"])
 def test_with_files_that_only_the_server_can_read_nothing_is_tried(path: str) -> None:
     assert try_source(replace(LOGIN, ssl=True, ssl_ca=path)) == {"state": "unknown", "error": None}
+
+
+@pytest.mark.parametrize(
+    ("given", "family", "version", "ssl", "verify", "by_host"),
+    [
+        ({}, Family.MARIADB, (10, 11, 6), False, True, False),
+        ({}, Family.MYSQL, (8, 4, 3), True, False, False),
+        ({"ssl_ca": "/ca"}, Family.MYSQL, (8, 4, 3), True, True, False),
+        ({"ssl_ca": "/ca", "ssl_verify": False}, Family.MYSQL, (8, 4, 3), True, False, False),
+        ({"ssl": True}, Family.MARIADB, (10, 11, 6), True, True, True),
+        ({"ssl": True, "ssl_verify": False}, Family.MARIADB, (10, 11, 6), True, False, False),
+        ({"ssl": True, "ssl_ca": "/ca"}, Family.MARIADB, (10, 11, 6), True, True, False),
+        ({"ssl": True}, Family.MARIADB, (11, 4, 2), True, True, False),
+        ({"ssl": False}, Family.MYSQL, (8, 4, 3), False, False, False),
+    ],
+)
+def test_what_is_not_given_is_that_of_a_new_channel(
+    given: dict[str, Any], family: Family, version: tuple[int, ...], ssl: bool, verify: bool, by_host: bool
+) -> None:
+    login = replace(LOGIN, **given).of_new_channel(family, version)
+    assert (login.ssl, login.ssl_verify, login.verified_by_host) == (ssl, verify, by_host)
 
 
 def test_files_count_only_for_a_channel_with_tls(tmp_path: Path) -> None:
